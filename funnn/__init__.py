@@ -1,0 +1,10 @@
+"""funnn: neural networks on JAX, as pure init/apply pairs and, in ``funnn.torch``, as PyTorch programs know them."""
+
+from funnn import functional as functional
+from funnn import init as init
+from funnn import layers as layers
+from funnn import optim as optim
+from funnn.functional import public as public
+from funnn.layers import Layer as Layer
+
+__version__ = "0.1.0"

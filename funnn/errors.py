@@ -1,0 +1,21 @@
+"""The exceptions that funnn raises for bad input.
+
+Each class is both what a JAX user catches (``ValueError``, ``TypeError``) and what PyTorch raises in the same place (``RuntimeError``), because
+one kernel serves both worlds. Every message says what came, what was expected and how to mend it.
+"""
+
+
+class ShapeError(ValueError, RuntimeError):
+    """An array has the wrong rank or a size that does not fit the others."""
+
+
+class DtypeError(TypeError, RuntimeError):
+    """An array has a dtype that the operation does not take."""
+
+
+class KeyRequiredError(ValueError, RuntimeError):
+    """A stochastic function or layer was called in training without a random key."""
+
+
+class FrozenLayerError(AttributeError, TypeError):
+    """An attribute of a Layer was assigned; layers are values and only buffers change, inside ``forward``."""

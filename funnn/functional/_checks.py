@@ -1,0 +1,79 @@
+"""Checks that the kernels share: what an argument must be, in words that name it and the fix.
+
+Where PyTorch raises in the same place, the recognisable part of its text is kept, so that a search for the message finds the same advice.
+Only shapes and dtypes are looked at, never values: every check also holds for traced arrays and costs nothing in a compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.errors import DtypeError, ShapeError
+
+
+def shape(x: Any) -> list[int]:
+    """The shape as a list, which prints as torch prints sizes."""
+    return list(x.shape)
+
+
+def array(name: str, x: Any) -> jax.Array:
+    """``x`` as a JAX array; lists and other objects are refused, for their dtype would be a guess."""
+    if not hasattr(x, "dtype") or not hasattr(x, "shape"):
+        raise TypeError(f"{name} must be an array, but got {type(x).__name__}; wrap it in jnp.asarray(...).")
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
+
+
+def floating(function: str, name: str, x: Any) -> jax.Array:
+    """``x`` as an array of real floating numbers."""
+    x = array(name, x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise DtypeError(
+            f'"{function}" not implemented for {x.dtype}: {name} must be floating point. Convert it, e.g. {name}.astype(jnp.float32).'
+        )
+    return x
+
+
+def accumulator(dtype: Any) -> Any:
+    """The dtype in which sums over values of ``dtype`` are taken: float32 for half precision, else ``dtype`` itself."""
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
+
+
+def like(function: str, name: str, x: Any, input: jax.Array, *, mixed: bool = False) -> jax.Array:
+    """``x`` as an array of ``input``'s dtype; with ``mixed`` also of the dtype that ``input`` is accumulated in."""
+    x = array(name, x)
+    if x.dtype == input.dtype or (mixed and x.dtype == accumulator(input.dtype)):
+        return x
+    raise DtypeError(
+        f"{function}: expected input and {name} to have the same dtype, but got: {input.dtype} != {x.dtype}. "
+        f"Convert one of them, e.g. {name}.astype({input.dtype})."
+    )
+
+
+def axis(dim: int, ndim: int) -> int:
+    """``dim`` counted from the front; an array of rank 0 has one dim, as in torch."""
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    return dim % n
+
+
+def ntuple(function: str, name: str, value: int | Sequence[int], n: int) -> tuple[int, ...]:
+    """``value`` for each of ``n`` axes: an int, or a sequence of one or of ``n`` ints."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not all(hasattr(v, "__index__") for v in values):
+        raise TypeError(f"{function}: {name} must be an int or a tuple of ints, but got {value!r}")
+    if len(values) not in (1, n):
+        raise ShapeError(f"{function}: expected {name} to be a single integer value or a list of {n} values, but got {name}={list(values)}")
+    values = tuple(int(v) for v in values)
+    return values * n if len(values) == 1 else values
+
+
+def unsupported(function: str, **given: Any) -> None:
+    """Refuse arguments that funnn does not implement yet, by name."""
+    for name, value in given.items():
+        if value:
+            raise NotImplementedError(f"{function}: {name}={value!r} is not implemented in funnn; call it without {name}.")

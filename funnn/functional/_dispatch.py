@@ -1,0 +1,53 @@
+"""The bridge between the pure kernels and every other kind of array: one decorator, one protocol method.
+
+A kernel is a plain function of ``jax.Array``. Decorated with :func:`public`, it also takes any object whose type has a method
+``__funnn_function__(function, args, kwargs)``, and leaves the call to that method — the pattern of NumPy's ``__array_function__``.
+funnn.torch's Tensor is such a type: it unwraps its arrays, runs ``function.pure`` and records the derivative on its tape.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+PROTOCOL = "__funnn_function__"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
+    """Make a pure function of arrays callable with any type that implements the protocol.
+
+    Args:
+      function: a pure function; its arguments that hold arrays may be positional or by keyword.
+      scalars: names of arguments that are plain numbers and may change from call to call. A caller that compiles the function passes them
+        as traced values; all other arguments that are not arrays (axes, strides, modes, flags) are compile-time constants.
+
+    Returns:
+      The function with two attributes: ``pure``, the undecorated function, and ``scalars``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> @public
+      ... def double(input):
+      ...     return 2 * input
+      >>> double(jnp.ones(2)).tolist()
+      [2.0, 2.0]
+    """
+    if function is None:
+        return functools.partial(public, scalars=scalars)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        for argument in args:
+            if hasattr(type(argument), PROTOCOL):
+                return type(argument).__funnn_function__(call, args, kwargs)
+        for argument in kwargs.values():
+            if hasattr(type(argument), PROTOCOL):
+                return type(argument).__funnn_function__(call, args, kwargs)
+        return function(*args, **kwargs)
+
+    call.pure = function
+    call.scalars = scalars
+    return call

@@ -1,0 +1,62 @@
+"""The affine map of the last axis."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from funnn.errors import ShapeError
+from funnn.functional import _checks as check
+from funnn.functional._dispatch import public
+
+
+@public
+def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """Apply the affine map ``y = x Wᵀ + b`` to the last axis.
+
+    Args:
+      input: ``x``, of shape (*, in_features) with any number of leading axes, also none.
+      weight: ``W``, of shape (out_features, in_features), or (in_features,) for a single output without an axis of its own.
+      bias: ``b``, of shape (out_features,) or broadcastable to the result; default none.
+
+    Returns:
+      An array of shape (*, out_features), or (*) for a weight of rank 1, of the input's dtype.
+
+    Raises:
+      ShapeError: the last axes of input and weight differ, or the bias does not fit.
+      DtypeError: input, weight and bias differ in dtype, or are not floating point.
+
+    Source: torch.nn.functional.linear. Half precision is accumulated in float32.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> linear(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]]), jnp.array([0.5, 0.0])).tolist()
+      [[11.5, 17.0]]
+    """
+    input = check.floating("linear", "input", input)
+    weight = check.like("linear", "weight", weight, input)
+    if input.ndim == 0 or weight.ndim == 0:
+        raise ShapeError(f"both arguments to linear need to be at least 1D, but they are {input.ndim}D and {weight.ndim}D")
+    if weight.ndim > 2:
+        raise ShapeError(f"linear: weight must have shape (out_features, in_features), but got {check.shape(weight)}")
+    if input.shape[-1] != weight.shape[-1]:
+        rows, columns = math.prod(input.shape[:-1]), math.prod(weight.shape[:-1])
+        raise ShapeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and {weight.shape[-1]}x{columns}): "
+            f"linear got input of shape {check.shape(input)} and weight of shape {check.shape(weight)}, whose last axes must be equal. "
+            f"Give an input with {weight.shape[-1]} features or a weight with in_features={input.shape[-1]}."
+        )
+    # The contraction names weight's last axis, so that no transpose is ever written out.
+    output = lax.dot_general(input, weight, (((input.ndim - 1,), (weight.ndim - 1,)), ((), ())))
+    if bias is None:
+        return output
+    bias = check.like("linear", "bias", bias, input)
+    if bias.ndim > output.ndim or any(b not in (1, n) for b, n in zip(bias.shape[::-1], output.shape[::-1], strict=False)):
+        raise ShapeError(
+            f"linear: the expanded size of the bias {check.shape(output)} must match its existing size {check.shape(bias)}. "
+            f"Give a bias of shape {[*weight.shape[:-1]]}."
+        )
+    return jnp.add(output, bias)

@@ -1,0 +1,150 @@
+"""Initial values of parameters: torch.nn.init's distributions as pure functions of a random source.
+
+Every function takes ``(source, shape, …, dtype)`` and returns a new array. The source is a JAX key, or any object with the two methods of
+:class:`RandomSource` — funnn.torch's generator is one, and gives PyTorch's own numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+Shape = Sequence[int]
+
+
+class RandomSource(Protocol):
+    """What an initialiser draws from; each call advances the source."""
+
+    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array: ...
+
+    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array: ...
+
+
+class KeySource:
+    """A JAX key as a random source: the first draw uses the key itself, each later one the key folded with the draw's number."""
+
+    def __init__(self, key: jax.Array):
+        self._key, self._draws = key, 0
+
+    def _next(self) -> jax.Array:
+        key = self._key if self._draws == 0 else jax.random.fold_in(self._key, self._draws)
+        self._draws += 1
+        return key
+
+    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+        return jax.random.uniform(self._next(), tuple(shape), dtype, low, high)
+
+    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+        return mean + std * jax.random.normal(self._next(), tuple(shape), dtype)
+
+
+def random_source(source: Any) -> RandomSource:
+    """``source`` itself if it can draw, else ``source`` taken as a JAX key."""
+    return source if hasattr(source, "uniform") else KeySource(source)
+
+
+def uniform(source: Any, shape: Shape, a: float = 0.0, b: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+    """Values from the uniform distribution U(a, b).
+
+    >>> uniform(jax.random.key(0), (2, 3)).shape
+    (2, 3)
+    """
+    return random_source(source).uniform(shape, dtype, a, b)
+
+
+def normal(source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+    """Values from the normal distribution N(mean, std²)."""
+    return random_source(source).normal(shape, dtype, mean, std)
+
+
+def constant(source: Any, shape: Shape, val: float, *, dtype: Any = jnp.float32) -> jax.Array:
+    """The value ``val`` everywhere; draws nothing."""
+    return jnp.full(tuple(shape), val, dtype)
+
+
+def zeros(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+    """Zeros; draws nothing."""
+    return jnp.zeros(tuple(shape), dtype)
+
+
+def ones(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+    """Ones; draws nothing."""
+    return jnp.ones(tuple(shape), dtype)
+
+
+_GAINS = {
+    **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid"), 1.0),
+    "tanh": 5.0 / 3.0,
+    "relu": math.sqrt(2.0),
+    "selu": 3.0 / 4.0,
+}
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The recommended gain of a nonlinearity, by which an initial standard deviation is multiplied.
+
+    1 for linear, conv and sigmoid; 5/3 for tanh; √2 for relu; √(2/(1+param²)) for leaky_relu (``param`` is its slope, default 0.01);
+    3/4 for selu.
+
+    >>> calculate_gain("tanh")
+    1.6666666666666667
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueError(f"negative_slope {slope} not a valid number")
+        return math.sqrt(2.0 / (1 + slope**2))
+    if nonlinearity not in _GAINS:
+        raise ValueError(f"Unsupported nonlinearity {nonlinearity}; expected one of {sorted([*_GAINS, 'leaky_relu'])}")
+    return _GAINS[nonlinearity]
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight of shape (out, in, *kernel): in or out channels times the size of the kernel."""
+    if len(shape) < 2:
+        raise ValueError(f"Fan in and fan out can not be computed for tensor with fewer than 2 dimensions; got shape {tuple(shape)}")
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive
+
+
+def _fan(shape: Shape, mode: str) -> int:
+    mode = mode.lower()
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
+    return fans(shape)[mode == "fan_out"]
+
+
+def kaiming_uniform(
+    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
+) -> jax.Array:
+    """U(−b, b) with b = gain·√(3/fan), where gain = calculate_gain(nonlinearity, a) and fan is fan_in or fan_out by ``mode``.
+
+    He et al., "Delving deep into rectifiers" (2015), https://arxiv.org/abs/1502.01852.
+    """
+    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode))
+    return uniform(source, shape, -bound, bound, dtype=dtype)
+
+
+def kaiming_normal(
+    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
+) -> jax.Array:
+    """N(0, gain²/fan); the arguments are those of :func:`kaiming_uniform`."""
+    return normal(source, shape, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode)), dtype=dtype)
+
+
+def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+    """U(−b, b) with b = gain·√(6/(fan_in + fan_out)).
+
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010).
+    """
+    bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / sum(fans(shape)))
+    return uniform(source, shape, -bound, bound, dtype=dtype)
+
+
+def xavier_normal(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+    """N(0, gain²·2/(fan_in + fan_out)); the source is that of :func:`xavier_uniform`."""
+    return normal(source, shape, 0.0, gain * math.sqrt(2.0 / sum(fans(shape))), dtype=dtype)

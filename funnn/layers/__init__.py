@@ -1,0 +1,35 @@
+"""Layers: frozen hyperparameters, a specification of parameters, and a forward; ``init`` and ``apply`` come from the base class."""
+
+from funnn.layers._layer import Buffer as Buffer
+from funnn.layers._layer import Layer as Layer
+from funnn.layers._layer import Param as Param
+from funnn.layers.activation import LogSoftmax as LogSoftmax
+from funnn.layers.activation import ReLU as ReLU
+from funnn.layers.activation import Sigmoid as Sigmoid
+from funnn.layers.activation import Softmax as Softmax
+from funnn.layers.activation import Tanh as Tanh
+from funnn.layers.container import LayerList as LayerList
+from funnn.layers.container import Sequential as Sequential
+from funnn.layers.conv import Conv1d as Conv1d
+from funnn.layers.conv import Conv2d as Conv2d
+from funnn.layers.conv import Conv3d as Conv3d
+from funnn.layers.dropout import Dropout as Dropout
+from funnn.layers.linear import Identity as Identity
+from funnn.layers.linear import Linear as Linear
+from funnn.layers.loss import CrossEntropyLoss as CrossEntropyLoss
+from funnn.layers.loss import L1Loss as L1Loss
+from funnn.layers.loss import MSELoss as MSELoss
+from funnn.layers.loss import NLLLoss as NLLLoss
+from funnn.layers.normalization import BatchNorm1d as BatchNorm1d
+from funnn.layers.normalization import BatchNorm2d as BatchNorm2d
+from funnn.layers.normalization import BatchNorm3d as BatchNorm3d
+from funnn.layers.normalization import LayerNorm as LayerNorm
+from funnn.layers.pooling import AvgPool1d as AvgPool1d
+from funnn.layers.pooling import AvgPool2d as AvgPool2d
+from funnn.layers.pooling import AvgPool3d as AvgPool3d
+from funnn.layers.pooling import MaxPool1d as MaxPool1d
+from funnn.layers.pooling import MaxPool2d as MaxPool2d
+from funnn.layers.pooling import MaxPool3d as MaxPool3d
+from funnn.layers.shape import Flatten as Flatten
+from funnn.layers.shape import Unflatten as Unflatten
+from funnn.layers.sparse import Embedding as Embedding

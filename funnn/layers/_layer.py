@@ -1,0 +1,293 @@
+"""The contract of a layer: hyperparameters as a value, parameters as a specification, one ``forward``.
+
+    layer = Linear(784, 10)
+    params, state = layer.init(key)
+    y, state = layer.apply(params, state, x, key=None, train=False)
+
+The author of a layer writes its fields, ``spec`` and ``forward``. ``apply`` copies the layer into a transient *view*, in which each
+parameter, buffer and child stands under its name, and runs ``forward`` on it; funnn.torch runs the same ``forward`` on a Module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn import errors
+from funnn.layers._text import layer_text
+
+Tree = dict[str, Any]
+
+
+class Param(NamedTuple):
+    """A trainable array: its shape and its initialiser ``init(source, shape, dtype=…)``."""
+
+    shape: tuple[int, ...]
+    init: Callable[..., jax.Array]
+
+
+class Buffer(NamedTuple):
+    """An array that is part of the state but not trained. ``dtype=None`` means the dtype of the parameters."""
+
+    shape: tuple[int, ...]
+    init: Callable[..., jax.Array] | None
+    dtype: Any = None
+
+
+Spec = Mapping[str, Param | Buffer | None]
+
+
+def present(entry: Param | Buffer | None) -> bool:
+    """Whether an entry of a specification is switched on; off are None (a parameter) and a Buffer without initialiser."""
+    return entry is not None and entry.init is not None
+
+
+class Constant:
+    """An array among a layer's hyperparameters, made hashable so that the layer stays a value."""
+
+    def __init__(self, values: Any):
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def _key(self) -> tuple:
+        return self.values.shape, str(self.values.dtype), self.values.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Constant({self.values.tolist()})"
+
+
+class _Scope:
+    """What a view is bound to besides its arrays."""
+
+    __slots__ = ("buffers", "draws", "key", "path")
+
+    def __init__(self, path: str, key: jax.Array | None, buffers: set[str]):
+        self.path, self.key, self.buffers, self.draws = path, key, buffers, 0
+
+
+def fold_name(key: jax.Array, name: str) -> jax.Array:
+    """The key that belongs to ``name`` under ``key``; independent of what else stands beside it."""
+    return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
+
+
+def _freeze(value: Any) -> Any:
+    """A hyperparameter in its hashable form: lists become tuples, a sequence of layers a LayerList, arrays constants."""
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(item, Layer) for item in value):
+            from funnn.layers.container import LayerList
+
+            return LayerList(*value)
+        return type(value)(*map(_freeze, value)) if hasattr(value, "_fields") else tuple(map(_freeze, value))
+    return Constant(value) if isinstance(value, (np.ndarray, jax.Array)) else value
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+class Layer:
+    """A frozen, hashable, comparable description of a layer; base class of all of them.
+
+    A subclass is a dataclass without the decorator: annotated names are constructor arguments. It defines ``forward(self, x)`` and, when
+    it has parameters of its own, ``spec(self)``. Fields that hold layers (or a list or tuple of layers) are its children.
+
+    Example:
+      >>> from funnn import functional as F, init
+      >>> class Scale(Layer):
+      ...     features: int
+      ...     def spec(self):
+      ...         return {"weight": Param((self.features,), init.ones)}
+      ...     def forward(self, x):
+      ...         return x * self.weight
+      >>> layer = Scale(3)
+      >>> params, state = layer.init(jax.random.key(0))
+      >>> y, state = layer.apply(params, state, jnp.arange(3.0))
+      >>> y.tolist(), state
+      ([0.0, 1.0, 2.0], {})
+    """
+
+    training = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own_init = "__init__" in cls.__dict__
+        dataclasses.dataclass(init=not own_init, repr=False, eq=False)(cls)
+        construct = cls.__init__
+
+        @functools.wraps(construct)
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            construct(self, *args, **kwargs)
+            if type(self) is cls:
+                self.__dict__.update({name: _freeze(value) for name, value in self.__dict__.items()}, _scope=None)
+
+        cls.__init__ = __init__
+
+    # -- what an author writes
+
+    def spec(self) -> Spec:
+        """Parameters and buffers by name, in torch's order of drawing; None for a parameter and ``Buffer(shape, None)`` for a buffer that is
+        switched off."""
+        return {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation, on a view (or a torch Module) where every parameter, buffer and child is an attribute."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
+
+    def extra_repr(self) -> str:
+        """The text between the parentheses of the layer's repr."""
+        return ""
+
+    # -- what a user calls
+
+    def init(self, key: Any, *, dtype: Any = jnp.float32) -> tuple[Tree, Tree]:
+        """Draw initial parameters and state.
+
+        Args:
+          key: a JAX key. Each array is drawn from the key folded with its path, so adding a layer leaves the others' values as they were.
+          dtype: of the parameters and of the floating-point buffers.
+
+        Returns:
+          ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
+          buffers has ``{}`` as state.
+        """
+        params, state = {}, {}
+        for name, entry in self.spec().items():
+            if present(entry):
+                target, kind = (params, dtype) if isinstance(entry, Param) else (state, entry.dtype or dtype)
+                target[name] = entry.init(fold_name(key, name), entry.shape, dtype=kind)
+        for name, child in self.children().items():
+            for target, tree in zip((params, state), child.init(fold_name(key, name), dtype=dtype), strict=True):
+                if tree:
+                    target[name] = tree
+        return params, state
+
+    def apply(self, params: Tree, state: Tree, *args: Any, key: jax.Array | None = None, train: bool = False, **kwargs: Any) -> Any:
+        """Run the layer: ``(output, new_state)``. Pure; ``train`` is static under jit.
+
+        Args:
+          params, state: as ``init`` gives them, or with any arrays of the same names.
+          *args, **kwargs: the inputs of ``forward``.
+          key: randomness for stochastic layers in training.
+          train: whether layers such as Dropout and BatchNorm behave as in training.
+
+        Raises:
+          ValueError: a name is missing from, or unknown in, ``params`` or ``state``.
+          KeyRequiredError: a stochastic layer is in training and ``key`` is None.
+        """
+        view = self._bind(params, state, key, train, "")
+        output = view.forward(*args, **kwargs)
+        return output, view._collect()
+
+    def __iter__(self) -> Iterator[Callable]:
+        """The pair itself: ``init, apply = layer``."""
+        return iter((self.init, self.apply))
+
+    def children(self) -> dict[str, Layer]:
+        """The layers directly inside this one, by name."""
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, Layer)}
+
+    def make_key(self) -> jax.Array | None:
+        """Inside ``forward``: a fresh random key in training, None otherwise."""
+        if not self.training:
+            return None
+        scope = self._scope
+        if scope.key is None:
+            where = f" at {scope.path!r}" if scope.path else ""
+            raise errors.KeyRequiredError(
+                f"{self!r}{where} is stochastic in training and got key=None; pass one: layer.apply(params, state, x, key=key, train=True)"
+            )
+        scope.draws += 1
+        return jax.random.fold_in(scope.key, scope.draws)
+
+    # -- the mechanism
+
+    def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str) -> Layer:
+        spec, children = self.spec(), self.children()
+        own = {kind: {name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)} for kind in (Param, Buffer)}
+        self._check_names("params", params, own[Param], children, path)
+        self._check_names("state", state, own[Buffer], children, path)
+        view = object.__new__(type(self))
+        attributes = view.__dict__
+        attributes.update(self.__dict__, _scope=_Scope(path, key, own[Buffer]), training=train)
+        for name, entry in spec.items():
+            attributes[name] = None if not present(entry) else (params if isinstance(entry, Param) else state)[name]
+        for name, child in children.items():
+            child_key = None if key is None else fold_name(key, name)
+            attributes[name] = child._bind(params.get(name, {}), state.get(name, {}), child_key, train, f"{path}.{name}" if path else name)
+        return view
+
+    def _check_names(self, what: str, tree: Any, own: set[str], children: dict[str, Layer], path: str) -> None:
+        where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
+        if not isinstance(tree, Mapping):
+            raise TypeError(f"{what} of {where} must be a dict as layer.init(key) gives it, got {type(tree).__name__}")
+        missing = own - tree.keys()
+        unknown = tree.keys() - own - children.keys()
+        if missing or unknown:
+            parts = [f"{label} {sorted(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names]
+            raise ValueError(
+                f"{what} of {where} do not fit the layer: {', '.join(parts)}; expected {sorted(own)}"
+                f"{f' and children {list(children)}' if children else ''}. Use the dicts that layer.init(key) returns."
+            )
+
+    def _collect(self) -> Tree:
+        """The state after ``forward``: this view's buffers and its children's."""
+        state = {name: self.__dict__[name] for name in self._scope.buffers}
+        for name, child in self.children().items():
+            tree = child._collect()
+            if tree:
+                state[name] = tree
+        return state
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        scope = self._scope
+        if scope is None:
+            raise TypeError(
+                f"{type(self).__name__} is a description and holds no parameters, so it can't be called outside forward; "
+                "use: params, state = layer.init(key); y, state = layer.apply(params, state, x)"
+            )
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            error.add_note(f"in layer {scope.path!r}: {self!r}")
+            raise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        scope = self.__dict__.get("_scope", self)
+        if scope is self:  # under construction
+            object.__setattr__(self, name, value)
+        elif scope is not None and name in scope.buffers:
+            self.__dict__[name] = value
+        else:
+            hint = f"only its buffers {sorted(scope.buffers)} may be assigned in forward" if scope else "use replace(name=value) for a copy"
+            raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be assigned; {hint}")
+
+    def __delattr__(self, name: str) -> None:
+        raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
+
+    def replace(self, **changes: Any) -> Layer:
+        """A copy with some hyperparameters changed."""
+        return dataclasses.replace(self, **changes)
+
+    def _key(self) -> tuple:
+        return tuple((name, value) for name, value in self.__dict__.items() if name != "_scope")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def __repr__(self) -> str:
+        return layer_text(type(self).__name__, self.extra_repr(), {name: repr(child) for name, child in self.children().items()})

@@ -1,0 +1,151 @@
+"""The way between the worlds: a Module as a Layer with its arrays, a Layer with arrays as a Module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from funnn import checkpoint, layers
+from funnn.layers import Layer
+from funnn.torch._storage import Storage
+from funnn.torch._tape import mode
+from funnn.torch._tensor import Tensor
+from funnn.torch.nn.modules.container import Sequential
+from funnn.torch.nn.modules.derived import LayerModule, module_of, module_type
+from funnn.torch.nn.modules.module import Module
+
+
+class ModuleLayer(Layer):
+    """A Module seen as a Layer: ``apply`` runs the Module's own forward on given arrays.
+
+    The Module lends its structure alone; its parameters are untouched. Two are equal when they are of the same Module object.
+    """
+
+    module: Any
+
+    def init(self, key: Any, *, dtype: Any = None) -> Any:
+        raise NotImplementedError(
+            "a Layer made from a Module has the Module's present values and can't draw new ones; use those that to_functional returned"
+        )
+
+    def apply(self, params: Any, state: Any, *args: Any, key: Any = None, train: bool = False, **kwargs: Any) -> Any:
+        given = checkpoint.to_state_dict(params, state)
+        with _Lent(self.module, given, key, train) as lent:
+            inputs, named = jax.tree.map(_to_tensor, (args, kwargs))
+            output = self.module(*inputs, **named)
+            arrays = jax.tree.map(_to_array, output, is_leaf=lambda leaf: isinstance(leaf, Tensor))
+            return arrays, lent.state()
+
+    def __repr__(self) -> str:
+        return repr(self.module)
+
+
+def _to_tensor(leaf: Any) -> Any:
+    return Tensor._wrap(leaf) if hasattr(leaf, "shape") else leaf
+
+
+def _to_array(leaf: Any) -> Any:
+    return leaf._read() if isinstance(leaf, Tensor) else leaf
+
+
+class _Lent:
+    """A Module with other arrays, another mode and a key, for the time of one call."""
+
+    def __init__(self, module: Module, given: dict[str, Any], key: Any, train: bool):
+        self.module, self.given, self.key, self.train = module, given, key, train
+
+    def __enter__(self) -> _Lent:
+        from funnn.torch import _random
+
+        self.tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
+        missing, unknown = self.tensors.keys() - self.given.keys(), self.given.keys() - self.tensors.keys()
+        if missing or unknown:
+            raise ValueError(
+                f"params and state do not fit {type(self.module).__name__}: missing {sorted(missing)}, unknown {sorted(unknown)}; use the dicts "
+                "that to_functional(module) returned"
+            )
+        self.before = {name: tensor.__dict__.copy() for name, tensor in self.tensors.items()}
+        self.training = {module: module.training for module in self.module.modules()}
+        self.grad = mode.grad
+        for name, tensor in self.tensors.items():
+            tensor._storage, tensor._window = Storage(self.given[name]), None
+        self.module.train(self.train)
+        mode.grad = False
+        self.lent = _random.default_generator.lend(self.key)
+        return self
+
+    def state(self) -> Any:
+        return checkpoint.unflatten({name: self.tensors[name]._read() for name, _ in self.module.named_buffers()})
+
+    def __exit__(self, *exc: Any) -> None:
+        from funnn.torch import _random
+
+        _random.default_generator.give_back(self.lent)
+        mode.grad = self.grad
+        for module, training in self.training.items():
+            module.training = training
+        for name, tensor in self.tensors.items():
+            tensor.__dict__.clear()
+            tensor.__dict__.update(self.before[name])
+
+
+def to_functional(module: Module) -> tuple[Layer, dict, dict]:
+    """A Module as ``(layer, params, state)``: the same computation as a pure pair, with the Module's present values.
+
+    Modules of torch.nn and Sequentials of them become the Layers they are derived from; any other Module becomes a Layer that runs its
+    forward. The arrays are shared with the Module until one of both changes (arrays are immutable), so nothing is copied.
+
+    >>> import funnn.torch as torch
+    >>> layer, params, state = to_functional(torch.nn.Linear(2, 3))
+    >>> layer, params["weight"].shape, state
+    (Linear(in_features=2, out_features=3, bias=True), (3, 2), {})
+    """
+    if not isinstance(module, Module):
+        raise TypeError(f"to_functional takes a torch.nn.Module, got {type(module).__name__}")
+    params = checkpoint.unflatten({name: parameter._export() for name, parameter in module.named_parameters()})
+    state = checkpoint.unflatten({name: buffer._export() for name, buffer in module.named_buffers()})
+    return _as_layer(module) or ModuleLayer(module), params, state
+
+
+def _as_layer(module: Module) -> Layer | None:
+    """The Layer that does what the module does, if every part of it is plainly derived from one."""
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+        return None
+    if type(module) is Sequential:
+        children = {name: _as_layer(child) for name, child in module.named_children()}
+        return layers.Sequential(children) if None not in children.values() and len(children) == len(module) else None
+    if isinstance(module, LayerModule) and type(module) is module_type(module.layer) and not module._modules:
+        return module.as_layer()
+    return None
+
+
+class _Zeros:
+    """A random source for values that will be replaced."""
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        return jax.numpy.zeros(tuple(shape), dtype)
+
+    normal = uniform
+
+
+def from_functional(layer: Layer, params: dict, state: dict) -> Module:
+    """A Layer with its arrays as a Module: the inverse of :func:`to_functional`.
+
+    The Module's children, names and text are the Layer's; its forward is the Layer's forward, run on Tensors, so a Layer of one's own should
+    compute with ``funnn.functional``, operators and methods that both kinds of array have (or with functions decorated by
+    ``funnn.public``). Nothing is drawn from the random generator.
+    """
+    if isinstance(layer, ModuleLayer):
+        raise TypeError("this Layer was made from a Module by to_functional; use that Module, with load_state_dict")
+    if not isinstance(layer, Layer):
+        raise TypeError(f"from_functional takes a funnn Layer, got {type(layer).__name__}")
+    module = module_of(layer, source=_Zeros())
+    given = checkpoint.to_state_dict(params, state)
+    missing = [name for name in module.state_dict() if name not in given]
+    if missing:
+        raise ValueError(f"params and state lack {missing}; pass the dicts that layer.init(key) returned")
+    for name, tensor in module.state_dict(keep_vars=True).items():
+        tensor._storage = Storage(given[name])
+    return module
+

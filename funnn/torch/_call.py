@@ -1,0 +1,311 @@
+"""How a pure function runs on Tensors: unwrap, look up the compiled form, run, wrap, and record on the tape.
+
+The compiled form is cached by the function, its static arguments and which inputs need gradients. A form that records is a jitted "run
+and return the vjp": the vjp is a pytree of residual arrays, so it may leave jit, and one more jitted call applies it. Numbers that the function
+declares as ``scalars`` are traced, so a changing number compiles nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from funnn.torch import _dtype, _tape
+from funnn.torch._storage import Storage
+from funnn.torch._tape import Node, mode
+from funnn.torch._tensor import Tensor
+
+_SLOT = object()  # stands for an array in the arguments' layout
+_KEYWORD = object()  # stands before the name of a keyword argument
+_TRACED_NUMBERS = (int, float, complex)
+
+
+class Op:
+    """A pure function with what the tape needs to know of it.
+
+    Args:
+      pure: takes arrays and static arguments, returns an array or a tuple of arrays.
+      grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it.
+      scalars: names of numeric arguments to trace instead of compiling them in.
+      saves: "input", "result" or both, where torch saves these for backward though the vjp here keeps something else; what the vjp keeps is
+        known by itself.
+    """
+
+    __slots__ = ("grad", "name", "pure", "saves", "scalar_names", "scalar_positions")
+
+    def __init__(self, pure: Callable, grad: str | Callable | None = None, *, scalars: tuple[str, ...] = (), saves: tuple[str, ...] = ()):
+        self.pure, self.grad, self.saves = pure, grad, saves
+        self.name = getattr(pure, "__name__", "function")
+        self.scalar_names = frozenset(scalars)
+        parameters = list(inspect.signature(pure).parameters) if scalars else []
+        self.scalar_positions = frozenset(parameters.index(name) for name in scalars)
+
+    def node_name(self, args: tuple, kwargs: dict) -> str:
+        grad = self.grad(*args, **kwargs) if callable(self.grad) else self.grad
+        return grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+
+
+class Recording(Node):
+    """A node made by :func:`call`."""
+
+    __slots__ = ("count", "entry", "inputs", "outputs", "saved", "vjp")
+
+    def pull(self, gradients: list, create_graph: bool) -> Any:
+        entry = self.entry
+        if self.vjp is None:
+            raise RuntimeError(_tape.SECOND_TIME)
+        for storage, version, describe in self.saved:
+            if storage.version != version:
+                raise RuntimeError(
+                    f"one of the variables needed for gradient computation has been modified by an inplace operation: {describe}; it is "
+                    f"at version {storage.version}; expected version {version} instead. Hint: enable anomaly detection to find the operation "
+                    "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+                )
+        outputs = self.outputs
+        if None in gradients:
+            gradients = [
+                _tape.zeros(*outputs[index]) if outputs[index] and gradient is None else gradient for index, gradient in enumerate(gradients)
+            ]
+        chosen = [gradient for gradient, output in zip(gradients, outputs, strict=True) if output]
+        if create_graph:
+            results = call(entry.second(), (*self._input_tensors(), *map(_tape._as_tensor, chosen)), {})
+            return results if isinstance(results, tuple) else (results,)
+        with jax.enable_x64(True):
+            return _pull_back(self.vjp, chosen[0] if entry.single else tuple(chosen))
+
+    def _input_tensors(self) -> list[Any]:
+        """The inputs with the history that they had, for a backward pass that is itself recorded."""
+        arrays, edges = self.inputs
+        tensors = list(arrays)
+        for position, edge in zip(self.entry.tracked, edges, strict=True):
+            tensors[position] = Tensor._wrap(arrays[position], *edge)
+        return tensors
+
+    def release(self) -> None:
+        if self.entry.residuals:
+            self.vjp = None
+            self.saved = ()
+            self.inputs = None
+
+
+_pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
+
+
+class Entry:
+    """One compiled form of a function: for given static arguments and given inputs that need gradients."""
+
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str):
+        self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
+        self.type = _tape.node_type(name, Recording) if tracked else None
+        self.tracked_set = frozenset(tracked)
+        self.single = True
+        self.residuals = 0
+        self.saved_inputs: tuple[int, ...] = ()
+        self.saved_outputs: tuple[int, ...] = ()
+        self.run = jax.jit(self._record if tracked else self._forward, inline=True)
+        self._second: Op | None = None
+
+    def _forward(self, *arrays: Any) -> Any:
+        """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
+        remaining = iter(arrays)
+        args, kwargs = _fill(self.layout, remaining)
+        return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
+
+    def _record(self, *arrays: Any) -> Any:
+        """Outputs, their vjp, and on the side (while tracing) which inputs and outputs the vjp keeps."""
+
+        def function(*tracked: Any) -> tuple[Any, Any]:
+            merged = list(arrays)
+            for position, array in zip(self.tracked, tracked, strict=True):
+                merged[position] = array
+            outputs = self._forward(*merged)
+            several = isinstance(outputs, tuple)
+            flat = outputs if several else (outputs,)
+            smooth = tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact))
+            self.single = not several
+            return (smooth if several else smooth[0]), outputs
+
+        _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
+        kept = jax.tree.leaves(vjp)
+        flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        self.residuals = len(kept)
+        self.saved_inputs = tuple(
+            i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)
+        )
+        self.saved_outputs = tuple(
+            i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)
+        )
+        return outputs, vjp
+
+    def second(self) -> Op:
+        """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
+        if self._second is None:
+
+            def backward(*arrays: Any) -> Any:
+                inputs, gradients = arrays[: self.count], arrays[self.count :]
+                vjp = self._record(*inputs)[1]
+                results = vjp(gradients[0] if self.single else tuple(gradients))
+                return results if len(results) > 1 else results[0]
+
+            self._second = Op(backward, self.type.__name__)
+        return self._second
+
+
+def _strong(array: Any) -> Any:
+    array = jnp.asarray(array)
+    return lax.convert_element_type(array, array.dtype) if array.weak_type else array
+
+
+def _fill(layout: Any, arrays: Any) -> Any:
+    if layout is _SLOT:
+        return next(arrays)
+    if isinstance(layout, (tuple, list)) and not hasattr(layout, "_fields"):
+        return type(layout)(_fill(item, arrays) for item in layout)
+    if isinstance(layout, dict):
+        return {name: _fill(item, arrays) for name, item in layout.items()}
+    return layout
+
+
+_entries: dict[tuple, Entry] = {}
+
+
+class _Flattener:
+    """Splits arguments into arrays and a hashable key for the rest."""
+
+    __slots__ = ("arrays", "key", "tensors")
+
+    def __init__(self):
+        self.arrays, self.key, self.tensors = [], [], []
+
+    def add(self, value: Any, traced: bool) -> None:
+        kind = type(value)
+        if isinstance(value, Tensor):
+            self.arrays.append(value._read())
+            self.tensors.append(value)
+            self.key.append(_SLOT)
+        elif kind in _TRACED_NUMBERS and traced:
+            self.arrays.append(value)
+            self.tensors.append(None)
+            self.key.append(kind)
+        elif value is None or kind is str:
+            self.key.append(value)
+        elif kind in (tuple, list):
+            self.key.append((kind, len(value)))
+            for item in value:
+                self.add(item, traced)
+        elif isinstance(value, (jax.Array, np.ndarray)):
+            self.arrays.append(value)
+            self.tensors.append(None)
+            self.key.append(_SLOT)
+        elif kind is float:
+            self.key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
+        else:
+            self.key.append((kind, value))
+
+
+def _layout(value: Any, traced: bool) -> Any:
+    """The arguments with a slot for each array; built once for an entry."""
+    if isinstance(value, (Tensor, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
+        return _SLOT
+    return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value
+
+
+def call(op: Op, args: tuple, kwargs: dict) -> Any:
+    """Run ``op`` on Tensors (and arrays and static values): Tensors come back, recorded if gradients are on and an input needs one.
+
+    The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
+    """
+    flat = _Flattener()
+    arrays, key, tensors = flat.arrays, flat.key, flat.tensors
+    positions = op.scalar_positions
+    for position, value in enumerate(args):
+        if isinstance(value, Tensor):
+            arrays.append(value._storage.array if value._window is None and Storage.tracing is None else value._read())
+            tensors.append(value)
+            key.append(_SLOT)
+        elif positions and position in positions and type(value) in _TRACED_NUMBERS:
+            arrays.append(value)
+            tensors.append(None)
+            key.append(type(value))
+        else:
+            flat.add(value, position in positions)
+    for name, value in kwargs.items():
+        key.append(_KEYWORD)
+        key.append(name)
+        flat.add(value, name in op.scalar_names)
+    tracked = ()
+    if mode.grad:
+        tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
+    full_key = (op, tracked, _dtype._default, *key)
+    entry = _entries.get(full_key)
+    if entry is None:
+        entry = _entries[full_key] = _make_entry(op, args, kwargs, len(arrays), tracked)
+    if not tracked:
+        with jax.enable_x64(True):
+            outputs = entry.run(*arrays)
+        return Tensor._wrap(outputs) if isinstance(outputs, jax.Array) else _wrap_all(outputs)
+    with jax.enable_x64(True):
+        outputs, vjp = entry.run(*arrays)
+    return _recorded(entry, outputs, vjp, arrays, tensors)
+
+
+def _make_entry(op: Op, args: tuple, kwargs: dict, count: int, tracked: tuple) -> Entry:
+    layout = (
+        tuple(_layout(value, position in op.scalar_positions) for position, value in enumerate(args)),
+        {name: _layout(value, name in op.scalar_names) for name, value in kwargs.items()},
+    )
+    return Entry(op, layout, count, tracked, op.node_name(args, kwargs) if tracked else "")
+
+
+def _wrap_all(outputs: Any) -> Any:
+    wrapped = [Tensor._wrap(output) for output in outputs]
+    return type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+
+
+def _recorded(entry: Entry, outputs: Any, vjp: Any, arrays: list, tensors: list) -> Any:
+    edges = tuple([tensors[i]._edge() for i in entry.tracked])
+    node = entry.type(edges)
+    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
+    if Storage.tracing is not None:
+        Storage.tracing.recorded(node)
+    if isinstance(outputs, jax.Array):
+        node.count, node.outputs = 1, ((outputs.shape, outputs.dtype),)
+        result = wrapped = Tensor._wrap(outputs, node)
+        wrapped = (result,)
+    else:
+        node.count = len(outputs)
+        node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
+        wrapped = [
+            Tensor._wrap(array, node, index) if known else Tensor._wrap(array)
+            for index, (array, known) in enumerate(zip(outputs, node.outputs, strict=True))
+        ]
+        result = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+    saved = [_saved(tensors[i]) for i in entry.saved_inputs if tensors[i] is not None]
+    saved.extend(_saved(wrapped[i]) for i in entry.saved_outputs)
+    node.saved = saved
+    return result
+
+
+def _saved(tensor: Tensor) -> tuple:
+    storage = tensor._storage
+    return storage, storage.version, _Description(tensor)
+
+
+class _Description:
+    """Which tensor it was, put into words only if an error needs them."""
+
+    __slots__ = ("node", "output", "shape", "type")
+
+    def __init__(self, tensor: Tensor):
+        self.type, self.shape = tensor._storage.array.dtype, tensor._shape()
+        self.node, self.output = type(tensor._grad_fn).__name__, tensor._output
+
+    def __str__(self) -> str:
+        what = f"[torch.{_dtype.dtype.of(self.type).legacy}Tensor {list(self.shape)}]"
+        return what if self.node == "NoneType" else f"{what}, which is output {self.output} of {self.node}"

@@ -1,0 +1,224 @@
+"""Types of numbers, devices and sizes, as torch spells them, and torch's rules of promotion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+
+
+class dtype:
+    """A type of numbers, such as ``torch.float32``; ``numpy`` is NumPy's name for it."""
+
+    _by_numpy: dict[np.dtype, dtype] = {}
+
+    def __init__(self, name: str, numpy: Any, legacy: str | None = None):
+        self.name, self.numpy, self.legacy = name, np.dtype(numpy), legacy
+        kind = "f" if self.numpy == ml_dtypes.bfloat16 else self.numpy.kind
+        self.is_floating_point, self.is_complex, self.is_signed = kind == "f", kind == "c", kind in "ifc"
+        self.category = "biufc".index(kind) - (kind in "ufc")  # 0 bool, 1 integer, 2 floating point, 3 complex
+        self.itemsize = self.numpy.itemsize
+        dtype._by_numpy[self.numpy] = self
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str | tuple:
+        return (dtype.named, (self.name,))
+
+    @staticmethod
+    def named(name: str) -> dtype:
+        return next(item for item in dtype._by_numpy.values() if item.name == name)
+
+    @staticmethod
+    def of(numpy_dtype: Any) -> dtype:
+        """The torch dtype of a NumPy one."""
+        try:
+            return dtype._by_numpy[np.dtype(numpy_dtype)]
+        except (KeyError, TypeError):
+            raise TypeError(
+                f"can't convert np.ndarray of type {numpy_dtype}. The only supported types are: "
+                f"{', '.join(item.name for item in dtype._by_numpy.values())}."
+            ) from None
+
+
+uint8 = dtype("uint8", np.uint8, "Byte")
+int8 = dtype("int8", np.int8, "Char")
+int16 = dtype("int16", np.int16, "Short")
+int32 = dtype("int32", np.int32, "Int")
+int64 = dtype("int64", np.int64, "Long")
+float16 = dtype("float16", np.float16, "Half")
+bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, "BFloat16")
+float32 = dtype("float32", np.float32, "Float")
+float64 = dtype("float64", np.float64, "Double")
+complex64 = dtype("complex64", np.complex64, "ComplexFloat")
+complex128 = dtype("complex128", np.complex128, "ComplexDouble")
+bool_ = dtype("bool", np.bool_, "Bool")
+
+ALL = tuple(dtype._by_numpy.values())
+ALIASES = {
+    **{item.name: item for item in ALL},
+    **{"half": float16, "float": float32, "double": float64, "cfloat": complex64, "cdouble": complex128},
+    **{"short": int16, "int": int32, "long": int64},
+}
+PYTHON = {bool: bool_, int: int64}
+
+_default = float32
+
+
+def get_default_dtype() -> dtype:
+    """The floating-point type of new tensors made from Python floats."""
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Change the floating-point type of new tensors made from Python floats."""
+    global _default
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    _default = d
+
+
+def as_dtype(value: Any) -> dtype:
+    """A dtype from a torch dtype, a Python type (float, int, bool, complex) or a NumPy one."""
+    if isinstance(value, dtype):
+        return value
+    if value is float:
+        return float64
+    if value is complex:
+        return complex128
+    return PYTHON[value] if value in PYTHON else dtype.of(value)
+
+
+def default_complex() -> dtype:
+    return complex128 if _default is float64 else complex64
+
+
+def _category_default(category: int) -> dtype:
+    return (bool_, int64, _default, default_complex())[category]
+
+
+def _join(a: dtype, b: dtype) -> dtype:
+    """torch's common type of two dimensioned tensors' types."""
+    if a is b:
+        return a
+    if a.category != b.category:
+        low, high = sorted((a, b), key=lambda d: d.category)
+        if high.is_complex and low is float64:
+            return complex128
+        return high
+    if uint8 in (a, b):  # the only unsigned type: the smallest signed type that holds it
+        other = b if a is uint8 else a
+        return int16 if other is int8 else other
+    if {a, b} == {float16, bfloat16}:
+        return float32
+    return a if a.itemsize >= b.itemsize else b
+
+
+def promote(*arrays: Any) -> dtype:
+    """torch's result type of operands: dimensioned tensors decide, then 0-d ones and Python numbers if of a higher category.
+
+    The operands are arrays (also traced ones; a Python number that was traced is weakly typed) or Python numbers.
+    """
+    ranked: list[dtype | None] = [None, None, None]  # dimensioned, 0-d, numbers
+    for array in arrays:
+        if isinstance(array, (bool, int, float, complex)):
+            rank, kind = 2, _category_default((bool, int, float, complex).index(type(array)))
+        else:
+            kind = dtype.of(array.dtype)
+            rank = 2 if getattr(array, "weak_type", False) else int(array.ndim == 0)
+            if rank == 2:
+                kind = _category_default(kind.category)
+        ranked[rank] = kind if ranked[rank] is None else _join(ranked[rank], kind)
+    result = None
+    for kind in ranked:
+        if kind is not None and (result is None or kind.category > result.category):
+            result = _join_lower(result, kind)
+    return result
+
+
+def _join_lower(result: dtype | None, kind: dtype) -> dtype:
+    """The type when operands of lower rank have the higher category; a real result's precision carries into a complex one."""
+    if result is None or not (kind.is_complex and result.is_floating_point):
+        return kind
+    return complex128 if result is float64 else complex64
+
+
+def promoted(*arrays: Any, floating: bool = False) -> list[jax.Array]:
+    """The operands as arrays of their common type; with ``floating``, integers become the default floating-point type."""
+    kind = promote(*arrays)
+    if floating and kind.category < 2:
+        kind = _default
+    return [jnp.asarray(array, dtype=kind.numpy) for array in arrays]
+
+
+class device:
+    """Where a tensor lives: a type ('cpu', 'cuda') and an index."""
+
+    def __init__(self, type: Any, index: int | None = None):
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        elif isinstance(type, int):
+            type, index = "cuda", type
+        elif isinstance(type, str) and ":" in type:
+            type, number = type.split(":")
+            index = int(number)
+        if type not in ("cpu", "cuda", "mps", "xpu", "meta"):
+            raise RuntimeError(f"Expected one of cpu, cuda, mps, xpu, meta device type at start of device string: {type}")
+        self.type, self.index = type, index
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple:
+        return (device, (self.type, self.index))
+
+
+CPU = device("cpu")
+
+
+def check_device(value: Any) -> None:
+    """Accept the devices that hold data here; 'cuda' only where JAX has an accelerator."""
+    kind = device(value).type
+    if kind == "cpu" or (kind == "cuda" and jax.default_backend() == "gpu"):
+        return
+    if kind == "cuda":
+        raise RuntimeError("CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'.")
+    raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu' and 'cuda' (JAX's accelerator)")
+
+
+class Size(tuple):
+    """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``."""
+
+    def __new__(cls, sizes: Iterable[int] = ()):
+        return super().__new__(cls, sizes)
+
+    def numel(self) -> int:
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    def __getitem__(self, index: Any) -> Any:
+        item = super().__getitem__(index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other: tuple) -> Size:
+        return Size(tuple(self) + tuple(other))
+
+    def __reduce__(self) -> tuple:
+        return (Size, (tuple(self),))

@@ -1,0 +1,320 @@
+"""Making tensors: from data, of one value, in sequences, at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.torch import _dtype
+from funnn.torch._dtype import as_dtype, check_device
+from funnn.torch._inplace import assign, check_writable
+from funnn.torch._ops.table import FUNCTIONS, gather_sizes
+from funnn.torch._random import Generator, pick
+from funnn.torch._tensor import Tensor
+
+
+def _finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
+    if device is not None:
+        check_device(device)
+    result = Tensor._wrap(array)
+    return result.requires_grad_() if requires_grad else result
+
+
+def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
+    with jax.enable_x64(True):
+        return function(*args, **kwargs)
+
+
+def _values(data: Any) -> np.ndarray:
+    """Python data as a NumPy array of the dtype that torch infers."""
+    if isinstance(data, Tensor):
+        return data.detach()._host()
+    if isinstance(data, (np.ndarray, np.generic, jax.Array)):
+        return np.asarray(data)
+    plain = _plain(data)
+    try:
+        values = np.asarray(plain)
+    except ValueError as error:
+        raise ValueError(f"expected sequence of equal length at every level of the data; {error}") from None
+    if values.dtype.kind == "f" and not _has_numpy(data):
+        return values.astype(_dtype.get_default_dtype().numpy)
+    if values.dtype.kind == "c":
+        return values.astype(_dtype.default_complex().numpy)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"can't make a tensor of {type(data).__name__} {str(data)[:60]!r}; expected numbers, or nested sequences of them")
+    return values
+
+
+def _has_numpy(data: Any) -> bool:
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.float64)) and not isinstance(data, float)
+
+
+def _plain(data: Any) -> Any:
+    """Tensors inside lists as lists."""
+    if isinstance(data, Tensor):
+        return data.tolist()
+    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
+    if isinstance(data, Tensor):
+        array = data._read()
+        return _finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
+    values = _values(data)
+    kind = _dtype.dtype.of(values.dtype) if dtype is None else as_dtype(dtype)
+    if not values.size and dtype is None and not hasattr(data, "dtype"):
+        kind = _dtype.get_default_dtype()
+    return _finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` itself if it is a tensor of that dtype, else a new one."""
+    if isinstance(data, Tensor):
+        return data.to(*(item for item in (device, dtype) if item is not None))
+    return tensor(data, dtype=dtype, device=device)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor with the values of a NumPy array. The values are copied: later writes to either are not shared, unlike in torch."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    return tensor(ndarray)
+
+
+def _size_of(size: tuple, kwargs: dict) -> tuple:
+    return gather_sizes((kwargs.pop("size"),)) if "size" in kwargs else gather_sizes(size)
+
+
+def _filled(value: Any) -> Callable:
+    def make(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+        shape = _size_of(size, rest)
+        rest.pop("pin_memory", None), rest.pop("memory_format", None)
+        if rest:
+            raise TypeError(f"unexpected keyword argument {next(iter(rest))!r}")
+        kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+        if any(length < 0 for length in shape):
+            raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+        return _finish(_make(jnp.full, shape, value, kind.numpy), requires_grad, device)
+
+    return make
+
+
+zeros, ones, empty = _filled(0), _filled(1), _filled(0)
+zeros.__doc__ = "A tensor of zeros: zeros(2, 3) or zeros((2, 3))."
+ones.__doc__ = "A tensor of ones: ones(2, 3) or ones((2, 3))."
+empty.__doc__ = "A tensor of unspecified values (zeros, here)."
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any) -> Tensor:
+    """A tensor of one value; its dtype is the value's by default."""
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    kind = _dtype.dtype.of(_values(value).dtype) if dtype is None else as_dtype(dtype)
+    return _finish(_make(jnp.full, gather_sizes((size,)), value, kind.numpy), requires_grad, device)
+
+
+def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
+    """start, start + step, … below end: arange(end), arange(start, end) or arange(start, end, step)."""
+    bounds = tuple(bound.item() if isinstance(bound, Tensor) else bound for bound in bounds)
+    start, end = (0, bounds[0]) if len(bounds) == 1 else bounds[:2] if bounds else (named.get("start", 0), named["end"])
+    end = named.get("end", end)
+    if "end" in named and len(bounds) == 1:
+        start = bounds[0]
+    step = bounds[2] if len(bounds) == 3 else named.get("step", 1)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: start={start}, end={end}, step={step}")
+    integers = all(isinstance(value, int) for value in (start, end, step))
+    kind = (_dtype.int64 if integers else _dtype.get_default_dtype()) if dtype is None else as_dtype(dtype)
+    count = math.ceil((end - start) / step)
+    values = start + step * np.arange(count, dtype=np.int64 if integers else np.float64)
+    return _finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
+
+
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``steps`` values from start to end, both included, at equal distances."""
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    start, end = float(start), float(end)
+    width = kind.numpy.type
+    step = width((end - start) / (steps - 1)) if steps > 1 else width(0)
+    index = np.arange(steps)
+    values = np.where(index < steps // 2, width(start) + step * index.astype(kind.numpy), width(end) - step * (steps - 1 - index).astype(kind.numpy))
+    return _finish(_make(jnp.asarray, values if steps != 1 else [start], dtype=kind.numpy), requires_grad, device)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal, zeros elsewhere."""
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(_make(jnp.eye, n, m, dtype=kind.numpy), requires_grad, device)
+
+
+# -- at random
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
+    """Values from U[0, 1)."""
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(pick(generator).draw("uniform", _size_of(size, named), kind.numpy), requires_grad, device)
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
+    """Values from N(0, 1)."""
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    return _finish(pick(generator).draw("normal", _size_of(size, named), kind.numpy), requires_grad, device)
+
+
+def randint(*args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
+    """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
+    args = list(args)
+    size = named["size"] if "size" in named else args.pop()
+    low = named.get("low", args[0] if len(args) == 2 else 0)
+    high = named.get("high", args[-1] if args else None)
+    kind = _dtype.int64 if dtype is None else as_dtype(dtype)
+    return _finish(pick(generator).draw("randint", low, high, gather_sizes((size,)), kind.numpy), requires_grad, device)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """0 … n − 1 in random order."""
+    kind = _dtype.int64 if dtype is None else as_dtype(dtype)
+    return _finish(pick(generator).draw("randperm", n, kind.numpy), requires_grad, device)
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that ``input`` gives for the element, else 0."""
+    return Tensor._wrap(pick(generator).draw("bernoulli", input._host(), dtype=input.dtype.numpy))
+
+
+def _write_random(name: str, arguments: Callable) -> Callable:
+    """``Tensor.name_``: ``arguments(tensor, …)`` gives those of the generator's draw."""
+
+    def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
+        check_writable(self)
+        values = pick(generator).draw(name, *arguments(self, *args, **kwargs))
+        return assign(self, Tensor._wrap(values.reshape(self._shape())))
+
+    write.__doc__ = arguments.__doc__
+    return write
+
+
+def _uniform(self, from_=0.0, to=1.0, **named):
+    """Values from U[from, to), in place."""
+    return tuple(self.shape), self.dtype.numpy, named.get("from", from_), to
+
+
+def _normal(self, mean=0.0, std=1.0):
+    """Values from N(mean, std²), in place."""
+    return tuple(self.shape), self.dtype.numpy, mean, std
+
+
+def _random(self, from_=None, to=None):
+    """Integers from ``from_`` to ``to`` − 1 (random_(to): from 0; random_(): all that the dtype represents), in place."""
+    if to is None and from_ is not None:
+        from_, to = 0, from_
+    return tuple(self.shape), self.dtype.numpy, from_, to
+
+
+def _bernoulli(self, p=0.5):
+    """1 with probability ``p``, else 0, in place."""
+    return p if not isinstance(p, Tensor) else p._host(), tuple(self.shape), self.dtype.numpy
+
+
+def _exponential(self, lambd=1.0):
+    """Values of density lambd·exp(−lambd·x), in place."""
+    return tuple(self.shape), self.dtype.numpy, lambd
+
+
+Tensor.uniform_ = _write_random("uniform", _uniform)
+Tensor.normal_ = _write_random("normal", _normal)
+Tensor.random_ = _write_random("random_", _random)
+Tensor.bernoulli_ = _write_random("bernoulli", _bernoulli)
+Tensor.exponential_ = _write_random("exponential", _exponential)
+
+
+# -- like another tensor
+
+
+def _like(function: Callable) -> Callable:
+    def make(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, memory_format: Any = None, **kwargs: Any) -> Tensor:
+        kind = input.dtype if dtype is None else dtype
+        if function is full or function is randint:
+            return function(*(args if function is randint else (tuple(input.shape), *args)), dtype=kind, device=device, **kwargs)
+        return function(tuple(input.shape), dtype=kind, device=device, **kwargs)
+
+    make.__doc__ = f"As torch.{function.__name__}, in the shape and dtype of ``input``."
+    return make
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
+    """Values from N(mean, std²), where either may be a tensor."""
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+        return Tensor._wrap(pick(generator).draw("normal", gather_sizes((size,)), kind.numpy, mean, std))
+    like = mean if isinstance(mean, Tensor) else std
+    if isinstance(mean, Tensor) and isinstance(std, Tensor):
+        like = mean + std
+    return randn(tuple(like.shape), generator=generator, dtype=like.dtype) * std + mean
+
+
+def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
+    """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data."""
+    if not args:
+        return zeros(0, dtype=kind)
+    if all(isinstance(arg, int) for arg in args) or isinstance(args[0], _dtype.Size):
+        return zeros(*args, dtype=kind)
+    if len(args) > 1:
+        raise TypeError(
+            f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
+            f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
+        )
+    return tensor(args[0], dtype=kind)
+
+
+def legacy_type(kind: _dtype.dtype) -> type:
+    """torch.FloatTensor and its kin: constructors, and what isinstance asks for."""
+
+    class Meta(type):
+        def __call__(cls, *args: Any) -> Tensor:
+            return legacy_tensor(args, kind)
+
+        def __instancecheck__(cls, instance: Any) -> bool:
+            return isinstance(instance, Tensor) and instance.dtype is kind
+
+        def __repr__(cls) -> str:
+            return f"<class 'torch.{cls.__name__}'>"
+
+    return Meta(f"{kind.legacy}Tensor", (), {"kind": kind, "__doc__": f"Tensors of dtype {kind!r}."})
+
+
+_NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}
+
+
+def _new(function: Callable) -> Callable:
+    def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+        return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
+
+    make.__doc__ = f"As torch.{function.__name__}, in this tensor's dtype."
+    return make
+
+
+for _name, _function in _NEW.items():
+    setattr(Tensor, _name, _new(_function))
+for _function in (tensor, as_tensor, from_numpy, full, arange, linspace, eye, rand, randn, randint, randperm, normal, bernoulli):
+    FUNCTIONS[_function.__name__] = _function
+for _name, _function in (("zeros", zeros), ("ones", ones), ("empty", empty)):
+    _function.__name__ = _name
+    FUNCTIONS[_name] = _function
+for _name in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"):
+    FUNCTIONS[f"{_name}_like"] = _like(FUNCTIONS[_name])
+FUNCTIONS["scalar_tensor"] = tensor
+FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
+FUNCTIONS["numel"] = lambda input: input.numel()
+FUNCTIONS["is_floating_point"] = lambda input: input.is_floating_point()
+FUNCTIONS["asarray"] = as_tensor

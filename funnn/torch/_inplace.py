@@ -1,0 +1,84 @@
+"""Writing into a tensor: what is allowed, and what it does to the history."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from funnn.torch._call import Op, call
+from funnn.torch._storage import plan_window, write_window
+from funnn.torch._tape import mode
+from funnn.torch._tensor import Tensor
+
+_copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
+_LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
+
+
+@jax.jit
+def _cast(values: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(values, like.shape).astype(like.dtype)
+
+
+def check_writable(tensor: Tensor) -> None:
+    """Raise torch's errors for in-place operations on leaves and on expanded tensors."""
+    if mode.grad and tensor.requires_grad:
+        if tensor._grad_fn is None:
+            raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
+        base = tensor._base
+        if base is not None and base.is_leaf and base.requires_grad:
+            raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
+    window = tensor._window
+    if window is not None and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
+def assign(tensor: Tensor, result: Tensor) -> Tensor:
+    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``."""
+    check_writable(tensor)
+    shape, kind = tensor._shape(), tensor.dtype
+    if result._shape() != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")
+    if result.dtype is not kind:
+        if result.dtype.category > kind.category:
+            raise RuntimeError(
+                f"result type {result.dtype.legacy} can't be cast to the desired output type {kind.legacy}; "
+                f"convert the tensor first, or use the operation that returns a new tensor"
+            )
+        result = result.to(kind)
+    if not (mode.grad and (result.requires_grad or tensor.requires_grad)):
+        tensor._write(result._read())
+        return tensor
+    base = tensor._base
+    if base is None:
+        tensor._write(result._read())
+        tensor._grad_fn, tensor._output = (result._edge()) if result.requires_grad else (None, 0)
+        _saved_results_move(result, tensor)
+        tensor._changes += 1
+        return tensor
+    if base._window is not None:
+        raise NotImplementedError(
+            "writing with gradients through a view of a tensor that is itself a window on other memory is not supported; clone() the base first"
+        )
+    plan, starts = plan_window(base._shape(), tensor._view_window())
+    changed = call(_copy_slices, (base, result, starts, plan), {})
+    base._write(changed._read())
+    base._grad_fn, base._output = changed._grad_fn, changed._output
+    base._changes += 1
+    _saved_results_move(result, tensor)
+    return tensor
+
+
+def _saved_results_move(result: Tensor, tensor: Tensor) -> None:
+    """What the operation saved of its result lives in ``tensor`` now; what it saved of the old value is an immutable array and stays good."""
+    node = result._grad_fn
+    saved = getattr(node, "saved", None)
+    if saved:
+        storage = tensor._storage
+        node.saved = [
+            (storage, storage.version, words) if kept is result._storage else (kept, version, words)
+            for kept, version, words in saved
+            if kept is not storage
+        ]

@@ -1,0 +1,177 @@
+"""``x[…]``, read and written: integers, slices, None and Ellipsis are views; index tensors and masks gather and scatter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.torch._call import Op, call
+from funnn.torch._inplace import assign
+from funnn.torch._ops.views import make_view, select, slice_, unsqueeze
+from funnn.torch._tensor import Tensor
+
+
+def _is_array(item: Any) -> bool:
+    if isinstance(item, Tensor):
+        return item.dim() > 0 or item.dtype.name == "bool"
+    return isinstance(item, (np.ndarray, list, range)) and not (isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype != bool)
+
+
+def _dimensions(item: Any) -> int:
+    """How many dimensions of the tensor an index consumes."""
+    if item is None or item is True or item is False:
+        return 0
+    if _is_array(item):
+        kind = item.dtype.name if isinstance(item, Tensor) else np.asarray(item).dtype.name
+        return np.ndim(item) if kind == "bool" and not isinstance(item, Tensor) else item.dim() if kind == "bool" else 1
+    return 1
+
+
+def _expand(index: Any, rank: int) -> list:
+    """The index with the Ellipsis written out."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    used = sum(_dimensions(item) for item in items if item is not Ellipsis)
+    if used > rank:
+        raise IndexError(f"too many indices for tensor of dimension {rank}")
+    places = [position for position, item in enumerate(items) if item is Ellipsis]
+    if len(places) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if places:
+        items[places[0] : places[0] + 1] = [slice(None)] * (rank - used)
+    return items
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else value.__index__()
+
+
+def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
+    """The view that integers, slices and None make, and the index arrays that remain, at the dimensions of that view."""
+    dim, arrays = 0, []
+    for item in items:
+        if item is None:
+            tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
+            arrays.append(None)
+            dim += 1
+        elif item is True or item is False:
+            tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
+            arrays.append(np.array([0] if item else [], np.int64))
+            dim += 1
+        elif isinstance(item, slice):
+            start, stop, step = _number(item.start), _number(item.stop), 1 if item.step is None else item.step.__index__()
+            if (start, stop, step) != (None, None, 1):
+                tensor = make_view(tensor, slice_, (dim, start, stop, step), "SliceBackward0")
+            arrays.append(None)
+            dim += 1
+        elif _is_array(item):
+            for array in _index_arrays(item, tensor, dim):
+                arrays.append(array)
+                dim += 1
+        elif hasattr(item, "__index__"):
+            tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
+        else:
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                f"(got {type(item).__name__})"
+            )
+    return tensor, arrays
+
+
+def _index_arrays(item: Any, tensor: Tensor, dim: int) -> tuple:
+    """An index as integer arrays: a mask becomes the positions of its True elements."""
+    if isinstance(item, Tensor) and item.dtype.name not in ("bool", "uint8"):
+        if item.dtype.category != 1:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        return (item._read(),)
+    array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
+    if array.dtype not in (np.bool_, np.uint8):
+        if array.size == 0:
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "iu":
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        return (array,)
+    shape = tensor._shape()[dim : dim + array.ndim]
+    if shape != array.shape:
+        raise IndexError(
+            f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor {list(tensor.shape)} at index 0"
+        )
+    return array.nonzero()
+
+
+def _plain(item: Any) -> Any:
+    return [_plain(part) for part in item] if isinstance(item, (list, tuple)) else item.item() if isinstance(item, Tensor) else item
+
+
+def _check_bounds(tensor: Tensor, arrays: list) -> None:
+    for dim, array in enumerate(arrays):
+        if array is not None and not isinstance(array, jax.core.Tracer) and array.size:
+            values, size = np.asarray(array), tensor._shape()[dim]
+            for value in (values.min(), values.max()):
+                if not -size <= value < size:
+                    raise IndexError(f"index {value} is out of bounds for dimension {dim} with size {size}")
+
+
+def index(input, indices):
+    """input[indices] for integer arrays; None stands for a whole dimension."""
+    return input[tuple(slice(None) if item is None else item for item in indices)]
+
+
+def index_put(input, values, indices, accumulate=False):
+    """input with ``values`` at ``indices``, added to what is there if ``accumulate``."""
+    place = input.at[tuple(slice(None) if item is None else item for item in indices)]
+    return place.add(values.astype(input.dtype)) if accumulate else place.set(values.astype(input.dtype))
+
+
+_index = Op(index, "IndexBackward0")
+_index_put = Op(index_put, "IndexPutBackward0")
+
+
+def getitem(self: Tensor, key: Any) -> Tensor:
+    """``self[key]``."""
+    view, arrays = _basic(self, _expand(key, self.dim()))
+    if all(array is None for array in arrays):
+        return view if view is not self else make_view(self, slice_, (0, None, None, 1), "AliasBackward0") if self.dim() else self.view(())
+    _check_bounds(view, arrays)
+    return call(_index, (view, tuple(arrays)), {})
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """``self[key] = value``; the value is broadcast and converted."""
+    with_grad = isinstance(value, Tensor) and value.requires_grad
+    view, arrays = _basic(self, _expand(key, self.dim()))
+    source = value if isinstance(value, Tensor) else as_values(value, self)
+    if all(array is None for array in arrays):
+        view.copy_(_drop_ones(source, view.dim()))
+        return
+    _check_bounds(view, arrays)
+    op_args = (view, source.to(self.dtype) if not with_grad else source, tuple(arrays))
+    assign(view, call(_index_put, op_args, {}))
+
+
+def _drop_ones(source: Tensor, rank: int) -> Tensor:
+    """torch lets a value have extra leading dimensions of size 1."""
+    while source.dim() > rank and source.size(0) == 1:
+        source = source[0]
+    return source
+
+
+def as_values(value: Any, like: Tensor) -> Tensor:
+    """A number, list or array as a tensor of ``like``'s dtype."""
+    with jax.enable_x64(True):
+        return Tensor._wrap(jnp.asarray(np.asarray(_plain(value)), dtype=like.dtype.numpy))
+
+
+Tensor.__getitem__ = getitem
+Tensor.__setitem__ = setitem
+
+
+def index_put_(self: Tensor, indices: tuple, values: Any, accumulate: bool = False) -> Tensor:
+    """Write ``values`` at index tensors, in place."""
+    view, arrays = _basic(self, _expand(tuple(indices), self.dim()))
+    return assign(view, call(_index_put, (view, values, tuple(arrays), accumulate), {}))
+
+
+Tensor.index_put_ = index_put_

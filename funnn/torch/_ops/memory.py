@@ -1,0 +1,106 @@
+"""Writing whole tensors, and moving them between types and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from funnn.torch import _dtype
+from funnn.torch._call import Op, call
+from funnn.torch._inplace import assign
+from funnn.torch._ops.pointwise import convert
+from funnn.torch._tensor import Tensor
+
+
+def copy(source, like):
+    """``source`` in the shape and dtype of ``like``."""
+    return jnp.broadcast_to(source, like.shape).astype(like.dtype)
+
+
+_copy = Op(copy, "CopyBackwards")
+_filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillBackward0", scalars=("value",))
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of ``src``, broadcast and converted, in place."""
+    if isinstance(src, Tensor):
+        try:
+            result = call(_copy, (src, self.detach()), {})
+        except ValueError:
+            raise RuntimeError(
+                f"The size of tensor a {tuple(self.shape)} must match the size of tensor b {tuple(src.shape)}: can't copy; "
+                "the source must broadcast to the target"
+            ) from None
+        return assign(self, result)
+    raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one number everywhere, in place."""
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+        return copy_(self, value)
+    return assign(self, call(_filled, (self.detach(), value), {}))
+
+
+Tensor.copy_ = copy_
+Tensor.fill_ = fill_
+Tensor.zero_ = lambda self: fill_(self, 0)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor in another dtype, on another device or like another tensor; itself where nothing changes."""
+    kind, copied = kwargs.pop("dtype", None), kwargs.pop("copy", False)
+    targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
+    for target in targets:
+        if isinstance(target, Tensor):
+            kind = target.dtype
+        elif isinstance(target, _dtype.dtype):
+            kind = target
+        elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
+            _dtype.check_device(target)
+    result = self if kind is None else convert(self, kind)
+    return result.clone() if copied and result is self else result
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The legacy type name (``'torch.FloatTensor'``), or the tensor converted to a type."""
+    if dtype is None:
+        return f"torch.{self.dtype.legacy}Tensor"
+    if isinstance(dtype, str):
+        legacy = dtype.removeprefix("torch.").removesuffix("Tensor")
+        dtype = next((kind for kind in _dtype.ALL if kind.legacy == legacy), None)
+    elif isinstance(dtype, type) and hasattr(dtype, "kind"):
+        dtype = dtype.kind
+    if dtype is None:
+        raise ValueError("invalid type: expected a dtype, a tensor type such as torch.FloatTensor, or its name")
+    return convert(self, _dtype.as_dtype(dtype))
+
+
+Tensor.to = to
+Tensor.type = type_
+Tensor.type_as = lambda self, other: convert(self, other.dtype)
+Tensor.cpu = lambda self, memory_format=None: self
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """The tensor on the accelerator; an error where JAX has none."""
+    _dtype.check_device("cuda")
+    return self
+
+
+Tensor.cuda = cuda
+
+
+def _converter(kind: _dtype.dtype) -> Any:
+    return lambda self, memory_format=None: convert(self, kind)
+
+
+for _name, _kind in {
+    **{"half": _dtype.float16, "bfloat16": _dtype.bfloat16, "float": _dtype.float32, "double": _dtype.float64, "bool": _dtype.bool_},
+    **{"byte": _dtype.uint8, "char": _dtype.int8, "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64},
+    **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
+}.items():
+    setattr(Tensor, _name, _converter(_kind))

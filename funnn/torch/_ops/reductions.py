@@ -1,0 +1,178 @@
+"""Operations that reduce dimensions."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.torch import _dtype
+from funnn.torch._call import Op, call
+from funnn.torch._ops.table import publish, row
+from funnn.torch._tensor import Tensor
+
+Pair = {name: namedtuple(name, ("values", "indices")) for name in ("max", "min", "sort", "topk")}
+
+
+def _axes(dim: Any) -> Any:
+    """torch's dim: None and () mean all."""
+    return None if dim is None or dim == () or dim == [] else tuple(dim) if isinstance(dim, list) else dim
+
+
+def _by_dim(name: str) -> Any:
+    def grad(input, dim=None, *args, **kwargs):
+        return f"{name}Backward{int(dim is not None)}"
+
+    return grad
+
+
+def _kind(dtype: Any) -> Any:
+    return None if dtype is None else _dtype.as_dtype(dtype).numpy
+
+
+def sum(input, dim=None, keepdim=False, *, dtype=None):
+    """The sum over ``dim`` (all by default); integers add up as int64."""
+    kind = _kind(dtype) or (jnp.int64 if not jnp.issubdtype(input.dtype, jnp.inexact) else input.dtype)
+    return jnp.sum(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+
+
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """The product over ``dim`` (all by default); integers multiply as int64."""
+    kind = _kind(dtype) or (jnp.int64 if not jnp.issubdtype(input.dtype, jnp.inexact) else input.dtype)
+    return jnp.prod(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+
+
+def mean(input, dim=None, keepdim=False, *, dtype=None):
+    """The mean over ``dim`` (all by default)."""
+    kind = _kind(dtype) or input.dtype
+    if not jnp.issubdtype(kind, jnp.inexact):
+        name = _dtype.dtype.of(kind).legacy
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {name}; "
+            "use x.float().mean() or mean(dtype=torch.float32)"
+        )
+    return jnp.mean(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+
+
+def _moment(function: Any) -> Any:
+    def apply(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+        """The variance (or its root) over ``dim``, divided by N − correction (1 by default)."""
+        if isinstance(dim, bool):  # the overload var(unbiased)
+            dim, unbiased = None, dim
+        ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+        return function(input, axis=_axes(dim), ddof=ddof, keepdims=keepdim)
+
+    return apply
+
+
+row("sum", sum, _by_dim("Sum"))
+row("prod", prod, _by_dim("Prod"))
+row("mean", mean, _by_dim("Mean"))
+row("var", _moment(jnp.var), "VarBackward0")
+row("std", _moment(jnp.std), "StdBackward0")
+
+
+def all(input, dim=None, keepdim=False):
+    """Whether all elements are true."""
+    return jnp.all(input, axis=_axes(dim), keepdims=keepdim)
+
+
+def any(input, dim=None, keepdim=False):
+    """Whether some element is true."""
+    return jnp.any(input, axis=_axes(dim), keepdims=keepdim)
+
+
+def argmax(input, dim=None, keepdim=False):
+    """The position of the first maximum (of the flattened tensor by default)."""
+    return jnp.argmax(input, axis=dim, keepdims=keepdim).astype(jnp.int64)
+
+
+def argmin(input, dim=None, keepdim=False):
+    """The position of the first minimum (of the flattened tensor by default)."""
+    return jnp.argmin(input, axis=dim, keepdims=keepdim).astype(jnp.int64)
+
+
+row("all", all)
+row("any", any)
+row("argmax", argmax)
+row("argmin", argmin)
+
+
+def _extreme(name: str, everything: Any, position: Any) -> None:
+    """max and min: of all elements, along a dimension with indices, or of two tensors."""
+
+    def along(input, dim, keepdim=False):
+        index = position(input, axis=dim, keepdims=True)
+        value = jnp.take_along_axis(input, index, axis=dim)
+        if not keepdim:
+            value, index = jnp.squeeze(value, dim), jnp.squeeze(index, dim)
+        return Pair[name](value, index.astype(jnp.int64))
+
+    reduce_all = Op(lambda input: everything(input), f"{name.capitalize()}Backward1")
+    reduce_dim = Op(along, f"{name.capitalize()}Backward0")
+
+    def run(input, dim=None, keepdim=False, *, other=None):
+        if isinstance(dim, Tensor) or other is not None:
+            from funnn.torch._ops.table import FUNCTIONS
+
+            return FUNCTIONS[f"{name}imum"](input, dim if other is None else other)
+        return call(reduce_all, (input,), {}) if dim is None else call(reduce_dim, (input, dim, keepdim), {})
+
+    run.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
+    publish(name, run)
+
+
+_extreme("max", jnp.max, jnp.argmax)
+_extreme("min", jnp.min, jnp.argmin)
+row("amax", lambda input, dim=(), keepdim=False: jnp.max(input, axis=_axes(dim), keepdims=keepdim), "AmaxBackward0")
+row("amin", lambda input, dim=(), keepdim=False: jnp.min(input, axis=_axes(dim), keepdims=keepdim), "AminBackward0")
+row("logsumexp", lambda input, dim, keepdim=False: jax.nn.logsumexp(input, axis=_axes(dim), keepdims=keepdim), "LogsumexpBackward0")
+row("cumsum", lambda input, dim: jnp.cumsum(input, axis=dim), "CumsumBackward0")
+row("cumprod", lambda input, dim: jnp.cumprod(input, axis=dim), "CumprodBackward0")
+
+
+def norm(input, p=2, dim=None, keepdim=False):
+    """(Σ|x|ᵖ)^(1/p) over ``dim`` (all by default); p may be inf or 'fro'."""
+    size = jnp.abs(input)
+    if p == float("inf"):
+        return jnp.max(size, axis=_axes(dim), keepdims=keepdim)
+    if p == 1:
+        return jnp.sum(size, axis=_axes(dim), keepdims=keepdim)
+    if p in (2, "fro", None):
+        total = jnp.sum(size * size, axis=_axes(dim), keepdims=keepdim)
+        positive = total > 0  # the gradient of a zero vector's norm is zero, not NaN
+        return jnp.where(positive, jnp.sqrt(jnp.where(positive, total, 1)), 0)
+    return jnp.sum(size**p, axis=_axes(dim), keepdims=keepdim) ** (1 / p)
+
+
+row("norm", norm, "LinalgVectorNormBackward0")
+
+
+def equal(input, other):
+    """Whether both have the same shape and values."""
+    return jnp.array_equal(input, other)
+
+
+_equal = Op(equal)
+
+
+def _run_equal(input: Tensor, other: Tensor) -> bool:
+    return bool(call(_equal, (input, other), {}))
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether |input − other| ≤ atol + rtol·|other| everywhere."""
+    return jnp.allclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+_allclose = Op(allclose)
+
+
+def _run_allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    return bool(call(_allclose, (input, other, rtol, atol, equal_nan), {}))
+
+
+publish("equal", _run_equal, equal)
+publish("allclose", _run_allclose, allclose)

@@ -1,0 +1,109 @@
+"""The table of torch's operations: a row makes the function ``torch.name``, the method ``Tensor.name`` and the in-place ``Tensor.name_``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from funnn.torch._call import Op, call
+from funnn.torch._inplace import assign
+from funnn.torch._tensor import Tensor
+
+FUNCTIONS: dict[str, Callable] = {}
+
+
+def row(
+    name: str,
+    pure: Callable,
+    grad: str | Callable | None = None,
+    *,
+    scalars: tuple[str, ...] = (),
+    saves: tuple[str, ...] = (),
+    function: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    sizes: int | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Callable:
+    """Add an operation.
+
+    Args:
+      pure, grad, scalars, saves: as in :class:`Op`.
+      function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
+      sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
+      aliases: further names.
+    """
+    op = Op(pure, grad, scalars=scalars, saves=saves)
+    return publish(name, _runner(op, sizes), pure, function=function, method=method, inplace=inplace, aliases=aliases)
+
+
+def publish(
+    name: str,
+    run: Callable,
+    like: Callable | None = None,
+    *,
+    function: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    aliases: tuple[str, ...] = (),
+) -> Callable:
+    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature."""
+    if like is not None:
+        functools.update_wrapper(run, like)
+        run.__signature__ = inspect.signature(like)
+    run.__name__ = run.__qualname__ = name
+    for alias in (name, *aliases):
+        if function:
+            FUNCTIONS[alias] = run
+        if method:
+            setattr(Tensor, alias, run)
+        if inplace:
+            write = _writer(run, f"{alias}_")
+            setattr(Tensor, f"{alias}_", write)
+            if function:
+                FUNCTIONS[f"{alias}_"] = write
+    return run
+
+
+def _runner(op: Op, sizes: int | None) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if sizes is not None and len(args) > sizes:
+            args = (*args[:sizes], gather_sizes(args[sizes:]))
+        if kwargs and "out" in kwargs:
+            out = kwargs.pop("out")
+            result = call(op, args, kwargs)
+            return result if out is None else write_out(out, result)
+        return call(op, args, kwargs)
+
+    return run
+
+
+def gather_sizes(loose: tuple) -> tuple:
+    """``(2, 3)`` from ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size([2, 3]))``."""
+    if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
+        loose = loose[0]
+    return tuple(int(size) for size in loose)
+
+
+def write_out(out: Any, result: Any) -> Any:
+    """The meaning of ``out=``: the result is written into the given tensor, which takes its shape."""
+    if isinstance(result, tuple):
+        for target, value in zip(out, result, strict=True):
+            write_out(target, value)
+        return out
+    if result.requires_grad or out.requires_grad:
+        raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    out._set_storage(result.to(out.dtype))
+    return out
+
+
+def _writer(run: Callable, name: str) -> Callable:
+    def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return assign(self, run(self, *args, **kwargs))
+
+    functools.update_wrapper(write, run)
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"In-place version of {run.__name__}."
+    return write

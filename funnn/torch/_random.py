@@ -1,0 +1,161 @@
+"""torch.Generator: PyTorch's CPU numbers in eager execution, a JAX key inside a compiled step."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.errors import KeyRequiredError
+from funnn.torch import _dtype
+from funnn.torch._mt19937 import MT19937
+from funnn.torch._storage import Storage
+from funnn.torch._tensor import Tensor
+
+_NOT_LENT = object()
+
+
+class Generator:
+    """A source of random numbers with a state of its own.
+
+    Eager draws are those of PyTorch's CPU generator for the same seed. While a step is being compiled, draws come from a JAX key that the
+    generator owns; the key is part of the compiled step's inputs and outputs, so every call of the step draws anew.
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = _dtype.device(device)
+        self._engine = MT19937()
+        self._lent = _NOT_LENT
+        self._reset_key()
+
+    def _reset_key(self) -> None:
+        seed = self._engine.initial_seed
+        data = np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
+        if hasattr(self, "_key"):
+            self._key.replace(data)
+        else:
+            self._key = Storage(data)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start again from ``seed``, a 64-bit integer (negative ones count from the end)."""
+        seed = int(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise RuntimeError(f"Overflow when unpacking long: the seed {seed} is not a 64-bit integer")
+        self._engine.seed(seed % 2**64)
+        self._reset_key()
+        return self
+
+    def seed(self) -> int:
+        """Start again from a seed of the operating system, which is returned."""
+        seed = int.from_bytes(os.urandom(8), "little")
+        self.manual_seed(seed)
+        return seed
+
+    def initial_seed(self) -> int:
+        """The seed that the generator started from."""
+        return self._engine.initial_seed
+
+    def get_state(self) -> Tensor:
+        """The state, as the tensor of bytes that PyTorch has for it."""
+        return _wrap(self._engine.get_state())
+
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Continue from a state that ``get_state`` gave, here or in PyTorch."""
+        self._engine.set_state(np.asarray(new_state))
+        self._reset_key()
+        return self
+
+    def clone_state(self) -> Generator:
+        """A generator of the same state."""
+        return Generator(self.device).set_state(self.get_state())
+
+    def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Numbers from one of the engine's distributions, or while compiling from its counterpart in ``_TRACED``."""
+        if self._lent is not _NOT_LENT:
+            return _TRACED[name](self._lent_key(name), *args, **kwargs)
+        if Storage.tracing is None:
+            with jax.enable_x64(True):
+                return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
+        if name not in _TRACED:
+            raise NotImplementedError(f"random draws of {name!r} inside torch.compile are not supported yet; draw outside and pass the tensor")
+        Storage.tracing.read(self._key)
+        key, now = jax.random.split(jax.random.wrap_key_data(self._key.array))
+        self._key.replace(jax.random.key_data(key))
+        return _TRACED[name](now, *args, **kwargs)
+
+    def lend(self, key: Any) -> Any:
+        """Draw from a JAX key (or, with None, refuse to draw) until ``give_back`` is called with what this returns."""
+        before, self._lent = self._lent, [key, 0]
+        return before
+
+    def give_back(self, before: Any) -> None:
+        """End what ``lend`` began."""
+        self._lent = before
+
+    def _lent_key(self, name: str) -> Any:
+        key, draws = self._lent
+        if key is None:
+            raise KeyRequiredError(f"a Module drew random numbers ({name}) inside apply, which got key=None; pass key=jax.random.key(seed)")
+        self._lent[1] += 1
+        return jax.random.fold_in(key, draws)
+
+    # what funnn.init asks of a random source
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+        return self.draw("uniform", tuple(shape), np.dtype(dtype), low, high)
+
+    def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+        return self.draw("normal", tuple(shape), np.dtype(dtype), mean, std)
+
+
+def _traced_bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = np.float32) -> jax.Array:
+    return jax.random.bernoulli(key, p, shape).astype(dtype)
+
+
+_TRACED = {
+    "uniform": lambda key, shape, dtype=np.float32, low=0.0, high=1.0: jax.random.uniform(key, shape, dtype, low, high),
+    "normal": lambda key, shape, dtype=np.float32, mean=0.0, std=1.0: mean + std * jax.random.normal(key, shape, dtype),
+    "bernoulli": _traced_bernoulli,
+    "randint": lambda key, low, high, shape, dtype=np.int64: jax.random.randint(key, shape, low, high).astype(dtype),
+    "randperm": lambda key, n, dtype=np.int64: jax.random.permutation(key, n).astype(dtype),
+}
+
+
+def _wrap(values: np.ndarray) -> Tensor:
+    with jax.enable_x64(True):
+        return Tensor._wrap(jnp.asarray(values))
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator; afterwards every draw equals PyTorch's on a CPU."""
+    return default_generator.manual_seed(seed)
+
+
+def seed() -> int:
+    """Seed the default generator from the operating system and return the seed."""
+    return default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The state of the default generator."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Continue the default generator from a state."""
+    default_generator.set_state(new_state)
+
+
+def pick(generator: Generator | None) -> Generator:
+    return default_generator if generator is None else generator

@@ -1,0 +1,170 @@
+"""Memory as torch has it: a Storage that tensors share, and windows (shape, stride, offset) through which each tensor sees it.
+
+A Storage holds one immutable jax.Array, in the shape of the tensor that made it; writing replaces the array. A window is read and written
+by one of two plans: a slice with a permutation of axes when the window is one of the array, else a gather by flat index.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+class Storage:
+    """One array that several tensors may see.
+
+    Attributes:
+      array: the values, a jax.Array (or a tracer while a step is being compiled).
+      version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
+      writes: how many times the array was replaced, by whatever way.
+      owned: whether the array is the fresh output of a compiled step that nobody else holds, so that the next step may reuse its memory.
+    """
+
+    __slots__ = ("__weakref__", "array", "owned", "version", "writes")
+
+    tracing: Any = None  # the compilation in progress, which must see every new storage
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.version = self.writes = 0
+        self.owned = False
+        if Storage.tracing is not None:
+            Storage.tracing.created(self)
+
+    def replace(self, array: Any, tracked: bool = True) -> None:
+        """Write: the whole array is replaced."""
+        if Storage.tracing is not None:
+            Storage.tracing.read(self)
+        self.array = array
+        self.owned = False
+        self.writes += 1
+        self.version += tracked
+
+
+class Window(NamedTuple):
+    """What a tensor sees of a storage: element (i, j, …) is at offset + i·stride[0] + j·stride[1] + …"""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+
+def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides, as torch counts them (a dimension of size 0 counts as 1)."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def whole(shape: tuple[int, ...]) -> Window:
+    return Window(tuple(shape), contiguous_stride(tuple(shape)), 0)
+
+
+def is_contiguous(window: Window) -> bool:
+    if 0 in window.shape:
+        return True
+    expected = contiguous_stride(window.shape)
+    return all(size == 1 or a == b for size, a, b in zip(window.shape, window.stride, expected, strict=True))
+
+
+class Plan(NamedTuple):
+    """How to reach a window of an array of a given shape; the starts are traced, so that x[0], x[1], … share one program.
+
+    kind 'reshape': the window is the whole array in another shape. 'slice': take ``lengths`` elements ``steps`` apart from the starts on each
+    axis of the array, keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat indices from ``stride``.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+    kept: tuple[int | None, ...] = ()
+    stride: tuple[int, ...] = ()
+
+
+@functools.lru_cache(maxsize=4096)
+def plan_window(shape: tuple[int, ...], window: Window) -> tuple[Plan, tuple[int, ...]]:
+    """The plan to reach ``window`` in a row-major array of ``shape``, and the starts."""
+    size = math.prod(shape)
+    if math.prod(window.shape) == size and window.offset == 0 and is_contiguous(window):
+        return Plan("reshape", window.shape), ()
+    steps_of = contiguous_stride(shape)
+    starts, rest = [], window.offset
+    for step, length in zip(steps_of, shape, strict=True):
+        starts.append(rest // step if length else 0)
+        rest %= step
+    lengths, steps, kept = [1] * len(shape), [1] * len(shape), []
+    for length, stride in zip(window.shape, window.stride, strict=True):
+        if length == 1 or stride == 0:
+            kept.append(None)
+            continue
+        axis = _axis(shape, steps_of, starts, lengths, length, stride)
+        if axis is None or length == 0:
+            return Plan("gather", window.shape, stride=window.stride), (window.offset,)
+        lengths[axis], steps[axis] = length, stride // steps_of[axis]
+        kept.append(axis)
+    return Plan("slice", window.shape, tuple(lengths), tuple(steps), tuple(kept)), tuple(starts)
+
+
+def _axis(shape: tuple, steps_of: tuple, starts: list, lengths: list, length: int, stride: int) -> int | None:
+    """The axis of the array along which ``length`` elements ``stride`` apart lie, if there is one that is still free."""
+    for axis in range(len(shape)):
+        step = steps_of[axis]
+        if lengths[axis] == 1 and shape[axis] > 1 and stride % step == 0 and starts[axis] + (length - 1) * (stride // step) < shape[axis]:
+            return axis
+    return None
+
+
+def _indices(plan: Plan, offset: Any) -> jax.Array:
+    index = jnp.asarray(offset)
+    for axis, (length, stride) in enumerate(zip(plan.shape, plan.stride, strict=True)):
+        index = index + lax.broadcasted_iota(index.dtype, plan.shape, axis) * stride if length else jnp.zeros(plan.shape, index.dtype)
+    return index
+
+
+def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+    """The values of a window; pure, differentiable in ``array``."""
+    if plan.kind == "reshape":
+        return array.reshape(plan.shape)
+    if plan.kind == "gather":
+        return array.reshape(-1)[_indices(plan, starts[0])]
+    spans = tuple((length - 1) * step + 1 for length, step in zip(plan.lengths, plan.steps, strict=True))
+    part = lax.dynamic_slice(array, starts, spans) if array.ndim else array
+    if any(step != 1 for step in plan.steps):
+        part = lax.slice(part, (0,) * part.ndim, spans, plan.steps)
+    axes = [axis for axis in plan.kept if axis is not None]
+    order = axes + [axis for axis in range(array.ndim) if axis not in axes]
+    part = lax.transpose(part, order).reshape([1 if axis is None else plan.lengths[axis] for axis in plan.kept])
+    return jnp.broadcast_to(part, plan.shape)
+
+
+def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+    """``array`` with the window's values replaced; pure, differentiable in both."""
+    if plan.kind == "reshape":
+        return values.reshape(array.shape)
+    if plan.kind == "gather":
+        flat = array.reshape(-1).at[_indices(plan, starts[0])].set(values, unique_indices=0 not in plan.stride)
+        return flat.reshape(array.shape)
+    axes = [axis for axis in plan.kept if axis is not None]
+    for position, axis in enumerate(plan.kept):  # of an expanded axis, all elements are one: the last write stays
+        if axis is None and plan.shape[position] != 1:
+            values = lax.slice_in_dim(values, plan.shape[position] - 1, plan.shape[position], axis=position)
+    values = values.reshape([plan.lengths[axis] for axis in axes])
+    values = lax.transpose(values, np.argsort(axes).tolist()).reshape(plan.lengths) if axes else values.reshape(plan.lengths)
+    if array.ndim == 0:
+        return values
+    if all(step == 1 for step in plan.steps):
+        return lax.dynamic_update_slice(array, values, starts)
+    slices = tuple(
+        start + step * jnp.arange(length).reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+        for axis, (start, step, length) in enumerate(zip(starts, plan.steps, plan.lengths, strict=True))
+    )
+    return array.at[slices].set(values, unique_indices=True)

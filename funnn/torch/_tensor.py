@@ -1,0 +1,506 @@
+"""The Tensor: a window on a Storage with a place in the recorded graph. Its arithmetic comes from the tables in ``_ops``."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.torch import _dtype, _printing, _tape
+from funnn.torch._storage import Storage, Window, contiguous_stride, is_contiguous, plan_window, read_window, write_window
+from funnn.torch._tape import AccumulateGrad, mode
+
+_read_window = jax.jit(read_window, static_argnums=2)
+_write_window = jax.jit(write_window, static_argnums=3)
+
+print_options = _printing.PrintOptions()
+
+
+class Tensor:
+    """torch.Tensor on a jax.Array.
+
+    State, with class-level defaults so that a fresh result sets only its storage:
+      _storage, _window: where the values are; a window of None means the storage's array as it is.
+      _value, _value_writes: the values of a window, as of that count of writes to the storage.
+      _grad_fn, _output: the node that made the tensor and which of its outputs it is.
+      _base, _base_changes: of a view, the tensor whose history decides its own, and that history's count when ``_grad_fn`` was made.
+      _changes: how often an in-place operation gave this tensor a new history.
+    """
+
+    _window: Window | None = None
+    _value: Any = None
+    _value_writes = -1
+    _grad_fn: Any = None
+    _output = 0
+    _leaf_requires_grad = False
+    _base: Any = None
+    _base_changes = 0
+    _changes = 0
+    _grad: Any = None
+    _accumulator: Any = None
+    _hooks: Any = None
+    _after_accumulate: Any = None
+    _tracked = True
+
+    # -- construction
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, device: Any = None):
+        """The legacy constructor: ``Tensor()`` is empty, ``Tensor(2, 3)`` uninitialised (zeros here), ``Tensor(data)`` the data in float."""
+        from funnn.torch._factories import legacy_tensor
+
+        self._storage = legacy_tensor(args, _dtype.get_default_dtype())._storage
+
+    @classmethod
+    def _wrap(cls, array: Any, node: Any = None, output: int = 0) -> Tensor:
+        """A Tensor around a fresh array, as output ``output`` of ``node``."""
+        tensor = object.__new__(cls)
+        tensor._storage = Storage(array)
+        if node is not None:
+            tensor._grad_fn = node
+            tensor._output = output
+        return tensor
+
+    def _alias(self, window: Window | None, value: Any = None) -> Tensor:
+        """A Tensor on the same storage, without history."""
+        tensor = object.__new__(Tensor)
+        tensor._storage = self._storage
+        tensor._window = window
+        if value is not None:
+            tensor._value, tensor._value_writes = value, self._storage.writes
+        return tensor
+
+    # -- memory
+
+    def _read(self) -> Any:
+        """The values as a jax.Array (a tracer while compiling)."""
+        storage = self._storage
+        if Storage.tracing is not None:
+            Storage.tracing.read(storage)
+        if self._window is None:
+            return storage.array
+        if self._value_writes != storage.writes:
+            plan, starts = plan_window(storage.array.shape, self._window)
+            with jax.enable_x64(True):
+                self._value = _read_window(storage.array, starts, plan)
+            self._value_writes = storage.writes
+        return self._value
+
+    def _write(self, values: Any) -> None:
+        """Replace the values in place; every view sees it."""
+        storage = self._storage
+        if self._window is None:
+            storage.replace(values, self._tracked)
+            return
+        if Storage.tracing is not None:
+            Storage.tracing.read(storage)
+        plan, starts = plan_window(storage.array.shape, self._window)
+        with jax.enable_x64(True):
+            storage.replace(_write_window(storage.array, values, starts, plan), self._tracked)
+        if not any(stride == 0 for stride in self._window.stride):
+            self._value, self._value_writes = values, storage.writes
+
+    def _set_storage(self, other: Tensor) -> None:
+        """Become a window on another tensor's storage (``x.data = y``)."""
+        self._storage, self._window, self._value, self._value_writes = other._storage, other._window, other._value, other._value_writes
+
+    def _view_window(self) -> Window:
+        if self._window is not None:
+            return self._window
+        shape = self._storage.array.shape
+        return Window(shape, contiguous_stride(shape), 0)
+
+    def _shape(self) -> tuple[int, ...]:
+        return self._storage.array.shape if self._window is None else self._window.shape
+
+    def _export(self) -> jax.Array:
+        """The array, for someone outside: its memory is not reused from now on."""
+        self._storage.owned = False
+        return self._read()
+
+    # -- history
+
+    def _sync(self) -> None:
+        """Give a view of a tensor that was changed in place its place in the new history."""
+        base = self._base
+        if base is not None and base._changes != self._base_changes:
+            self._base_changes = base._changes
+            if base.requires_grad:
+                from funnn.torch._ops.views import strided_history
+
+                self._grad_fn, self._output = strided_history(base, self._view_window())
+
+    def _edge(self) -> tuple:
+        """(node, output) that gradients of this tensor go to."""
+        self._sync()
+        if self._grad_fn is not None:
+            return self._grad_fn, self._output
+        node = self._accumulator and self._accumulator()
+        if node is None:
+            node = AccumulateGrad(self)
+            self._accumulator = weakref.ref(node)
+            if self._hooks:
+                node.__dict__["_output_hooks"] = {0: self._hooks}
+        return node, 0
+
+    def _accumulate(self, gradient: Any, create_graph: bool) -> None:
+        """Add a gradient into ``.grad``."""
+        grad = self.grad
+        if create_graph:
+            self.grad = gradient if grad is None else grad + gradient
+        elif grad is None:
+            array = gradient._read() if isinstance(gradient, Tensor) else gradient
+            self._set_grad(Tensor._wrap(array))
+        else:
+            grad._write(_tape.add(grad._read(), gradient, False))
+        for hook in list((self._after_accumulate or {}).values()):
+            hook(self)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        if self._base is not None:
+            self._sync()
+        return self._grad_fn is not None or self._leaf_requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording operations on a leaf, in place."""
+        if not requires_grad and self._grad_fn is not None:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
+                "require differentiation use var_no_grad = var.detach()."
+            )
+        if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()")
+        if self._grad_fn is None:
+            self._leaf_requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that made this tensor; None for a leaf."""
+        self._sync()
+        return self._grad_fn
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.grad_fn is None
+
+    @property
+    def output_nr(self) -> int:
+        return self._output
+
+    @property
+    def _version(self) -> int:
+        return self._storage.version
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward accumulated; None before."""
+        if Storage.tracing is not None:
+            Storage.tracing.read_grad(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value._shape() != self._shape():
+                raise RuntimeError(
+                    f"assigned grad has data of a different size: expected {list(self._shape())}, got {list(value._shape())}; "
+                    "reshape it to the tensor's size"
+                )
+            if value.dtype is not self.dtype:
+                raise RuntimeError(f"assigned grad has data of a different type: expected {self.dtype}, got {value.dtype}")
+        self._set_grad(value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._set_grad(None)
+
+    def _set_grad(self, value: Tensor | None) -> None:
+        if Storage.tracing is not None:
+            Storage.tracing.wrote_grad(self)
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; writing through it is not seen by autograd."""
+        tensor = self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
+        tensor._tracked = False
+        return tensor
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._set_storage(value)
+
+    def detach(self) -> Tensor:
+        """The same memory as a tensor without history."""
+        return self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
+
+    def detach_(self) -> Tensor:
+        """Forget this tensor's own history."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
+        return self
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+        """Accumulate d(self)/d(leaf), times ``gradient``, into the ``.grad`` of every leaf."""
+        from funnn.torch.autograd import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def register_hook(self, hook: Callable) -> _tape.Handle:
+        """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._grad_fn is not None:
+            return self._grad_fn.output_hooks(self._output).add(hook)
+        if self._hooks is None:
+            self._hooks = _tape.Hooks()
+            node = self._accumulator and self._accumulator()
+            if node is not None:
+                node.__dict__["_output_hooks"] = {0: self._hooks}
+        return self._hooks.add(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> _tape.Handle:
+        """``hook(self)`` runs after a gradient was added into the ``.grad`` of this leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._after_accumulate is None:
+            self._after_accumulate = _tape.Hooks()
+        return self._after_accumulate.add(hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is no leaf in its ``.grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is not None:
+            self._grad_fn.__dict__.setdefault("_retained", {})[id(self)] = (weakref.ref(self), self._output)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._grad_fn is not None and id(self) in self._grad_fn.__dict__.get("_retained", {})
+
+    # -- what it is
+
+    @property
+    def shape(self) -> _dtype.Size:
+        """The size of each dimension."""
+        return _dtype.Size(self._shape())
+
+    @property
+    def dtype(self) -> _dtype.dtype:
+        """The type of the numbers."""
+        return _dtype.dtype._by_numpy[np.dtype(self._storage.array.dtype)]
+
+    @property
+    def device(self) -> _dtype.device:
+        """Where the numbers are."""
+        return _dtype.CPU
+
+    @property
+    def ndim(self) -> int:
+        return len(self._shape())
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return len(self._shape())
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        shape = self._shape()
+        if not -max(len(shape), 1) <= dim < max(len(shape), 1) or not shape:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-len(shape)}, {len(shape) - 1}], but got {dim})"
+                if shape
+                else f"Dimension specified as {dim} but tensor has no dimensions"
+            )
+        return shape[dim]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The distance in memory between neighbours, of each dimension or of one."""
+        stride = self._view_window().stride
+        return stride if dim is None else stride[dim]
+
+    def storage_offset(self) -> int:
+        return self._view_window().offset
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the values lie in row-major order."""
+        return self._window is None or is_contiguous(self._window)
+
+    def numel(self) -> int:
+        """The number of elements."""
+        count = 1
+        for size in self._shape():
+            count *= size
+        return count
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """A number that tensors of the same memory at the same offset share."""
+        return id(self._storage) * 64 + self._view_window().offset * self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    is_cuda = is_sparse = is_quantized = is_nested = is_meta = is_mps = False
+    layout = "torch.strided"
+
+    # -- the way out
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.numel() != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        return self._host().item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._host().tolist()
+
+    def _host(self) -> np.ndarray:
+        """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
+        array = self._read()
+        if isinstance(array, jax.core.Tracer):
+            raise RuntimeError(
+                "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
+                "torch.compile is turning into one program, where values are not known yet; return the tensor and look at it outside"
+            )
+        return np.asarray(array)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
+        if self.requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        self._storage.owned = False
+        return self._host()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __jax_array__(self) -> jax.Array:
+        if self.requires_grad and mode.grad:
+            raise RuntimeError(
+                "a Tensor that requires grad was given to a jax function, which would lose its gradient; decorate the function with "
+                "funnn.public to put it on the tape, or pass tensor.detach()"
+            )
+        return self._export()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.numel() != 1 or self.dtype.category > 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            kind = "no values" if self.numel() == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {kind} is ambiguous")
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self._shape():
+            raise TypeError("len() of a 0-d tensor")
+        return self._shape()[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return self._text("tensor(")
+
+    def _text(self, prefix: str) -> str:
+        suffixes = []
+        if self.grad_fn is not None:
+            suffixes.append(f"grad_fn=<{self._grad_fn.name()}>")
+        elif self._leaf_requires_grad:
+            suffixes.append("requires_grad=True")
+        return _printing.format_tensor(
+            self._host(),
+            dtype_name=self.dtype.name,
+            default_dtype_name=_dtype.get_default_dtype().name,
+            prefix=prefix,
+            suffixes=suffixes,
+            options=print_options,
+        )
+
+    def __format__(self, spec: str) -> str:
+        if not self._shape() and type(self) is Tensor:
+            return self.item().__format__(spec)
+        return object.__format__(self, spec)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; use tensor.detach()"
+            )
+        if id(self) not in memo:
+            copied = type(self)._wrap(jnp.array(self._host()) if self._window is not None else self._export())
+            memo[id(self)] = copied
+            copied.__dict__.update({name: value for name, value in self.__dict__.items() if name not in _OWN_STATE})
+            copied._leaf_requires_grad = self._leaf_requires_grad
+            if self._grad is not None:
+                copied._grad = self._grad.__deepcopy__(memo)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        state = {name: value for name, value in self.__dict__.items() if name not in _OWN_STATE}
+        return _rebuild, (type(self), np.array(self.detach()._host()), self.dtype.name, self._leaf_requires_grad, state)
+
+    @classmethod
+    def __funnn_function__(cls, function: Callable, args: tuple, kwargs: dict) -> Any:
+        """The bridge: a public pure function was called with Tensors."""
+        from funnn.torch._ops.functional import dispatch
+
+        return dispatch(function, args, kwargs)
+
+
+_OWN_STATE = frozenset(
+    ("_storage", "_window", "_value", "_value_writes", "_grad_fn", "_output", "_leaf_requires_grad", "_base", "_base_changes", "_changes")
+    + ("_grad", "_accumulator", "_hooks", "_after_accumulate", "_tracked")
+)
+
+
+def _rebuild(cls: type, values: np.ndarray, dtype_name: str, requires_grad: bool, state: dict) -> Tensor:
+    with jax.enable_x64(True):
+        tensor = cls._wrap(jnp.asarray(values, dtype=_dtype.dtype.named(dtype_name).numpy))
+    tensor._leaf_requires_grad = requires_grad
+    tensor.__dict__.update(state)
+    return tensor

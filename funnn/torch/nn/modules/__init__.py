@@ -1,0 +1,1 @@
+"""The classes of torch.nn; ``rows`` derives them from the layers."""

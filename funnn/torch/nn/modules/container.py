@@ -1,0 +1,173 @@
+"""Modules that hold modules: Sequential, ModuleList, ModuleDict."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from funnn import layers
+from funnn.torch.nn.modules.derived import LayerModule, module_of
+from funnn.torch.nn.modules.module import Module
+
+
+class _Numbered(Module):
+    """Children in order, named "0", "1", … unless a mapping names them."""
+
+    @classmethod
+    def from_layer(cls, layer: layers.Layer, dtype: Any, source: Any) -> Module:
+        """The container of a Layer's children, each as its Module."""
+        module = cls()
+        for name, child in layer.children().items():
+            module.add_module(name, module_of(child, dtype, source))
+        return module
+
+    def _position(self, index: Any) -> int:
+        index, size = operator.index(index), len(self)
+        if not -size <= index < size:
+            raise IndexError(f"index {index} is out of range")
+        return index % size
+
+    def _replace_all(self, modules: Iterable[Module]) -> None:
+        self._modules.clear()
+        for position, module in enumerate(modules):
+            self.add_module(str(position), module)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, list(self._modules)[self._position(index)], module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        gone = list(self)[index] if isinstance(index, slice) else [list(self)[self._position(index)]]
+        self._replace_all([module for module in self if module not in gone])
+
+    def append(self, module: Module) -> Any:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Any:
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Put a module before position ``index``."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._replace_all(modules)
+        return self
+
+    def pop(self, index: int | slice = -1) -> Module:
+        """Remove and return the module at ``index``."""
+        module = self[index]
+        del self[index]
+        return module
+
+
+class Sequential(_Numbered):
+    """Applies modules one after the other; takes them as arguments or as one OrderedDict. Source: torch.nn.Sequential."""
+
+    forward = layers.Sequential.forward
+
+    def __init__(self, *args: Any):
+        super().__init__()
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else ((str(i), m) for i, m in enumerate(args))
+        for name, module in named:
+            self.add_module(name, module)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[index]))
+        return list(self)[self._position(index)]
+
+
+class ModuleList(_Numbered):
+    """A list of modules. Source: torch.nn.ModuleList."""
+
+    def __init__(self, modules: Iterable[Module] | None = None):
+        super().__init__()
+        self.extend(modules or ())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return type(self)(list(self)[index]) if isinstance(index, slice) else list(self)[self._position(index)]
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    __iadd__ = _Numbered.extend
+
+    def __repr__(self) -> str:
+        """Runs of equal modules print once, as ``(0-2): 3 x Linear(…)``."""
+        texts = [repr(module) for module in self]
+        lines, start = [], 0
+        for position in range(1, len(texts) + 1):
+            if position == len(texts) or texts[position] != texts[start]:
+                count = position - start
+                name = f"({start})" if count == 1 else f"({start}-{position - 1})"
+                text = texts[start].replace("\n", "\n  ")
+                lines.append(f"{name}: {text}" if count == 1 else f"{name}: {count} x {text}")
+                start = position
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)" if lines else f"{type(self).__name__}()"
+
+
+class ModuleDict(Module):
+    """Modules by name, in order. Source: torch.nn.ModuleDict."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None):
+        super().__init__()
+        self.update(modules or {})
+
+    def __getitem__(self, key: str) -> Module:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
+
+    def keys(self) -> Any:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Any:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Any:
+        """The names with their modules."""
+        return self._modules.items()
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Module:
+        """Remove and return one."""
+        return self._modules.pop(key)
+
+    def update(self, modules: Any) -> None:
+        """Add modules from a mapping or from pairs."""
+        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
+            self.add_module(name, module)
+
+
+LayerModule.adopt_type(layers.Sequential, Sequential)
+LayerModule.adopt_type(layers.LayerList, ModuleList)

@@ -1,0 +1,120 @@
+"""How a Module comes out of a Layer: the same ``spec`` draws its parameters, the same ``forward`` runs on it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import jax
+
+from funnn.layers import Buffer, Layer, Param
+from funnn.layers._layer import present
+from funnn.torch import _dtype
+from funnn.torch._random import default_generator
+from funnn.torch._tensor import Tensor
+from funnn.torch.nn.modules.module import Module
+from funnn.torch.nn.parameter import Parameter
+
+_derived: dict[type[Layer], type[Module]] = {}
+
+
+class LayerModule(Module):
+    """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``."""
+
+    layer: type[Layer]
+
+    def __init_subclass__(cls, layer: type[Layer] | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if layer is None:
+            return
+        cls.layer = layer
+        cls.__doc__ = cls.__doc__ or layer.__doc__
+        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | layer.__dataclass_fields__.keys() | {"spec"}
+        for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
+            for name, value in vars(base).items():
+                if name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__")):
+                    setattr(cls, name, value)
+        fields = [field for field in inspect.signature(layer).parameters.values() if field.kind is not field.VAR_KEYWORD]
+        added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("device", "dtype")]
+        cls.__signature__ = inspect.Signature([*fields, *added])
+        _derived[layer] = cls
+
+    def __init__(self, *args: Any, device: Any = None, dtype: Any = None, **kwargs: Any):
+        super().__init__()
+        if device is not None:
+            _dtype.check_device(device)
+        self._adopt(self.layer(*args, **kwargs), dtype, default_generator)
+
+    @staticmethod
+    def adopt_type(layer: type[Layer], cls: type[Module]) -> None:
+        """Let a class of its own, with a ``from_layer``, stand for a Layer class."""
+        _derived[layer] = cls
+
+    @classmethod
+    def from_layer(cls, layer: Layer, dtype: Any, source: Any) -> Module:
+        """The Module of a Layer, with values drawn from ``source``."""
+        module = cls.__new__(cls)
+        Module.__init__(module)
+        module._adopt(layer, dtype, source)
+        return module
+
+    def _adopt(self, layer: Layer, dtype: Any, source: Any) -> None:
+        """Take over a layer's hyperparameters, draw its parameters, and derive its children."""
+        kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
+        children, spec = layer.children(), layer.spec()
+        self.__dict__.update({name: value for name, value in layer.__dict__.items() if name not in {"_scope", *children, *spec}})
+        for name, entry in spec.items():
+            value = Tensor._wrap(draw(entry, source, kind)) if present(entry) else None
+            if isinstance(entry, Buffer):
+                self._buffers[name] = value
+            else:
+                self._parameters[name] = None if value is None else Parameter(value)
+        for name, child in children.items():
+            self._modules[name] = module_of(child, dtype, source)
+
+    def as_layer(self) -> Layer:
+        """The Layer that this module's present hyperparameters describe."""
+        arguments = {}
+        for name in inspect.signature(self.layer).parameters:
+            if name in self._parameters:
+                arguments[name] = self._parameters[name] is not None
+            elif name in self._buffers:
+                arguments[name] = None if self._buffers[name] is None else self._buffers[name].detach().numpy()
+            else:
+                arguments[name] = getattr(self, name)
+        return self.layer(**arguments)
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values of the parameters and buffers again."""
+        for name, entry in self.as_layer().spec().items():
+            if present(entry):
+                target = (self._buffers if isinstance(entry, Buffer) else self._parameters)[name]
+                target.detach()._write(draw(entry, default_generator, target.dtype.numpy))
+
+    def make_key(self) -> None:
+        """Modules draw from the default generator, not from keys."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        buffer = self.__dict__.get("_buffers", {}).get(name)
+        if buffer is not None and isinstance(value, Tensor) and value.dtype is buffer.dtype and value._shape() == buffer._shape():
+            buffer.detach()._write(value._read())  # in place: whoever holds the buffer (a state_dict) sees the new value, as in torch
+        else:
+            super().__setattr__(name, value)
+
+
+def draw(entry: Param | Buffer, source: Any, dtype: Any) -> jax.Array:
+    """Initial values of one parameter or buffer."""
+    with jax.enable_x64(True):
+        return entry.init(source, entry.shape, dtype=getattr(entry, "dtype", None) or dtype)
+
+
+def module_type(layer: type[Layer]) -> type[Module]:
+    """The Module class of a Layer class; made on the spot for a user's own layer."""
+    if layer not in _derived:
+        type(layer.__name__, (LayerModule,), {"__module__": layer.__module__}, layer=layer)
+    return _derived[layer]
+
+
+def module_of(layer: Layer, dtype: Any = None, source: Any = default_generator) -> Module:
+    """A Module that does what ``layer`` does, with parameters drawn from ``source``."""
+    return module_type(type(layer)).from_layer(layer, dtype, source)
