@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _checks as check
@@ -71,6 +72,11 @@ def _elementwise(
         raise ShapeError(f"Weights and input must have the same size. {name}: weight {check.shape(weight)} and input {check.shape(input)}")
     weight = weight.astype(wide)
     return _reduce(jnp.broadcast_to(losses * weight, shape), reduction, jnp.sum(weight)).astype(dtype)
+
+
+def _absolute(x: jax.Array) -> jax.Array:
+    """|x| with derivative sign(x), which is 0 at 0; that of jnp.abs is 1 there."""
+    return x * lax.stop_gradient(jnp.sign(x))
 
 
 @public
@@ -144,7 +150,7 @@ def l1_loss(
       >>> l1_loss(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0])).item()
       1.5
     """
-    return _elementwise("l1_loss", jnp.abs, input, target, size_average, reduce, reduction, weight)
+    return _elementwise("l1_loss", _absolute, input, target, size_average, reduce, reduction, weight)
 
 
 def _class_weight(name: str, weight: jax.Array | None, input: jax.Array, classes: int) -> jax.Array | None:

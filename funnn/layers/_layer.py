@@ -93,7 +93,7 @@ def _freeze(value: Any) -> Any:
 
             return LayerList(*value)
         return type(value)(*map(_freeze, value)) if hasattr(value, "_fields") else tuple(map(_freeze, value))
-    return Constant(value) if isinstance(value, (np.ndarray, jax.Array)) else value
+    return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)

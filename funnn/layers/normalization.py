@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import ClassVar
 
 from funnn import errors, init
 from funnn import functional as F
 from funnn.layers._layer import Buffer, Layer, Param
 from funnn.layers._sizes import ntuple
+from funnn.layers._text import enabled
 
 
 class BatchNormNd(Layer):
@@ -18,7 +20,7 @@ class BatchNormNd(Layer):
     all batches. Otherwise μ and σ² are the running statistics, or the batch's when ``track_running_stats=False``.
 
     Parameters: ``weight`` and ``bias`` (num_features,) if ``affine``. Buffers: ``running_mean``, ``running_var`` (num_features,) and
-    ``num_batches_tracked``. Ioffe and Szegedy, "Batch normalization" (2015); source: torch.nn.BatchNorm1d, 2d, 3d.
+    ``num_batches_tracked``. ``bias=False`` leaves out the shift alone. Ioffe and Szegedy, "Batch normalization" (2015); source: torch.nn.BatchNorm1d, 2d, 3d.
     """
 
     ranks: ClassVar[tuple[int, ...]]
@@ -28,12 +30,16 @@ class BatchNormNd(Layer):
     momentum: float | None = 0.1
     affine: bool = True
     track_running_stats: bool = True
+    bias: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self):
+        self.bias = self.affine and self.bias
 
     def spec(self):
         shape, tracked = (self.num_features,), self.track_running_stats
         return {
             "weight": Param(shape, init.ones) if self.affine else None,
-            "bias": Param(shape, init.zeros) if self.affine else None,
+            "bias": Param(shape, init.zeros) if self.bias else None,
             "running_mean": Buffer(shape, init.zeros if tracked else None),
             "running_var": Buffer(shape, init.ones if tracked else None),
             "num_batches_tracked": Buffer((), init.zeros if tracked else None, int),
@@ -54,8 +60,10 @@ class BatchNormNd(Layer):
         return y
 
     def extra_repr(self):
-        names = ("eps", "momentum", "affine", "track_running_stats")
-        return ", ".join([str(self.num_features)] + [f"{name}={getattr(self, name)}" for name in names])
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={enabled(self.bias)}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
 
 
 class BatchNorm1d(BatchNormNd):
@@ -87,15 +95,16 @@ class LayerNorm(Layer):
 
     def __post_init__(self):
         self.normalized_shape = ntuple(self.normalized_shape, 1)
+        self.bias = self.elementwise_affine and self.bias
 
     def spec(self):
         return {
             "weight": Param(self.normalized_shape, init.ones) if self.elementwise_affine else None,
-            "bias": Param(self.normalized_shape, init.zeros) if self.elementwise_affine and self.bias else None,
+            "bias": Param(self.normalized_shape, init.zeros) if self.bias else None,
         }
 
     def forward(self, x):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self):
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias}"
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={enabled(self.bias)}"

@@ -8,6 +8,7 @@ declares as ``scalars`` are traced, so a changing number compiles nothing.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -37,18 +38,16 @@ class Op:
         known by itself.
     """
 
-    __slots__ = ("grad", "name", "pure", "saves", "scalar_names", "scalar_positions")
+    __slots__ = ("grad", "name", "named_by_call", "pure", "saves", "scalar_names", "scalar_positions")
 
     def __init__(self, pure: Callable, grad: str | Callable | None = None, *, scalars: tuple[str, ...] = (), saves: tuple[str, ...] = ()):
-        self.pure, self.grad, self.saves = pure, grad, saves
         self.name = getattr(pure, "__name__", "function")
+        self.pure, self.saves = pure, saves
+        self.grad = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+        self.named_by_call = callable(grad)
         self.scalar_names = frozenset(scalars)
         parameters = list(inspect.signature(pure).parameters) if scalars else []
         self.scalar_positions = frozenset(parameters.index(name) for name in scalars)
-
-    def node_name(self, args: tuple, kwargs: dict) -> str:
-        grad = self.grad(*args, **kwargs) if callable(self.grad) else self.grad
-        return grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
 
 
 class Recording(Node):
@@ -115,7 +114,12 @@ class Entry:
         """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
         remaining = iter(arrays)
         args, kwargs = _fill(self.layout, remaining)
-        return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
+        try:
+            return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
+        except (TypeError, ValueError, IndexError) as error:
+            if not _raised_by_jax(error):
+                raise
+            raise _in_torchs_words(error, self.op.name, arrays) from error
 
     def _record(self, *arrays: Any) -> Any:
         """Outputs, their vjp, and on the side (while tracing) which inputs and outputs the vjp keeps."""
@@ -155,6 +159,24 @@ class Entry:
 
             self._second = Op(backward, self.type.__name__)
         return self._second
+
+
+def _raised_by_jax(error: Exception) -> bool:
+    """Whether the error comes from under the kernel, not from one of its own checks."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
+
+
+def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
+    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, else RuntimeError."""
+    text = str(error).splitlines()[0]
+    axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
+    if axis is not None:
+        dim, rank = int(axis[1]), max(int(axis[2]), 1)
+        return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
+    return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
 
 
 def _strong(array: Any) -> Any:
@@ -203,6 +225,8 @@ class _Flattener:
             self.arrays.append(value)
             self.tensors.append(None)
             self.key.append(_SLOT)
+        elif isinstance(value, np.generic):
+            self.add(value.item(), traced)
         elif kind is float:
             self.key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
         else:
@@ -211,6 +235,8 @@ class _Flattener:
 
 def _layout(value: Any, traced: bool) -> Any:
     """The arguments with a slot for each array; built once for an entry."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, (Tensor, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
         return _SLOT
     return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value
@@ -226,7 +252,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     positions = op.scalar_positions
     for position, value in enumerate(args):
         if isinstance(value, Tensor):
-            arrays.append(value._storage.array if value._window is None and Storage.tracing is None else value._read())
+            arrays.append(value._read())
             tensors.append(value)
             key.append(_SLOT)
         elif positions and position in positions and type(value) in _TRACED_NUMBERS:
@@ -242,10 +268,11 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     tracked = ()
     if mode.grad:
         tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
-    full_key = (op, tracked, _dtype._default, *key)
+    name = op.grad(*args, **kwargs) if tracked and op.named_by_call else op.grad
+    full_key = (op, tracked, name, _dtype._default, *key)
     entry = _entries.get(full_key)
     if entry is None:
-        entry = _entries[full_key] = _make_entry(op, args, kwargs, len(arrays), tracked)
+        entry = _entries[full_key] = _make_entry(op, args, kwargs, len(arrays), tracked, name)
     if not tracked:
         with jax.enable_x64(True):
             outputs = entry.run(*arrays)
@@ -255,12 +282,12 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     return _recorded(entry, outputs, vjp, arrays, tensors)
 
 
-def _make_entry(op: Op, args: tuple, kwargs: dict, count: int, tracked: tuple) -> Entry:
+def _make_entry(op: Op, args: tuple, kwargs: dict, count: int, tracked: tuple, name: str) -> Entry:
     layout = (
         tuple(_layout(value, position in op.scalar_positions) for position, value in enumerate(args)),
         {name: _layout(value, name in op.scalar_names) for name, value in kwargs.items()},
     )
-    return Entry(op, layout, count, tracked, op.node_name(args, kwargs) if tracked else "")
+    return Entry(op, layout, count, tracked, name)
 
 
 def _wrap_all(outputs: Any) -> Any:

@@ -1,1 +1,471 @@
-def compile(fn=None, **kw): return fn
+"""torch.compile: a whole imperative step — forward, backward, optimizer, buffers, random state — as one XLA program.
+
+The function runs once on tracers. Every Storage that it reads becomes an input of the program when it is first read; every Storage that it
+writes, and every one it makes that is still alive when it returns, becomes an output. Later calls gather the inputs' arrays, run the program
+and put the outputs' arrays back; Python does not run again. Guards notice what was decided in Python (training mode, whether a gradient
+exists, which parameters need one); a changed guard traces again.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jax.extend.core import ClosedJaxpr, DropVar, Primitive, jaxpr_as_fun
+
+from funnn.torch import _dtype, _tape
+from funnn.torch._call import Op, call
+from funnn.torch._storage import Storage
+from funnn.torch._tape import Node, mode, node_type
+from funnn.torch._tensor import Tensor
+
+_input_p = Primitive("funnn_input")  # stands in the traced program for an input that is found while tracing
+_input_p.def_abstract_eval(lambda *, index, aval: aval)
+
+
+class Tracing:
+    """A compilation in progress; Storage, Tensor, Module and Optimizer report to it."""
+
+    def __init__(self):
+        self.sources: list[Source] = []
+        self.guards: list[Callable[[], bool]] = []
+        self.new: weakref.WeakSet[Storage] = weakref.WeakSet()
+        self.nodes: list[weakref.ref] = []
+        self.grads: dict[Tensor, Tensor | None] = {}  # tensors whose .grad was assigned, with what it was before
+        self.differentiated = False
+        self._known: dict[Storage, StorageSource] = {}
+        self._grad_owners: dict[Storage, Tensor] = {}
+        self._asked: set[int] = set()
+        self._modules: set[Any] = set()
+
+    def _input(self, source: Source, aval: Any) -> Any:
+        source.tracer = _input_p.bind(index=len(self.sources), aval=aval)
+        self.sources.append(source)
+        return source.tracer
+
+    def read(self, storage: Storage, tensor: Tensor | None = None) -> None:
+        """A storage is about to be read or written: one from outside becomes an input."""
+        if storage in self.new:
+            return
+        known = self._known.get(storage)
+        if known is not None:
+            known.read_by(tensor)
+            return
+        owner = self._grad_owners.get(storage)
+        source = StorageSource(storage, tensor) if owner is None else GradSource(storage, owner)
+        self._known[storage] = source
+        self.guards.append(source.guard())
+        storage.array = self._input(source, jax.core.ShapedArray(storage.array.shape, storage.array.dtype))
+
+    def created(self, storage: Storage) -> None:
+        """A storage was made; it lives inside the program."""
+        self.new.add(storage)
+
+    def recorded(self, node: Node) -> None:
+        """A node was recorded; what it saved is gone when tracing ends."""
+        self.nodes.append(weakref.ref(node))
+
+    def number(self, get: Callable[[], float]) -> Any:
+        """A Python number that is read again at every call."""
+        return self._input(NumberSource(get), jax.core.ShapedArray((), jnp.float64, weak_type=True))
+
+    def guard(self, get: Callable[[], Any]) -> None:
+        """The program is good only while ``get()`` gives what it gives now."""
+        value = get()
+        self.guards.append(lambda: get() == value)
+
+    def guard_module(self, module: Any) -> None:
+        """A module was called: its mode decides what it does."""
+        if module not in self._modules:
+            self._modules.add(module)
+            self.guard(lambda: module.training)
+
+    def read_grad(self, tensor: Tensor) -> None:
+        """``tensor.grad`` is about to be looked at: whether there is one was decided in Python."""
+        if tensor in self.grads or id(tensor) in self._asked:
+            return
+        self._asked.add(id(tensor))
+        self.guard(lambda: tensor._grad is None)
+        if tensor._grad is not None:
+            self._grad_owners[tensor._grad._storage] = tensor
+
+    def wrote_grad(self, tensor: Tensor) -> None:
+        """``tensor.grad`` is about to be assigned."""
+        if tensor not in self.grads:
+            self.grads[tensor] = tensor._grad
+
+    def restore(self) -> None:
+        """Everything outside is again as it was before tracing, and nothing recorded in it can be used."""
+        for source in self.sources:
+            source.restore()
+        for tensor, before in self.grads.items():
+            tensor._grad = before
+        for reference in self.nodes:
+            node = reference()
+            if node is not None:
+                node.vjp, node.inputs, node.saved = None, None, ()
+
+
+class Source:
+    """Where an input of the program comes from at every call."""
+
+    tracer: Any = None
+    tensor: Tensor | None = None
+
+    def take(self) -> Any:
+        """The value of the input, at a call."""
+        raise NotImplementedError
+
+    def as_argument(self) -> Any:
+        """The value as an argument of a recorded operation: a Tensor where gradients flow back."""
+        return jnp.asarray(self.take())
+
+    def restore(self) -> None:
+        """Undo what tracing changed."""
+
+
+class NumberSource(Source):
+    """A number behind a function."""
+
+    def __init__(self, get: Callable[[], float]):
+        self.get = get
+
+    def take(self) -> float:
+        return float(self.get())
+
+
+class StorageSource(Source):
+    """A storage that the function reaches by itself: a parameter, a buffer, an optimizer's state."""
+
+    def __init__(self, storage: Storage, tensor: Tensor | None):
+        self.storage, self.tensor, self.array = storage, tensor, storage.array
+
+    def read_by(self, tensor: Tensor | None) -> None:
+        """Another tensor on the storage was read: if it is the one that needs gradients, they will have to reach it."""
+        if tensor is not None and tensor.requires_grad and not (self.tensor is not None and self.tensor.requires_grad):
+            self.tensor = tensor if tensor._base is None else tensor._base
+
+    def guard(self) -> Callable[[], bool]:
+        storage, tensor = self.storage, self.tensor
+        if tensor is None:
+            shape, kind = storage.array.shape, storage.array.dtype
+            return lambda: storage.array.shape == shape and storage.array.dtype == kind
+        needs, shape = tensor.requires_grad, storage.array.shape
+        return lambda: tensor._storage is storage and storage.array.shape == shape and tensor.requires_grad == needs
+
+    def target(self) -> Storage:
+        """The storage, at a call."""
+        return self.storage
+
+    def take(self) -> Any:
+        return self.target().array
+
+    def as_argument(self) -> Any:
+        if self.tensor is None or not self.tensor.requires_grad:
+            return self.take()
+        if self.tensor._window is not None:
+            raise NotImplementedError(
+                "torch.compile of a function that reads a view which needs gradients, from outside: pass the view as an argument, or run backward "
+                "inside the compiled function"
+            )
+        return self.tensor
+
+    def restore(self) -> None:
+        self.storage.array = self.array
+        self.storage.writes += 1  # views that cached a tracer read again
+
+
+class GradSource(StorageSource):
+    """The storage of the gradient that a tensor has at the time of the call."""
+
+    def __init__(self, storage: Storage, owner: Tensor):
+        super().__init__(storage, None)
+        self.owner = owner
+
+    def guard(self) -> Callable[[], bool]:
+        owner, shape = self.owner, self.storage.array.shape
+        return lambda: owner._grad is not None and owner._grad._window is None and owner._grad._storage.array.shape == shape
+
+    def target(self) -> Storage:
+        return self.owner._grad._storage
+
+
+class _Spent(Node):
+    """The grad_fn of a result whose graph was used up, or stayed behind, inside a compiled function."""
+
+    __slots__ = ()
+
+    def pull(self, gradients: list, create_graph: bool) -> Any:
+        raise RuntimeError(
+            f"{_tape.SECOND_TIME} (The graph was made inside a function compiled by torch.compile, which ran backward itself.)"
+        )
+
+
+class _Result:
+    """A Tensor among the function's results: which output it is, and what it says of its history."""
+
+    def __init__(self, index: int, tensor: Tensor):
+        self.index = index
+        self.node = None if tensor._grad_fn is None else tensor._grad_fn.name()
+        self.requires_grad = tensor.requires_grad
+
+    def make(self, array: Any) -> Tensor:
+        tensor = Tensor._wrap(array)
+        if self.node is not None:
+            tensor._grad_fn = node_type(self.node, _Spent)(())
+        elif self.requires_grad:
+            tensor._leaf_requires_grad = True
+        return tensor
+
+
+class Program:
+    """One traced form of a function."""
+
+    def __init__(self, function: Callable, args: tuple, kwargs: dict, tensors: list[Tensor]):
+        self.name = getattr(function, "__name__", type(function).__name__)
+        tracing = Tracing()
+        self.arguments = len(tensors)
+
+        def body(*arrays: Any) -> list:
+            Storage.tracing = tracing
+            stand_ins = [_stand_in(tensor, array) for tensor, array in zip(tensors, arrays, strict=True)]
+            given = [tensor._storage.array for tensor in stand_ins]
+            remaining = iter(stand_ins)
+            call_args, call_kwargs = _map_tensors((args, kwargs), lambda _: next(remaining))
+            result = function(*call_args, **call_kwargs)
+            del call_args, call_kwargs
+            return self._collect(tracing, result, stand_ins, given)
+
+        before, grad_before = Storage.tracing, mode.grad
+        try:
+            with jax.enable_x64(True):
+                traced = jax.make_jaxpr(body)(*(tensor._read() for tensor in tensors))
+        finally:
+            Storage.tracing, mode.grad = before, grad_before
+            tracing.restore()
+        self.guards = tracing.guards
+        self.sources = tracing.sources
+        self.function = self._as_function(traced)
+        self.written = [position for position, _ in self.writes]
+        self.run = jax.jit(self._replay_split, donate_argnums=0)
+        self.op = Op(self._replay_flat, "CompiledFunctionBackward") if self.as_operation else None
+
+    # -- tracing
+
+    def _collect(self, tracing: Tracing, result: Any, stand_ins: list, given: list) -> list:
+        """The arrays that leave the program, and what becomes of each."""
+        outputs: list[Any] = []
+
+        def output(array: Any) -> int:
+            outputs.append(array)
+            return len(outputs) - 1
+
+        needs_grad = False
+
+        def describe(tensor: Tensor) -> Any:
+            nonlocal needs_grad
+            if tensor._storage not in tracing.new:
+                return tensor  # a tensor from outside is returned as it is
+            needs_grad |= tensor._grad_fn is not None
+            return _Result(output(tensor._read()), tensor)
+
+        self.result = _map_tensors(result, describe)
+        self.as_operation = needs_grad and not tracing.differentiated
+        self.grads = []
+        for tensor in tracing.grads:
+            final = tensor._grad
+            inside = final is not None and final._storage in tracing.new
+            self.grads.append((tensor, output(final._read()) if inside else final))
+        known = [(position, source) for position, source in enumerate(tracing.sources) if isinstance(source, StorageSource)]
+        self.writes = [(position, output(s.storage.array)) for position, s in known if s.storage.array is not s.tracer]
+        pairs = enumerate(zip(stand_ins, given, strict=True))
+        self.argument_writes = [(i, output(t._read())) for i, (t, array) in pairs if t._storage.array is not array]
+        accounted = {tensor._storage for tensor in stand_ins}
+        accounted.update(tensor._grad._storage for tensor in tracing.grads if tensor._grad is not None)
+        del result, stand_ins
+        self.alive = _alive(tracing, accounted, output)
+        if self.as_operation and (self.alive or any(_needs_grad(tracing.sources[p]) for p, _ in self.writes)):
+            raise NotImplementedError(
+                f"torch.compile of {self.name!r}: it returns tensors that still need gradients and also changes such tensors (or keeps new ones) "
+                "by side effect; run backward inside the compiled function, or leave this part out of it"
+            )
+        return outputs
+
+    # -- running
+
+    def fits(self) -> bool:
+        """Whether all that was decided in Python while tracing would be decided the same way now."""
+        return all([guard() for guard in self.guards])
+
+    def _as_function(self, traced: Any) -> Callable[..., list]:
+        """The traced program as a function of its arguments and then of the inputs that were found while tracing."""
+        jaxpr = traced.jaxpr
+        found = {eqn.params["index"]: eqn.outvars[0] for eqn in jaxpr.eqns if eqn.primitive is _input_p}
+        self.used = [index for index in range(len(self.sources)) if not isinstance(found[index], DropVar)]
+        changed = jaxpr.replace(
+            invars=[*jaxpr.invars, *(found[index] for index in self.used)],
+            eqns=[eqn for eqn in jaxpr.eqns if eqn.primitive is not _input_p],
+            debug_info=jaxpr.debug_info.with_unknown_names(),
+        )
+        return jaxpr_as_fun(ClosedJaxpr(changed, traced.consts))
+
+    def _replay(self, arguments: Any, inputs: Any) -> list:
+        return self.function(*arguments, *(inputs[index] for index in self.used))
+
+    def _replay_split(self, written: list, arguments: list, inputs: list) -> list:
+        """As ``_replay``; the inputs that the program overwrites come apart, for their memory to be reused."""
+        merged = list(inputs)
+        for position, array in zip(self.written, written, strict=True):
+            merged[position] = array
+        return self._replay(arguments, merged)
+
+    def _replay_flat(self, *arrays: Any) -> tuple:
+        """As ``_replay``, as one operation of the tape."""
+        return tuple(self._replay(arrays[: self.arguments], list(arrays[self.arguments :])))
+
+    def __call__(self, tensors: list[Tensor]) -> Any:
+        if self.as_operation and mode.grad:
+            return self._call_as_operation(tensors)
+        taken = [source.take() for source in self.sources]
+        written = []
+        for position in self.written:
+            array, storage = taken[position], self.sources[position].target()
+            written.append(array if storage.owned else jnp.copy(array))
+            taken[position] = None
+        with jax.enable_x64(True):
+            outputs = self.run(written, [tensor._read() for tensor in tensors], taken)
+        self._put_back(tensors, outputs)
+        return _map_results(self.result, lambda item: item.make(outputs[item.index]))
+
+    def _call_as_operation(self, tensors: list[Tensor]) -> Any:
+        """A function without backward inside is one recorded operation: gradients flow through it to whatever it read."""
+        inputs = [source.as_argument() for source in self.sources]
+        outputs = call(self.op, (*tensors, *inputs), {})
+        self._put_back(tensors, [tensor._read() for tensor in outputs])
+        return _map_results(self.result, lambda item: outputs[item.index] if item.node else outputs[item.index].detach())
+
+    def _put_back(self, tensors: list[Tensor], outputs: Any) -> None:
+        for position, index in self.writes:
+            storage = self.sources[position].target()
+            storage.replace(outputs[index])
+            storage.owned = True
+        for storage, index in self.alive:
+            storage.replace(outputs[index])
+        for position, index in self.argument_writes:
+            tensors[position]._write(outputs[index])
+        for tensor, final in self.grads:
+            tensor._grad = Tensor._wrap(outputs[final]) if isinstance(final, int) else final
+
+
+def _needs_grad(source: Any) -> bool:
+    return source.tensor is not None and source.tensor.requires_grad
+
+
+def _alive(tracing: Tracing, accounted: set, output: Callable) -> list:
+    """The new storages that somebody still holds, such as a tensor put into an attribute."""
+    gc.collect()
+    return [(storage, output(storage.array)) for storage in list(tracing.new) if storage not in accounted]
+
+
+def _stand_in(tensor: Tensor, array: Any) -> Tensor:
+    """What the traced function gets for a Tensor argument: itself if it is a leaf that collects gradients, else a new tensor."""
+    if tensor.requires_grad and tensor._grad_fn is None:
+        return tensor
+    stand_in = Tensor._wrap(array)
+    stand_in._leaf_requires_grad = tensor.requires_grad
+    return stand_in
+
+
+def _map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
+    """``value`` with every Tensor inside tuples, lists and dicts replaced."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, tuple):
+        items = [_map_tensors(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [_map_tensors(item, function) for item in value]
+    if isinstance(value, dict):
+        return {name: _map_tensors(item, function) for name, item in value.items()}
+    return value
+
+
+def _map_results(value: Any, function: Callable[[_Result], Any]) -> Any:
+    if isinstance(value, _Result):
+        return function(value)
+    if isinstance(value, tuple):
+        items = [_map_results(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [_map_results(item, function) for item in value]
+    if isinstance(value, dict):
+        return {name: _map_results(item, function) for name, item in value.items()}
+    return value
+
+
+class Compiled:
+    """A function with its programs, by the shapes and constants of its arguments."""
+
+    def __init__(self, function: Callable):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self.programs: dict[Any, list[Program]] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if Storage.tracing is not None:  # inside another compiled function
+            return self._function(*args, **kwargs)
+        tensors: list[Tensor] = []
+        key = (_key(args, tensors), _key(kwargs, tensors), mode.grad, _dtype._default)
+        programs = self.programs.setdefault(key, [])
+        for program in programs:
+            if program.fits():
+                return program(tensors)
+        program = Program(self._function, args, kwargs, tensors)
+        programs.append(program)
+        return program(tensors)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+
+def _key(value: Any, tensors: list[Tensor]) -> Any:
+    """What a program depends on in an argument; its Tensors are appended to ``tensors``."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        leaf = value.requires_grad and value._grad_fn is None
+        return value._shape(), value._storage.array.dtype, value.requires_grad, id(value) if leaf else None
+    if isinstance(value, (tuple, list)):
+        return type(value), tuple([_key(item, tensors) for item in value])
+    if isinstance(value, dict):
+        return tuple([(name, _key(item, tensors)) for name, item in value.items()])
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), id(value)
+    return type(value), value
+
+
+def compile(
+    model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor", mode: Any = None, **options: Any
+):
+    """Compile a function or a Module into one XLA program for each set of argument shapes; also a decorator.
+
+    Everything that the function does to tensors is in the program: forward, ``loss.backward()``, ``optimizer.step()``, BatchNorm's buffers, random
+    draws. Python runs only while a program is traced, so prints and counters inside run once; values are not known while tracing (``item()``
+    and ``if tensor`` raise). Learning rates and other numbers of an optimizer may change without a new program. A function without backward
+    inside is one operation of the tape, and gradients flow through it. The other arguments are torch's and change nothing.
+    """
+    from funnn.torch.nn.modules.module import Module
+
+    if model is None:
+        return lambda function: compile(function)
+    if isinstance(model, Module):
+        model.compile()
+        return model
+    return Compiled(model)

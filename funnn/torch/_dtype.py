@@ -96,14 +96,16 @@ def as_dtype(value: Any) -> dtype:
 
 
 def default_complex() -> dtype:
+    """The complex type as precise as the default floating-point type."""
     return complex128 if _default is float64 else complex64
 
 
-def _category_default(category: int) -> dtype:
+def category_default(category: int) -> dtype:
+    """The type of a Python number of a category: bool, integer, floating point, complex."""
     return (bool_, int64, _default, default_complex())[category]
 
 
-def _join(a: dtype, b: dtype) -> dtype:
+def join(a: dtype, b: dtype) -> dtype:
     """torch's common type of two dimensioned tensors' types."""
     if a is b:
         return a
@@ -128,13 +130,13 @@ def promote(*arrays: Any) -> dtype:
     ranked: list[dtype | None] = [None, None, None]  # dimensioned, 0-d, numbers
     for array in arrays:
         if isinstance(array, (bool, int, float, complex)):
-            rank, kind = 2, _category_default((bool, int, float, complex).index(type(array)))
+            rank, kind = 2, category_default((bool, int, float, complex).index(type(array)))
         else:
             kind = dtype.of(array.dtype)
             rank = 2 if getattr(array, "weak_type", False) else int(array.ndim == 0)
             if rank == 2:
-                kind = _category_default(kind.category)
-        ranked[rank] = kind if ranked[rank] is None else _join(ranked[rank], kind)
+                kind = category_default(kind.category)
+        ranked[rank] = kind if ranked[rank] is None else join(ranked[rank], kind)
     result = None
     for kind in ranked:
         if kind is not None and (result is None or kind.category > result.category):
@@ -149,8 +151,29 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
     return complex128 if result is float64 else complex64
 
 
+def check_broadcast(*arrays: Any) -> None:
+    """Raise torch's error unless the shapes broadcast."""
+    shape: tuple = ()
+    for other in map(jnp.shape, arrays):
+        rank = max(len(shape), len(other))
+        a, b = (1,) * (rank - len(shape)) + shape, (1,) * (rank - len(other)) + other
+        for axis in reversed(range(rank)):
+            if a[axis] != b[axis] and 1 not in (a[axis], b[axis]):
+                raise RuntimeError(
+                    f"The size of tensor a ({a[axis]}) must match the size of tensor b ({b[axis]}) at non-singleton dimension {axis}: "
+                    f"shapes {list(shape)} and {list(other)} do not broadcast"
+                )
+        shape = tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
+
+
 def promoted(*arrays: Any, floating: bool = False) -> list[jax.Array]:
     """The operands as arrays of their common type; with ``floating``, integers become the default floating-point type."""
+    check_broadcast(*arrays)
+    return common(*arrays, floating=floating)
+
+
+def common(*arrays: Any, floating: bool = False) -> list[jax.Array]:
+    """As :func:`promoted`, for arrays whose shapes need not broadcast."""
     kind = promote(*arrays)
     if floating and kind.category < 2:
         kind = _default

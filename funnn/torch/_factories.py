@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,36 +31,45 @@ def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
-def _values(data: Any) -> np.ndarray:
-    """Python data as a NumPy array of the dtype that torch infers."""
-    if isinstance(data, Tensor):
-        return data.detach()._host()
+_NUMBERS = (bool, int, float, complex)
+
+
+def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
+    """Python data as a NumPy array, and the dtype that torch infers for it."""
     if isinstance(data, (np.ndarray, np.generic, jax.Array)):
-        return np.asarray(data)
-    plain = _plain(data)
+        values = np.asarray(data)
+        return values, _dtype.dtype.of(values.dtype)
+    kinds = _kinds(data)
+    if not kinds:
+        return np.zeros(np.shape(data), np.float32), _dtype.get_default_dtype()
     try:
-        values = np.asarray(plain)
+        return np.asarray(_plain(data)), functools.reduce(_dtype.join, kinds)
     except ValueError as error:
-        raise ValueError(f"expected sequence of equal length at every level of the data; {error}") from None
-    if values.dtype.kind == "f" and not _has_numpy(data):
-        return values.astype(_dtype.get_default_dtype().numpy)
-    if values.dtype.kind == "c":
-        return values.astype(_dtype.default_complex().numpy)
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"can't make a tensor of {type(data).__name__} {str(data)[:60]!r}; expected numbers, or nested sequences of them")
-    return values
+        raise ValueError(f"expected sequence of equal length at every level of the data: {error}") from None
+    except OverflowError:
+        raise RuntimeError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
 
 
-def _has_numpy(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.ndarray, np.float64)) and not isinstance(data, float)
+def _kinds(data: Any) -> set[_dtype.dtype]:
+    """The dtypes of the items of nested sequences."""
+    if isinstance(data, (Tensor, np.ndarray, np.generic, jax.Array)):
+        return {_dtype.dtype.of(data.dtype.numpy if isinstance(data, Tensor) else data.dtype)}
+    if isinstance(data, (list, tuple, range)):
+        types = set(map(type, data))
+        if types.issubset(_NUMBERS):
+            return {_dtype.category_default(_NUMBERS.index(item)) for item in types}
+        return set().union(*map(_kinds, data))
+    if isinstance(data, _NUMBERS):
+        return _kinds([data])
+    if isinstance(data, str):
+        raise TypeError(f"new(): invalid data type 'str'; expected numbers, or nested sequences of them, got {data[:40]!r}")
+    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}; expected numbers, or nested sequences of them")
 
 
 def _plain(data: Any) -> Any:
-    """Tensors inside lists as lists."""
+    """Tensors inside lists as numbers."""
     if isinstance(data, Tensor):
-        return data.tolist()
+        return data._number()
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
@@ -68,10 +78,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if isinstance(data, Tensor):
         array = data._read()
         return _finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
-    values = _values(data)
-    kind = _dtype.dtype.of(values.dtype) if dtype is None else as_dtype(dtype)
-    if not values.size and dtype is None and not hasattr(data, "dtype"):
-        kind = _dtype.get_default_dtype()
+    values, kind = _values(data)
+    if dtype is not None:
+        kind = as_dtype(dtype)
     return _finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
 
 
@@ -93,6 +102,14 @@ def _size_of(size: tuple, kwargs: dict) -> tuple:
     return gather_sizes((kwargs.pop("size"),)) if "size" in kwargs else gather_sizes(size)
 
 
+def _checked(shape: tuple) -> tuple:
+    if any(length < 0 for length in shape):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}. Dimension size must be non-negative."
+        )
+    return shape
+
+
 def _filled(value: Any) -> Callable:
     def make(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
         shape = _size_of(size, rest)
@@ -100,9 +117,7 @@ def _filled(value: Any) -> Callable:
         if rest:
             raise TypeError(f"unexpected keyword argument {next(iter(rest))!r}")
         kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-        if any(length < 0 for length in shape):
-            raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-        return _finish(_make(jnp.full, shape, value, kind.numpy), requires_grad, device)
+        return _finish(_make(jnp.full, _checked(shape), value, kind.numpy), requires_grad, device)
 
     return make
 
@@ -116,8 +131,8 @@ empty.__doc__ = "A tensor of unspecified values (zeros, here)."
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    kind = _dtype.dtype.of(_values(value).dtype) if dtype is None else as_dtype(dtype)
-    return _finish(_make(jnp.full, gather_sizes((size,)), value, kind.numpy), requires_grad, device)
+    kind = _values(value)[1] if dtype is None else as_dtype(dtype)
+    return _finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
@@ -317,4 +332,6 @@ FUNCTIONS["scalar_tensor"] = tensor
 FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
 FUNCTIONS["numel"] = lambda input: input.numel()
 FUNCTIONS["is_floating_point"] = lambda input: input.is_floating_point()
+FUNCTIONS["result_type"] = lambda tensor1, tensor2: _dtype.promote(*(x._read() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
+FUNCTIONS["promote_types"] = _dtype.join
 FUNCTIONS["asarray"] = as_tensor

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from funnn.torch._call import Op, call
 from funnn.torch._storage import plan_window, write_window
 from funnn.torch._tape import mode
-from funnn.torch._tensor import Tensor
+from funnn.torch._tensor import SEVERAL_VIEWS, Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
@@ -52,6 +52,8 @@ def assign(tensor: Tensor, result: Tensor) -> Tensor:
         tensor._write(result._read())
         return tensor
     base = tensor._base
+    if tensor._piece is not None:
+        raise RuntimeError(f"{tensor._piece} and is being modified inplace. {SEVERAL_VIEWS}")
     if base is None:
         tensor._write(result._read())
         tensor._grad_fn, tensor._output = (result._edge()) if result.requires_grad else (None, 0)

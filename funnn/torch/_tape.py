@@ -18,6 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from funnn.torch._storage import Storage
+
 _numbers = itertools.count(1)
 
 SECOND_TIME = (
@@ -125,14 +127,14 @@ class AccumulateGrad(Node):
         self.variable = variable
 
 
-_node_types: dict[str, type] = {}
+_node_types: dict[tuple[str, type], type] = {}
 
 
 def node_type(name: str, base: type) -> type:
     """The class whose instances print as ``<name object at …>``."""
-    if name not in _node_types:
-        _node_types[name] = type(name, (base,), {"__slots__": ()})
-    return _node_types[name]
+    if (name, base) not in _node_types:
+        _node_types[name, base] = type(name, (base,), {"__slots__": ()})
+    return _node_types[name, base]
 
 
 @jax.jit
@@ -206,6 +208,8 @@ def run(
             heapq.heappush(heap, (-node.number, id(node), node))
         slots[index] = gradient if slots[index] is None else add(slots[index], gradient, create_graph)
 
+    if Storage.tracing is not None:
+        Storage.tracing.differentiated = True
     before = mode.grad
     mode.grad = create_graph
     try:

@@ -17,6 +17,11 @@ from funnn.torch._tape import AccumulateGrad, mode
 _read_window = jax.jit(read_window, static_argnums=2)
 _write_window = jax.jit(write_window, static_argnums=3)
 
+SEVERAL_VIEWS = (
+    "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+    "You should replace the inplace operation by an out-of-place one."
+)
+
 print_options = _printing.PrintOptions()
 
 
@@ -28,6 +33,7 @@ class Tensor:
       _value, _value_writes: the values of a window, as of that count of writes to the storage.
       _grad_fn, _output: the node that made the tensor and which of its outputs it is.
       _base, _base_changes: of a view, the tensor whose history decides its own, and that history's count when ``_grad_fn`` was made.
+      _piece: of a view that came with others from one call (split, unbind), which one it is: torch forbids to write to it with gradients.
       _changes: how often an in-place operation gave this tensor a new history.
     """
 
@@ -45,6 +51,7 @@ class Tensor:
     _hooks: Any = None
     _after_accumulate: Any = None
     _tracked = True
+    _piece: str | None = None
 
     # -- construction
 
@@ -81,8 +88,9 @@ class Tensor:
     def _read(self) -> Any:
         """The values as a jax.Array (a tracer while compiling)."""
         storage = self._storage
+        storage.owned = False
         if Storage.tracing is not None:
-            Storage.tracing.read(storage)
+            Storage.tracing.read(storage, self)
         if self._window is None:
             return storage.array
         if self._value_writes != storage.writes:
@@ -120,8 +128,7 @@ class Tensor:
         return self._storage.array.shape if self._window is None else self._window.shape
 
     def _export(self) -> jax.Array:
-        """The array, for someone outside: its memory is not reused from now on."""
-        self._storage.owned = False
+        """The array, for someone outside."""
         return self._read()
 
     # -- history
@@ -132,6 +139,8 @@ class Tensor:
         if base is not None and base._changes != self._base_changes:
             self._base_changes = base._changes
             if base.requires_grad:
+                if self._piece is not None:
+                    raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {SEVERAL_VIEWS}")
                 from funnn.torch._ops.views import strided_history
 
                 self._grad_fn, self._output = strided_history(base, self._view_window())
@@ -400,12 +409,15 @@ class Tensor:
         """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        self._storage.owned = False
         return self._host()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return np.array(array, dtype=dtype) if copy else array.astype(dtype or array.dtype, copy=False)
+
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
+        with jax.enable_x64(True):
+            return Tensor._wrap(jnp.asarray(array))
 
     def __jax_array__(self) -> jax.Array:
         if self.requires_grad and mode.grad:
@@ -415,11 +427,16 @@ class Tensor:
             )
         return self._export()
 
+    def _number(self) -> Any:
+        if self.numel() != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._shape())}")
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
 
     def __index__(self) -> int:
         if self.numel() != 1 or self.dtype.category > 1:
@@ -427,7 +444,7 @@ class Tensor:
         return int(self.item())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number())
 
     def __bool__(self) -> bool:
         if self.numel() != 1:
@@ -494,7 +511,7 @@ class Tensor:
 
 _OWN_STATE = frozenset(
     ("_storage", "_window", "_value", "_value_writes", "_grad_fn", "_output", "_leaf_requires_grad", "_base", "_base_changes", "_changes")
-    + ("_grad", "_accumulator", "_hooks", "_after_accumulate", "_tracked")
+    + ("_grad", "_accumulator", "_hooks", "_after_accumulate", "_tracked", "_piece")
 )
 
 

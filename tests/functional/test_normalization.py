@@ -52,7 +52,7 @@ def test_batch_norm_without_running_statistics():
 def test_half_input_with_float32_parameters():
     """Mixed precision: float32 weights and statistics, half input and output."""
     x, weight = tensor(8, 4, dtype="bfloat16"), tensor(4, seed=1)
-    compare(lambda x, w: F.layer_norm(x, (4,), w), lambda x, w: T.layer_norm(x, (4,), w), (x, weight))
+    compare(lambda x, w: F.layer_norm(x, (4,), w), lambda x, w: T.layer_norm(x, (4,), w), (x, weight), tolerance=(2e-2, 2e-2))
     new = F.batch_norm_with_stats(to_jax(x), jnp.zeros(4), jnp.ones(4), to_jax(weight))
     assert [a.dtype for a in new] == [jnp.bfloat16, jnp.float32, jnp.float32]
 
@@ -82,9 +82,9 @@ def test_derivatives_equal_the_textbook_form():
                 return jnp.tanh(norm(x)).sum()
 
             for derivative in (jax.grad, jax.jacfwd, jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
-                assert jnp.allclose(derivative(ours)(x), derivative(textbook)(x), rtol=1e-10, atol=1e-12)
+                assert jnp.allclose(jax.jit(derivative(ours))(x), jax.jit(derivative(textbook))(x), rtol=1e-10, atol=1e-12)
             xs = jnp.stack([x, 2 * x])
-            assert jnp.allclose(jax.vmap(jax.grad(ours))(xs)[0], jax.grad(textbook)(x), rtol=1e-10, atol=1e-12)
+            assert jnp.allclose(jax.jit(jax.vmap(jax.grad(ours)))(xs)[0], jax.jit(jax.grad(textbook))(x), rtol=1e-10, atol=1e-12)
 
 
 def _bn(size, stat=3, **kwargs):

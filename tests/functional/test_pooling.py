@@ -26,7 +26,7 @@ WINDOWS = [
     (3, 1, 1, False),
     (1, 2, 0, False),
 ]
-INPUTS = [(1, (2, 3, 9)), (1, (3, 8)), (2, (2, 3, 8, 7)), (2, (3, 5, 6)), (2, (0, 3, 6, 6)), (3, (1, 2, 4, 5, 6))]
+INPUTS = [(1, (3, 9)), (2, (2, 3, 8, 7)), (2, (3, 5, 6)), (2, (0, 3, 6, 6)), (3, (1, 2, 4, 5, 6))]
 
 
 @pytest.mark.parametrize(("n", "size"), INPUTS)
@@ -78,10 +78,10 @@ def test_nan_spreads_as_in_torch(size, stride):
 def test_ties_go_to_the_first_in_every_mode():
     x = jnp.zeros((1, 4, 4))
     for stride, expected in ((2, [[1, 0, 1, 0], [0] * 4] * 2), (1, [[1, 1, 1, 0]] * 3 + [[0] * 4])):
-        gradient = jax.grad(lambda x, s=stride: F.max_pool2d(x, 2, s).sum())(x)
+        gradient = jax.jit(jax.grad(lambda x, s=stride: F.max_pool2d(x, 2, s).sum()))(x)
         assert gradient[0].tolist() == expected
         tangent = jnp.arange(16.0).reshape(1, 4, 4)
-        _, along = jax.jvp(lambda x, s=stride: F.max_pool2d(x, 2, s), (x,), (tangent,))
+        _, along = jax.jit(lambda x, t, s=stride: jax.jvp(lambda x: F.max_pool2d(x, 2, s), (x,), (t,)))(x, tangent)
         assert along.sum() == (gradient * tangent).sum()
 
 

@@ -17,7 +17,7 @@ from funnn.torch._tensor import Tensor
 def _linear_grad(input, weight, bias=None):
     if bias is None:
         return {1: "SqueezeBackward4", 2: "MmBackward0"}.get(input.dim(), "UnsafeViewBackward0")
-    return "AddmmBackward0" if input.dim() == 2 else "AddBackward0"
+    return "AddmmBackward0" if input.dim() == 2 else "ViewBackward0"
 
 
 def _unbatched(name: str, rank: int) -> Callable:
@@ -59,7 +59,7 @@ _GRADS: dict[Callable, Any] = {
     F.cross_entropy: _cross_entropy_grad,
     F.nll_loss: _nll_grad,
     F.mse_loss: "MseLossBackward0",
-    F.l1_loss: "MeanBackward0",
+    F.l1_loss: lambda *args, **kwargs: {"mean": "MeanBackward0", "sum": "SumBackward0"}.get(kwargs.get("reduction", "mean"), "AbsBackward0"),
     F.apply_mask: "MulBackward0",
 }
 _SAVES: dict[Callable, tuple[str, ...]] = {

@@ -56,7 +56,7 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
             dim += 1
-        elif item is True or item is False:
+        elif item is True or item is False or (_is_array(item) and np.ndim(item) == 0):  # also a mask of no dimension
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(np.array([0] if item else [], np.int64))
             dim += 1
@@ -119,10 +119,28 @@ def index(input, indices):
     return input[tuple(slice(None) if item is None else item for item in indices)]
 
 
+def _place(input, indices):
+    return input.at[tuple(slice(None) if item is None else item for item in indices)]
+
+
+@jax.custom_jvp
+def set_at(input, values, indices):
+    """input with ``values``, which broadcast, at ``indices``."""
+    return _place(input, indices).set(values)
+
+
+@set_at.defjvp
+def _set_jvp(primals, tangents):
+    """Where an index is repeated, every value gets the gradient of the place, as in torch; JAX would give it to one of them."""
+    input, values, indices = primals
+    kept = jnp.where(_place(jnp.ones(input.shape, bool), indices).set(False), tangents[0], 0)
+    return set_at(input, values, indices), _place(kept, indices).add(tangents[1])
+
+
 def index_put(input, values, indices, accumulate=False):
     """input with ``values`` at ``indices``, added to what is there if ``accumulate``."""
-    place = input.at[tuple(slice(None) if item is None else item for item in indices)]
-    return place.add(values.astype(input.dtype)) if accumulate else place.set(values.astype(input.dtype))
+    values = values.astype(input.dtype)
+    return _place(input, indices).add(values) if accumulate else set_at(input, values, indices)
 
 
 _index = Op(index, "IndexBackward0")

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from funnn.torch._dtype import promoted
+from funnn.torch._dtype import common
 from funnn.torch._ops.table import FUNCTIONS, publish, row
 from funnn.torch._tensor import Tensor
 
@@ -61,7 +61,9 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):
 
 def outer(input, vec2):
     """The product of every element of one vector with every one of the other."""
-    a, b = promoted(input, vec2)
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise RuntimeError(f"outer: Expected 1-D argument self and vec2, but got {input.ndim}-D and {vec2.ndim}-D")
+    a, b = common(input, vec2)
     return a[:, None] * b[None, :]
 
 

@@ -10,11 +10,14 @@ from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
 from funnn.torch._ops.pointwise import convert
+from funnn.torch._ops.views import expand
+from funnn.torch._storage import whole
 from funnn.torch._tensor import Tensor
 
 
 def copy(source, like):
     """``source`` in the shape and dtype of ``like``."""
+    expand(whole(source.shape), like.shape)  # raises torch's error
     return jnp.broadcast_to(source, like.shape).astype(like.dtype)
 
 
@@ -25,14 +28,7 @@ _filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillB
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
-        try:
-            result = call(_copy, (src, self.detach()), {})
-        except ValueError:
-            raise RuntimeError(
-                f"The size of tensor a {tuple(self.shape)} must match the size of tensor b {tuple(src.shape)}: can't copy; "
-                "the source must broadcast to the target"
-            ) from None
-        return assign(self, result)
+        return assign(self, call(_copy, (src, self.detach()), {}))
     raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
 
 

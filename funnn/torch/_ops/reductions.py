@@ -11,14 +11,27 @@ import jax.numpy as jnp
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._ops.table import publish, row
+from funnn.torch._ops.views import wrap_dim
 from funnn.torch._tensor import Tensor
 
-Pair = {name: namedtuple(name, ("values", "indices")) for name in ("max", "min", "sort", "topk")}
+class _Pair(namedtuple("_Pair", ("values", "indices"))):
+    """What max, min, sort and topk return along a dimension."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.{type(self).__name__}(\nvalues={self.values},\nindices={self.indices})"
 
 
-def _axes(dim: Any) -> Any:
-    """torch's dim: None and () mean all."""
-    return None if dim is None or dim == () or dim == [] else tuple(dim) if isinstance(dim, list) else dim
+Pair = {name: type(name, (_Pair,), {"__slots__": ()}) for name in ("max", "min", "sort", "topk")}
+
+
+def _axes(dim: Any, input: Any) -> Any:
+    """torch's dim as an axis or axes of ``input``: None and () mean all, and a number has one dimension of size 1."""
+    if dim is None or dim == () or dim == []:
+        return None
+    axes = tuple(wrap_dim(d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    return axes if input.ndim else ()
 
 
 def _by_dim(name: str) -> Any:
@@ -35,13 +48,13 @@ def _kind(dtype: Any) -> Any:
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over ``dim`` (all by default); integers add up as int64."""
     kind = _kind(dtype) or (jnp.int64 if not jnp.issubdtype(input.dtype, jnp.inexact) else input.dtype)
-    return jnp.sum(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+    return jnp.sum(input.astype(kind), axis=_axes(dim, input), keepdims=keepdim)
 
 
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product over ``dim`` (all by default); integers multiply as int64."""
     kind = _kind(dtype) or (jnp.int64 if not jnp.issubdtype(input.dtype, jnp.inexact) else input.dtype)
-    return jnp.prod(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+    return jnp.prod(input.astype(kind), axis=_axes(dim, input), keepdims=keepdim)
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None):
@@ -53,7 +66,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
             f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {name}; "
             "use x.float().mean() or mean(dtype=torch.float32)"
         )
-    return jnp.mean(input.astype(kind), axis=_axes(dim), keepdims=keepdim)
+    return jnp.mean(input.astype(kind), axis=_axes(dim, input), keepdims=keepdim)
 
 
 def _moment(function: Any) -> Any:
@@ -62,7 +75,7 @@ def _moment(function: Any) -> Any:
         if isinstance(dim, bool):  # the overload var(unbiased)
             dim, unbiased = None, dim
         ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
-        return function(input, axis=_axes(dim), ddof=ddof, keepdims=keepdim)
+        return function(input, axis=_axes(dim, input), ddof=ddof, keepdims=keepdim)
 
     return apply
 
@@ -76,22 +89,27 @@ row("std", _moment(jnp.std), "StdBackward0")
 
 def all(input, dim=None, keepdim=False):
     """Whether all elements are true."""
-    return jnp.all(input, axis=_axes(dim), keepdims=keepdim)
+    return jnp.all(input, axis=_axes(dim, input), keepdims=keepdim)
 
 
 def any(input, dim=None, keepdim=False):
     """Whether some element is true."""
-    return jnp.any(input, axis=_axes(dim), keepdims=keepdim)
+    return jnp.any(input, axis=_axes(dim, input), keepdims=keepdim)
+
+
+def _position(find: Any, input: Any, dim: Any, keepdim: bool) -> Any:
+    dim = None if dim is None else wrap_dim(dim, input.ndim)
+    return find(input, axis=dim if input.ndim else None, keepdims=keepdim).astype(jnp.int64)
 
 
 def argmax(input, dim=None, keepdim=False):
     """The position of the first maximum (of the flattened tensor by default)."""
-    return jnp.argmax(input, axis=dim, keepdims=keepdim).astype(jnp.int64)
+    return _position(jnp.argmax, input, dim, keepdim)
 
 
 def argmin(input, dim=None, keepdim=False):
     """The position of the first minimum (of the flattened tensor by default)."""
-    return jnp.argmin(input, axis=dim, keepdims=keepdim).astype(jnp.int64)
+    return _position(jnp.argmin, input, dim, keepdim)
 
 
 row("all", all)
@@ -104,6 +122,9 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     """max and min: of all elements, along a dimension with indices, or of two tensors."""
 
     def along(input, dim, keepdim=False):
+        dim = wrap_dim(dim, input.ndim)
+        if not input.ndim:
+            return Pair[name](input, jnp.zeros((), jnp.int64))
         index = position(input, axis=dim, keepdims=True)
         value = jnp.take_along_axis(input, index, axis=dim)
         if not keepdim:
@@ -126,25 +147,34 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
 
 _extreme("max", jnp.max, jnp.argmax)
 _extreme("min", jnp.min, jnp.argmin)
-row("amax", lambda input, dim=(), keepdim=False: jnp.max(input, axis=_axes(dim), keepdims=keepdim), "AmaxBackward0")
-row("amin", lambda input, dim=(), keepdim=False: jnp.min(input, axis=_axes(dim), keepdims=keepdim), "AminBackward0")
-row("logsumexp", lambda input, dim, keepdim=False: jax.nn.logsumexp(input, axis=_axes(dim), keepdims=keepdim), "LogsumexpBackward0")
-row("cumsum", lambda input, dim: jnp.cumsum(input, axis=dim), "CumsumBackward0")
-row("cumprod", lambda input, dim: jnp.cumprod(input, axis=dim), "CumprodBackward0")
+def _running(function: Any) -> Any:
+    def apply(input, dim, *, dtype=None):
+        """The sums (or products) of the elements up to each along ``dim``; integers as int64."""
+        kind = _kind(dtype) or (jnp.int64 if not jnp.issubdtype(input.dtype, jnp.inexact) else input.dtype)
+        return function(jnp.atleast_1d(input), axis=wrap_dim(dim, input.ndim), dtype=kind).reshape(input.shape)
+
+    return apply
+
+
+row("amax", lambda input, dim=(), keepdim=False: jnp.max(input, axis=_axes(dim, input), keepdims=keepdim), "AmaxBackward0")
+row("amin", lambda input, dim=(), keepdim=False: jnp.min(input, axis=_axes(dim, input), keepdims=keepdim), "AminBackward0")
+row("logsumexp", lambda input, dim, keepdim=False: jax.nn.logsumexp(input, axis=_axes(dim, input), keepdims=keepdim), "LogsumexpBackward0")
+row("cumsum", _running(jnp.cumsum), "CumsumBackward0")
+row("cumprod", _running(jnp.cumprod), "CumprodBackward0")
 
 
 def norm(input, p=2, dim=None, keepdim=False):
     """(Σ|x|ᵖ)^(1/p) over ``dim`` (all by default); p may be inf or 'fro'."""
     size = jnp.abs(input)
     if p == float("inf"):
-        return jnp.max(size, axis=_axes(dim), keepdims=keepdim)
+        return jnp.max(size, axis=_axes(dim, input), keepdims=keepdim)
     if p == 1:
-        return jnp.sum(size, axis=_axes(dim), keepdims=keepdim)
+        return jnp.sum(size, axis=_axes(dim, input), keepdims=keepdim)
     if p in (2, "fro", None):
-        total = jnp.sum(size * size, axis=_axes(dim), keepdims=keepdim)
+        total = jnp.sum(size * size, axis=_axes(dim, input), keepdims=keepdim)
         positive = total > 0  # the gradient of a zero vector's norm is zero, not NaN
         return jnp.where(positive, jnp.sqrt(jnp.where(positive, total, 1)), 0)
-    return jnp.sum(size**p, axis=_axes(dim), keepdims=keepdim) ** (1 / p)
+    return jnp.sum(size**p, axis=_axes(dim, input), keepdims=keepdim) ** (1 / p)
 
 
 row("norm", norm, "LinalgVectorNormBackward0")

@@ -7,23 +7,41 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.torch._call import Op, call
-from funnn.torch._dtype import promoted
+from funnn.torch._dtype import common
+from funnn.torch._ops.indexing import set_at
 from funnn.torch._ops.reductions import Pair
 from funnn.torch._ops.table import FUNCTIONS, publish, row, write_out
+from funnn.torch._ops.views import wrap_dim
 from funnn.torch._tensor import Tensor
 
 
 def cat(tensors, dim=0):
     """Tensors joined along an existing dimension; empty vectors are passed over."""
-    arrays = promoted(*tensors)
+    arrays = common(*tensors)
     if any(array.ndim != 1 for array in arrays):
         arrays = [array for array in arrays if array.shape != (0,)]
+    first = arrays[0].shape
+    dim = wrap_dim(dim, len(first))
+    for number, array in enumerate(arrays):
+        if array.ndim != len(first) or not first:
+            raise RuntimeError(f"Tensors must have same number of dimensions, and at least one: got {len(first)} and {array.ndim}")
+        for axis, (expected, size) in enumerate(zip(first, array.shape, strict=True)):
+            if axis != dim and expected != size:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {expected} but got size {size} for tensor number "
+                    f"{number} in the list."
+                )
     return jnp.concatenate(arrays, axis=dim)
 
 
 def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension."""
-    return jnp.stack(promoted(*tensors), axis=dim)
+    for number, tensor in enumerate(tensors):
+        if tensor.shape != tensors[0].shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(tensor.shape)} at entry {number}"
+            )
+    return jnp.stack(common(*tensors), axis=wrap_dim(dim, tensors[0].ndim + 1))
 
 
 def _of_sequence(pure: Any, grad: str, *aliases: str) -> None:
@@ -31,7 +49,8 @@ def _of_sequence(pure: Any, grad: str, *aliases: str) -> None:
 
     def run(tensors, dim=0, *, out=None):
         if not tensors:
-            raise RuntimeError(f"{pure.__name__}(): expected a non-empty list of Tensors")
+            error = ValueError if pure is cat else RuntimeError  # as in torch
+            raise error(f"{pure.__name__}(): expected a non-empty list of Tensors: a non-empty TensorList")
         result = call(op, (tuple(tensors), dim), {})
         return result if out is None else write_out(out, result)
 
@@ -67,17 +86,22 @@ row("repeat_interleave", repeat_interleave, "RepeatInterleaveBackward0")
 
 def gather(input, dim, index):
     """input[index[i, j, …], j, …] (for dim = 0): picks along ``dim`` by an index of its own for every element."""
+    return input[_grid(input, dim, index)]
+
+
+def _grid(input, dim, index):
+    """The index arrays of gather and scatter."""
+    if not jnp.issubdtype(index.dtype, jnp.integer):
+        raise RuntimeError(f"gather(), scatter(): Expected dtype int32/int64 for index, got {index.dtype}")
     grid = list(jnp.meshgrid(*(jnp.arange(size) for size in index.shape), indexing="ij", sparse=True))
-    grid[dim] = index
-    return input[tuple(grid)]
+    grid[wrap_dim(dim, input.ndim)] = index
+    return tuple(grid)
 
 
 def scatter(input, dim, index, src):
     """input with src written where ``gather`` would read; ``src`` may be a number."""
-    grid = list(jnp.meshgrid(*(jnp.arange(size) for size in index.shape), indexing="ij", sparse=True))
-    grid[dim] = index
     values = src[tuple(slice(size) for size in index.shape)] if getattr(src, "ndim", 0) else jnp.asarray(src, dtype=input.dtype)
-    return input.at[tuple(grid)].set(values)
+    return set_at(input, values, _grid(input, dim, index))
 
 
 def index_select(input, dim, index):
@@ -103,6 +127,9 @@ def argsort(input, dim=-1, descending=False, stable=False):
 
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """The k largest (or smallest) values along ``dim`` and where they are."""
+    dim = wrap_dim(dim, input.ndim)
+    if k > (input.shape[dim] if input.ndim else 1):
+        raise RuntimeError(f"selected index k out of range: k = {k}, dimension {dim} of shape {list(input.shape)}")
     order = jnp.argsort(input, axis=dim, stable=True, descending=largest)
     order = jnp.take(order, jnp.arange(k), axis=dim)
     return Pair["topk"](jnp.take_along_axis(input, order, axis=dim), order.astype(jnp.int64))

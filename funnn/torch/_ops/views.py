@@ -21,10 +21,11 @@ def _op(grad: str) -> Op:
     return _ops[grad]
 
 
-def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str) -> Tensor:
+def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str, piece: int | None = None) -> Tensor:
     """A view of ``tensor`` whose window is ``change(window, *args)``.
 
-    The window is computed on the storage, for the memory, and on the tensor's own values, for the recorded operation.
+    The window is computed on the storage, for the memory, and on the tensor's own values, for the recorded operation. ``piece`` is the
+    number of the view among several that one call returns.
     """
     window = change(tensor._view_window(), *args)
     if mode.grad and tensor.requires_grad:
@@ -39,6 +40,8 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     view._window = None if window == whole(tensor._storage.array.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
+    if piece is not None and mode.grad:
+        view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
     return view
 
 
@@ -237,11 +240,12 @@ def as_strided(window: Window, size: tuple, stride: tuple, storage_offset: int |
 # -- torch's functions
 
 
-def _publish(name: str, change: Callable, grad: str, arguments: Callable, **where: Any) -> None:
+def _publish(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
     """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's."""
 
     def run(input, *args, **kwargs):
-        return make_view(input, change, arguments(input, *args, **kwargs), grad)
+        given = arguments(input, *args, **kwargs)
+        return make_view(input, change, given, grad(*given) if callable(grad) else grad)
 
     publish(name, run, arguments, **where)
     if name in _IN_PLACE:
@@ -362,7 +366,7 @@ _publish("movedim", permute, "PermuteBackward0", _movedim, aliases=("moveaxis",)
 _publish("select", select, "SelectBackward0", _select)
 _publish("narrow", slice_, "SliceBackward0", _narrow)
 _publish("unsqueeze", unsqueeze, "UnsqueezeBackward0", _unsqueeze)
-_publish("squeeze", squeeze, "SqueezeBackward0", _squeeze)
+_publish("squeeze", squeeze, lambda dim: f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}", _squeeze)
 _publish("expand", expand, "ExpandBackward0", _expand, function=False)
 _publish("expand_as", expand, "ExpandBackward0", _expand_as, function=False)
 _publish("broadcast_to", expand, "ExpandBackward0", _expand)
@@ -387,7 +391,7 @@ def reshape(input, *shape):
     sizes = gather_sizes(shape)
     window = view_or_none(input._view_window(), sizes)
     if window is not None:
-        return make_view(input, view, (sizes,), "ViewBackward0")
+        return make_view(input, view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
     copy = make_view(input.clone(), view, (sizes,), "UnsafeViewBackward0")
     copy._base = None
     return copy
@@ -423,8 +427,10 @@ def split(input, split_size_or_sections, dim=0):
     size = input.size(dim)
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
+        grad = "SplitBackward0"
         sections = [step] * (size // step) + ([size % step] if size % step else []) or [0]
     else:
+        grad = "SplitWithSizesBackward0"
         sections = list(split_size_or_sections)
         if math.fsum(sections) != size:
             raise RuntimeError(
@@ -433,7 +439,7 @@ def split(input, split_size_or_sections, dim=0):
             )
     pieces, start = [], 0
     for length in sections:
-        pieces.append(make_view(input, slice_, (dim, start, start + length, 1), "SplitBackward0"))
+        pieces.append(make_view(input, slice_, (dim, start, start + length, 1), grad, len(pieces)))
         start += length
     return tuple(pieces)
 
@@ -445,7 +451,7 @@ def chunk(input, chunks, dim=0):
 
 def unbind(input, dim=0):
     """The elements along ``dim``, as views."""
-    return tuple(make_view(input, select, (dim, index), "UnbindBackward0") for index in range(input.size(dim)))
+    return tuple(make_view(input, select, (dim, index), "UnbindBackward0", index) for index in range(input.size(dim)))
 
 
 for _function in (contiguous, reshape, flatten, ravel, split, chunk, unbind):

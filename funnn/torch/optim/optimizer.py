@@ -18,7 +18,7 @@ from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.module import clear_grads
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5), donate_argnums=())
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def _update(rule: Rule, params: list, grads: list, states: list, numbers: dict, flags: tuple) -> tuple[list, list]:
     """The rule over a group: new parameters and new states."""
     new_params, new_states = [], []
@@ -37,7 +37,6 @@ class Optimizer:
 
     rule: Rule
     hidden: tuple[str, ...] = ()  # state that torch does not have and that state_dict leaves out
-    inert: dict[str, Any] = {}  # options that torch lists and that have no meaning here: one compiled update serves all
 
     def __init__(self, params: Any, defaults: dict[str, Any]):
         self.defaults = defaults
@@ -99,10 +98,11 @@ class Optimizer:
         chosen = [param for param in group["params"] if param.grad is not None]
         if not chosen:
             return
-        states = [self.state[param] for param in chosen]
-        for param, state in zip(chosen, states, strict=True):
-            self._prepare(param, state, options)
-        flags = tuple((name, value) for name, value in options.items() if name in self.rule.flags)
+        needed = _state_names(self.rule, tuple((name, _static(value)) for name, value in options.items()))
+        states = [self._state_of(param, options, needed) for param in chosen]
+        flags = _flags(self.rule, group)
+        if Storage.tracing is not None:
+            Storage.tracing.guard(lambda: _flags(self.rule, group))
         numbers = {name: _numbers(group, name) for name in options if name not in self.rule.flags}
         arrays = [{name: tensor._read() for name, tensor in state.items()} for state in states]
         with jax.enable_x64(True):
@@ -114,22 +114,20 @@ class Optimizer:
             for name, value in values.items():
                 state[name]._write(value)
 
-    def _prepare(self, param: Tensor, state: dict[str, Any], options: dict[str, Any]) -> None:
-        """Make the state of a parameter before its first update, outside any compilation, so that a compiled step finds it there."""
-        if state:
-            return
-        tracing, Storage.tracing = Storage.tracing, None
-        try:
-            array = param._storage.array
-            shape = jax.ShapeDtypeStruct(param._shape(), array.dtype)
-            with jax.enable_x64(True):
-                avals = jax.eval_shape(lambda p: self.rule.init(p, **options), shape)
-                with jax.ensure_compile_time_eval():
-                    values = self.rule.init(jnp.zeros(shape.shape, shape.dtype), **options)
-            assert values.keys() == avals.keys()
-            state.update({name: Tensor._wrap(value) for name, value in values.items()})
-        finally:
-            Storage.tracing = tracing
+    def _state_of(self, param: Tensor, options: dict[str, Any], needed: frozenset[str]) -> dict[str, Any]:
+        """The state of a parameter, with the entries that the present options need; new entries are made outside any compilation, so that a compiled step
+        finds them there."""
+        state = self.state[param]
+        missing = needed - state.keys()
+        if missing:
+            tracing, Storage.tracing = Storage.tracing, None
+            try:
+                with jax.enable_x64(True), jax.ensure_compile_time_eval():
+                    values = self.rule.init(jnp.zeros(param._shape(), param.dtype.numpy), **options)
+                state.update({name: Tensor._wrap(values[name]) for name in missing})
+            finally:
+                Storage.tracing = tracing
+        return state
 
     def register_step_pre_hook(self, hook: Callable) -> Handle:
         """``hook(optimizer, args, kwargs)`` runs before every step."""
@@ -189,6 +187,20 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines.extend(f"    {name}: {group[name]}" for name in sorted(group) if name != "params")
         return "\n".join(lines) + "\n)"
+
+
+def _static(value: Any) -> Any:
+    """An option as far as it decides which state there is: a number only by whether it is 0."""
+    return 1.0 if isinstance(value, (float, Tensor)) and value else value
+
+
+@functools.lru_cache
+def _state_names(rule: Rule, options: tuple) -> frozenset[str]:
+    return frozenset(jax.eval_shape(lambda param: rule.init(param, **dict(options)), jax.ShapeDtypeStruct((), jnp.float32)))
+
+
+def _flags(rule: Rule, group: dict[str, Any]) -> tuple:
+    return tuple((name, group[name]) for name in rule.flags if name in group)
 
 
 def _numbers(group: dict[str, Any], name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
@@ -29,7 +30,7 @@ class LayerModule(Module):
             return
         cls.layer = layer
         cls.__doc__ = cls.__doc__ or layer.__doc__
-        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | layer.__dataclass_fields__.keys() | {"spec"}
+        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | {field.name for field in dataclasses.fields(layer)} | {"spec"}
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
                 if name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__")):
@@ -75,7 +76,7 @@ class LayerModule(Module):
     def as_layer(self) -> Layer:
         """The Layer that this module's present hyperparameters describe."""
         arguments = {}
-        for name in inspect.signature(self.layer).parameters:
+        for name in (field.name for field in dataclasses.fields(self.layer)):
             if name in self._parameters:
                 arguments[name] = self._parameters[name] is not None
             elif name in self._buffers:

@@ -1,0 +1,184 @@
+"""``python -m funnn run``: a PyTorch script as it is, with ``torch`` answered by ``funnn.torch``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import re
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_RUNNER = __file__
+_PACKAGE = str(Path(__file__).parent)
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, and nothing else."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(name, self) if name.partition(".")[0] == "torch" else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        name = f"funnn.{module.__name__}"
+        try:
+            sys.modules[module.__name__] = importlib.import_module(name)  # the import system takes what stands here afterwards
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__) from None
+
+
+@contextmanager
+def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
+    """Within the block, ``import torch`` gives funnn.torch; afterwards everything is as it was.
+
+    Modules from ``folder`` that are imported within the block are forgotten at its end, because they hold on to funnn.torch.
+    """
+    before = _pop_torch()
+    known = set(sys.modules)
+    finder = _Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        _pop_torch()
+        sys.modules.update(before)
+        if folder is not None:
+            for name in [name for name in sys.modules if name not in known and _lies_in(sys.modules[name], folder)]:
+                del sys.modules[name]
+
+
+def _pop_torch() -> dict[str, types.ModuleType]:
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "torch"}
+
+
+def _lies_in(module: Any, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and not module.__name__.startswith("funnn.") and folder in Path(file).resolve().parents
+
+
+def load_script(path: str | Path, name: str) -> dict[str, Any]:
+    """The names that a PyTorch script defines, as after importing it as module ``name`` on funnn.torch."""
+    with torch_is_funnn():
+        return _execute(Path(path).resolve(), types.ModuleType(name))
+
+
+def run_script(path: str | Path, args: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a PyTorch script as ``python path args…`` does, on funnn.torch.
+
+    The script sees its own ``sys.argv``, ``__name__ == "__main__"`` and ``__file__``, and finds modules of its folder. Everything is restored
+    at the end, whether it returns or raises.
+
+    Args:
+      path: the script.
+      args: its command line.
+
+    Returns:
+      the script's global names.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      BaseException: what the script raises, SystemExit included. If it used a name that funnn.torch lacks, a note says so.
+    """
+    file = Path(path).resolve()
+    if not file.is_file():
+        raise FileNotFoundError(f"no such script: {str(path)!r}")
+    main = types.ModuleType("__main__")
+    kept = sys.argv, sys.path[:], sys.modules["__main__"]
+    sys.argv, sys.modules["__main__"] = [str(path), *args], main
+    sys.path.insert(0, str(file.parent))
+    try:
+        with torch_is_funnn(file.parent):
+            return _execute(file, main)
+    finally:
+        sys.argv, sys.path[:], sys.modules["__main__"] = kept
+
+
+def _execute(file: Path, module: types.ModuleType) -> dict[str, Any]:
+    module.__file__ = str(file)
+    try:
+        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    except Exception as error:
+        _explain(error)
+        raise
+    return module.__dict__
+
+
+def own_traceback(error: BaseException) -> types.TracebackType | None:
+    """The error's traceback from the script's first frame on."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == _RUNNER:
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _explain(error: BaseException | None) -> None:
+    """Add a note to an error that comes from a name which funnn.torch lacks."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        name, place = _missing_name(error), own_traceback(error)
+        while place is not None and place.tb_next is not None and not _is_machinery(place.tb_next):
+            place = place.tb_next
+        if name and place is not None and not _is_own(place):
+            place.tb_next = None
+            error.add_note(f"{place.tb_frame.f_code.co_filename}, line {place.tb_lineno}, uses {name}, which funnn.torch does not have")
+        error = error.__cause__ or error.__context__
+
+
+def _missing_name(error: BaseException) -> str | None:
+    """The torch name that could not be found, if that is the error."""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name if (error.name or "").partition(".")[0] == "torch" else None
+    if isinstance(error, ImportError):
+        name = re.match(r"cannot import name '(\w+)'", str(error))
+        return f"{_torch_name(error.name)}.{name[1]}" if name and _torch_name(error.name) else None
+    if isinstance(error, AttributeError) and error.name and error.obj is not None:
+        owner = error.obj if isinstance(error.obj, (type, types.ModuleType)) else type(error.obj)
+        is_module = isinstance(owner, types.ModuleType)
+        if is_module or owner.__name__ == "Tensor":  # what else lacks an attribute is as likely to be the script's own fault
+            where = _torch_name(owner.__name__ if is_module else owner.__module__)
+            return where and f"{where if is_module else 'torch.Tensor'}.{error.name}"
+    return None
+
+
+def _torch_name(module: str | None) -> str | None:
+    """``torch.x`` for ``funnn.torch.x``, None for other modules."""
+    parts = (module or "").split(".")
+    return ".".join(parts[1:]) if parts[:2] == ["funnn", "torch"] else None
+
+
+def _is_machinery(traceback: types.TracebackType) -> bool:
+    name = traceback.tb_frame.f_code.co_filename
+    return name == _RUNNER or name.startswith("<frozen importlib")
+
+
+def _is_own(traceback: types.TracebackType) -> bool:
+    """Whether a frame is funnn's; its examples are scripts like others."""
+    file = Path(traceback.tb_frame.f_code.co_filename)
+    return file.is_relative_to(_PACKAGE) and not file.is_relative_to(Path(_PACKAGE, "examples"))
+
+
+def main(path: str, args: Sequence[str]) -> int:
+    """The command: run the script; print the traceback of its error without funnn's frames. Returns the exit code."""
+    if not Path(path).is_file():
+        print(f"python -m funnn run: error: no such script: {path!r}; give the path of a Python file", file=sys.stderr)
+        return 2
+    try:
+        run_script(path, args)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        error.__traceback__ = own_traceback(error)
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
