@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -119,11 +119,14 @@ class Layer:
     """
 
     training = False
+    _hand_written = False
+    _scope: ClassVar[_Scope | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        own_init = "__init__" in cls.__dict__
-        dataclasses.dataclass(init=not own_init, repr=False, eq=False)(cls)
+        # A hand-written constructor serves subclasses too, as long as they add no fields.
+        cls._hand_written = "__init__" in cls.__dict__ or (cls._hand_written and "__annotations__" not in cls.__dict__)
+        dataclasses.dataclass(init=not cls._hand_written, repr=False, eq=False)(cls)
         construct = cls.__init__
 
         @functools.wraps(construct)
