@@ -41,20 +41,17 @@ def _rate(text: str) -> float:
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    main = argparse.ArgumentParser(
-        prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs unchanged on top of them."
-    )
+    main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
     commands = main.add_subparsers(dest="command", required=True, metavar="{digits,run}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
-        description="Train a LeNet on handwritten digits in the functional and the torch style, from the same weights and with the same batches.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Train a LeNet in the functional and the torch style, from the same weights and with the same batches.",
     )
-    digits.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the training images")
-    digits.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="images per step")
-    digits.add_argument("--seed", type=_seed, default=0, metavar="N", help="of weights and batches")
-    digits.add_argument("--lr", type=_rate, default=0.02, metavar="X", help="learning rate")
+    digits.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the training images (default %(default)s)")
+    digits.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="images per step (default %(default)s)")
+    digits.add_argument("--seed", type=_seed, default=0, metavar="N", help="of weights and batches (default %(default)s)")
+    digits.add_argument("--lr", type=_rate, default=0.02, metavar="X", help="learning rate (default %(default)s)")
     digits.add_argument("--data", metavar="FOLDER", help="a folder with MNIST's four files, instead of the digits that come with funnn")
     digits.set_defaults(usage_error=digits.error)
     run = commands.add_parser(
@@ -63,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run a PyTorch script as it is, with torch answered by funnn.torch. What follows the script is its own command line.",
     )
     run.add_argument("script", metavar="SCRIPT", help="the path of a Python file")
-    run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments")
+    run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
     return main
 
 
@@ -82,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.usage_error(f"argument --data: {error}")
     if options.batch_size > len(data[0]):
         options.usage_error(
-            f"argument --batch-size: expected at most {len(data[0])}, the number of training images, got {options.batch_size}"
+            f"argument --batch-size: expected at most {len(data[0])}, the count of training images, got {options.batch_size}"
         )
     from funnn._digits import digits
 

@@ -54,10 +54,11 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
 
     optimizer = optim.sgd(lr, momentum=_MOMENTUM)
     compiled = digits_functional.make_train_step(layer, optimizer)
-    now = [params, optimizer.init(params)]
+    opt_state = optimizer.init(params)
 
     def functional_step(images: Any, labels: Any) -> jax.Array:
-        *now[:], loss = compiled(*now, images, labels)
+        nonlocal params, opt_state
+        params, opt_state, loss = compiled(params, opt_state, images, labels)
         return loss
 
     def functional_training() -> Iterator[float]:
@@ -66,7 +67,7 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
             yield float(jnp.stack(losses).mean())
 
     functional = _train("functional", functional_training(), epochs)
-    functional_accuracy = digits_functional.accuracy(layer, now[0], test_images, test_labels)
+    functional_accuracy = digits_functional.accuracy(layer, params, test_images, test_labels)
     _report("functional", functional, functional_accuracy)
 
     tensors = [torch.from_numpy(part) for part in (train_images, train_labels, test_images, test_labels)]
@@ -109,7 +110,8 @@ def _print_losses(losses: np.ndarray) -> None:
     shown = range(len(losses)) if len(losses) <= 12 else sorted({0, 1, 2, *range(4, len(losses), 5), len(losses) - 1})
     for epoch in shown:
         print(f"  {epoch + 1:5d}  {losses[epoch, 0]:10.6f}  {losses[epoch, 1]:11.6f}  {difference[epoch]:10.1e}")
-    print(f"  largest difference {difference.max():.1e}, in epoch {difference.argmax() + 1}")
+    largest = f"{difference.max():.1e}, in epoch {difference.argmax() + 1}" if difference.any() else "0"
+    print(f"  largest difference {largest}")
 
 
 def _steps_per_second(step: Callable, batches: list, seconds: float = 1.0) -> float:
@@ -125,7 +127,7 @@ def _steps_per_second(step: Callable, batches: list, seconds: float = 1.0) -> fl
 
 
 def progress(items: Iterable, total: int, name: str) -> Iterator:
-    """The items, with a bar on the terminal's error stream: tqdm's if it is installed, else a plain line; nothing if that is no terminal."""
+    """The items, with a bar on the error stream if that is a terminal: tqdm's if it is installed, else a plain line."""
     try:
         from tqdm import tqdm
     except ImportError:

@@ -75,8 +75,8 @@ def load_script(path: str | Path, name: str) -> dict[str, Any]:
 def run_script(path: str | Path, args: Sequence[str] = ()) -> dict[str, Any]:
     """Run a PyTorch script as ``python path args…`` does, on funnn.torch.
 
-    The script sees its own ``sys.argv``, ``__name__ == "__main__"`` and ``__file__``, and finds modules of its folder. Everything is restored
-    at the end, whether it returns or raises.
+    The script sees its own ``sys.argv``, ``__name__ == "__main__"`` and ``__file__``, and finds modules of its folder. Everything is
+    restored at the end, whether it returns or raises.
 
     Args:
       path: the script.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,18 +46,16 @@ def load_digits(path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray,
         return _scaled(images[~test], 16), labels[~test].astype(np.int64), _scaled(images[test], 16), labels[test].astype(np.int64)
     folder = Path(path)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder} is not a folder; expected one with MNIST's files {', '.join(name for name, *_ in _FILES.values())}"
-        )
+        names = ", ".join(name for name, *_ in _FILES.values())
+        raise FileNotFoundError(f"{folder} is not a folder; expected one with MNIST's files {names}")
     files = {part: _find(folder, name) for part, (name, *_) in _FILES.items()}
     arrays = {part: _read_idx(files[part], magic, rank) for part, (_, magic, rank) in _FILES.items()}
     for kind in ("train", "test"):
         _check_pair(files, arrays, f"{kind}_images", f"{kind}_labels")
     train, test = arrays["train_images"], arrays["test_images"]
     if train.shape[1:] != test.shape[1:]:
-        raise ValueError(
-            f"{files['test_images']} has images of {_size(test)}, but {files['train_images']} of {_size(train)}; take both of one set"
-        )
+        sizes = f"images of {_sizes(test.shape[1:])}, but {files['train_images']} of {_sizes(train.shape[1:])}"
+        raise ValueError(f"{files['test_images']} has {sizes}; take both of one set")
     return _scaled(train, 255), arrays["train_labels"].astype(np.int64), _scaled(test, 255), arrays["test_labels"].astype(np.int64)
 
 
@@ -64,8 +63,8 @@ def _scaled(images: np.ndarray, largest: int) -> np.ndarray:
     return images[:, None].astype(np.float32) / np.float32(largest)
 
 
-def _size(images: np.ndarray) -> str:
-    return "×".join(map(str, images.shape[1:]))
+def _sizes(sizes: Sequence[int]) -> str:
+    return "×".join(map(str, sizes))
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -84,18 +83,14 @@ def _read_idx(file: Path, magic: int, rank: int) -> np.ndarray:
     first, *sizes = np.frombuffer(content, ">u4", 1 + rank).tolist()
     if first != magic:
         kind = "images" if rank == 3 else "labels"
-        raise ValueError(
-            f"{file} is no IDX file of {kind}: it begins with 0x{first:08x}, expected 0x{magic:08x}; check that the names are right"
-        )
+        raise ValueError(f"{file} is no IDX file of {kind}: it begins with 0x{first:08x}, expected 0x{magic:08x}; check the files' names")
     expected = header + math.prod(sizes)
     if len(content) != expected:
         problem = "truncated" if len(content) < expected else "too long"
-        shape = "×".join(map(str, sizes))
-        raise ValueError(
-            f"{file} is {problem}: its header announces {shape} values, {expected} bytes in all, but it has {len(content)}; copy the file again"
-        )
+        announced = f"its header announces {_sizes(sizes)} values, {expected} bytes in all"
+        raise ValueError(f"{file} is {problem}: {announced}, but it has {len(content)}; copy the file again")
     if not math.prod(sizes):
-        raise ValueError(f"{file} is empty: its header announces {'×'.join(map(str, sizes))} values; expected at least one image")
+        raise ValueError(f"{file} is empty: its header announces {_sizes(sizes)} values; expected at least one")
     return np.frombuffer(content, np.uint8, offset=header).reshape(sizes)
 
 

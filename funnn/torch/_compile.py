@@ -238,7 +238,7 @@ class Program:
             given = [tensor._storage.array for tensor in stand_ins]
             remaining = iter(stand_ins)
             call_args, call_kwargs = _map_tensors((args, kwargs), lambda _: next(remaining))
-            result = function(*call_args, **call_kwargs)
+            result = [function(*call_args, **call_kwargs)]
             del call_args, call_kwargs
             return self._collect(tracing, result, stand_ins, given)
 
@@ -258,8 +258,8 @@ class Program:
 
     # -- tracing
 
-    def _collect(self, tracing: Tracing, result: Any, stand_ins: list, given: list) -> list:
-        """The arrays that leave the program, and what becomes of each."""
+    def _collect(self, tracing: Tracing, result: list, stand_ins: list, given: list) -> list:
+        """The arrays that leave the program, and what becomes of each. ``result`` is emptied, so that only what others hold stays alive."""
         outputs: list[Any] = []
 
         def output(array: Any) -> int:
@@ -275,7 +275,7 @@ class Program:
             needs_grad |= tensor._grad_fn is not None
             return _Result(output(tensor._read()), tensor)
 
-        self.result = _map_tensors(result, describe)
+        self.result = _map_tensors(result.pop(), describe)
         self.as_operation = needs_grad and not tracing.differentiated
         self.grads = []
         for tensor in tracing.grads:
@@ -288,7 +288,7 @@ class Program:
         self.argument_writes = [(i, output(t._read())) for i, (t, array) in pairs if t._storage.array is not array]
         accounted = {tensor._storage for tensor in stand_ins}
         accounted.update(tensor._grad._storage for tensor in tracing.grads if tensor._grad is not None)
-        del result, stand_ins
+        del stand_ins
         self.alive = _alive(tracing, accounted, output)
         if self.as_operation and (self.alive or any(_needs_grad(tracing.sources[p]) for p, _ in self.writes)):
             raise NotImplementedError(

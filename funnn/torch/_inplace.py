@@ -19,8 +19,8 @@ def _cast(values: jax.Array, like: jax.Array) -> jax.Array:
     return jnp.broadcast_to(values, like.shape).astype(like.dtype)
 
 
-def check_writable(tensor: Tensor) -> None:
-    """Raise torch's errors for in-place operations on leaves and on expanded tensors."""
+def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
+    """Raise torch's errors for in-place operations on leaves and, unless ``overlapping`` is allowed, on expanded tensors."""
     if mode.grad and tensor.requires_grad:
         if tensor._grad_fn is None:
             raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
@@ -28,16 +28,16 @@ def check_writable(tensor: Tensor) -> None:
         if base is not None and base.is_leaf and base.requires_grad:
             raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
     window = tensor._window
-    if window is not None and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True)):
+    if not overlapping and window is not None and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
 
 
-def assign(tensor: Tensor, result: Tensor) -> Tensor:
+def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
     """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``."""
-    check_writable(tensor)
+    check_writable(tensor, overlapping)
     shape, kind = tensor._shape(), tensor.dtype
     if result._shape() != shape:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")

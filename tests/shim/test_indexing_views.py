@@ -244,13 +244,14 @@ WRITE_STEPS = {
     "mask": lambda t, x, d, a, b: x.__setitem__(x > 3 * a, b),
     "add_ itself": lambda t, x, d, a, b: x.add_(x),
 }
-COPY_STEPS = {"data": lambda t, x, d, a, b: x.data, "clone": lambda t, x, d, a, b: x.clone(), "times": lambda t, x, d, a, b: x * 2}
+# New memory comes from contiguous tensors: torch gives x.t() * 2 the strides of x.t(), the shim those of a contiguous tensor.
+COPY_STEPS = {"data": lambda t, x, d, a, b: x.data, "clone": lambda t, x, d, a, b: x.contiguous().clone(), "times": lambda t, x, d, a, b: x.contiguous() * 2}
 GRAD_STEPS = {
-    "times itself": lambda t, x, d, a, b: x * x,
+    "times itself": lambda t, x, d, a, b: x.contiguous() * x,
     "sin_": lambda t, x, d, a, b: x.sin_(),
     "sum": lambda t, x, d, a, b: x.sum(d, keepdim=True),
     "tanh_": lambda t, x, d, a, b: x.tanh_(),
-    "plus": lambda t, x, d, a, b: x + 1,
+    "plus": lambda t, x, d, a, b: x.contiguous() + 1,
     "copy_ of a part": lambda t, x, d, a, b: x[0].copy_(x[-1] * 2),
 }
 

@@ -28,7 +28,7 @@ _filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillB
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
-        return assign(self, call(_copy, (src, self.detach()), {}))
+        return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
     raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
 
 
@@ -38,7 +38,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
-    return assign(self, call(_filled, (self.detach(), value), {}))
+    return assign(self, call(_filled, (self, value), {}), overlapping=True)
 
 
 Tensor.copy_ = copy_

@@ -1,0 +1,318 @@
+"""torch.compile: the compiled step gives the eager numbers, follows what changes, and leaks nothing."""
+
+from __future__ import annotations
+
+import gc
+
+import jax
+import numpy as np
+import pytest
+
+import funnn.torch as torch
+from funnn.torch import nn
+from funnn.torch._storage import Storage
+
+
+def make(seed: int = 0, optimizer: str = "SGD", **options):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = getattr(torch.optim, optimizer)(net.parameters(), **({"lr": 0.1} | options))
+
+    def step(x, t):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return net, optimizer, step
+
+
+def batches(count: int, size: int = 16):
+    rng = np.random.default_rng(0)
+    return [
+        (torch.tensor(rng.standard_normal((size, 4)), dtype=torch.float32), torch.tensor(rng.integers(0, 3, size))) for _ in range(count)
+    ]
+
+
+def assert_same_state(a, b, **tolerance):
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        np.testing.assert_allclose(x.numpy(), y.numpy(), err_msg=name, **({"rtol": 1e-5, "atol": 1e-6} | tolerance))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("SGD", {}), ("SGD", {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01}), ("SGD", {"momentum": 0.9, "nesterov": True})]
+    + [("Adam", {"lr": 0.01}), ("Adam", {"lr": 0.01, "amsgrad": True, "weight_decay": 0.1})],
+)
+def test_whole_step_equals_eager(name, options):
+    eager_net, eager_optimizer, eager_step = make(optimizer=name, **options)
+    net, optimizer, step = make(optimizer=name, **options)
+    compiled = torch.compile(step)
+    for x, t in batches(5):
+        assert eager_step(x, t).item() == pytest.approx(compiled(x, t).item(), rel=1e-5)
+    assert_same_state(net, eager_net)
+    assert [len(programs) for programs in compiled.programs.values()] == [1]
+    for p, q in zip(net.parameters(), eager_net.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-4, atol=1e-6)
+    theirs, ours = eager_optimizer.state_dict()["state"], optimizer.state_dict()["state"]
+    assert theirs.keys() == ours.keys()
+    for index in theirs:
+        for key in theirs[index]:
+            np.testing.assert_allclose(ours[index][key].numpy(), theirs[index][key].numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_changed_learning_rate_compiles_nothing_and_is_used():
+    eager_net, eager_optimizer, eager_step = make(momentum=0.9)
+    net, optimizer, step = make(momentum=0.9)
+    compiled = torch.compile(step)
+    for i, (x, t) in enumerate(batches(4)):
+        for o in (optimizer, eager_optimizer):
+            o.param_groups[0]["lr"] = 0.1 / (i + 1)
+            o.param_groups[0]["momentum"] = 0.9 - 0.1 * i
+        eager_step(x, t)
+        compiled(x, t)
+        if i == 0:
+            run = next(iter(compiled.programs.values()))[0].run
+            size = run._cache_size()
+    assert_same_state(net, eager_net)
+    assert len(next(iter(compiled.programs.values()))) == 1 and run._cache_size() == size == 1
+
+
+def test_eager_and_compiled_steps_mix():
+    eager_net, _, eager_step = make(momentum=0.9)
+    net, _, step = make(momentum=0.9)
+    compiled = torch.compile(step)
+    for i, (x, t) in enumerate(batches(6)):
+        eager_step(x, t)
+        (compiled if i % 2 else step)(x, t)
+    assert_same_state(net, eager_net)
+
+
+def test_training_mode_is_guarded():
+    net, _, _ = make()
+    forward = torch.compile(lambda x: net(x).detach())
+    x, _ = batches(1)[0]
+    net.eval()
+    assert forward(x).tolist() == net(x).tolist()
+    net.train()
+    before = net[1].num_batches_tracked.item()
+    trained = forward(x)
+    assert net[1].num_batches_tracked.item() == before + 1
+    net.eval()
+    assert (forward(x).numpy() != trained.numpy()).any()
+    assert sum(map(len, forward.programs.values())) == 2
+
+
+def test_gradients_accumulate_across_calls():
+    net, _, _ = make()
+    net.eval()
+
+    def backward(x, t):
+        nn.functional.cross_entropy(net(x), t).backward()
+
+    (x, t), (x2, t2) = batches(2)
+    compiled = torch.compile(backward)
+    for _ in range(3):
+        compiled(x, t)
+    compiled(x2, t2)
+    got = [p.grad.numpy() for p in net.parameters()]
+    net.zero_grad()
+    for _ in range(3):
+        backward(x, t)
+    backward(x2, t2)
+    for a, p in zip(got, net.parameters(), strict=True):
+        np.testing.assert_allclose(a, p.grad.numpy(), rtol=1e-4, atol=1e-6)
+    net.zero_grad()
+    compiled(x, t)
+    assert sum(map(len, compiled.programs.values())) == 2  # one for the first gradient, one that adds to it
+
+
+def test_frozen_parameters_are_guarded():
+    net, _, step = make()
+    compiled = torch.compile(step)
+    (x, t), (x2, t2) = batches(2)
+    compiled(x, t)
+    net[0].weight.requires_grad_(False)
+    before = net[0].weight.tolist()
+    compiled(x2, t2)
+    assert net[0].weight.tolist() == before
+
+
+def test_new_shapes_make_new_programs():
+    net, _, step = make()
+    compiled = torch.compile(step)
+    for size in (16, 8, 16, 8):
+        compiled(*batches(1, size)[0])
+    assert sorted(map(len, compiled.programs.values())) == [1, 1]
+
+
+def test_clipping_inside():
+    def clipped(compile):
+        net, optimizer, _ = make()
+
+        def step(x, t):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), t)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+            optimizer.step()
+            return loss, norm
+
+        run = torch.compile(step) if compile else step
+        return net, [tuple(v.item() for v in run(x, t)) for x, t in batches(4)]
+
+    (a, eager), (b, compiled) = clipped(False), clipped(True)
+    np.testing.assert_allclose(compiled, eager, rtol=1e-5)
+    assert_same_state(a, b)
+
+
+def test_dropout_inside_draws_anew_and_follows_the_seed():
+    drop = nn.Dropout(0.5)
+    run = torch.compile(lambda x: drop(x))
+    x = torch.ones(200)
+    torch.manual_seed(1)
+    a, b = run(x).tolist(), run(x).tolist()
+    torch.manual_seed(1)
+    assert run(x).tolist() == a != b
+    assert set(a) == {0.0, 2.0}
+
+
+def test_a_compiled_module_is_one_operation_of_the_tape():
+    net, _, _ = make()
+    x, t = batches(1)[0]
+    nn.functional.cross_entropy(net(x), t).backward()
+    expected = [p.grad.tolist() for p in net.parameters()]
+    buffers = {name: buffer.tolist() for name, buffer in net.named_buffers()}
+    twin, _, _ = make()
+    assert torch.compile(twin) is twin
+    y = twin(x)
+    assert y.grad_fn.name() == "CompiledFunctionBackward"
+    nn.functional.cross_entropy(y, t).backward()
+    for p, g in zip(twin.parameters(), expected, strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), g, rtol=1e-4, atol=1e-6)
+    for name, buffer in twin.named_buffers():
+        np.testing.assert_allclose(buffer.numpy(), buffers[name], rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_reach_what_was_computed_outside():
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    h = w * 3
+    f = torch.compile(lambda a: (a * a).sum())
+    f(h).backward()
+    assert w.grad.tolist() == [18.0, 36.0]
+
+
+def test_arguments_changed_in_place_change_outside():
+    @torch.compile
+    def add(a, b):
+        a.add_(b)
+        a[0] = 7
+        return a.sum()
+
+    base = torch.zeros(4)
+    view = base[1:]
+    assert add(view, torch.ones(3)).item() == 9.0
+    assert base.tolist() == [0.0, 7.0, 1.0, 1.0]
+    assert add(view, torch.ones(3)).item() == 11.0
+    assert base.tolist() == [0.0, 7.0, 2.0, 2.0]
+
+
+def test_state_kept_by_side_effect_is_written_at_every_call():
+    class Remember(nn.Module):
+        def forward(self, x):
+            self.last = x * 2
+            return x.sum()
+
+    module = Remember()
+    run = torch.compile(lambda x: module(x))
+    run(torch.ones(2))
+    assert module.last.tolist() == [2.0, 2.0]
+    run(torch.full((2,), 5.0))
+    assert module.last.tolist() == [10.0, 10.0]
+
+
+def test_a_tensor_returned_as_it_is_keeps_its_identity():
+    p = nn.Parameter(torch.ones(2))
+    run = torch.compile(lambda x: (p, x + 1, "text", {"n": 3}))
+    for _ in range(2):
+        q, y, text, rest = run(torch.zeros(2))
+        assert q is p and y.tolist() == [1.0, 1.0] and text == "text" and rest == {"n": 3}
+
+
+def test_the_loss_of_a_compiled_step_prints_as_in_eager_and_refuses_a_second_backward():
+    _, _, step = make()
+    loss = torch.compile(step)(*batches(1)[0])
+    assert "grad_fn=<NllLossBackward0>" in repr(loss)
+    with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
+        loss.backward()
+
+
+def test_nothing_leaks_a_tracer():
+    net, optimizer, step = make(momentum=0.9)
+    view = net[0].weight.detach()[0]
+    compiled = torch.compile(lambda x, t: (step(x, t), view.sum()))
+    compiled(*batches(1)[0])
+    gc.collect()
+    tracers = [s for s in gc.get_objects() if type(s) is Storage and isinstance(s.array, jax.core.Tracer)]
+    assert tracers == []
+    assert view.tolist() == net[0].weight[0].tolist()
+    for p in net.parameters():
+        assert np.isfinite(p.grad.numpy()).all()
+    assert optimizer.state[net[0].weight]["momentum_buffer"].shape == (8, 4)
+
+
+def test_values_are_not_known_inside():
+    @torch.compile
+    def branch(x):
+        return x if x.sum() > 0 else -x
+
+    before = Storage.tracing
+    with pytest.raises(RuntimeError, match=r"the value of a tensor was asked for .* return the tensor and look at it outside"):
+        branch(torch.ones(2))
+    assert Storage.tracing is before is None
+
+
+def test_an_error_inside_leaves_everything_as_it_was():
+    net, _, step = make()
+    before = {name: value.tolist() for name, value in net.state_dict().items()}
+
+    def broken(x, t):
+        step(x, t)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        torch.compile(broken)(*batches(1)[0])
+    assert {name: value.tolist() for name, value in net.state_dict().items()} == before
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_arrays_held_outside_survive_the_reuse_of_memory():
+    net, _, step = make()
+    compiled = torch.compile(step)
+    x, t = batches(1)[0]
+    compiled(x, t)
+    held = net[0].weight.detach().numpy()
+    copied = net[0].weight.detach().clone()
+    expected = held.copy()
+    _, params, _ = torch.to_functional(net[0])
+    for _ in range(3):
+        compiled(x, t)
+    np.testing.assert_array_equal(held, expected)
+    np.testing.assert_array_equal(copied.numpy(), expected)
+    np.testing.assert_array_equal(params["weight"], expected)
+    assert (net[0].weight.detach().numpy() != expected).any()
+
+
+def test_a_compiled_method_and_a_compiled_call_inside_another():
+    class Model:
+        w = torch.tensor(2.0)
+
+        @torch.compile
+        def scaled(self, x):
+            return x * self.w
+
+    outer = torch.compile(lambda m, x: m.scaled(x) + 1)
+    assert Model().scaled(torch.ones(2)).tolist() == [2.0, 2.0]
+    model = Model()
+    assert outer(model, torch.ones(2)).tolist() == [3.0, 3.0]

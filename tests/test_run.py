@@ -1,0 +1,138 @@
+"""``python -m funnn run``: PyTorch scripts as they are, and everything restored afterwards."""
+
+import sys
+import textwrap
+
+import pytest
+import torch
+
+import funnn.torch
+from funnn import __main__, _run
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(text, name="script.py"):
+        file = tmp_path / name
+        file.write_text(textwrap.dedent(text))
+        return file
+
+    return write
+
+
+def test_imports_are_the_modules_of_funnn(script):
+    script("import torch\nanswer = 42\n", "helper.py")
+    text = """
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    import torch.utils.data.dataset
+    from torch import optim, Tensor
+    from torch.nn import Linear
+    from torch.utils.data import DataLoader
+    import torch.nn.modules.container as container
+    from helper import answer, torch as helpers_torch
+
+    def later():
+        import torch
+        return torch
+
+    same = later() is torch is helpers_torch and torch.nn is nn
+    loss = F.mse_loss(Linear(2, 1)(torch.ones(3, 2)), torch.zeros(3, 1))
+    """
+    names = _run.run_script(script(text))
+    ours = funnn.torch
+    assert names["torch"] is ours and names["nn"] is ours.nn and names["F"] is ours.nn.functional and names["optim"] is ours.optim
+    assert names["DataLoader"] is ours.utils.data.DataLoader and names["container"].__name__ == "funnn.torch.nn.modules.container"
+    assert names["same"] and names["answer"] == 42 and isinstance(names["loss"], ours.Tensor)
+    assert "helper" not in sys.modules
+
+
+def test_the_script_sees_itself_and_everything_is_restored(script, capsys):
+    file = script(
+        """
+        import sys, torch
+        print(__name__, __file__, sys.argv[1:], sys.path[0], sys.modules["__main__"].__dict__ is globals(), torch.__name__)
+        """
+    )
+    before = list(sys.argv), list(sys.path), sys.modules["__main__"], list(sys.meta_path)
+    theirs = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "torch"}
+    _run.run_script(file, ["--lr", "3"])
+    assert capsys.readouterr().out == f"__main__ {file} ['--lr', '3'] {file.parent} True funnn.torch\n"
+    assert before == (list(sys.argv), list(sys.path), sys.modules["__main__"], list(sys.meta_path))
+    assert theirs == {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "torch"}
+    assert sys.modules["torch"] is torch is not funnn.torch
+
+
+@pytest.mark.parametrize(
+    "line, kind, name",
+    [
+        ("torch.no_such(2)", AttributeError, "torch.no_such"),
+        ("torch.nn.NoSuch(2)", AttributeError, "torch.nn.NoSuch"),
+        ("torch.ones(2).no_such()", AttributeError, "torch.Tensor.no_such"),
+        ("from torch import no_such", ImportError, "torch.no_such"),
+        ("from torch.nn.utils import no_such", ImportError, "torch.nn.utils.no_such"),
+        ("import torch.no_such.deep as x", ModuleNotFoundError, "torch.no_such"),
+        ("from torch.no_such import x", ModuleNotFoundError, "torch.no_such"),
+    ],
+)
+def test_missing_names(script, line, kind, name):
+    file = script(f"import torch\n\n{line}\n")
+    with pytest.raises(kind) as caught:
+        _run.run_script(file)
+    assert caught.value.__notes__ == [f"{file}, line 3, uses {name}, which funnn.torch does not have"]
+    assert sys.modules["torch"] is torch
+
+
+def test_missing_names_can_be_asked_for(script):
+    names = _run.run_script(
+        script(
+            """
+            import torch
+            has = hasattr(torch, "no_such")
+            try:
+                import torch.no_such
+            except ImportError as error:
+                text = str(error)
+            """
+        )
+    )
+    assert names["has"] is False and names["text"] == "No module named 'torch.no_such'"
+
+
+def test_own_errors_get_no_note(script):
+    for line in ("''.no_such", "torch.nn.Linear(1, 2).no_such", "from collections import no_such", "import no_such_module"):
+        with pytest.raises((AttributeError, ImportError)) as caught:
+            _run.run_script(script(f"import torch\n{line}\n"))
+        assert not hasattr(caught.value, "__notes__")
+
+
+def test_traceback_has_the_scripts_lines_only(script, capsys):
+    file = script("import torch\n\ndef f():\n    return torch.nothing\n\nf()\n")
+    assert __main__.main(["run", str(file)]) == 1
+    printed = capsys.readouterr().err
+    assert f'File "{file}", line 6, in <module>\n    f()' in printed and f'File "{file}", line 4, in f' in printed
+    assert "_run.py" not in printed and "importlib" not in printed
+    assert printed.rstrip().endswith(f"{file}, line 4, uses torch.nothing, which funnn.torch does not have")
+
+
+def test_exit_codes(script, capsys):
+    for call in ("sys.exit(7)", "raise SystemExit('bye')"):
+        with pytest.raises(SystemExit) as caught:
+            __main__.main(["run", str(script(f"import sys\n{call}\n"))])
+        assert caught.value.code in (7, "bye")
+    assert __main__.main(["run", str(script("x = 1\n"))]) == 0
+    assert __main__.main(["run", str(script("raise KeyboardInterrupt\n"))]) == 130
+    assert __main__.main(["run", str(script("x = = 1\n"))]) == 1
+    assert "SyntaxError" in capsys.readouterr().err
+    assert __main__.main(["run", "nonexistent.py"]) == 2
+    assert "no such script: 'nonexistent.py'" in capsys.readouterr().err
+
+
+def test_real_torch_is_never_imported(script):
+    text = """
+    import sys, torch
+    files = [str(getattr(module, "__file__", "")) for name, module in sys.modules.items() if name.split(".")[0] == "torch"]
+    """
+    names = _run.run_script(script(text))
+    assert names["files"] and all("funnn" in file for file in names["files"])
