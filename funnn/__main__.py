@@ -35,7 +35,7 @@ def _rate(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, such as 0.02, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number above 0, such as 0.05, got {text!r}")
     return value
 
 
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     digits.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the training images (default %(default)s)")
     digits.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="images per step (default %(default)s)")
     digits.add_argument("--seed", type=_seed, default=0, metavar="N", help="of weights and batches (default %(default)s)")
-    digits.add_argument("--lr", type=_rate, default=0.02, metavar="X", help="learning rate (default %(default)s)")
+    digits.add_argument("--lr", type=_rate, default=0.05, metavar="X", help="learning rate (default %(default)s)")
     digits.add_argument("--data", metavar="FOLDER", help="a folder with MNIST's four files, instead of the digits that come with funnn")
     digits.set_defaults(usage_error=digits.error)
     run = commands.add_parser(

@@ -21,7 +21,7 @@ from funnn.examples import digits_functional
 from funnn.torch.utils.data import DataLoader, TensorDataset
 
 _SCRIPT = Path(__file__).parent / "examples" / "digits_torch.py"
-_MOMENTUM = 0.9
+_OPTIONS = {"momentum": 0.9, "weight_decay": 1e-3}
 
 
 def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int, lr: float) -> SimpleNamespace:
@@ -29,7 +29,7 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
 
     Args:
       data: training images and labels, test images and labels, as :func:`funnn.examples.data.load_digits` gives them.
-      epochs, batch_size, seed, lr: of the training, SGD with momentum 0.9. ``batch_size`` is at most the number of training images.
+      epochs, batch_size, seed, lr: of the training, SGD with momentum 0.9 and weight decay 0.001. ``batch_size`` is at most the number of training images.
 
     Returns:
       losses (an array of epochs × (functional, torch style)), accuracy (of both) and speed (steps per second, by name).
@@ -44,7 +44,8 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
     params, _ = from_state_dict(model.state_dict(), *jax.eval_shape(layer.init, jax.random.key(0)))
     weights = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count} training and {len(test_images)} test images of {size}×{size}; a LeNet with {weights:,} weights; {epochs} epochs,")
-    print(f"batches of {batch_size}, SGD with learning rate {lr:g} and momentum {_MOMENTUM}, seed {seed}\n")
+    options = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in {"learning rate": lr, **_OPTIONS}.items())
+    print(f"batches of {batch_size}, SGD with {options}, seed {seed}\n")
 
     # the batches that the torch-style training will see: its generator is asked in advance, and put back
     before = torch.get_rng_state()
@@ -52,7 +53,7 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
     batches = [[index.numpy() for index in order] for _ in range(epochs)]
     torch.set_rng_state(before)
 
-    optimizer = optim.sgd(lr, momentum=_MOMENTUM)
+    optimizer = optim.sgd(lr, **_OPTIONS)
     compiled = digits_functional.make_train_step(layer, optimizer)
     opt_state = optimizer.init(params)
 
@@ -71,7 +72,7 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
     _report("functional", functional, functional_accuracy)
 
     tensors = [torch.from_numpy(part) for part in (train_images, train_labels, test_images, test_labels)]
-    torch_step = script.make_train_step(model, torch.optim.SGD(model.parameters(), lr=lr, momentum=_MOMENTUM))
+    torch_step = script.make_train_step(model, torch.optim.SGD(model.parameters(), lr=lr, **_OPTIONS))
     loader = DataLoader(TensorDataset(*tensors[:2]), batch_size, shuffle=True)
     torch_style = _train("torch style", script.train(torch_step, loader, epochs), epochs)
     torch_accuracy = script.accuracy(model, *tensors[2:])

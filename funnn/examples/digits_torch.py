@@ -62,7 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description="Train a LeNet on handwritten digits.")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--lr", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", help="a folder with MNIST's four files; the digits that come with funnn by default")
     parser.add_argument("--compile", action="store_true", help="compile the training step")
@@ -71,7 +71,7 @@ def main():
     train_images, train_labels, test_images, test_labels = map(torch.from_numpy, load_digits(args.data))
     torch.manual_seed(args.seed)
     model = LeNet(train_images.size(-1))
-    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr, momentum=0.9, weight_decay=1e-3)
     loader = DataLoader(TensorDataset(train_images, train_labels), args.batch_size, shuffle=True)
     train_step = make_train_step(model, optimizer)
     if args.compile:

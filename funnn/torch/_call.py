@@ -103,7 +103,7 @@ class Entry:
         self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
         self.type = _tape.node_type(name, Recording) if tracked else None
         self.tracked_set = frozenset(tracked)
-        self.single = True
+        self.single = self.smooth = True
         self.residuals = 0
         self.saved_inputs: tuple[int, ...] = ()
         self.saved_outputs: tuple[int, ...] = ()
@@ -122,7 +122,7 @@ class Entry:
             raise _in_torchs_words(error, self.op.name, arrays) from error
 
     def _record(self, *arrays: Any) -> Any:
-        """Outputs, their vjp, and on the side (while tracing) which inputs and outputs the vjp keeps."""
+        """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and on the side (while tracing) which inputs and outputs the vjp keeps."""
 
         def function(*tracked: Any) -> tuple[Any, Any]:
             merged = list(arrays)
@@ -133,9 +133,12 @@ class Entry:
             flat = outputs if several else (outputs,)
             smooth = tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact))
             self.single = not several
-            return (smooth if several else smooth[0]), outputs
+            self.smooth = bool(smooth)
+            return (smooth if several or not smooth else smooth[0]), outputs
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
+        if not self.smooth:
+            return outputs, None
         kept = jax.tree.leaves(vjp)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
         self.residuals = len(kept)
@@ -279,6 +282,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
         return Tensor._wrap(outputs) if isinstance(outputs, jax.Array) else _wrap_all(outputs)
     with jax.enable_x64(True):
         outputs, vjp = entry.run(*arrays)
+    if vjp is None:
+        return Tensor._wrap(outputs) if isinstance(outputs, jax.Array) else _wrap_all(outputs)
     return _recorded(entry, outputs, vjp, arrays, tensors)
 
 

@@ -129,7 +129,7 @@ def test_digits_with_its_defaults(capsys):
         (["--epochs", "0"], "argument --epochs: expected a whole number of at least 1, got 0"),
         (["--batch-size", "x"], "argument --batch-size: expected a whole number, got 'x'"),
         (["--batch-size", "1438"], "argument --batch-size: expected at most 1437"),
-        (["--lr", "nan"], "argument --lr: expected a number above 0, such as 0.02, got 'nan'"),
+        (["--lr", "nan"], "argument --lr: expected a number above 0, such as 0.05, got 'nan'"),
         (["--seed", "-1"], "argument --seed: expected a whole number from 0"),
         (["--data", "/nowhere"], "argument --data: /nowhere is not a folder"),
     ],

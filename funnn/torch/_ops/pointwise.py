@@ -48,7 +48,7 @@ for _name, _function, _saves in (
     ("erf", lax.erf, ""),
     ("reciprocal", jnp.reciprocal, "result"),
 ):
-    row(_name, _floating(_function), f"{_name.capitalize()}Backward0", saves=(_saves,) if _saves else (), inplace=True)
+    row(_name, _floating(_function), "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0", saves=(_saves,) if _saves else (), inplace=True)
 
 
 def abs(input):
@@ -159,14 +159,18 @@ def _gradient_of_pow(input, exponent):
     return "PowBackward0" if not isinstance(exponent, Tensor) else "PowBackward1" if isinstance(input, Tensor) else "PowBackward2"
 
 
+def _by_other(name, tensor, number):
+    return lambda input, other: f"{name}Backward{tensor if isinstance(other, Tensor) else number}"
+
+
 _BINARY = ("input", "other")
 row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True)
 row("sub", sub, "SubBackward0", scalars=(*_BINARY, "alpha"), inplace=True, aliases=("subtract",))
-row("rsub", rsub, "RsubBackward1", scalars=_BINARY)
+row("rsub", rsub, _by_other("Rsub", 0, 1), scalars=_BINARY)
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",))
 row("div", div, "DivBackward0", scalars=_BINARY, inplace=True, aliases=("divide", "true_divide"))
 row("floor_divide", floor_divide, scalars=_BINARY, inplace=True)
-row("remainder", remainder, "RemainderBackward0", scalars=_BINARY, inplace=True)
+row("remainder", remainder, _by_other("Remainder", 1, 0), scalars=_BINARY, inplace=True)
 row("maximum", maximum, "MaximumBackward0")
 row("minimum", minimum, "MinimumBackward0")
 
@@ -258,7 +262,11 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     return a + _times(b / c, value)
 
 
-row("clamp", clamp, "ClampBackward1", scalars=("min", "max"), inplace=True, aliases=("clip",))
+def _gradient_of_clamp(input, min=None, max=None):
+    return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
+
+
+row("clamp", clamp, _gradient_of_clamp, scalars=("min", "max"), inplace=True, aliases=("clip",))
 row("masked_fill", masked_fill, "MaskedFillBackward0", scalars=("value",), inplace=True)
 row("lerp", lerp, "LerpBackward0", scalars=("weight",), inplace=True)
 row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)

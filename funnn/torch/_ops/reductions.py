@@ -168,6 +168,10 @@ def norm(input, p=2, dim=None, keepdim=False):
     size = jnp.abs(input)
     if p == float("inf"):
         return jnp.max(size, axis=_axes(dim, input), keepdims=keepdim)
+    if p == float("-inf"):
+        return jnp.min(size, axis=_axes(dim, input), keepdims=keepdim)
+    if p == 0:
+        return jnp.sum((size != 0).astype(size.dtype), axis=_axes(dim, input), keepdims=keepdim)
     if p == 1:
         return jnp.sum(size, axis=_axes(dim, input), keepdims=keepdim)
     if p in (2, "fro", None):

@@ -81,7 +81,7 @@ def repeat_interleave(input, repeats, dim=None):
     return jnp.repeat(input.reshape(-1) if dim is None else input, repeats, axis=0 if dim is None else dim)
 
 
-row("repeat_interleave", repeat_interleave, "RepeatInterleaveBackward0")
+row("repeat_interleave", repeat_interleave, "ViewBackward0")
 
 
 def gather(input, dim, index):

@@ -42,6 +42,8 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
     if piece is not None and mode.grad:
         view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
+    elif tensor._piece is not None:
+        view._piece = tensor._piece
     return view
 
 
