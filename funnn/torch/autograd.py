@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from funnn.torch import _tape
+from funnn.torch import _fused, _tape
 from funnn.torch._tape import Node, mode, node_type
 from funnn.torch._tensor import Tensor
 
@@ -177,7 +177,8 @@ def backward(
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         only = {tensor._edge()[0] for tensor in inputs}
     keep = create_graph if retain_graph is None else retain_graph
-    _tape.run(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
+    if create_graph or only is not None or not _fused.run(roots, keep):
+        _tape.run(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
 
 
 def grad(
