@@ -11,6 +11,7 @@ from funnn.torch._dtype import device as device
 from funnn.torch._dtype import dtype as dtype
 from funnn.torch._dtype import get_default_dtype as get_default_dtype
 from funnn.torch._dtype import set_default_dtype as set_default_dtype
+from funnn.torch._ops import functional as _functional
 from funnn.torch._ops import indexing as _indexing
 from funnn.torch._ops import linalg as _linalg
 from funnn.torch._ops import memory as _memory

@@ -115,7 +115,7 @@ def _as_layer(module: Module) -> Layer | None:
     if type(module) is Sequential:
         children = {name: _as_layer(child) for name, child in module.named_children()}
         return layers.Sequential(children) if None not in children.values() and len(children) == len(module) else None
-    if isinstance(module, LayerModule) and type(module) is module_type(module.layer) and not module._modules:
+    if isinstance(module, LayerModule) and type(module) is module_type(module._layer_type) and not module._modules:
         return module.as_layer()
     return None
 

@@ -7,6 +7,7 @@ declares as ``scalars`` are traced, so a changing number compiles nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable
@@ -36,13 +37,22 @@ class Op:
       scalars: names of numeric arguments to trace instead of compiling them in.
       saves: "input", "result" or both, where torch saves these for backward though the vjp here keeps something else; what the vjp keeps is
         known by itself.
+      order: the order of torch's node's inputs, where it is another.
     """
 
-    __slots__ = ("grad", "name", "named_by_call", "pure", "saves", "scalar_names", "scalar_positions")
+    __slots__ = ("grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
 
-    def __init__(self, pure: Callable, grad: str | Callable | None = None, *, scalars: tuple[str, ...] = (), saves: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        pure: Callable,
+        grad: str | Callable | None = None,
+        *,
+        scalars: tuple[str, ...] = (),
+        saves: tuple[str, ...] = (),
+        order: tuple[int, ...] = (),
+    ):
         self.name = getattr(pure, "__name__", "function")
-        self.pure, self.saves = pure, saves
+        self.pure, self.saves, self.order = pure, saves, order
         self.grad = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
         self.named_by_call = callable(grad)
         self.scalar_names = frozenset(scalars)
@@ -53,25 +63,33 @@ class Op:
 class Recording(Node):
     """A node made by :func:`call`."""
 
-    __slots__ = ("count", "entry", "inputs", "outputs", "saved", "vjp")
+    __slots__ = ("count", "entry", "inputs", "outputs", "residuals", "saved", "vjp")
+
+    def spread(self, values: Any, missing: Any) -> tuple:
+        """One value for every input of torch's node, from one for every edge."""
+        values = tuple(values)
+        return tuple(missing if number is None else values[number] for number in self.entry.operands)
+
+    def collect(self, values: Any) -> list:
+        """The opposite of ``spread``."""
+        numbers = self.entry.operands
+        return [values[numbers.index(number)] for number in range(len(self.edges))]
 
     def pull(self, gradients: list, create_graph: bool) -> Any:
         entry = self.entry
         if self.vjp is None:
             raise RuntimeError(_tape.SECOND_TIME)
-        for storage, version, describe in self.saved:
+        for storage, version, seen in self.saved:
             if storage.version != version:
                 raise RuntimeError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace operation: {describe}; it is "
-                    f"at version {storage.version}; expected version {version} instead. Hint: enable anomaly detection to find the operation "
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{_describe(storage, seen)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly detection to find the operation "
                     "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
                 )
-        outputs = self.outputs
-        if None in gradients:
-            gradients = [
-                _tape.zeros(*outputs[index]) if outputs[index] and gradient is None else gradient for index, gradient in enumerate(gradients)
-            ]
-        chosen = [gradient for gradient, output in zip(gradients, outputs, strict=True) if output]
+        chosen = gradients
+        if self.outputs is not None:
+            pairs = zip(gradients, self.outputs, strict=True)
+            chosen = [_tape.zeros(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
             results = call(entry.second(), (*self._input_tensors(), *map(_tape._as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
@@ -87,10 +105,20 @@ class Recording(Node):
         return tensors
 
     def release(self) -> None:
-        if self.entry.residuals:
+        if self.residuals:
             self.vjp = None
             self.saved = ()
             self.inputs = None
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What a vjp keeps, known when it is traced: which inputs and outputs of the call, and whether anything at all."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    residuals: bool
 
 
 _pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
@@ -99,14 +127,11 @@ _pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
 class Entry:
     """One compiled form of a function: for given static arguments and given inputs that need gradients."""
 
-    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str):
-        self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
+        self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.type = _tape.node_type(name, Recording) if tracked else None
         self.tracked_set = frozenset(tracked)
         self.single = self.smooth = True
-        self.residuals = 0
-        self.saved_inputs: tuple[int, ...] = ()
-        self.saved_outputs: tuple[int, ...] = ()
         self.run = jax.jit(self._record if tracked else self._forward, inline=True)
         self._second: Op | None = None
 
@@ -122,7 +147,7 @@ class Entry:
             raise _in_torchs_words(error, self.op.name, arrays) from error
 
     def _record(self, *arrays: Any) -> Any:
-        """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and on the side (while tracing) which inputs and outputs the vjp keeps."""
+        """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and what it keeps."""
 
         def function(*tracked: Any) -> tuple[Any, Any]:
             merged = list(arrays)
@@ -138,17 +163,12 @@ class Entry:
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
         if not self.smooth:
-            return outputs, None
+            return outputs, None, None
         kept = jax.tree.leaves(vjp)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
-        self.residuals = len(kept)
-        self.saved_inputs = tuple(
-            i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)
-        )
-        self.saved_outputs = tuple(
-            i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)
-        )
-        return outputs, vjp
+        inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
+        saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
+        return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept))
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -200,40 +220,33 @@ def _fill(layout: Any, arrays: Any) -> Any:
 _entries: dict[tuple, Entry] = {}
 
 
-class _Flattener:
-    """Splits arguments into arrays and a hashable key for the rest."""
-
-    __slots__ = ("arrays", "key", "tensors")
-
-    def __init__(self):
-        self.arrays, self.key, self.tensors = [], [], []
-
-    def add(self, value: Any, traced: bool) -> None:
-        kind = type(value)
-        if isinstance(value, Tensor):
-            self.arrays.append(value._read())
-            self.tensors.append(value)
-            self.key.append(_SLOT)
-        elif kind in _TRACED_NUMBERS and traced:
-            self.arrays.append(value)
-            self.tensors.append(None)
-            self.key.append(kind)
-        elif value is None or kind is str:
-            self.key.append(value)
-        elif kind in (tuple, list):
-            self.key.append((kind, len(value)))
-            for item in value:
-                self.add(item, traced)
-        elif isinstance(value, (jax.Array, np.ndarray)):
-            self.arrays.append(value)
-            self.tensors.append(None)
-            self.key.append(_SLOT)
-        elif isinstance(value, np.generic):
-            self.add(value.item(), traced)
-        elif kind is float:
-            self.key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
-        else:
-            self.key.append((kind, value))
+def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -> None:
+    """Split an argument into arrays (with the Tensors they came from) and a hashable key for the rest."""
+    kind = type(value)
+    if isinstance(value, Tensor):
+        arrays.append(value._read())
+        tensors.append(value)
+        key.append(_SLOT)
+    elif kind in _TRACED_NUMBERS and traced:
+        arrays.append(value)
+        tensors.append(None)
+        key.append(kind)
+    elif value is None or kind is str:
+        key.append(value)
+    elif kind in (tuple, list):
+        key.append((kind, len(value)))
+        for item in value:
+            _flatten(item, traced, arrays, tensors, key)
+    elif isinstance(value, (jax.Array, np.ndarray)):
+        arrays.append(value)
+        tensors.append(None)
+        key.append(_SLOT)
+    elif isinstance(value, np.generic):
+        _flatten(value.item(), traced, arrays, tensors, key)
+    elif kind is float:
+        key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
+    else:
+        key.append((kind, value))
 
 
 def _layout(value: Any, traced: bool) -> Any:
@@ -250,49 +263,59 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
 
     The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
     """
-    flat = _Flattener()
-    arrays, key, tensors = flat.arrays, flat.key, flat.tensors
+    arrays: list[Any] = []
+    tensors: list[Any] = []
+    key: list[Any] = [op, _dtype._default]
     positions = op.scalar_positions
     for position, value in enumerate(args):
         if isinstance(value, Tensor):
             arrays.append(value._read())
             tensors.append(value)
             key.append(_SLOT)
-        elif positions and position in positions and type(value) in _TRACED_NUMBERS:
-            arrays.append(value)
-            tensors.append(None)
-            key.append(type(value))
         else:
-            flat.add(value, position in positions)
+            _flatten(value, position in positions, arrays, tensors, key)
     for name, value in kwargs.items():
         key.append(_KEYWORD)
         key.append(name)
-        flat.add(value, name in op.scalar_names)
+        _flatten(value, name in op.scalar_names, arrays, tensors, key)
     tracked = ()
     if mode.grad:
         tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
-    name = op.grad(*args, **kwargs) if tracked and op.named_by_call else op.grad
-    full_key = (op, tracked, name, _dtype._default, *key)
-    entry = _entries.get(full_key)
+    key.append(tracked)
+    key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
+    key = tuple(key)
+    entry = _entries.get(key)
     if entry is None:
-        entry = _entries[full_key] = _make_entry(op, args, kwargs, len(arrays), tracked, name)
-    if not tracked:
-        with jax.enable_x64(True):
-            outputs = entry.run(*arrays)
-        return Tensor._wrap(outputs) if isinstance(outputs, jax.Array) else _wrap_all(outputs)
+        entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
     with jax.enable_x64(True):
-        outputs, vjp = entry.run(*arrays)
-    if vjp is None:
-        return Tensor._wrap(outputs) if isinstance(outputs, jax.Array) else _wrap_all(outputs)
-    return _recorded(entry, outputs, vjp, arrays, tensors)
+        outputs = entry.run(*arrays)
+    if tracked:
+        outputs, vjp, kept = outputs
+        if vjp is not None:
+            return _recorded(entry, outputs, vjp, kept, arrays, tensors)
+    return _wrap_all(outputs) if isinstance(outputs, tuple) else Tensor._wrap(outputs)
 
 
-def _make_entry(op: Op, args: tuple, kwargs: dict, count: int, tracked: tuple, name: str) -> Entry:
+def _make_entry(op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple, name: str) -> Entry:
     layout = (
         tuple(_layout(value, position in op.scalar_positions) for position, value in enumerate(args)),
         {name: _layout(value, name in op.scalar_names) for name, value in kwargs.items()},
     )
-    return Entry(op, layout, count, tracked, name)
+    return Entry(op, layout, len(tensors), tracked, name, _operands(op, tensors, tracked))
+
+
+def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
+    """The inputs of torch's node, in its order: the number of the edge, or None for an operand that needs no gradient.
+
+    A number counts where torch turns it into a tensor: in operations whose node has one name for tensors and numbers.
+    """
+    numbers = not op.named_by_call and {0, 1} <= op.scalar_positions
+    found = [
+        tracked.index(i) if i in tracked else None
+        for i, tensor in enumerate(tensors)
+        if i in tracked or (numbers and i < 2) or (tensor is not None and tensor.dtype.category >= 2)
+    ]
+    return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
 
 
 def _wrap_all(outputs: Any) -> Any:
@@ -300,17 +323,13 @@ def _wrap_all(outputs: Any) -> Any:
     return type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
 
 
-def _recorded(entry: Entry, outputs: Any, vjp: Any, arrays: list, tensors: list) -> Any:
+def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
     edges = tuple([tensors[i]._edge() for i in entry.tracked])
     node = entry.type(edges)
-    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
+    node.entry, node.vjp, node.residuals, node.inputs = entry, vjp, kept.residuals, (arrays, edges)
     if Storage.tracing is not None:
         Storage.tracing.recorded(node)
-    if isinstance(outputs, jax.Array):
-        node.count, node.outputs = 1, ((outputs.shape, outputs.dtype),)
-        result = wrapped = Tensor._wrap(outputs, node)
-        wrapped = (result,)
-    else:
+    if isinstance(outputs, tuple):
         node.count = len(outputs)
         node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
         wrapped = [
@@ -318,26 +337,25 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, arrays: list, tensors: list)
             for index, (array, known) in enumerate(zip(outputs, node.outputs, strict=True))
         ]
         result = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
-    saved = [_saved(tensors[i]) for i in entry.saved_inputs if tensors[i] is not None]
-    saved.extend(_saved(wrapped[i]) for i in entry.saved_outputs)
+    else:
+        node.count, node.outputs = 1, None
+        result = Tensor._wrap(outputs, node)
+        wrapped = (result,)
+    saved = [_saved(tensors[i]) for i in kept.inputs if tensors[i] is not None]
+    for i in kept.outputs:
+        saved.append(_saved(wrapped[i]))
     node.saved = saved
     return result
 
 
 def _saved(tensor: Tensor) -> tuple:
+    """A storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)."""
     storage = tensor._storage
-    return storage, storage.version, _Description(tensor)
+    return storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
 
 
-class _Description:
-    """Which tensor it was, put into words only if an error needs them."""
-
-    __slots__ = ("node", "output", "shape", "type")
-
-    def __init__(self, tensor: Tensor):
-        self.type, self.shape = tensor._storage.array.dtype, tensor._shape()
-        self.node, self.output = type(tensor._grad_fn).__name__, tensor._output
-
-    def __str__(self) -> str:
-        what = f"[torch.{_dtype.dtype.of(self.type).legacy}Tensor {list(self.shape)}]"
-        return what if self.node == "NoneType" else f"{what}, which is output {self.output} of {self.node}"
+def _describe(storage: Storage, seen: tuple) -> str:
+    window, node, output = seen
+    shape = storage.array.shape if window is None else window.shape
+    what = f"[torch.{_dtype.dtype.of(storage.array.dtype).legacy}Tensor {list(shape)}]"
+    return what if node == "NoneType" else f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', node)}"

@@ -82,12 +82,21 @@ class Node:
         self.number = next(_numbers)
 
     def name(self) -> str:
-        return type(self).__name__
+        name = type(self).__name__
+        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
+
+    def spread(self, values: Iterable, missing: Any) -> tuple:
+        """One value for every input of torch's node, from one for every edge."""
+        return tuple(values)
+
+    def collect(self, values: Iterable) -> list:
+        """The opposite of ``spread``."""
+        return list(values)
 
     @property
     def next_functions(self) -> tuple:
         """((node, output number), …) of the differentiable inputs, (None, 0) where an input needs no gradient."""
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+        return self.spread([(None, 0) if edge is None else edge for edge in self.edges], (None, 0))
 
     @property
     def metadata(self) -> dict:
@@ -113,7 +122,7 @@ class Node:
         """Forget what was saved for backward."""
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
 
 class AccumulateGrad(Node):
@@ -233,7 +242,7 @@ def run(
                 continue
             results = node.pull(gradients, create_graph)
             if "_hooks" in extra:
-                results = _after(extra["_hooks"], results, gradients, create_graph)
+                results = _after(node, extra["_hooks"], results, gradients, create_graph)
             if not retain_graph:
                 node.release()
             for edge, gradient in zip(node.edges, results, strict=True):
@@ -258,12 +267,12 @@ def _before(node: Node, gradients: list, extra: dict, create_graph: bool) -> Non
             tensor._accumulate(gradients[index], create_graph)
 
 
-def _after(hooks: Hooks, results: Iterable, gradients: list, create_graph: bool) -> Iterable:
+def _after(node: Node, hooks: Hooks, results: Iterable, gradients: list, create_graph: bool) -> Iterable:
     results = list(results)
     for hook in list(hooks.values()):
-        replaced = hook(tuple(map(_as_tensor, results)), tuple(map(_as_tensor, gradients)))
+        replaced = hook(node.spread(map(_as_tensor, results), None), tuple(map(_as_tensor, gradients)))
         if replaced is not None:
-            results = list(replaced) if create_graph else list(map(_as_array, replaced))
+            results = node.collect(replaced) if create_graph else list(map(_as_array, node.collect(replaced)))
     return results
 
 

@@ -228,11 +228,11 @@ class Tensor:
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
             if value._shape() != self._shape():
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(self._shape())}, got {list(value._shape())}; "
-                    "reshape it to the tensor's size"
+                    f"attempting to assign a gradient of size '{list(value._shape())}' to a tensor of size '{list(self._shape())}'. "
+                    "Please ensure that the gradient and the tensor are the same size"
                 )
             if value.dtype is not self.dtype:
-                raise RuntimeError(f"assigned grad has data of a different type: expected {self.dtype}, got {value.dtype}")
+                raise RuntimeError(f"attempting to assign a gradient with dtype {value.dtype} to a tensor of dtype {self.dtype}; convert it with .to(dtype)")
         self._set_grad(value)
 
     @grad.deleter
@@ -466,7 +466,7 @@ class Tensor:
     def _text(self, prefix: str) -> str:
         suffixes = []
         if self.grad_fn is not None:
-            suffixes.append(f"grad_fn=<{self._grad_fn.name()}>")
+            suffixes.append(f"grad_fn=<{type(self._grad_fn).__name__}>")
         elif self._leaf_requires_grad:
             suffixes.append("requires_grad=True")
         return _printing.format_tensor(
@@ -500,13 +500,6 @@ class Tensor:
     def __reduce_ex__(self, protocol: int) -> tuple:
         state = {name: value for name, value in self.__dict__.items() if name not in _OWN_STATE}
         return _rebuild, (type(self), np.array(self.detach()._host()), self.dtype.name, self._leaf_requires_grad, state)
-
-    @classmethod
-    def __funnn_function__(cls, function: Callable, args: tuple, kwargs: dict) -> Any:
-        """The bridge: a public pure function was called with Tensors."""
-        from funnn.torch._ops.functional import dispatch
-
-        return dispatch(function, args, kwargs)
 
 
 _OWN_STATE = frozenset(

@@ -204,13 +204,14 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     found = _tape.run(roots, retain_graph=keep, create_graph=create_graph, inputs=dict.fromkeys(edges))
     results = []
-    for tensor, edge in zip(inputs, edges, strict=True):
+    for number, (tensor, edge) in enumerate(zip(inputs, edges, strict=True)):
         gradient = _tape._as_tensor(found.get(edge))
         if gradient is None and materialize_grads:
             gradient = Tensor._wrap(jnp.zeros_like(tensor._read()))
         if gradient is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {number} appears to not have been used in the graph. Set allow_unused=True if this is the "
+                "desired behavior."
             )
         results.append(gradient)
     return tuple(results)

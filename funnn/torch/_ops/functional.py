@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from funnn import functional as F
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
+from funnn.torch._ops import views
 from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
@@ -59,7 +61,9 @@ _GRADS: dict[Callable, Any] = {
     F.cross_entropy: _cross_entropy_grad,
     F.nll_loss: _nll_grad,
     F.mse_loss: "MseLossBackward0",
-    F.l1_loss: lambda *args, **kwargs: {"mean": "MeanBackward0", "sum": "SumBackward0"}.get(kwargs.get("reduction", "mean"), "AbsBackward0"),
+    F.l1_loss: lambda *args, **kwargs: {"mean": "MeanBackward0", "sum": "SumBackward0"}.get(
+        kwargs.get("reduction", "mean"), "AbsBackward0"
+    ),
     F.apply_mask: "MulBackward0",
 }
 _SAVES: dict[Callable, tuple[str, ...]] = {
@@ -69,20 +73,33 @@ _SAVES: dict[Callable, tuple[str, ...]] = {
     F.softmax: ("result",),
     F.log_softmax: ("result",),
 }
-_ops: dict[Callable, Op] = {}
+_ORDER: dict[Callable, tuple[int, ...]] = {F.linear: (2, 0, 1)}  # as addmm: the bias first
+_runners: dict[Callable, Callable] = {}
 
 
 def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
     """Run a public pure function on Tensors."""
-    special = _SPECIAL.get(function)
-    if special is not None:
-        return special(*args, **kwargs)
-    op = _ops.get(function)
-    if op is None:
-        op = _ops[function] = Op(function.pure, _GRADS.get(function), scalars=function.scalars, saves=_SAVES.get(function, ()))
-    if kwargs.get("dtype") is not None:
-        kwargs = {**kwargs, "dtype": _dtype.as_dtype(kwargs["dtype"]).numpy}
-    return call(op, args, kwargs)
+    run = _runners.get(function)
+    if run is None:
+        run = _runners[function] = _runner(function)
+    return run(*args, **kwargs)
+
+
+def op_of(function: Callable) -> Op:
+    """The operation of a public pure function, with what torch calls its grad_fn and saves of it."""
+    return Op(function.pure, _GRADS.get(function), scalars=function.scalars, saves=_SAVES.get(function, ()), order=_ORDER.get(function, ()))
+
+
+def _runner(function: Callable) -> Callable:
+    op = op_of(function)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return call(op, args, kwargs)
+
+    def run_with_dtype(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        return call(op, args, kwargs if dtype is None else {**kwargs, "dtype": _dtype.as_dtype(dtype).numpy})
+
+    return run_with_dtype if "dtype" in inspect.signature(function).parameters else run
 
 
 # -- in place where torch is
@@ -90,11 +107,9 @@ def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 def _with_inplace(function: Callable) -> Callable:
     """Activations whose second argument ``inplace`` writes the result into the input."""
+    op = op_of(function)
 
     def run(input: Tensor, inplace: bool = False) -> Tensor:
-        op = _ops.get(function)
-        if op is None:
-            op = _ops[function] = Op(function.pure, _GRADS[function], saves=_SAVES[function])
         result = call(op, (input,), {})
         return assign(input, result) if inplace else result
 
@@ -132,17 +147,21 @@ def _batch_norm(
     return output
 
 
-_batch_norm_op = Op(F.batch_norm.pure, _GRADS[F.batch_norm], scalars=F.batch_norm.scalars)
+_batch_norm_op = op_of(F.batch_norm)
 
 
 def _plain_batch_norm(*args: Any) -> Tensor:
     return call(_batch_norm_op, args, {})
 
 
-_SPECIAL: dict[Callable, Callable] = {
-    F.relu: _with_inplace(F.relu),
-    F.dropout: _dropout,
-    F.batch_norm: _batch_norm,
-    F.flatten: FUNCTIONS["flatten"],
-    F.unflatten: FUNCTIONS["unflatten"],
-}
+_runners.update(
+    {
+        F.relu: _with_inplace(F.relu),
+        F.dropout: _dropout,
+        F.batch_norm: _batch_norm,
+        F.flatten: views.flatten,
+        F.unflatten: FUNCTIONS["unflatten"],
+    }
+)
+
+Tensor.__funnn_function__ = staticmethod(dispatch)  # the bridge: what a public pure function does when it meets a Tensor

@@ -22,7 +22,8 @@ def copy(source, like):
 
 
 _copy = Op(copy, "CopyBackwards")
-_filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillBackward0", scalars=("value",))
+_filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillBackward2", scalars=("value",))
+_zeroed = Op(lambda like: jnp.zeros(like.shape, like.dtype), "ZeroBackward0")
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
@@ -43,7 +44,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 Tensor.copy_ = copy_
 Tensor.fill_ = fill_
-Tensor.zero_ = lambda self: fill_(self, 0)
+Tensor.zero_ = lambda self: assign(self, call(_zeroed, (self,), {}), overlapping=True)
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -29,31 +29,31 @@ for _name, _function, _saves in (
     ("exp", jnp.exp, "result"),
     ("exp2", jnp.exp2, "result"),
     ("expm1", jnp.expm1, "result"),
-    ("log", jnp.log, ""),
-    ("log2", jnp.log2, ""),
-    ("log10", jnp.log10, ""),
-    ("log1p", jnp.log1p, ""),
+    ("log", jnp.log, "input"),
+    ("log2", jnp.log2, "input"),
+    ("log10", jnp.log10, "input"),
+    ("log1p", jnp.log1p, "input"),
     ("sqrt", jnp.sqrt, "result"),
     ("rsqrt", lax.rsqrt, "result"),
-    ("sin", jnp.sin, ""),
-    ("cos", jnp.cos, ""),
+    ("sin", jnp.sin, "input"),
+    ("cos", jnp.cos, "input"),
     ("tan", jnp.tan, "result"),
-    ("asin", jnp.arcsin, ""),
-    ("acos", jnp.arccos, ""),
-    ("atan", jnp.arctan, ""),
-    ("sinh", jnp.sinh, ""),
-    ("cosh", jnp.cosh, ""),
+    ("asin", jnp.arcsin, "input"),
+    ("acos", jnp.arccos, "input"),
+    ("atan", jnp.arctan, "input"),
+    ("sinh", jnp.sinh, "input"),
+    ("cosh", jnp.cosh, "input"),
     ("tanh", jnp.tanh, "result"),
     ("sigmoid", jax.nn.sigmoid, "result"),
-    ("erf", lax.erf, ""),
+    ("erf", lax.erf, "input"),
     ("reciprocal", jnp.reciprocal, "result"),
 ):
-    row(_name, _floating(_function), "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0", saves=(_saves,) if _saves else (), inplace=True)
+    row(_name, _floating(_function), "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0", saves=(_saves,), inplace=True)
 
 
 def abs(input):
-    """|input|."""
-    return jnp.abs(input)
+    """|input|; its gradient at 0 is 0."""
+    return input * lax.stop_gradient(jnp.sign(input)) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)
 
 
 def neg(input):
@@ -68,7 +68,7 @@ def relu(input):
     return jax.nn.relu(input)
 
 
-row("abs", abs, "AbsBackward0", inplace=True, aliases=("absolute",))
+row("abs", abs, "AbsBackward0", saves=("input",), inplace=True, aliases=("absolute",))
 row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",))
 row("relu", relu, "ReluBackward0", saves=("result",), inplace=True)
 for _name in ("floor", "ceil", "sign", "trunc"):
@@ -174,8 +174,8 @@ row("remainder", remainder, _by_other("Remainder", 1, 0), scalars=_BINARY, inpla
 row("maximum", maximum, "MaximumBackward0")
 row("minimum", minimum, "MinimumBackward0")
 
-_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"))
-_small_power = Op(pow, "PowBackward0")
+_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",))
+_small_power = Op(pow, "PowBackward0", saves=("input",))
 
 
 def _run_pow(input: Any, exponent: Any) -> Any:
@@ -266,9 +266,9 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-row("clamp", clamp, _gradient_of_clamp, scalars=("min", "max"), inplace=True, aliases=("clip",))
+row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",))
 row("masked_fill", masked_fill, "MaskedFillBackward0", scalars=("value",), inplace=True)
-row("lerp", lerp, "LerpBackward0", scalars=("weight",), inplace=True)
+row("lerp", lerp, lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}", scalars=("weight",), inplace=True)
 row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)
 row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True)
 row("where", where, "WhereBackward0", scalars=("input", "other"), method=False)

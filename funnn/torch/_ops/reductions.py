@@ -81,10 +81,10 @@ def _moment(function: Any) -> Any:
 
 
 row("sum", sum, _by_dim("Sum"))
-row("prod", prod, _by_dim("Prod"))
+row("prod", prod, _by_dim("Prod"), saves=("input", "result"))
 row("mean", mean, _by_dim("Mean"))
-row("var", _moment(jnp.var), "VarBackward0")
-row("std", _moment(jnp.std), "StdBackward0")
+row("var", _moment(jnp.var), "VarBackward0", saves=("input",))
+row("std", _moment(jnp.std), "StdBackward0", saves=("input", "result"))
 
 
 def all(input, dim=None, keepdim=False):
@@ -181,7 +181,7 @@ def norm(input, p=2, dim=None, keepdim=False):
     return jnp.sum(size**p, axis=_axes(dim, input), keepdims=keepdim) ** (1 / p)
 
 
-row("norm", norm, "LinalgVectorNormBackward0")
+row("norm", norm, "LinalgVectorNormBackward0", saves=("input", "result"))
 
 
 def equal(input, other):

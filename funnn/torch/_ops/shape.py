@@ -110,7 +110,11 @@ def index_select(input, dim, index):
 
 
 row("gather", gather, "GatherBackward0")
-row("scatter", scatter, "ScatterBackward0", scalars=("src",), inplace=True)
+def _gradient_of_scatter(input, dim, index, src):
+    return f"ScatterBackward{int(not isinstance(src, Tensor))}"
+
+
+row("scatter", scatter, _gradient_of_scatter, scalars=("src",), inplace=True)
 row("index_select", index_select, "IndexSelectBackward0")
 
 

@@ -44,8 +44,9 @@ class _Numbered(Module):
         setattr(self, list(self._modules)[self._position(index)], module)
 
     def __delitem__(self, index: int | slice) -> None:
-        gone = list(self)[index] if isinstance(index, slice) else [list(self)[self._position(index)]]
-        self._replace_all([module for module in self if module not in gone])
+        modules = list(self)
+        del modules[index if isinstance(index, slice) else self._position(index)]
+        self._replace_all(modules)
 
     def append(self, module: Module) -> Any:
         """Add a module at the end."""
@@ -58,18 +59,19 @@ class _Numbered(Module):
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module) -> Any:
-        """Put a module before position ``index``."""
+    def _insert(self, index: int, module: Module) -> None:
         modules = list(self)
         modules.insert(index, module)
         self._replace_all(modules)
-        return self
 
-    def pop(self, index: int | slice = -1) -> Module:
-        """Remove and return the module at ``index``."""
-        module = self[index]
-        del self[index]
+    def pop(self, key: int | slice) -> Module:
+        """Remove and return the module at a position."""
+        module = self[key]
+        del self[key]
         return module
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
 
 
 class Sequential(_Numbered):
@@ -88,13 +90,41 @@ class Sequential(_Numbered):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return list(self)[self._position(index)]
 
+    def insert(self, index: int, module: Module) -> Sequential:
+        """Put a module before position ``index``."""
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
+        self._insert(index, module)
+        return self
+
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self).__iadd__(other)
+
+    def __iadd__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+        return self.extend(list(other))
+
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(*self).__imul__(other)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Sequential:
+        if not isinstance(other, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(other)}")
+        if other <= 0:
+            raise ValueError(f"Non-positive multiplication factor {other} for {type(self)}")
+        return self.extend(list(self) * (other - 1))
+
 
 class ModuleList(_Numbered):
     """A list of modules. Source: torch.nn.ModuleList."""
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
-        self.extend(modules or ())
+        if modules is not None:
+            self.extend(modules)
 
     def __getitem__(self, index: int | slice) -> Any:
         return type(self)(list(self)[index]) if isinstance(index, slice) else list(self)[self._position(index)]
@@ -102,7 +132,17 @@ class ModuleList(_Numbered):
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
 
-    __iadd__ = _Numbered.extend
+    def extend(self, modules: Iterable[Module]) -> ModuleList:
+        """Add modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
+        return super().extend(modules)
+
+    __iadd__ = extend
+
+    def insert(self, index: int, module: Module) -> None:
+        """Put a module before position ``index``."""
+        self._insert(index, module)
 
     def __repr__(self) -> str:
         """Runs of equal modules print once, as ``(0-2): 3 x Linear(…)``."""
@@ -123,7 +163,8 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None):
         super().__init__()
-        self.update(modules or {})
+        if modules is not None:
+            self.update(modules)
 
     def __getitem__(self, key: str) -> Module:
         return self._modules[key]
@@ -165,7 +206,9 @@ class ModuleDict(Module):
 
     def update(self, modules: Any) -> None:
         """Add modules from a mapping or from pairs."""
-        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
+        if not isinstance(modules, (Iterable, ModuleDict)):
+            raise TypeError(f"ModuleDict.update should be called with an iterable of key/value pairs, but got {type(modules).__name__}")
+        for name, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
             self.add_module(name, module)
 
 

@@ -22,13 +22,13 @@ _derived: dict[type[Layer], type[Module]] = {}
 class LayerModule(Module):
     """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``."""
 
-    layer: type[Layer]
+    _layer_type: type[Layer]
 
     def __init_subclass__(cls, layer: type[Layer] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if layer is None:
             return
-        cls.layer = layer
+        cls._layer_type = layer
         cls.__doc__ = cls.__doc__ or layer.__doc__
         skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | {field.name for field in dataclasses.fields(layer)} | {"spec"}
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
@@ -44,7 +44,7 @@ class LayerModule(Module):
         super().__init__()
         if device is not None:
             _dtype.check_device(device)
-        self._adopt(self.layer(*args, **kwargs), dtype, default_generator)
+        self._adopt(self._layer_type(*args, **kwargs), dtype, default_generator)
 
     @staticmethod
     def adopt_type(layer: type[Layer], cls: type[Module]) -> None:
@@ -76,19 +76,22 @@ class LayerModule(Module):
     def as_layer(self) -> Layer:
         """The Layer that this module's present hyperparameters describe."""
         arguments = {}
-        for name in (field.name for field in dataclasses.fields(self.layer)):
+        for name in (field.name for field in dataclasses.fields(self._layer_type)):
             if name in self._parameters:
                 arguments[name] = self._parameters[name] is not None
             elif name in self._buffers:
                 arguments[name] = None if self._buffers[name] is None else self._buffers[name].detach().numpy()
             else:
                 arguments[name] = getattr(self, name)
-        return self.layer(**arguments)
+        return self._layer_type(**arguments)
 
     def reset_parameters(self) -> None:
         """Draw the initial values of the parameters and buffers again."""
+        self._reset((Param, Buffer))
+
+    def _reset(self, kinds: Any) -> None:
         for name, entry in self.as_layer().spec().items():
-            if present(entry):
+            if present(entry) and isinstance(entry, kinds):
                 target = (self._buffers if isinstance(entry, Buffer) else self._parameters)[name]
                 target.detach()._write(draw(entry, default_generator, target.dtype.numpy))
 

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
+from funnn.checkpoint._state_dict import _as_array
 from funnn.layers._text import layer_text
+from funnn.torch._dtype import dtype
 from funnn.torch._storage import Storage
-from funnn.torch._tape import Handle, mode
+from funnn.torch._tape import Handle
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.parameter import Buffer, Parameter
 
-_IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
-
-
-class IncompatibleKeys(_IncompatibleKeys):
+class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What load_state_dict found different."""
 
     def __repr__(self) -> str:
         return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
+
+
+class _Hook(NamedTuple):
+    """A registered hook with how it wants to be called."""
+
+    function: Callable
+    with_kwargs: bool
+    always_call: bool = False
+
+    def __call__(self, module: Module, args: tuple, kwargs: dict, *output: Any) -> Any:
+        return self.function(module, args, kwargs, *output) if self.with_kwargs else self.function(module, args, *output)
 
 
 class Module:
@@ -31,11 +44,18 @@ class Module:
     call_super_init = False
 
     def __init__(self, *args: Any, **kwargs: Any):
+        if not self.call_super_init and (args or kwargs):
+            what = f"got an unexpected keyword argument {next(iter(kwargs))!r}" if kwargs else (
+                f"takes 1 positional argument but {len(args) + 1} were given"
+            )
+            raise TypeError(f"{type(self).__name__}.__init__() {what}")
         set_plain = super().__setattr__
         set_plain("training", True)
         for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
             set_plain(name, OrderedDict())
         set_plain("_non_persistent_buffers_set", set())
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     # -- running
 
@@ -51,29 +71,42 @@ class Module:
         return self._call_with_hooks(args, kwargs)
 
     def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            result = hook(self, args, kwargs) if with_kwargs else hook(self, args)
-            if result is not None and with_kwargs:
-                args, kwargs = result
-            elif result is not None:
-                args = result if isinstance(result, tuple) else (result,)
-        output = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            result = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
-            output = output if result is None else result
-        return output
+        output, waiting = None, list(self._forward_hooks.values())
+        try:
+            for hook in list(self._forward_pre_hooks.values()):
+                result = hook(self, args, kwargs)
+                if result is None:
+                    continue
+                if not hook.with_kwargs:
+                    args = result if isinstance(result, tuple) else (result,)
+                elif isinstance(result, tuple) and len(result) == 2:
+                    args, kwargs = result
+                else:
+                    raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+            output = self.forward(*args, **kwargs)
+            while waiting:
+                result = waiting.pop(0)(self, args, kwargs, output)
+                output = output if result is None else result
+            return output
+        except Exception:
+            for hook in waiting:
+                if hook.always_call:
+                    hook(self, args, kwargs, output)
+            raise
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
-        """``hook(module, args, output)`` runs after every forward and may return another output."""
-        return self._add_hook(self._forward_hooks, hook, prepend, with_kwargs)
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
+        """``hook(module, args, output)`` runs after every forward and may return another output; with ``always_call`` also when it raises."""
+        return self._add_hook(self._forward_hooks, _Hook(hook, with_kwargs, always_call), prepend)
 
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
         """``hook(module, args)`` runs before every forward and may return other arguments."""
-        return self._add_hook(self._forward_pre_hooks, hook, prepend, with_kwargs)
+        return self._add_hook(self._forward_pre_hooks, _Hook(hook, with_kwargs), prepend)
 
-    def _add_hook(self, hooks: OrderedDict, hook: Callable, prepend: bool, with_kwargs: bool) -> Handle:
+    def _add_hook(self, hooks: OrderedDict, hook: _Hook, prepend: bool) -> Handle:
         handle = Handle(hooks)
-        hooks[handle.id] = (hook, with_kwargs)
+        hooks[handle.id] = hook
         if prepend:
             hooks.move_to_end(handle.id, last=False)
         return handle
@@ -85,6 +118,7 @@ class Module:
         if isinstance(value, Parameter):
             self._require_init("parameters")
             self._remove_from(name, self.__dict__, self._buffers, self._modules)
+            self._non_persistent_buffers_set.discard(name)
             self.register_parameter(name, value)
         elif parameters is not None and name in parameters:
             if value is not None:
@@ -94,8 +128,9 @@ class Module:
                 )
             self.register_parameter(name, None)
         elif isinstance(value, Module):
-            self._require_init("modules")
+            self._require_init("module")
             self._remove_from(name, self.__dict__, self._parameters, self._buffers)
+            self._non_persistent_buffers_set.discard(name)
             self._modules[name] = value
         elif name in self.__dict__.get("_modules", ()):
             if value is not None:
@@ -104,10 +139,9 @@ class Module:
         elif isinstance(value, Buffer) or name in self.__dict__.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"cannot assign '{_type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)")
-            if isinstance(value, Buffer) and not value.persistent:
-                self._non_persistent_buffers_set.add(name)
-            self._remove_from(name, self.__dict__, self._parameters, self._modules)
-            self._buffers[name] = value
+            self._require_init("buffer")
+            persistent = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
+            self.register_buffer(name, value, persistent)
         else:
             super().__setattr__(name, value)
 
@@ -143,7 +177,7 @@ class Module:
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f'{what} name can\'t contain "."')
+            raise KeyError(f'{what} name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
         if hasattr(self, name) and name not in entries:
@@ -246,13 +280,22 @@ class Module:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
-    def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a path such as ``"encoder.0.weight"``."""
+    def _member(self, target: str, entries: str, what: str) -> Any:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
-        if module._parameters.get(name) is None:
-            raise AttributeError(f"{type(module).__name__} has no parameter `{name}`")
-        return module._parameters[name]
+        if not hasattr(module, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+        if getattr(module, entries).get(name) is None:
+            raise AttributeError(f"`{name}` is not {what}")
+        return getattr(module, name)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as ``"encoder.0.weight"``."""
+        return self._member(target, "_parameters", "an nn.Parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as ``"norm.running_mean"``."""
+        return self._member(target, "_buffers", "a buffer")
 
     def apply(self, fn: Callable[[Module], None]) -> Module:
         """Call ``fn`` on every module inside, then on this one."""
@@ -287,25 +330,34 @@ class Module:
         clear_grads(self.parameters(), set_to_none)
 
     def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
-        for module in self.modules():
-            for parameter in module._parameters.values():
-                if parameter is not None:
-                    parameter.data = fn(parameter.detach())
-                    if parameter._grad is not None:
-                        parameter._grad.data = fn(parameter._grad.detach())
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    module._buffers[name] = fn(buffer)
+        for module in self.children():
+            module._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is not None:
+                parameter.data = fn(parameter.detach())
+                if parameter._grad is not None:
+                    parameter._grad.data = fn(parameter._grad.detach())
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                self._buffers[name] = fn(buffer)
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Module:
         """Convert the floating-point parameters and buffers to a dtype, or move everything to a device, in place."""
+        for value in (*args, *kwargs.values()):
+            kind = value.dtype if isinstance(value, Tensor) else value
+            if isinstance(kind, dtype) and not (kind.is_floating_point or kind.is_complex):
+                raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
 
         def convert(tensor: Tensor) -> Tensor:
             moved = tensor.to(*args, **kwargs)
-            return moved if tensor.is_floating_point() or moved.dtype is tensor.dtype else tensor
+            return moved if tensor.is_floating_point() or tensor.is_complex() or moved.dtype is tensor.dtype else tensor
 
         return self._apply(convert)
+
+    def type(self, dst_type: Any) -> Module:
+        """Convert all parameters and buffers to a dtype."""
+        return self._apply(lambda tensor: tensor.type(dst_type))
 
     def float(self) -> Module:
         """Convert the floating-point parameters and buffers to float32."""
@@ -349,7 +401,7 @@ class Module:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return destination
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
         """Copy values (torch or funnn tensors, NumPy or JAX arrays) into the parameters and buffers of the same paths.
 
         Args:
@@ -361,28 +413,64 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = self.state_dict(keep_vars=True)
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        errors = []
-        for label, keys in (("Unexpected", unexpected), ("Missing", missing)):
-            if strict and keys:
-                errors.append(f"{label} key(s) in state_dict: {', '.join(repr(key).replace(chr(39), chr(34)) for key in keys)}. ")
-        for key, target in own.items():
-            if key in state_dict:
-                value = _as_tensor(state_dict[key])
-                if tuple(value.shape) != tuple(target.shape):
-                    errors.append(
-                        f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
-                        f"the shape in current model is {target.shape}."
-                    )
-                elif assign:
-                    target.data = value.detach()
-                else:
-                    target.detach().copy_(value.detach())
+        missing, unexpected, errors = [], [], []
+        metadata = getattr(state_dict, "_metadata", None) or {}
+
+        def load(module: Module, state: dict[str, Any], prefix: str) -> None:
+            local = {**metadata.get(prefix[:-1], {}), "assign_to_params_buffers": assign}
+            module._load_from_state_dict(state, prefix, local, True, missing, unexpected, errors)
+            for name, child in module._modules.items():
+                if child is not None:
+                    path = f"{prefix}{name}."
+                    load(child, {key: value for key, value in state.items() if key.startswith(path)}, path)
+
+        load(self, dict(state_dict), "")
+        if strict:
+            different = [("Missing", missing), ("Unexpected", unexpected)]
+            errors = [f"{label} key(s) in state_dict: {', '.join(map(_quoted, keys))}. " for label, keys in different if keys] + errors
         if errors:
             raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors)))
-        return IncompatibleKeys(missing, unexpected)
+        return _IncompatibleKeys(missing, unexpected)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Load this module's own entries (not its children's) and note what is wrong; a subclass may override it, as in torch."""
+        own = {name: tensor for name, tensor in self._parameters.items() if tensor is not None}
+        own.update((k, v) for k, v in self._buffers.items() if v is not None and k not in self._non_persistent_buffers_set)
+        for name, target in own.items():
+            key = prefix + name
+            if key not in state_dict:
+                missing_keys.append(key)
+                continue
+            value = _as_tensor(state_dict[key])
+            if value is None:
+                error_msgs.append(
+                    f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
+                    f"received {type(state_dict[key])}"
+                )
+                continue
+            value = value[0] if target.shape == () and value.shape == (1,) else value
+            if value.shape != target.shape:
+                error_msgs.append(
+                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
+                    f"the shape in current model is {target.shape}."
+                )
+            elif local_metadata["assign_to_params_buffers"]:
+                target.data = value.detach()
+            else:
+                target.detach().copy_(value.detach())
+        for key in state_dict:
+            name, *below = key.removeprefix(prefix).split(".", 1)
+            if key.startswith(prefix) and name not in (self._modules if below else own):
+                unexpected_keys.append(key)
 
     # -- text
 
@@ -406,16 +494,21 @@ class Module:
         object.__setattr__(self, "forward", compile(self.forward, *args, **kwargs))
 
 
-def _as_tensor(value: Any) -> Tensor:
-    from funnn.torch._factories import tensor
-
+def _as_tensor(value: Any) -> Tensor | None:
+    """A Tensor, an array or a tensor of PyTorch as a Tensor; None for anything else."""
     if isinstance(value, Tensor):
         return value
-    return tensor(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    array = _as_array(value)
+    with jax.enable_x64(True):
+        return None if array is None else Tensor._wrap(jnp.asarray(array))
+
+
+def _quoted(key: str) -> str:
+    return f'"{key}"'
 
 
 def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.").replace("funnn.torch._tensor", "torch")
+    return value.type() if isinstance(value, Tensor) else f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
 
 
 def clear_grads(parameters: Any, set_to_none: bool) -> None:
@@ -424,8 +517,5 @@ def clear_grads(parameters: Any, set_to_none: bool) -> None:
         if set_to_none:
             parameter._set_grad(None)
         elif parameter.grad is not None:
-            before, mode.grad = mode.grad, False
-            try:
-                parameter.grad.zero_()
-            finally:
-                mode.grad = before
+            grad = parameter.grad.detach_().requires_grad_(False)
+            grad._write(jnp.zeros_like(grad._read()))

@@ -1,6 +1,7 @@
 """The Modules of the layers: one line each, for everything comes from the Layer."""
 
 from funnn import layers
+from funnn.layers import Buffer
 from funnn.torch.nn.modules.derived import LayerModule
 
 
@@ -55,13 +56,21 @@ class LogSoftmax(LayerModule, layer=layers.LogSoftmax): ...
 class Dropout(LayerModule, layer=layers.Dropout): ...
 
 
-class BatchNorm1d(LayerModule, layer=layers.BatchNorm1d): ...
+class _BatchNorm(LayerModule):
+    _version = 2  # of the state_dict, since it has num_batches_tracked
+
+    def reset_running_stats(self) -> None:
+        """The running statistics as they were in the beginning."""
+        self._reset(Buffer)
 
 
-class BatchNorm2d(LayerModule, layer=layers.BatchNorm2d): ...
+class BatchNorm1d(_BatchNorm, layer=layers.BatchNorm1d): ...
 
 
-class BatchNorm3d(LayerModule, layer=layers.BatchNorm3d): ...
+class BatchNorm2d(_BatchNorm, layer=layers.BatchNorm2d): ...
+
+
+class BatchNorm3d(_BatchNorm, layer=layers.BatchNorm3d): ...
 
 
 class LayerNorm(LayerModule, layer=layers.LayerNorm): ...

@@ -1,0 +1,117 @@
+"""What the shim costs: eager steps and operations against PyTorch, a compiled imperative step against the functional one.
+
+    python -m tests.benchmarks.eager
+
+Figures are the median of rounds that alternate between the two sides; only the ratio is meant to be compared between machines.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import jax
+import torch
+
+import funnn.torch as ft
+from funnn import _digits, optim
+from funnn._run import load_script
+from funnn.checkpoint import from_state_dict
+from funnn.examples import digits_functional
+
+
+def compare(ours: Callable, theirs: Callable, calls: int, rounds: int = 15) -> tuple[float, float]:
+    """Seconds per call of both, measured in turns."""
+    times: tuple[list, list] = ([], [])
+    for run in (ours, theirs):
+        for _ in range(5):
+            run()
+    for _ in range(rounds):
+        for run, seconds in zip((ours, theirs), times, strict=True):
+            begin = time.perf_counter()
+            for _ in range(calls):
+                result = run()
+            _wait(result)
+            seconds.append((time.perf_counter() - begin) / calls)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _wait(result) -> None:
+    """Until the values are there: JAX runs ahead of Python."""
+    array = result._read() if isinstance(result, ft.Tensor) else result
+    if hasattr(array, "block_until_ready"):
+        array.block_until_ready()
+
+
+def report(name: str, ours: float, theirs: float, other: str = "torch") -> None:
+    print(f"{name:<58} funnn {ours * 1e6:8.1f} µs   {other} {theirs * 1e6:8.1f} µs   ratio {ours / theirs:5.2f}")
+
+
+def mlp_step(t) -> Callable:
+    """A training step of a 20-layer MLP of width 16, batch 8."""
+    t.manual_seed(0)
+    net = t.nn.Sequential(*(layer for _ in range(20) for layer in (t.nn.Linear(16, 16), t.nn.Tanh())))
+    optimizer = t.optim.SGD(net.parameters(), lr=0.1)
+    x = t.randn(8, 16)
+
+    def step():
+        optimizer.zero_grad()
+        loss = net(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def operation(t, name: str) -> Callable:
+    """One operation on small tensors."""
+    x, y = t.randn(8, 16), t.randn(8, 16)
+    return {
+        "x + y": lambda: x + y,
+        "x * 2.5": lambda: x * 2.5,
+        "x.exp()": lambda: x.exp(),
+        "x.sum(1)": lambda: x.sum(1),
+        "x[3]": lambda: x[3],
+        "x @ y.T": lambda: x @ y.T,
+        "relu(x)": lambda: t.nn.functional.relu(x),
+    }[name]
+
+
+def digits_steps() -> tuple[Callable, Callable]:
+    """The compiled imperative step of the digits script, and the functional jitted one."""
+    script = SimpleNamespace(**load_script(_digits._SCRIPT, "digits_torch"))
+    model = script.LeNet(8)
+    step = ft.compile(script.make_train_step(model, ft.optim.SGD(model.parameters(), lr=0.01, **_digits._OPTIONS)))
+    images, labels = ft.rand(32, 1, 8, 8), ft.randint(0, 10, (32,))
+
+    layer = digits_functional.lenet(8)
+    optimizer = optim.sgd(0.01, **_digits._OPTIONS)
+    params, _ = from_state_dict(model.state_dict(), *layer.init(jax.random.key(0)))
+    train_step = digits_functional.make_train_step(layer, optimizer)
+    state = [params, optimizer.init(params)]
+    arrays = jax.numpy.asarray(images.numpy()), jax.numpy.asarray(labels.numpy(), "int32")
+
+    def functional():
+        state[0], state[1], loss = train_step(*state, *arrays)
+        return loss
+
+    return lambda: step(images, labels), functional
+
+
+def import_seconds() -> float:
+    """What ``import funnn`` adds to ``import jax``."""
+    code = "import jax, time; begin = time.perf_counter(); import funnn; print(time.perf_counter() - begin)"
+    return min(float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(5))
+
+
+if __name__ == "__main__":
+    report("eager training step, 20-layer MLP of width 16, batch 8", *compare(mlp_step(ft), mlp_step(torch), 20))
+    report("compiled imperative step of the digits script, batch 32", *compare(*digits_steps(), 100), other="functional")
+    for name in ("x + y", "x * 2.5", "x.exp()", "x.sum(1)", "x[3]", "x @ y.T", "relu(x)"):
+        report(name, *compare(operation(ft, name), operation(torch, name), 500))
+    print(f"import funnn, after import jax: {import_seconds():.3f} s")
