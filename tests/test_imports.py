@@ -32,7 +32,7 @@ def test_the_shim_does_not_load_torch():
 @pytest.mark.parametrize("name", ["funnn", "funnn.torch"])
 def test_import_changes_no_configuration(name):
     code = (
-        "import jax; before = dict(jax.config.values); import {0}; jax.numpy.zeros(1); "
+        f"import jax; before = dict(jax.config.values); import {name}; jax.numpy.zeros(1); "
         "assert dict(jax.config.values) == before; assert jax.numpy.zeros(1, float).dtype == 'float32'"
-    ).format(name)
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -148,4 +148,3 @@ def from_functional(layer: Layer, params: dict, state: dict) -> Module:
     for name, tensor in module.state_dict(keep_vars=True).items():
         tensor._storage = Storage(given[name])
     return module
-

@@ -83,8 +83,8 @@ class Recording(Node):
             if storage.version != version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{_describe(storage, seen)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly detection to find the operation "
-                    "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+                    f"{_describe(storage, seen)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
+                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
                 )
         chosen = gradients
         if self.outputs is not None:

@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from jax.extend.core import ClosedJaxpr, DropVar, Primitive, jaxpr_as_fun
 
 from funnn.torch import _dtype, _tape
@@ -237,7 +236,7 @@ class Program:
             stand_ins = [_stand_in(tensor, array) for tensor, array in zip(tensors, arrays, strict=True)]
             given = [tensor._storage.array for tensor in stand_ins]
             remaining = iter(stand_ins)
-            call_args, call_kwargs = _map_tensors((args, kwargs), lambda _: next(remaining))
+            call_args, call_kwargs = _map(Tensor, (args, kwargs), lambda _: next(remaining))
             result = [function(*call_args, **call_kwargs)]
             del call_args, call_kwargs
             return self._collect(tracing, result, stand_ins, given)
@@ -275,7 +274,7 @@ class Program:
             needs_grad |= tensor._grad_fn is not None
             return _Result(output(tensor._read()), tensor)
 
-        self.result = _map_tensors(result.pop(), describe)
+        self.result = _map(Tensor, result.pop(), describe)
         self.as_operation = needs_grad and not tracing.differentiated
         self.grads = []
         for tensor in tracing.grads:
@@ -341,14 +340,14 @@ class Program:
         with jax.enable_x64(True):
             outputs = self.run(written, [tensor._read() for tensor in tensors], taken)
         self._put_back(tensors, outputs)
-        return _map_results(self.result, lambda item: item.make(outputs[item.index]))
+        return _map(_Result, self.result, lambda item: item.make(outputs[item.index]))
 
     def _call_as_operation(self, tensors: list[Tensor]) -> Any:
         """A function without backward inside is one recorded operation: gradients flow through it to whatever it read."""
         inputs = [source.as_argument() for source in self.sources]
         outputs = call(self.op, (*tensors, *inputs), {})
         self._put_back(tensors, [tensor._read() for tensor in outputs])
-        return _map_results(self.result, lambda item: outputs[item.index] if item.node else outputs[item.index].detach())
+        return _map(_Result, self.result, lambda item: outputs[item.index] if item.node else outputs[item.index].detach())
 
     def _put_back(self, tensors: list[Tensor], outputs: Any) -> None:
         for position, index in self.writes:
@@ -382,30 +381,17 @@ def _stand_in(tensor: Tensor, array: Any) -> Tensor:
     return stand_in
 
 
-def _map_tensors(value: Any, function: Callable[[Tensor], Any]) -> Any:
-    """``value`` with every Tensor inside tuples, lists and dicts replaced."""
-    if isinstance(value, Tensor):
+def _map(kind: type, value: Any, function: Callable[[Any], Any]) -> Any:
+    """``value`` with every object of that kind inside tuples, lists and dicts replaced."""
+    if isinstance(value, kind):
         return function(value)
     if isinstance(value, tuple):
-        items = [_map_tensors(item, function) for item in value]
+        items = [_map(kind, item, function) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     if isinstance(value, list):
-        return [_map_tensors(item, function) for item in value]
+        return [_map(kind, item, function) for item in value]
     if isinstance(value, dict):
-        return {name: _map_tensors(item, function) for name, item in value.items()}
-    return value
-
-
-def _map_results(value: Any, function: Callable[[_Result], Any]) -> Any:
-    if isinstance(value, _Result):
-        return function(value)
-    if isinstance(value, tuple):
-        items = [_map_results(item, function) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_map_results(item, function) for item in value]
-    if isinstance(value, dict):
-        return {name: _map_results(item, function) for name, item in value.items()}
+        return {name: _map(kind, item, function) for name, item in value.items()}
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 class dtype:
     """A type of numbers, such as ``torch.float32``; ``numpy`` is NumPy's name for it."""
 
-    _by_numpy: dict[np.dtype, dtype] = {}
+    _by_numpy: ClassVar[dict[np.dtype, dtype]] = {}
 
     def __init__(self, name: str, numpy: Any, legacy: str | None = None):
         self.name, self.numpy, self.legacy = name, np.dtype(numpy), legacy

@@ -111,7 +111,9 @@ def _checked(shape: tuple) -> tuple:
 
 
 def _filled(value: Any) -> Callable:
-    def make(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+    def make(
+        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any
+    ):
         shape = _size_of(size, rest)
         rest.pop("pin_memory", None), rest.pop("memory_format", None)
         if rest:
@@ -161,7 +163,9 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     width = kind.numpy.type
     step = width((end - start) / (steps - 1)) if steps > 1 else width(0)
     index = np.arange(steps)
-    values = np.where(index < steps // 2, width(start) + step * index.astype(kind.numpy), width(end) - step * (steps - 1 - index).astype(kind.numpy))
+    values = np.where(
+        index < steps // 2, width(start) + step * index.astype(kind.numpy), width(end) - step * (steps - 1 - index).astype(kind.numpy)
+    )
     return _finish(_make(jnp.asarray, values if steps != 1 else [start], dtype=kind.numpy), requires_grad, device)
 
 
@@ -186,7 +190,9 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, dev
     return _finish(pick(generator).draw("normal", _size_of(size, named), kind.numpy), requires_grad, device)
 
 
-def randint(*args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
+def randint(
+    *args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+):
     """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
     args = list(args)
     size = named["size"] if "size" in named else args.pop()

@@ -28,7 +28,11 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
         if base is not None and base.is_leaf and base.requires_grad:
             raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
     window = tensor._window
-    if not overlapping and window is not None and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True)):
+    if (
+        not overlapping
+        and window is not None
+        and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True))
+    ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

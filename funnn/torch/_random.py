@@ -80,7 +80,9 @@ class Generator:
             with jax.enable_x64(True):
                 return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
         if name not in _TRACED:
-            raise NotImplementedError(f"random draws of {name!r} inside torch.compile are not supported yet; draw outside and pass the tensor")
+            raise NotImplementedError(
+                f"random draws of {name!r} inside torch.compile are not supported yet; draw outside and pass the tensor"
+            )
         Storage.tracing.read(self._key)
         key, now = jax.random.split(jax.random.wrap_key_data(self._key.array))
         self._key.replace(jax.random.key_data(key))

@@ -137,13 +137,13 @@ class Tensor:
         """Give a view of a tensor that was changed in place its place in the new history."""
         base = self._base
         if base is not None and base._changes != self._base_changes:
-            self._base_changes = base._changes
             if base.requires_grad:
                 if self._piece is not None:
                     raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {SEVERAL_VIEWS}")
                 from funnn.torch._ops.views import strided_history
 
                 self._grad_fn, self._output = strided_history(base, self._view_window())
+            self._base_changes = base._changes
 
     def _edge(self) -> tuple:
         """(node, output) that gradients of this tensor go to."""
@@ -190,7 +190,9 @@ class Tensor:
                 "require differentiation use var_no_grad = var.detach()."
             )
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
-            raise RuntimeError(f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()")
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()"
+            )
         if self._grad_fn is None:
             self._leaf_requires_grad = bool(requires_grad)
         return self
@@ -232,7 +234,9 @@ class Tensor:
                     "Please ensure that the gradient and the tensor are the same size"
                 )
             if value.dtype is not self.dtype:
-                raise RuntimeError(f"attempting to assign a gradient with dtype {value.dtype} to a tensor of dtype {self.dtype}; convert it with .to(dtype)")
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype {value.dtype} to a tensor of dtype {self.dtype}; convert it with .to(dtype)"
+                )
         self._set_grad(value)
 
     @grad.deleter

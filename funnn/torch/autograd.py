@@ -13,7 +13,6 @@ from funnn.torch import _fused, _tape
 from funnn.torch._tape import Node, mode, node_type
 from funnn.torch._tensor import Tensor
 
-
 # -- what is recorded
 
 

@@ -141,7 +141,7 @@ def test_vmap_over_parameters_and_inputs(case):
     xs = [jnp.stack([x, jnp.roll(x, 1)]) for x in inputs32(case)]
     y, _ = jax.vmap(lambda p, s, *xs: layer.apply(p, s, *xs))(*stacked, *xs)
     for i in range(2):
-        one, _ = layer.apply(*jax.tree.map(lambda a: a[i], stacked), *(x[i] for x in xs))
+        one, _ = layer.apply(*jax.tree.map(lambda a, i=i: a[i], stacked), *(x[i] for x in xs))
         np.testing.assert_allclose(y[i], one, rtol=2e-5, atol=1e-6)
 
 

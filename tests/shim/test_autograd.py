@@ -19,10 +19,18 @@ POINTWISE = (
 EXAMPLES = {
     **{name: lambda t, x, y, name=name: getattr(t, name)(x) for name in POINTWISE.split()},
     **{name: lambda t, x, y, name=name: getattr(t, name)(x - 0.6) for name in "sin cosh expm1 tanh relu abs sign neg round erf".split()},
-    **{name: lambda t, x, y, name=name: [getattr(t, name)(x, y), getattr(t, name)(x, 0.5)] for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{
+        name: lambda t, x, y, name=name: [getattr(t, name)(x, y), getattr(t, name)(x, 0.5)] for name in ("eq", "ne", "lt", "le", "gt", "ge")
+    },
     **{name: lambda t, x, y, name=name: getattr(t, name)(x) for name in ("isnan", "isinf", "isfinite", "logical_not", "all", "any")},
-    **{name: lambda t, x, y, name=name: getattr(t, name)(x, y) for name in ("logical_and", "logical_or", "logical_xor", "maximum", "minimum")},
-    **{name: lambda t, x, y, name=name: getattr(t, name)((x > 0.5).detach(), y > 0.5) for name in ("bitwise_and", "bitwise_or", "bitwise_xor")},
+    **{
+        name: lambda t, x, y, name=name: getattr(t, name)(x, y)
+        for name in ("logical_and", "logical_or", "logical_xor", "maximum", "minimum")
+    },
+    **{
+        name: lambda t, x, y, name=name: getattr(t, name)((x > 0.5).detach(), y > 0.5)
+        for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
+    },
     "bitwise_not": lambda t, x, y: t.bitwise_not(x > 0.5),
     "add": lambda t, x, y: [t.add(x, y), t.add(x, 2), t.add(x, y, alpha=3), x + y[0], 1.5 + x],
     "sub": lambda t, x, y: [t.sub(x, y), t.sub(x, 2), t.sub(x, y, alpha=3), x - y[0], 1.5 - x],
@@ -53,7 +61,15 @@ EXAMPLES = {
     "logsumexp": lambda t, x, y: [x.logsumexp(0), x.logsumexp((0, 1)), x.logsumexp(1, keepdim=True)],
     "cumsum": lambda t, x, y: [x.cumsum(0), x.cumsum(1)],
     "cumprod": lambda t, x, y: [x.cumprod(0), x.cumprod(1)],
-    "norm": lambda t, x, y: [x.norm(), x.norm(1), x.norm(2, 1), x.norm(float("inf")), x.norm(3), (x * 0).norm(), x.norm(dim=0, keepdim=True)],
+    "norm": lambda t, x, y: [
+        x.norm(),
+        x.norm(1),
+        x.norm(2, 1),
+        x.norm(float("inf")),
+        x.norm(3),
+        (x * 0).norm(),
+        x.norm(dim=0, keepdim=True),
+    ],
     "equal": lambda t, x, y: [t.equal(x, y), t.equal(x, x)],
     "allclose": lambda t, x, y: [t.allclose(x, y), t.allclose(x, x)],
     "cat": lambda t, x, y: [t.cat([x, y]), t.cat([x, y, x], 1), t.cat([x, y.detach()])],
@@ -105,7 +121,9 @@ SAME_AS = {
 }
 #: Rows without gradients, tested in test_tensor.py.
 MAKERS = {
-    *("tensor as_tensor asarray scalar_tensor from_numpy zeros ones empty full arange linspace eye rand randn randint randperm normal").split(),
+    *(
+        "tensor as_tensor asarray scalar_tensor from_numpy zeros ones empty full arange linspace eye rand randn randint randperm normal"
+    ).split(),
     *("zeros_like ones_like empty_like full_like rand_like randn_like randint_like bernoulli").split(),
     *("is_tensor numel is_floating_point result_type promote_types").split(),
 }
@@ -174,7 +192,9 @@ def run_in_place(t, name, x, y):
     }.get(name, ())
     if name.startswith("bitwise"):
         return method(x > 0.5, *([y > 0.5] if name != "bitwise_not" else []))
-    base = x.detach() * 1 if name in ("floor_divide", "logical_not", "logical_and", "logical_or", "logical_xor") or len(name) == 2 else x * 1
+    base = (
+        x.detach() * 1 if name in ("floor_divide", "logical_not", "logical_and", "logical_or", "logical_xor") or len(name) == 2 else x * 1
+    )
     result = method(base, *arguments)
     assert result is base
     return result
@@ -262,7 +282,13 @@ GRAPH = {
         (g := t.autograd.grad((y**2).sum(), x, create_graph=True)[0]),
         t.autograd.grad(g.sum(), x),
     ][2:],
-    "backward with create_graph": lambda t, x: [(x**3).sum().backward(create_graph=True), (g := x.grad), setattr(x, "grad", None), g.sum().backward(), x][4:],
+    "backward with create_graph": lambda t, x: [
+        (x**3).sum().backward(create_graph=True),
+        (g := x.grad),
+        setattr(x, "grad", None),
+        g.sum().backward(),
+        x,
+    ][4:],
     "no_grad": lambda t, x: [no_grad_results(t, x)],
     "detach": lambda t, x: [(x * x.detach()).sum().backward(), x, x.detach().requires_grad][1:],
     "detached parts": lambda t, x: [(y := x * 2), (y.detach() * x).sum().backward(), x][2:],
@@ -274,7 +300,11 @@ GRAPH = {
     "next_functions, constants": lambda t, x: walk((x * t.ones(3) - 1).mean().grad_fn),
     "matrices": lambda t, x: walk((x.view(1, 3) @ x.view(3, 1) + 1).relu().grad_fn),
     "variable": lambda t, x: [(n := (x * 2).grad_fn.next_functions[0][0]), n.variable is x, n.name()][1:],
-    "requires_grad_": lambda t, x: [x.requires_grad_(False).requires_grad, x.requires_grad_().requires_grad, t.ones(1).requires_grad_().is_leaf],
+    "requires_grad_": lambda t, x: [
+        x.requires_grad_(False).requires_grad,
+        x.requires_grad_().requires_grad,
+        t.ones(1).requires_grad_().is_leaf,
+    ],
     "Variable": lambda t, x: t.autograd.Variable(t.ones(2), requires_grad=True),
     "integers beside": lambda t, x: [(x * t.arange(3)).sum().backward(), x][1:],
     "dtypes meet": lambda t, x: [(x * t.ones(3, dtype=t.float64)).sum().backward(), (x.half() * 2).sum().backward(), x][2:],
@@ -349,12 +379,22 @@ def test_graph(name):
 HOOKS = {
     "tensor hook": lambda t, x, log: [(y := x * 2), y.register_hook(log), (y * y).sum().backward(), x],
     "replacing hook": lambda t, x, log: [(y := x * 2), y.register_hook(lambda g: g * 10), (y * y).sum().backward(), x],
-    "leaf hook": lambda t, x, log: [x.register_hook(log), x.register_hook(lambda g: g * 2), x.register_hook(log), (x * x).sum().backward(), x],
+    "leaf hook": lambda t, x, log: [
+        x.register_hook(log),
+        x.register_hook(lambda g: g * 2),
+        x.register_hook(log),
+        (x * x).sum().backward(),
+        x,
+    ],
     "hook after use": lambda t, x, log: [(y := x * 2), x.register_hook(log), y.sum().backward(), x],
     "removed hook": lambda t, x, log: [(h := x.register_hook(log)), h.remove(), x.sum().backward(), x],
     "node hook": lambda t, x, log: [(y := (x * 2)), y.grad_fn.register_hook(lambda i, o: log((i, o))), y.sum().backward(), x],
     "node prehook": lambda t, x, log: [(y := (x * 2)), y.grad_fn.register_prehook(lambda o: (o[0] * 5,)), y.sum().backward(), x],
-    "after accumulation": lambda t, x, log: [x.register_post_accumulate_grad_hook(lambda p: log(p.grad.clone())), (x * 2).sum().backward(), x],
+    "after accumulation": lambda t, x, log: [
+        x.register_post_accumulate_grad_hook(lambda p: log(p.grad.clone())),
+        (x * 2).sum().backward(),
+        x,
+    ],
     "hooks and grad": lambda t, x, log: [(y := x * 2), y.register_hook(lambda g: g * 10), t.autograd.grad(y.sum(), x)],
     "hook on a leaf and grad": lambda t, x, log: [x.register_hook(lambda g: g * 10), t.autograd.grad((x * 2).sum(), x)],
     "hook sees the sum": lambda t, x, log: [(y := x * 2), y.register_hook(log), (y * y + y).sum().backward()],
@@ -457,7 +497,12 @@ FUNCTION_PROGRAMS = {
     "one output used": lambda t, f, x: [f["Two"].apply(x, t.ones(3))[0].sum().backward(), x][1:],
     "setup_context": lambda t, f, x: [f["Later"].apply(x).sum().backward(), x][1:],
     "straight through": lambda t, f, x: [(f["Rounded"].apply(x * 1.4) * x).sum().backward(), x][1:],
-    "non-differentiable output": lambda t, f, x: [(y := f["Sorted"].apply(-x)), (y[0] * t.arange(3.0)).sum().backward(), y[1].requires_grad, x][2:],
+    "non-differentiable output": lambda t, f, x: [
+        (y := f["Sorted"].apply(-x)),
+        (y[0] * t.arange(3.0)).sum().backward(),
+        y[1].requires_grad,
+        x,
+    ][2:],
     "double backward": lambda t, f, x: t.autograd.grad(t.autograd.grad(f["Cube"].apply(x, 2.0).sum(), x, create_graph=True)[0].sum(), x),
     "in no_grad": lambda t, f, x: [t.no_grad()(f["Cube"].apply)(x, 1.0).requires_grad],
 }
@@ -485,35 +530,59 @@ ERRORS = {
     "not a scalar": (lambda t, x: (x * 2).backward(), "grad can be implicitly created only for scalar outputs"),
     "no history": (lambda t, x: t.ones(1).backward(), "element 0 of tensors does not require grad and does not have a grad_fn"),
     "no_grad": (lambda t, x: t.no_grad()(lambda: x.sum())().backward(), "does not require grad and does not have a grad_fn"),
-    "gradient's shape": (lambda t, x: (x * 2).backward(t.ones(2)), r"Mismatch in shape: grad_output\[0\] has a shape of torch.Size\(\[2\]\)"),
+    "gradient's shape": (
+        lambda t, x: (x * 2).backward(t.ones(2)),
+        r"Mismatch in shape: grad_output\[0\] has a shape of torch.Size\(\[2\]\)",
+    ),
     "leaf": (lambda t, x: x.add_(1), "a leaf Variable that requires grad is being used in an in-place operation"),
     "leaf, operator": (lambda t, x: x.__iadd__(1), "a leaf Variable that requires grad is being used in an in-place operation"),
-    "leaf, item": (lambda t, x: x.__setitem__(0, 1.0), "a view of a leaf Variable that requires grad is being used in an in-place operation"),
+    "leaf, item": (
+        lambda t, x: x.__setitem__(0, 1.0),
+        "a view of a leaf Variable that requires grad is being used in an in-place operation",
+    ),
     "leaf, view": (lambda t, x: x[:2].mul_(2), "a view of a leaf Variable that requires grad is being used in an in-place operation"),
     "leaf, zero_": (lambda t, x: x.zero_(), "a leaf Variable that requires grad is being used in an in-place operation"),
     "leaf, uniform_": (lambda t, x: x.uniform_(), "a leaf Variable that requires grad is being used in an in-place operation"),
     "saved input": (lambda t, x: [(y := x * 1), (z := y * y), y.add_(1), z.sum().backward()], MODIFIED),
-    "saved input, at version": (lambda t, x: [(y := x * 1), (z := y**2), y.add_(1), z.sum().backward()], r"is at version 1; expected version 0 instead"),
-    "saved input, described": (lambda t, x: [(y := x * 1), (z := y**2), y.add_(1), z.sum().backward()], r"\[torch.FloatTensor \[3\]\], which is output 0 of"),
+    "saved input, at version": (
+        lambda t, x: [(y := x * 1), (z := y**2), y.add_(1), z.sum().backward()],
+        r"is at version 1; expected version 0 instead",
+    ),
+    "saved input, described": (
+        lambda t, x: [(y := x * 1), (z := y**2), y.add_(1), z.sum().backward()],
+        r"\[torch.FloatTensor \[3\]\], which is output 0 of",
+    ),
     "saved result": (lambda t, x: [(y := x.exp()), y.mul_(2), y.sum().backward()], MODIFIED),
     "saved result of sigmoid": (lambda t, x: [(y := x.sigmoid()), y.mul_(2), y.sum().backward()], MODIFIED),
     "saved result of relu": (lambda t, x: [(y := x.relu()), y.mul_(2), y.sum().backward()], MODIFIED),
     "saved result of softmax": (lambda t, x: [(y := t.nn.functional.softmax(x, 0)), y.mul_(2), y.sum().backward()], MODIFIED),
     "saved, written through a view": (lambda t, x: [(y := x * 1), (z := y * y), y[0].zero_(), z.sum().backward()], MODIFIED),
     "saved weight": (lambda t, x: [(y := x.view(1, 3) @ x.view(3, 1)), t.no_grad()(x.add_)(1), y.sum().backward()], MODIFIED),
-    "saved by a function": (lambda t, x: [(y := x * 1), (z := functions(t)["Cube"].apply(y, 1.0)), y.add_(1), z.sum().backward()], MODIFIED),
-    "expanded": (lambda t, x: (x * 1)[:1].expand(3).mul_(2), "more than one element of the written-to tensor refers to a single memory location"),
+    "saved by a function": (
+        lambda t, x: [(y := x * 1), (z := functions(t)["Cube"].apply(y, 1.0)), y.add_(1), z.sum().backward()],
+        MODIFIED,
+    ),
+    "expanded": (
+        lambda t, x: (x * 1)[:1].expand(3).mul_(2),
+        "more than one element of the written-to tensor refers to a single memory location",
+    ),
     "piece": (lambda t, x: (x * 1).split(1)[0].mul_(2), "Output 0 of Split.* is a view and is being modified inplace"),
     "row of a loop": (lambda t, x: [row.mul_(2) for row in x * 1], "Output 0 of Unbind.* is a view and is being modified inplace"),
     "unused": (lambda t, x: t.autograd.grad(x.sum(), leaf(t)), "appears to not have been used in the graph"),
     "input without grad": (lambda t, x: t.autograd.grad(x.sum(), t.ones(1)), "One of the differentiated Tensors does not require grad"),
-    "number of gradients": (lambda t, x: functions(t)["Bad"].apply(x, x).sum().backward(), r"returned an incorrect number of gradients \(expected 2, got 1\)"),
+    "number of gradients": (
+        lambda t, x: functions(t)["Bad"].apply(x, x).sum().backward(),
+        r"returned an incorrect number of gradients \(expected 2, got 1\)",
+    ),
     "hook without grad": (lambda t, x: t.ones(1).register_hook(print), "cannot register a hook on a tensor that doesn't require gradient"),
     "retain_grad without grad": (lambda t, x: t.ones(1).retain_grad(), "can't retain_grad on Tensor that has requires_grad=False"),
     "detach_ of a view": (lambda t, x: (x * 1)[0].detach_(), "Can't detach views in-place"),
     "empty inputs": (lambda t, x: x.sum().backward(inputs=[]), "cannot be empty"),
     "out=": (lambda t, x: t.add(x, 1, out=t.empty(3)), "out=... arguments don't support automatic differentiation"),
-    "wrong grad": (lambda t, x: setattr(x, "grad", t.ones(2)), "attempting to assign a gradient of size '\\[2\\]' to a tensor of size '\\[3\\]'"),
+    "wrong grad": (
+        lambda t, x: setattr(x, "grad", t.ones(2)),
+        "attempting to assign a gradient of size '\\[2\\]' to a tensor of size '\\[3\\]'",
+    ),
 }
 
 

@@ -140,7 +140,7 @@ def test_frozen_parameters_are_guarded():
 
 
 def test_new_shapes_make_new_programs():
-    net, _, step = make()
+    _, _, step = make()
     compiled = torch.compile(step)
     for size in (16, 8, 16, 8):
         compiled(*batches(1, size)[0])

@@ -240,7 +240,7 @@ WRITE_STEPS = {
     "fill_": lambda t, x, d, a, b: x.fill_(a),
     "copy_": lambda t, x, d, a, b: x.copy_(t.arange(float(x.numel())).view(x.shape)),
     "assign": lambda t, x, d, a, b: x.__setitem__(a % x.size(0), b),
-    "mask": lambda t, x, d, a, b: x.__setitem__(x > 3 * a, b),
+    "mask": lambda t, x, d, a, b: x.__setitem__(x > 3 * a, b) if 0 not in x.stride() else None,  # torch warns that it will not write to expanded tensors
     "add_ itself": lambda t, x, d, a, b: x.add_(x),
 }
 # New memory comes from contiguous tensors: torch gives x.t() * 2 the strides of x.t(), the shim those of a contiguous tensor.

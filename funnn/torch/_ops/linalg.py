@@ -24,7 +24,9 @@ def matmul(input, other):
     rows, columns = input.shape[-1], other.shape[-2] if other.ndim > 1 else other.shape[0]
     if rows != columns:
         if input.ndim == other.ndim == 1:
-            raise RuntimeError(f"inconsistent tensor size, expected tensor [{rows}] and src [{columns}] to have the same number of elements")
+            raise RuntimeError(
+                f"inconsistent tensor size, expected tensor [{rows}] and src [{columns}] to have the same number of elements"
+            )
         a, b = ("x".join(map(str, array.shape[-2:])) for array in (input, other))
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a} and {b}); the inner sizes {rows} and {columns} must be equal")
     return jnp.matmul(input, other)

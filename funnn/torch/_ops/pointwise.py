@@ -48,7 +48,13 @@ for _name, _function, _saves in (
     ("erf", lax.erf, "input"),
     ("reciprocal", jnp.reciprocal, "result"),
 ):
-    row(_name, _floating(_function), "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0", saves=(_saves,), inplace=True)
+    row(
+        _name,
+        _floating(_function),
+        "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0",
+        saves=(_saves,),
+        inplace=True,
+    )
 
 
 def abs(input):
@@ -59,7 +65,9 @@ def abs(input):
 def neg(input):
     """−input."""
     if input.dtype == jnp.bool_:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. Use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. Use the `~` or `logical_not()` operator instead."
+        )
     return -input
 
 
@@ -92,7 +100,9 @@ def sub(input, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
     if a.dtype == jnp.bool_:
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator.")
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator."
+        )
     return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
 
 

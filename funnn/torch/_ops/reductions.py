@@ -14,6 +14,7 @@ from funnn.torch._ops.table import publish, row
 from funnn.torch._ops.views import wrap_dim
 from funnn.torch._tensor import Tensor
 
+
 class _Pair(namedtuple("_Pair", ("values", "indices"))):
     """What max, min, sort and topk return along a dimension."""
 
@@ -147,6 +148,8 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
 
 _extreme("max", jnp.max, jnp.argmax)
 _extreme("min", jnp.min, jnp.argmin)
+
+
 def _running(function: Any) -> Any:
     def apply(input, dim, *, dtype=None):
         """The sums (or products) of the elements up to each along ``dim``; integers as int64."""

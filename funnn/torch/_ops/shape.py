@@ -110,6 +110,8 @@ def index_select(input, dim, index):
 
 
 row("gather", gather, "GatherBackward0")
+
+
 def _gradient_of_scatter(input, dim, index, src):
     return f"ScatterBackward{int(not isinstance(src, Tensor))}"
 

@@ -55,7 +55,9 @@ def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
     own = base._view_window()
     if not is_contiguous(own):
-        raise NotImplementedError("the history of a view whose base is not contiguous was lost by an in-place operation; clone() the base first")
+        raise NotImplementedError(
+            "the history of a view whose base is not contiguous was lost by an in-place operation; clone() the base first"
+        )
     relative = Window(window.shape, window.stride, window.offset - own.offset)
     plan, starts = plan_window(base._shape(), relative)
     before, mode.grad = mode.grad, True

@@ -30,7 +30,13 @@ class LayerModule(Module):
             return
         cls._layer_type = layer
         cls.__doc__ = cls.__doc__ or layer.__doc__
-        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | {field.name for field in dataclasses.fields(layer)} | {"spec"}
+        skipped = (
+            vars(Module).keys()
+            | vars(LayerModule).keys()
+            | vars(Layer).keys()
+            | {field.name for field in dataclasses.fields(layer)}
+            | {"spec"}
+        )
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
                 if name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__")):

@@ -17,6 +17,7 @@ from funnn.torch._tape import Handle
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.parameter import Buffer, Parameter
 
+
 class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What load_state_dict found different."""
 
@@ -45,8 +46,10 @@ class Module:
 
     def __init__(self, *args: Any, **kwargs: Any):
         if not self.call_super_init and (args or kwargs):
-            what = f"got an unexpected keyword argument {next(iter(kwargs))!r}" if kwargs else (
-                f"takes 1 positional argument but {len(args) + 1} were given"
+            what = (
+                f"got an unexpected keyword argument {next(iter(kwargs))!r}"
+                if kwargs
+                else (f"takes 1 positional argument but {len(args) + 1} were given")
             )
             raise TypeError(f"{type(self).__name__}.__init__() {what}")
         set_plain = super().__setattr__
