@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from funnn import checkpoint, layers
 from funnn.layers import Layer
+from funnn.layers._layer import _Scope
+from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
@@ -29,20 +32,29 @@ class ModuleLayer(Layer):
             "a Layer made from a Module has the Module's present values and can't draw new ones; use those that to_functional returned"
         )
 
-    def apply(self, params: Any, state: Any, *args: Any, key: Any = None, train: bool = False, **kwargs: Any) -> Any:
-        given = checkpoint.to_state_dict(params, state)
-        with _Lent(self.module, given, key, train) as lent:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        bound = self.__dict__["_bound"]
+        with _Lent(self.module, bound["arrays"], self._scope.key, self.training) as lent:
             inputs, named = jax.tree.map(_to_tensor, (args, kwargs))
             output = self.module(*inputs, **named)
-            arrays = jax.tree.map(_to_array, output, is_leaf=lambda leaf: isinstance(leaf, Tensor))
-            return arrays, lent.state()
+            bound["state"] = lent.state()
+            return jax.tree.map(_to_array, output, is_leaf=lambda leaf: isinstance(leaf, Tensor))
+
+    def _bind(self, params: Any, state: Any, key: Any, train: bool, path: str) -> Layer:
+        view = object.__new__(type(self))
+        bound = {"arrays": checkpoint.to_state_dict(params, state), "state": state}
+        view.__dict__.update(self.__dict__, _scope=_Scope(path, key, set()), training=train, _bound=bound)
+        return view
+
+    def _collect(self) -> Any:
+        return self.__dict__["_bound"]["state"]
 
     def __repr__(self) -> str:
         return repr(self.module)
 
 
 def _to_tensor(leaf: Any) -> Any:
-    return Tensor._wrap(leaf) if hasattr(leaf, "shape") else leaf
+    return leaf if isinstance(leaf, Tensor) or not hasattr(leaf, "shape") else Tensor._wrap(jnp.asarray(leaf))
 
 
 def _to_array(leaf: Any) -> Any:
@@ -50,44 +62,37 @@ def _to_array(leaf: Any) -> Any:
 
 
 class _Lent:
-    """A Module with other arrays, another mode and a key, for the time of one call."""
+    """A Module with other arrays, another mode and a key, for the time of one call; afterwards all its attributes are as before."""
 
     def __init__(self, module: Module, given: dict[str, Any], key: Any, train: bool):
         self.module, self.given, self.key, self.train = module, given, key, train
 
     def __enter__(self) -> _Lent:
-        from funnn.torch import _random
-
-        self.tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
-        missing, unknown = self.tensors.keys() - self.given.keys(), self.given.keys() - self.tensors.keys()
+        tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
+        missing, unknown = tensors.keys() - self.given.keys(), self.given.keys() - tensors.keys()
         if missing or unknown:
             raise ValueError(
                 f"params and state do not fit {type(self.module).__name__}: missing {sorted(missing)}, unknown {sorted(unknown)}; use the dicts "
                 "that to_functional(module) returned"
             )
-        self.before = {name: tensor.__dict__.copy() for name, tensor in self.tensors.items()}
-        self.training = {module: module.training for module in self.module.modules()}
-        self.grad = mode.grad
-        for name, tensor in self.tensors.items():
+        owned = [attributes for m in self.module.modules() for attributes in (m.__dict__, m._parameters, m._buffers, m._modules)]
+        self.before = [(attributes, attributes.copy()) for attributes in [*owned, *(tensor.__dict__ for tensor in tensors.values())]]
+        self.grad, mode.grad = mode.grad, False
+        self.lent = default_generator.lend(self.key)
+        for name, tensor in tensors.items():
             tensor._storage, tensor._window = Storage(self.given[name]), None
         self.module.train(self.train)
-        mode.grad = False
-        self.lent = _random.default_generator.lend(self.key)
         return self
 
     def state(self) -> Any:
-        return checkpoint.unflatten({name: self.tensors[name]._read() for name, _ in self.module.named_buffers()})
+        return checkpoint.unflatten({name: buffer._read() for name, buffer in self.module.named_buffers()})
 
     def __exit__(self, *exc: Any) -> None:
-        from funnn.torch import _random
-
-        _random.default_generator.give_back(self.lent)
+        default_generator.give_back(self.lent)
         mode.grad = self.grad
-        for module, training in self.training.items():
-            module.training = training
-        for name, tensor in self.tensors.items():
-            tensor.__dict__.clear()
-            tensor.__dict__.update(self.before[name])
+        for attributes, before in self.before:
+            attributes.clear()
+            attributes.update(before)
 
 
 def to_functional(module: Module) -> tuple[Layer, dict, dict]:
@@ -116,7 +121,8 @@ def _as_layer(module: Module) -> Layer | None:
         children = {name: _as_layer(child) for name, child in module.named_children()}
         return layers.Sequential(children) if None not in children.values() and len(children) == len(module) else None
     if isinstance(module, LayerModule) and type(module) is module_type(module._layer_type) and not module._modules:
-        return module.as_layer()
+        layer = module.as_layer()
+        return layer if layer.spec().keys() == module._parameters.keys() | module._buffers.keys() else None
     return None
 
 
@@ -124,7 +130,7 @@ class _Zeros:
     """A random source for values that will be replaced."""
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
-        return jax.numpy.zeros(tuple(shape), dtype)
+        return jnp.zeros(tuple(shape), dtype)
 
     normal = uniform
 
@@ -141,10 +147,15 @@ def from_functional(layer: Layer, params: dict, state: dict) -> Module:
     if not isinstance(layer, Layer):
         raise TypeError(f"from_functional takes a funnn Layer, got {type(layer).__name__}")
     module = module_of(layer, source=_Zeros())
-    given = checkpoint.to_state_dict(params, state)
-    missing = [name for name in module.state_dict() if name not in given]
-    if missing:
-        raise ValueError(f"params and state lack {missing}; pass the dicts that layer.init(key) returned")
-    for name, tensor in module.state_dict(keep_vars=True).items():
-        tensor._storage = Storage(given[name])
+    given, tensors = checkpoint.to_state_dict(params, state), module.state_dict(keep_vars=True)
+    problems = [f"missing {sorted(tensors.keys() - given.keys())}"] if tensors.keys() - given.keys() else []
+    problems += [f"unknown {sorted(given.keys() - tensors.keys())}"] if given.keys() - tensors.keys() else []
+    for name in tensors.keys() & given.keys():
+        if given[name].shape != tensors[name]._shape():
+            problems.append(f"{name} has shape {given[name].shape}, expected {tensors[name]._shape()}")
+    if problems:
+        raise ValueError(f"params and state do not fit the layer: {'; '.join(problems)}. Pass the dicts that layer.init(key) returned")
+    for name, tensor in tensors.items():
+        with jax.enable_x64(True):
+            tensor._storage = Storage(jnp.asarray(given[name]))
     return module

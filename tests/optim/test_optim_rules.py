@@ -225,7 +225,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "options", "text"), ERRORS, ids=str)
+@pytest.mark.parametrize(("function", "options", "text"), ERRORS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_errors(function, options, text):
     with pytest.raises(ValueError, match=re.escape(text)):
         function(**options)

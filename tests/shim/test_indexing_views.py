@@ -237,14 +237,20 @@ VIEW_STEPS = {
 WRITE_STEPS = {
     "add_": lambda t, x, d, a, b: x.add_(a + 1),
     "mul_": lambda t, x, d, a, b: x.mul_(b + 2),
-    "fill_": lambda t, x, d, a, b: x.fill_(a),
+    "fill_": lambda t, x, d, a, b: x.fill_(a) if 0 not in x.stride() else None,
     "copy_": lambda t, x, d, a, b: x.copy_(t.arange(float(x.numel())).view(x.shape)),
     "assign": lambda t, x, d, a, b: x.__setitem__(a % x.size(0), b),
-    "mask": lambda t, x, d, a, b: x.__setitem__(x > 3 * a, b) if 0 not in x.stride() else None,  # torch warns that it will not write to expanded tensors
+    "mask": lambda t, x, d, a, b: (
+        x.__setitem__(x > 3 * a, b) if 0 not in x.stride() else None
+    ),  # torch warns that it will not write to expanded tensors
     "add_ itself": lambda t, x, d, a, b: x.add_(x),
 }
 # New memory comes from contiguous tensors: torch gives x.t() * 2 the strides of x.t(), the shim those of a contiguous tensor.
-COPY_STEPS = {"data": lambda t, x, d, a, b: x.data, "clone": lambda t, x, d, a, b: x.contiguous().clone(), "times": lambda t, x, d, a, b: x.contiguous() * 2}
+COPY_STEPS = {
+    "data": lambda t, x, d, a, b: x.data,
+    "clone": lambda t, x, d, a, b: x.contiguous().clone(),
+    "times": lambda t, x, d, a, b: x.contiguous() * 2,
+}
 GRAD_STEPS = {
     "times itself": lambda t, x, d, a, b: x.contiguous() * x,
     "sin_": lambda t, x, d, a, b: x.sin_(),
@@ -306,7 +312,9 @@ def test_random_gradients(program):
         try:
             sum((x * (i + 1)).sum() for i, x in enumerate(pool)).backward()
         except RuntimeError as error:
-            return raised, re.search("modified by an inplace operation|has been modified inplace|does not require grad|more than one element", str(error))[0]
+            return raised, re.search(
+                "modified by an inplace operation|has been modified inplace|does not require grad|more than one element", str(error)
+            )[0]
         return raised, leaf, [x.detach() for x in pool], [x.requires_grad for x in pool]
 
     same(go, tolerance=(1e-4, 1e-4))

@@ -358,6 +358,8 @@ def test_an_attribute_changes_its_kind():
         net.part = 3
         net.part = t.nn.Parameter(t.ones(2))
         print([n for n, _ in net.named_parameters()], "part" in net.__dict__)
+        net.part = None
+        del net.part
         net.part = t.nn.ReLU()
         print([n for n, _ in net.named_parameters()], net)
         net.part = None

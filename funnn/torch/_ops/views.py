@@ -180,25 +180,19 @@ def view_or_none(window: Window, sizes: tuple) -> Window | None:
     sizes = infer_sizes(tuple(sizes), math.prod(window.shape))
     if is_contiguous(window):
         return Window(sizes, contiguous_stride(sizes), window.offset)
-    groups = []  # runs of dimensions that lie in memory as one: (elements, innermost stride)
-    for size, stride in zip(window.shape, window.stride, strict=True):
-        if size == 1:
+    strides: list[int] = []
+    step, elements, placed = window.stride[-1], 1, 1  # of the present run of dimensions that lie in memory as one
+    for axis in reversed(range(len(window.shape))):
+        elements *= window.shape[axis]
+        if axis and (window.shape[axis - 1] == 1 or window.stride[axis - 1] == elements * step):
             continue
-        if groups and groups[-1][1] == size * stride:
-            groups[-1] = (groups[-1][0] * size, stride)
-        else:
-            groups.append((size, stride))
-    strides, position = [], len(groups) - 1
-    left, step = groups[position] if groups else (1, 1)
-    for size in reversed(sizes):
-        if size != 1 and left == 1 and position > 0:
-            position -= 1
-            left, step = groups[position]
-        if left % size:
+        while len(strides) < len(sizes) and (placed < elements or sizes[-1 - len(strides)] == 1):
+            strides.append(placed * step)
+            placed *= sizes[-len(strides)]
+        if placed != elements:
             return None
-        strides.append(step)
-        left, step = left // size, step * size
-    return Window(sizes, tuple(reversed(strides)), window.offset)
+        step, elements, placed = window.stride[axis - 1], 1, 1
+    return Window(sizes, tuple(reversed(strides)), window.offset) if len(strides) == len(sizes) else None
 
 
 def view(window: Window, sizes: tuple) -> Window:
@@ -390,15 +384,16 @@ def contiguous(input, memory_format=None):
     return input if input.is_contiguous() else input.clone()
 
 
+_reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
+
+
 def reshape(input, *shape):
     """Another shape: a view where the memory allows it, else a copy."""
     sizes = gather_sizes(shape)
     window = view_or_none(input._view_window(), sizes)
     if window is not None:
         return make_view(input, view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
-    copy = make_view(input.clone(), view, (sizes,), "UnsafeViewBackward0")
-    copy._base = None
-    return copy
+    return call(_reshape_copy, (input.clone(), infer_sizes(sizes, input.numel())), {})
 
 
 def reshape_as(input, other):

@@ -16,9 +16,12 @@ from funnn.torch._random import Generator, pick
 from funnn.torch._tensor import Tensor
 
 
-def _in_place(pure: Callable) -> Callable:
+def _in_place(pure: Callable, warns_of_empty: bool = False) -> Callable:
     @functools.wraps(pure)
     def fill(tensor: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
+        if warns_of_empty and 0 in tensor.shape:
+            warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
+            return tensor
         with jax.enable_x64(True):
             tensor.detach()._write(pure(pick(generator), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
         return tensor
@@ -48,8 +51,8 @@ normal_ = _in_place(_pure.normal)
 constant_ = _in_place(_pure.constant)
 zeros_ = _in_place(_pure.zeros)
 ones_ = _in_place(_pure.ones)
-kaiming_uniform_ = _in_place(_pure.kaiming_uniform)
-kaiming_normal_ = _in_place(_pure.kaiming_normal)
+kaiming_uniform_ = _in_place(_pure.kaiming_uniform, warns_of_empty=True)
+kaiming_normal_ = _in_place(_pure.kaiming_normal, warns_of_empty=True)
 xavier_uniform_ = _in_place(_pure.xavier_uniform)
 xavier_normal_ = _in_place(_pure.xavier_normal)
 

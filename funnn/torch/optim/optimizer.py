@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from funnn.checkpoint._state_dict import _as_array
 from funnn.optim import Rule
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Handle, mode
@@ -29,14 +30,39 @@ def _update(rule: Rule, params: list, grads: list, states: list, numbers: dict, 
     return new_params, new_states
 
 
+def _hooked(step: Callable) -> Callable:
+    """A ``step`` that runs the optimizer's hooks before and after; as in torch, their arguments include the optimizer."""
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        args = (self, *args)
+        for hook in list(self._pre_hooks.values()):
+            result = hook(self, args, kwargs)
+            if isinstance(result, tuple) and len(result) == 2:
+                args, kwargs = result
+            elif result is not None:
+                raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+        result = step(*args, **kwargs)
+        for hook in list(self._post_hooks.values()):
+            hook(self, args, kwargs)
+        return result
+
+    return run
+
+
 class Optimizer:
     """Base of the optimizers: parameter groups, their options, and a state of tensors per parameter.
 
-    A subclass names its rule and torch's extra options that change nothing here.
+    A subclass names its rule, or defines ``step`` as a user's optimizer does.
     """
 
-    rule: Rule
+    rule: Rule | None = None
     hidden: tuple[str, ...] = ()  # state that torch does not have and that state_dict leaves out
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _hooked(cls.step)
 
     def __init__(self, params: Any, defaults: dict[str, Any]):
         self.defaults = defaults
@@ -44,33 +70,60 @@ class Optimizer:
             raise TypeError(
                 f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}"
             )
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self.param_groups: list[dict[str, Any]] = []
-        self._pre_hooks, self._post_hooks = OrderedDict(), OrderedDict()
+        self.__setstate__({"state": defaultdict(dict), "param_groups": []})
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list; pass module.parameters() of a module that has some")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._pre_hooks, self._post_hooks = OrderedDict(), OrderedDict()
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own; missing options are the defaults."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
-        params = [item[1] if isinstance(item, tuple) else item for item in params]
+        if isinstance(params, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will change between "
+                "runs. Please use a list instead."
+            )
+        items = [params] if isinstance(params, Tensor) else list(params)
+        names = [item[0] for item in items if isinstance(item, tuple)]
+        if names and len(names) < len(items):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        params = [item[1] if isinstance(item, tuple) else item for item in items]
         for param in params:
             if not isinstance(param, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
-            if not param.is_leaf:
-                raise ValueError("can't optimize a non-leaf Tensor")
-        if any(param in known for group in self.param_groups for known in [set(group["params"])] for param in params):
+            if not (param.is_leaf or param.retains_grad):
+                raise ValueError("can't optimize a non-leaf Tensor; optimize the leaf that it was computed from")
+        if len(params) != len(set(params)):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
+                "see github.com/pytorch/pytorch/issues/40967 for more information",
+                stacklevel=3,
+            )
+        if any(bool(names) != ("param_names" in group) for group in self.param_groups):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. cannot add param group "
+                f"{'with' if names else 'without'} names to the optimizer"
+            )
+        if not {param for group in self.param_groups for param in group["params"]}.isdisjoint(params):
             raise ValueError("some parameters appear in more than one parameter group")
-        group = {"params": params, **{name: value for name, value in param_group.items() if name != "params"}}
+        group = {**param_group, "params": params, **({"param_names": names} if names else {})}
         for name, value in self.defaults.items():
             group.setdefault(name, value)
-        self.rule.validate(**{name: group[name] for name in self.rule.defaults if name in group})
+        if isinstance(group.get("lr"), Tensor) and group["lr"].numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+        if self.rule is not None:
+            self.rule.validate(**{name: group[name] for name in self.rule.defaults if name in group})
         self.param_groups.append(group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -78,10 +131,11 @@ class Optimizer:
         for group in self.param_groups:
             clear_grads(group["params"], set_to_none)
 
+    @_hooked
     def step(self, closure: Callable | None = None) -> Any:
         """Update the parameters from their gradients; ``closure`` recomputes the loss first."""
-        for hook in list(self._pre_hooks.values()):
-            hook(self, (closure,) if closure else (), {})
+        if self.rule is None:
+            raise NotImplementedError(f"{type(self).__name__} has no update rule: define step(self, closure=None)")
         loss = None
         if closure is not None:
             before, mode.grad = mode.grad, True
@@ -91,8 +145,6 @@ class Optimizer:
                 mode.grad = before
         for group in self.param_groups:
             self._step_group(group)
-        for hook in list(self._post_hooks.values()):
-            hook(self, (closure,) if closure else (), {})
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
@@ -126,7 +178,7 @@ class Optimizer:
             try:
                 with jax.enable_x64(True), jax.ensure_compile_time_eval():
                     values = self.rule.init(jnp.zeros(param._shape(), param.dtype.numpy), **options)
-                state.update({name: Tensor._wrap(values[name]) for name in missing})
+                state.update({name: Tensor._wrap(value) for name, value in values.items() if name in missing})
             finally:
                 Storage.tracing = tracing
         return state
@@ -167,20 +219,27 @@ class Optimizer:
             if len(own["params"]) != len(loaded["params"]):
                 raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
             params.update(zip(loaded["params"], own["params"], strict=True))
-            own.update({name: value for name, value in loaded.items() if name != "params"})
+        for own, loaded in zip(self.param_groups, groups, strict=True):
+            options = {name: _own_tensors(value) for name, value in loaded.items() if name != "params"}
+            kept = {name: own[name] for name in ("params", "param_names") if name in own}
+            own.clear()
+            own.update({**kept, **options})
         self.state.clear()
         for number, entries in state_dict["state"].items():
             self.state[params[number]] = self._loaded(params[number], entries)
 
     def _loaded(self, param: Tensor, entries: dict[str, Any]) -> dict[str, Any]:
+        """The entries in the parameter's dtype, except the float32 count of steps."""
         state = {}
         for name, value in entries.items():
             if value is None:
                 continue
-            values = np.array(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
-            kind = param.dtype.numpy if values.ndim or name != "step" else np.dtype(np.float32)
-            with jax.enable_x64(True):
-                state[name] = Tensor._wrap(jnp.asarray(values, dtype=kind))
+            value = _own_tensors(value, copy=True)
+            if self.rule is not None and not isinstance(value, Tensor):  # a number, in state_dicts of old versions
+                value = Tensor._wrap(jnp.float32(value))
+            if isinstance(value, Tensor) and name != "step":
+                value = value.to(param.dtype)
+            state[name] = value
         return state
 
     def __repr__(self) -> str:
@@ -189,6 +248,16 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines.extend(f"    {name}: {group[name]}" for name in sorted(group) if name != "params")
         return "\n".join(lines) + "\n)"
+
+
+def _own_tensors(value: Any, copy: bool = False) -> Any:
+    """An option or an entry of the state with PyTorch's tensors turned into Tensors."""
+    if isinstance(value, Tensor):
+        return value.detach().clone() if copy else value
+    if hasattr(value, "detach"):
+        with jax.enable_x64(True):
+            return Tensor._wrap(jnp.array(_as_array(value)))
+    return type(value)(_own_tensors(item, copy) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 def _static(value: Any) -> Any:
@@ -208,10 +277,12 @@ def _flags(rule: Rule, group: dict[str, Any]) -> tuple:
 def _numbers(group: dict[str, Any], name: str) -> Any:
     """An option's numbers; while compiling, inputs that are read again at every call, so that a new learning rate compiles nothing."""
     value = group[name]
+    if isinstance(value, (tuple, list)):
+        return tuple(_number(part, lambda i=i: group[name][i]) for i, part in enumerate(value))
+    return _number(value, lambda: group[name])
+
+
+def _number(value: Any, read_again: Callable) -> Any:
     if isinstance(value, Tensor):
-        return value._read()
-    if Storage.tracing is None:
-        return value
-    if isinstance(value, tuple):
-        return tuple(Storage.tracing.number(lambda i=i: group[name][i]) for i in range(len(value)))
-    return Storage.tracing.number(lambda: group[name])
+        return value._read().reshape(())
+    return float(value) if Storage.tracing is None else Storage.tracing.number(read_again)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import types
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,27 +15,65 @@ import jax.numpy as jnp
 from funnn.torch._tensor import Tensor
 
 
-def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [tensor.grad for tensor in tensors if tensor.grad is not None]
+def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _grads(parameters: list[Tensor]) -> list[Tensor]:
+    return [grad for parameter in parameters if (grad := parameter.grad) is not None]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _total_norm(arrays: list, norm_type: float) -> jax.Array:
+    norms = jnp.stack([_norm(array.reshape(-1), norm_type) for array in arrays])
+    return _norm(norms, norm_type)
+
+
+def _norm(vector: jax.Array, norm_type: float) -> jax.Array:
+    """The p-norm: Σ|x|ᵖ to the power of 1/p, the largest |x| for ∞, the smallest for −∞, the number of nonzeros for 0; summed in float32 at least."""
+    size = jnp.abs(vector)
+    if math.isinf(norm_type):
+        return jnp.max(size, initial=0) if norm_type > 0 else jnp.min(size, initial=jnp.inf)
+    wide = size.astype(jnp.promote_types(size.dtype, jnp.float32))
+    if norm_type == 0:
+        total = jnp.sum(wide != 0)
+    elif norm_type == 2:
+        total = jnp.sqrt(jnp.sum(wide * wide))
+    else:
+        total = jnp.sum(wide**norm_type) ** (1 / norm_type)
+    return total.astype(size.dtype)
 
 
 @jax.jit
-def _clip_norm(arrays: list, max_norm: Any, norm_type: Any) -> tuple:
-    sizes = jnp.stack([_norm(array.reshape(-1), norm_type) for array in arrays])
-    total = _norm(sizes, norm_type)
+def _scale(arrays: list, max_norm: Any, total: jax.Array) -> list:
     scale = jnp.minimum(max_norm / (total + 1e-6), 1.0)
-    return total, [(array * scale.astype(array.dtype)) for array in arrays]
+    return [array * scale.astype(array.dtype) for array in arrays]
 
 
-def _norm(vector: jax.Array, norm_type: Any) -> jax.Array:
-    """The p-norm; p is traced, so the three cases are computed by selection."""
-    size = jnp.abs(vector).astype(jnp.promote_types(vector.dtype, jnp.float32))
-    largest = jnp.max(size, initial=0)
-    power = jnp.where(jnp.isinf(norm_type), 1.0, norm_type).astype(size.dtype)
-    euclid = jnp.sqrt(jnp.sum(size * size))
-    general = jnp.sum(size**power) ** (1 / power)
-    return jnp.where(norm_type == 2, euclid, jnp.where(jnp.isinf(norm_type), largest, general))
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The p-norm of all tensors together, as if they were one vector. Source: torch.nn.utils.get_total_norm."""
+    arrays, norm_type = [tensor._read() for tensor in _listed(tensors)], float(norm_type)
+    with jax.enable_x64(True):
+        result = Tensor._wrap(_total_norm(arrays, norm_type) if arrays else jnp.zeros((), jnp.float32))
+    if error_if_nonfinite and not math.isfinite(result.item()):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable this "
+            "error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+        )
+    return result
+
+
+def clip_grads_with_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients by min(1, max_norm/(total_norm + 1e-6)). Source: torch.nn.utils.clip_grads_with_norm_."""
+    grads = _grads(_listed(parameters))
+    with jax.enable_x64(True):
+        scaled = _scale([grad._read() for grad in grads], float(max_norm), total_norm._read())
+    for grad, array in zip(grads, scaled, strict=True):
+        grad._write(array)
 
 
 def clip_grad_norm_(
@@ -45,23 +87,22 @@ def clip_grad_norm_(
 
     The scale is min(1, max_norm/(norm + 1e-6)). Source: torch.nn.utils.clip_grad_norm_.
     """
-    grads = _grads(parameters)
-    if not grads:
-        return Tensor._wrap(jnp.zeros((), jnp.float32))
-    with jax.enable_x64(True):
-        total, clipped = _clip_norm([grad._read() for grad in grads], float(max_norm), float(norm_type))
-    result = Tensor._wrap(total)
-    if error_if_nonfinite and not jnp.isfinite(result._host()):
-        raise RuntimeError(
-            f"The total norm of order {float(norm_type)} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable this "
-            "error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
-        )
-    for grad, array in zip(grads, clipped, strict=True):
-        grad._write(array)
-    return result
+    listed = _listed(parameters)
+    if not listed and isinstance(parameters, types.GeneratorType):
+        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=2)
+    total = get_total_norm(_grads(listed), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(listed, max_norm, total)
+    return total
+
+
+def clip_grad_norm(*args: Any, **kwargs: Any) -> Tensor:
+    """The old name of :func:`clip_grad_norm_`."""
+    text = "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`."
+    warnings.warn(text, FutureWarning, stacklevel=2)
+    return clip_grad_norm_(*args, **kwargs)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Keep every gradient between −clip_value and clip_value. Source: torch.nn.utils.clip_grad_value_."""
-    for grad in _grads(parameters):
+    for grad in _grads(_listed(parameters)):
         grad.detach().clamp_(-float(clip_value), float(clip_value))
