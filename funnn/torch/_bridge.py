@@ -14,7 +14,7 @@ from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
-from funnn.torch.nn.modules.container import Sequential
+from funnn.torch.nn.modules.container import ModuleList, Sequential
 from funnn.torch.nn.modules.derived import LayerModule, module_of, module_type
 from funnn.torch.nn.modules.module import Module
 
@@ -110,20 +110,32 @@ def to_functional(module: Module) -> tuple[Layer, dict, dict]:
         raise TypeError(f"to_functional takes a torch.nn.Module, got {type(module).__name__}")
     params = checkpoint.unflatten({name: parameter._export() for name, parameter in module.named_parameters()})
     state = checkpoint.unflatten({name: buffer._export() for name, buffer in module.named_buffers()})
-    return _as_layer(module) or ModuleLayer(module), params, state
+    return (_without_sharing(module) and _as_layer(module)) or ModuleLayer(module), params, state
 
 
-def _as_layer(module: Module) -> Layer | None:
+def _as_layer(module: Module | None) -> Layer | None:
     """The Layer that does what the module does, if every part of it is plainly derived from one."""
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+    if module is None or module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
         return None
-    if type(module) is Sequential:
-        children = {name: _as_layer(child) for name, child in module.named_children()}
-        return layers.Sequential(children) if None not in children.values() and len(children) == len(module) else None
-    if isinstance(module, LayerModule) and type(module) is module_type(module._layer_type) and not module._modules:
-        layer = module.as_layer()
-        return layer if layer.spec().keys() == module._parameters.keys() | module._buffers.keys() else None
-    return None
+    children = {name: _as_layer(child) for name, child in module._modules.items()}
+    if None in children.values():
+        return None
+    if type(module) in _CONTAINERS:
+        return _CONTAINERS[type(module)](children)
+    if not isinstance(module, LayerModule) or type(module) is not module_type(module._layer_type):
+        return None
+    layer = module.as_layer(**children)
+    own = module._parameters.keys() | module._buffers.keys()
+    return layer if layer.spec().keys() == own and layer.children().keys() == children.keys() else None
+
+
+_CONTAINERS = {Sequential: layers.Sequential, ModuleList: layers.LayerList}
+
+
+def _without_sharing(module: Module) -> bool:
+    """Whether no parameter or buffer has two names: a Layer's arrays have one each."""
+    walks = (module.named_parameters, module.named_buffers)
+    return all(len(list(walk())) == len(list(walk(remove_duplicate=False))) for walk in walks)
 
 
 class _Zeros:

@@ -17,7 +17,10 @@ POINTWISE = (
 )
 EXAMPLES = {
     **{name: lambda t, x, y, name=name: getattr(t, name)(x) for name in POINTWISE.split()},
-    **{name: lambda t, x, y, name=name: getattr(t, name)(x - 0.6) for name in ["sin", "cosh", "expm1", "tanh", "relu", "abs", "sign", "neg", "round", "erf"]},
+    **{
+        name: lambda t, x, y, name=name: getattr(t, name)(x - 0.6)
+        for name in ["sin", "cosh", "expm1", "tanh", "relu", "abs", "sign", "neg", "round", "erf"]
+    },
     **{
         name: lambda t, x, y, name=name: [getattr(t, name)(x, y), getattr(t, name)(x, 0.5)] for name in ("eq", "ne", "lt", "le", "gt", "ge")
     },
@@ -120,9 +123,9 @@ SAME_AS = {
 }
 #: Rows without gradients, tested in test_tensor.py.
 MAKERS = {
-    *["tensor", "as_tensor", "asarray", "scalar_tensor", "from_numpy", "zeros", "ones", "empty", "full", "arange", "linspace", "eye", "rand", "randn", "randint", "randperm", "normal"],
-    *["zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "bernoulli"],
-    *["is_tensor", "numel", "is_floating_point", "result_type", "promote_types"],
+    *("tensor", "as_tensor", "asarray", "scalar_tensor", "from_numpy", "zeros", "ones", "empty", "full", "arange", "linspace", "eye"),
+    *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like"),
+    *("randn_like", "randint_like", "is_tensor", "numel", "is_floating_point", "result_type", "promote_types"),
 }
 
 

@@ -77,7 +77,7 @@ def test_write(name):
     def program(t):
         key = INDICES[name](t)
         results = []
-        for value in (7, 2.5, True, t.tensor(3.0), t.tensor([4.0])):
+        for value in (7, t.tensor([4.0])):
             x = t.arange(60.0).view(3, 4, 5)
             x[key] = value
             results.append(x)
@@ -92,7 +92,11 @@ def test_write(name):
     same(program)
 
 
-@pytest.mark.parametrize("name", [name for name in INDICES if name not in ("False",)])
+#: What is no view (views' gradients are tested below), and one view of each kind.
+DIFFERENTIATED = [name for name in INDICES if re.search("tensor|list|mask|array|range|matrix|mixed|True", name)]
+
+
+@pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_gradients(name):
     def program(t):
         x, v = t.arange(60.0).view(3, 4, 5).requires_grad_(), t.tensor(2.0, requires_grad=True)
@@ -116,6 +120,8 @@ def test_write_values():
         x[x > 9] = 0
         x[1:] += 1
         x[0, 0] -= 2
+        x[0, 1] = True
+        x[1, 0] = t.tensor(2.5)
         i = t.zeros(2, dtype=t.int64)
         i[0] = 2.7
         m = t.zeros(2, dtype=t.bool)
@@ -285,7 +291,7 @@ def perform(t, pool, program, steps):
 fast = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
-@settings(fast, max_examples=80)
+@settings(fast, max_examples=30)
 @given(programs(VIEW_STEPS | WRITE_STEPS | COPY_STEPS, 8))
 def test_random_views_and_writes(program):
     steps = VIEW_STEPS | WRITE_STEPS | COPY_STEPS
@@ -300,7 +306,7 @@ def test_random_views_and_writes(program):
         same(go)
 
 
-@settings(fast, max_examples=60)
+@settings(fast, max_examples=30)
 @given(programs(VIEW_STEPS | GRAD_STEPS | {name: WRITE_STEPS[name] for name in ("add_", "mul_", "copy_", "fill_", "assign")}, 7))
 def test_random_gradients(program):
     steps = VIEW_STEPS | WRITE_STEPS | GRAD_STEPS

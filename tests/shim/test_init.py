@@ -80,8 +80,14 @@ def test_gains():
 ERRORS = {
     "gain": (lambda t: t.nn.init.calculate_gain("gelu"), "Unsupported nonlinearity gelu"),
     "slope": (lambda t: t.nn.init.calculate_gain("leaky_relu", True), "negative_slope True not a valid number"),
-    "mode": (lambda t: t.nn.init.kaiming_uniform_(t.empty(2, 2), mode="fan"), r"Mode fan not supported, please use one of \['fan_in', 'fan_out'\]"),
-    "fans": (lambda t: t.nn.init.xavier_uniform_(t.empty(3)), "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"),
+    "mode": (
+        lambda t: t.nn.init.kaiming_uniform_(t.empty(2, 2), mode="fan"),
+        r"Mode fan not supported, please use one of \['fan_in', 'fan_out'\]",
+    ),
+    "fans": (
+        lambda t: t.nn.init.xavier_uniform_(t.empty(3)),
+        "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions",
+    ),
     "fans of a scalar": (lambda t: t.nn.init.kaiming_normal_(t.empty(())), "Fan in and fan out can not be computed"),
     "nonlinearity": (lambda t: t.nn.init.kaiming_normal_(t.empty(2, 2), nonlinearity="swish"), "Unsupported nonlinearity swish"),
 }

@@ -186,11 +186,20 @@ def test_what_load_state_dict_takes():
     import jax.numpy as jnp
 
     net = shim.nn.Linear(2, 1)
-    for kind in (np.asarray, jnp.asarray, torch.tensor, shim.tensor, lambda v: torch.tensor(v, dtype=torch.bfloat16), lambda v: torch.tensor(v).double()):
+    for kind in (
+        np.asarray,
+        jnp.asarray,
+        torch.tensor,
+        shim.tensor,
+        lambda v: torch.tensor(v, dtype=torch.bfloat16),
+        lambda v: torch.tensor(v).double(),
+    ):
         net.load_state_dict({"weight": kind([[1.0, 2.0]]), "bias": kind([3.0])})
         assert net.weight.tolist() == [[1, 2]] and net.bias.tolist() == [3] and net.weight.dtype is shim.float32
         shim.nn.init.zeros_(net.weight)
-    with pytest.raises(RuntimeError, match='While copying the parameter named "weight", expected .* from checkpoint but received <class \'str\'>'):
+    with pytest.raises(
+        RuntimeError, match=r"While copying the parameter named .weight., expected .* from checkpoint but received <class 'str'>"
+    ):
         net.load_state_dict({"weight": "a", "bias": np.zeros(1)})
 
 
@@ -255,7 +264,7 @@ def test_state_dict_shares_memory():
         t.optim.SGD(net.parameters(), lr=0.5).step()
         before["0.bias"].fill_(7.0)
         print(before["0.weight"].requires_grad, net.state_dict(keep_vars=True)["0.weight"].requires_grad)
-        print([k for k in net.state_dict(prefix="net.")], before._metadata)
+        print(list(net.state_dict(prefix="net.")), before._metadata)
         destination = OrderedDict()
         assert net.state_dict(destination=destination, prefix="a.") is destination
         return before, net[0].bias, net.state_dict()
@@ -300,12 +309,20 @@ ERRORS = {
         r"cannot assign 'int' as buffer 'running_mean' \(torch.nn.Buffer, torch.Tensor or None expected\)",
     ),
     "module before init": (lambda t: before_init(t, t.nn.ReLU()), AttributeError, r"cannot assign module before Module.__init__\(\) call"),
-    "parameter before init": (lambda t: before_init(t, t.nn.Parameter(t.ones(1))), AttributeError, r"cannot assign parameters before Module.__init__\(\) call"),
+    "parameter before init": (
+        lambda t: before_init(t, t.nn.Parameter(t.ones(1))),
+        AttributeError,
+        r"cannot assign parameters before Module.__init__\(\) call",
+    ),
     "missing attribute": (lambda t: t.nn.ReLU().foo, AttributeError, "'ReLU' object has no attribute 'foo'"),
     "buffer with a dot": (lambda t: t.nn.Module().register_buffer("a.b", None), KeyError, r"buffer name can\\'t contain \".\""),
     "buffer without a name": (lambda t: t.nn.Module().register_buffer("", None), KeyError, r"buffer name can\\'t be empty string"),
     "buffer that exists": (lambda t: t.nn.Module().register_buffer("training", None), KeyError, "attribute 'training' already exists"),
-    "buffer of a number": (lambda t: t.nn.Module().register_buffer("a", 3), TypeError, r"cannot assign 'int' object to buffer 'a' \(torch Tensor or None required\)"),
+    "buffer of a number": (
+        lambda t: t.nn.Module().register_buffer("a", 3),
+        TypeError,
+        r"cannot assign 'int' object to buffer 'a' \(torch Tensor or None required\)",
+    ),
     "buffer's name a number": (lambda t: t.nn.Module().register_buffer(3, None), TypeError, "buffer name should be a string. Got int"),
     "parameter with a dot": (lambda t: t.nn.Module().register_parameter("a.b", None), KeyError, "parameter name can"),
     "parameter that exists": (lambda t: t.nn.ReLU().register_parameter("inplace", None), KeyError, "attribute 'inplace' already exists"),
@@ -319,9 +336,17 @@ ERRORS = {
     "module that exists": (lambda t: t.nn.Module().add_module("forward", None), KeyError, "attribute 'forward' already exists"),
     "Sequential of a number": (lambda t: t.nn.Sequential(3), TypeError, "int is not a Module subclass"),
     "Sequential of a function": (lambda t: t.nn.Sequential(t.relu), TypeError, "is not a Module subclass"),
-    "ModuleList of a module": (lambda t: t.nn.ModuleList(t.nn.ReLU()), TypeError, "ModuleList.extend should be called with an iterable, but got ReLU"),
+    "ModuleList of a module": (
+        lambda t: t.nn.ModuleList(t.nn.ReLU()),
+        TypeError,
+        "ModuleList.extend should be called with an iterable, but got ReLU",
+    ),
     "no forward": (lambda t: t.nn.Module()(1), NotImplementedError, r'Module \[Module\] is missing the required "forward" function'),
-    "ModuleList has no forward": (lambda t: t.nn.ModuleList()(1), NotImplementedError, r'Module \[ModuleList\] is missing the required "forward" function'),
+    "ModuleList has no forward": (
+        lambda t: t.nn.ModuleList()(1),
+        NotImplementedError,
+        r'Module \[ModuleList\] is missing the required "forward" function',
+    ),
     "constructor's arguments": (lambda t: t.nn.Module(3), TypeError, r"Module.__init__\(\) takes 1 positional argument but 2 were given"),
     "constructor's keywords": (lambda t: t.nn.Module(a=3), TypeError, r"Module.__init__\(\) got an unexpected keyword argument 'a'"),
     "train": (lambda t: t.nn.ReLU().train(1), ValueError, "training mode is expected to be boolean"),
@@ -339,10 +364,18 @@ ERRORS = {
     "index": (lambda t: t.nn.Sequential(t.nn.ReLU())[1], IndexError, "index 1 is out of range"),
     "negative index": (lambda t: t.nn.ModuleList([t.nn.ReLU()])[-2], IndexError, "index -2 is out of range"),
     "insert": (lambda t: t.nn.Sequential(t.nn.ReLU()).insert(5, t.nn.ReLU()), IndexError, "Index out of range: 5"),
-    "Sequential + list": (lambda t: t.nn.Sequential() + [1], ValueError, "add operator supports only objects of Sequential class, but <class 'list'> is given"),
+    "Sequential + list": (
+        lambda t: t.nn.Sequential() + [1],
+        ValueError,
+        "add operator supports only objects of Sequential class, but <class 'list'> is given",
+    ),
     "Sequential * 0": (lambda t: t.nn.Sequential(t.nn.ReLU()) * 0, ValueError, "Non-positive multiplication factor 0"),
     "key": (lambda t: t.nn.ModuleDict()["a"], KeyError, "a"),
-    "parameter of integers": (lambda t: t.nn.Parameter(t.arange(3)), RuntimeError, "[oO]nly Tensors of floating point.* dtype can require gradients"),
+    "parameter of integers": (
+        lambda t: t.nn.Parameter(t.arange(3)),
+        RuntimeError,
+        "[oO]nly Tensors of floating point.* dtype can require gradients",
+    ),
 }
 
 
@@ -426,12 +459,23 @@ def test_shared_modules_and_tied_weights():
 
         net = Tied()
         for walk in (
-            *(net.named_parameters(), net.named_parameters(remove_duplicate=False), net.named_parameters("a", recurse=False), net.named_parameters(prefix="p")),
+            *(
+                net.named_parameters(),
+                net.named_parameters(remove_duplicate=False),
+                net.named_parameters("a", recurse=False),
+                net.named_parameters(prefix="p"),
+            ),
             *(net.named_buffers(), net.named_buffers(prefix="b", recurse=False), net.named_modules(), net.named_modules(prefix="m")),
             *(net.named_modules(remove_duplicate=False), net.named_children(), net.norms.named_children()),
         ):
             print([name for name, _ in walk])
-        print(len(list(net.parameters())), len(list(net.modules())), len(list(net.children())), len(list(net.buffers())), list(net.state_dict()))
+        print(
+            len(list(net.parameters())),
+            len(list(net.modules())),
+            len(list(net.children())),
+            len(list(net.buffers())),
+            list(net.state_dict()),
+        )
         y = net(t.randn(4, 3))
         y.sum().backward()
         print(net)
@@ -589,19 +633,27 @@ CONTAINERS = {
     "Sequential, extend": lambda t: t.nn.Sequential(*layers(t)).extend([t.nn.Tanh(), t.nn.ReLU()]),
     "Sequential, insert": lambda t: [t.nn.Sequential(*layers(t)).insert(i, t.nn.Tanh()) for i in (0, 1, 3, -1)],
     "Sequential, pop": lambda t: (lambda s: [s.pop(1), s, len(s), s.pop(slice(0, 1)), s])(t.nn.Sequential(*layers(t))),
-    "Sequential, set": lambda t: (lambda s: [s.__setitem__(1, t.nn.Tanh()), s, s.__setitem__(-1, t.nn.ReLU()), s])(t.nn.Sequential(*layers(t))),
+    "Sequential, set": lambda t: (lambda s: [s.__setitem__(1, t.nn.Tanh()), s, s.__setitem__(-1, t.nn.ReLU()), s])(
+        t.nn.Sequential(*layers(t))
+    ),
     "Sequential, delete": lambda t: (lambda s: [s.__delitem__(0), s, s.__delitem__(slice(0, 1)), s])(t.nn.Sequential(*layers(t))),
     "Sequential, delete from named": lambda t: (lambda s: [s.__delitem__(1), s])(named(t)),
     "Sequential, +": lambda t: t.nn.Sequential(*layers(t)) + t.nn.Sequential(t.nn.Tanh()),
     "Sequential, +=": lambda t: t.nn.Sequential(*layers(t)).__iadd__(t.nn.Sequential(t.nn.Tanh())),
-    "Sequential, *": lambda t: [t.nn.Sequential(t.nn.Tanh(), t.nn.ReLU()) * 2, 2 * t.nn.Sequential(t.nn.Tanh()), t.nn.Sequential(t.nn.Tanh()).__imul__(3)],
+    "Sequential, *": lambda t: [
+        t.nn.Sequential(t.nn.Tanh(), t.nn.ReLU()) * 2,
+        2 * t.nn.Sequential(t.nn.Tanh()),
+        t.nn.Sequential(t.nn.Tanh()).__imul__(3),
+    ],
     "Sequential, shared": lambda t: (lambda m: (lambda s: [s, s.__delitem__(0), s, len(s)])(t.nn.Sequential(m, m, m)))(t.nn.Tanh()),
     "Sequential, iterate": lambda t: [list(t.nn.Sequential(*layers(t))), len(t.nn.Sequential(*layers(t))), bool(t.nn.Sequential())],
     "Sequential, add_module": lambda t: (lambda s: [s.add_module("last", t.nn.Tanh()), s, s.last])(t.nn.Sequential(*layers(t))),
     "Sequential, nested": lambda t: t.nn.Sequential(t.nn.Sequential(*layers(t)), t.nn.Sequential(t.nn.Flatten())),
     "Sequential, dir": lambda t: "0" in dir(t.nn.Sequential(t.nn.Tanh())),
     "ModuleList": lambda t: [t.nn.ModuleList(layers(t)), t.nn.ModuleList(), t.nn.ModuleList(iter(layers(t)))],
-    "ModuleList, repeated": lambda t: t.nn.ModuleList([t.nn.Linear(2, 2) for _ in range(3)] + [t.nn.ReLU()] + [t.nn.Sequential(t.nn.Tanh())] * 2),
+    "ModuleList, repeated": lambda t: t.nn.ModuleList(
+        [t.nn.Linear(2, 2) for _ in range(3)] + [t.nn.ReLU()] + [t.nn.Sequential(t.nn.Tanh())] * 2
+    ),
     "ModuleList, slice": lambda t: [t.nn.ModuleList(layers(t))[s] for s in (slice(1, None), slice(None, -1), slice(None, None, 2))],
     "ModuleList, index": lambda t: [t.nn.ModuleList(layers(t))[i] for i in (0, -1, True)],
     "ModuleList, +": lambda t: [t.nn.ModuleList(layers(t)) + [t.nn.Tanh()], t.nn.ModuleList(layers(t)) + t.nn.ModuleList([t.nn.Tanh()])],
@@ -612,10 +664,18 @@ CONTAINERS = {
     "ModuleList, pop": lambda t: (lambda m: [m.pop(-1), m, m.pop(0), m, list(m.state_dict())])(t.nn.ModuleList(layers(t))),
     "ModuleList, delete": lambda t: (lambda m: [m.__delitem__(slice(None, None, 2)), m])(t.nn.ModuleList(layers(t))),
     "ModuleList, in": lambda t: (lambda m: [m in t.nn.ModuleList([m]), t.nn.Tanh() in t.nn.ModuleList([m])])(t.nn.Tanh()),
-    "ModuleDict": lambda t: [t.nn.ModuleDict({"a": t.nn.Tanh(), "b": t.nn.ReLU()}), t.nn.ModuleDict([["x", t.nn.ReLU()]]), t.nn.ModuleDict()],
+    "ModuleDict": lambda t: [
+        t.nn.ModuleDict({"a": t.nn.Tanh(), "b": t.nn.ReLU()}),
+        t.nn.ModuleDict([["x", t.nn.ReLU()]]),
+        t.nn.ModuleDict(),
+    ],
     "ModuleDict, of another": lambda t: t.nn.ModuleDict(t.nn.ModuleDict({"a": t.nn.Tanh()})),
-    "ModuleDict, items": lambda t: (lambda m: [list(m), list(m.keys()), list(m.values()), list(m.items()), len(m), "a" in m, "z" in m])(t.nn.ModuleDict({"a": t.nn.Tanh(), "b": t.nn.ReLU()})),
-    "ModuleDict, change": lambda t: (lambda m: [m.update({"b": t.nn.ReLU()}), m.__setitem__("c", t.nn.Tanh()), m, m.pop("a"), m.__delitem__("b"), m, m.clear(), m])(t.nn.ModuleDict({"a": t.nn.Tanh()})),
+    "ModuleDict, items": lambda t: (lambda m: [list(m), list(m.keys()), list(m.values()), list(m.items()), len(m), "a" in m, "z" in m])(
+        t.nn.ModuleDict({"a": t.nn.Tanh(), "b": t.nn.ReLU()})
+    ),
+    "ModuleDict, change": lambda t: (
+        lambda m: [m.update({"b": t.nn.ReLU()}), m.__setitem__("c", t.nn.Tanh()), m, m.pop("a"), m.__delitem__("b"), m, m.clear(), m]
+    )(t.nn.ModuleDict({"a": t.nn.Tanh()})),
 }
 
 
@@ -785,8 +845,16 @@ def test_writing_to_parameters(write):
 
 
 def test_writing_to_a_parameter_with_gradients_on_is_an_error():
-    same_error(lambda t: t.nn.Linear(2, 2).weight.zero_(), RuntimeError, "a leaf Variable that requires grad is being used in an in-place operation")
-    same_error(lambda t: t.nn.Linear(2, 2).weight.__setitem__(0, 1.0), RuntimeError, "a view of a leaf Variable that requires grad is being used in an in-place")
+    same_error(
+        lambda t: t.nn.Linear(2, 2).weight.zero_(),
+        RuntimeError,
+        "a leaf Variable that requires grad is being used in an in-place operation",
+    )
+    same_error(
+        lambda t: t.nn.Linear(2, 2).weight.__setitem__(0, 1.0),
+        RuntimeError,
+        "a view of a leaf Variable that requires grad is being used in an in-place",
+    )
 
 
 def test_a_parameter_shares_memory_with_its_data():
@@ -796,7 +864,14 @@ def test_a_parameter_shares_memory_with_its_data():
         source.add_(1)
         frozen = t.nn.Parameter(source, requires_grad=False)
         print(isinstance(parameter, t.Tensor), isinstance(source, t.nn.Parameter), type(parameter * 2).__name__, parameter.requires_grad)
-        return parameter, frozen, t.nn.Parameter((source * 3).requires_grad_()), parameter.detach(), copy.deepcopy(parameter), parameter.data
+        return (
+            parameter,
+            frozen,
+            t.nn.Parameter((source * 3).requires_grad_()),
+            parameter.detach(),
+            copy.deepcopy(parameter),
+            parameter.data,
+        )
 
     same(program)
 

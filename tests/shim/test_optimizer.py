@@ -17,8 +17,14 @@ from funnn.torch.optim import optimizer as optimizer_module
 OURS = [info for info in optim_db if hasattr(shim.optim, info.optim_cls.__name__)]
 OPTIONS = [(info.optim_cls.__name__, entry.kwargs) for info in OURS for entry in info.optim_inputs_func(device="cpu")]
 OPTIONS += [
-    *(("SGD", {"lr": 0.02, "momentum": m, "weight_decay": w, "maximize": x}) for m, w, x in itertools.product((0, 0.8), (0, 0.01), (False, True))),
-    *(("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}), ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.9, "weight_decay": 0.1})),
+    *(
+        ("SGD", {"lr": 0.02, "momentum": m, "weight_decay": w, "maximize": x})
+        for m, w, x in itertools.product((0, 0.8), (0, 0.01), (False, True))
+    ),
+    *(
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.9, "weight_decay": 0.1}),
+    ),
     *(("Adam", {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "amsgrad": a}) for a in (False, True)),
     *(("Adam", {"lr": 0.1, "betas": (0.0, 0.0)}), ("Adam", {"weight_decay": 0.1, "decoupled_weight_decay": True})),
     *(("Adam", {"amsgrad": True, "maximize": True, "weight_decay": 0.1}), ("Adam", {"eps": 0.0, "lr": 1e-2})),
@@ -252,7 +258,11 @@ def pairs(name, options):
     return made
 
 
-@pytest.mark.parametrize("name, options", OPTIONS, ids=lambda value: str(value).replace(" ", ""))
+CONTINUED = [("SGD", {"lr": 0.1}), ("SGD", {"lr": torch.tensor(0.1)}), ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5})]
+CONTINUED += [("Adam", {"weight_decay": 0.1}), ("Adam", {"lr": 0.1, "amsgrad": True})]
+
+
+@pytest.mark.parametrize("name, options", CONTINUED, ids=lambda value: str(value).replace(" ", ""))
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_training_continues_in_the_other_library(name, options, ours_first):
     one, other = pairs(name, options)[:: -1 if ours_first else 1]
@@ -288,7 +298,12 @@ def test_loading_replaces_options_and_copies_state():
         state = one.state_dict()
         two.load_state_dict(state)
         two.param_groups[0]["lr"] = 0.7
-        print(two, one.param_groups[0]["lr"], state["param_groups"][0]["lr"], two.param_groups[0]["params"][0] is not one.param_groups[0]["params"][0])
+        print(
+            two,
+            one.param_groups[0]["lr"],
+            state["param_groups"][0]["lr"],
+            two.param_groups[0]["params"][0] is not one.param_groups[0]["params"][0],
+        )
         return two.state_dict()
 
     same(program)
@@ -338,7 +353,9 @@ ERROR_ENTRIES = [
 ]
 
 
-@pytest.mark.parametrize("name, entry", ERROR_ENTRIES, ids=lambda value: getattr(getattr(value, "optimizer_error_input", value), "desc", value))
+@pytest.mark.parametrize(
+    "name, entry", ERROR_ENTRIES, ids=lambda value: getattr(getattr(value, "optimizer_error_input", value), "desc", value)
+)
 def test_torchs_own_error_inputs(name, entry):
     given = entry.optimizer_error_input
     parameters = {}
@@ -365,16 +382,28 @@ def test_torchs_own_error_inputs(name, entry):
 
 ERRORS = {
     "empty": (lambda t: t.optim.SGD([]), ValueError, "optimizer got an empty parameter list"),
-    "a tensor": (lambda t: t.optim.SGD(t.ones(1)), TypeError, "params argument given to the optimizer should be an iterable of Tensors or dicts"),
+    "a tensor": (
+        lambda t: t.optim.SGD(t.ones(1)),
+        TypeError,
+        "params argument given to the optimizer should be an iterable of Tensors or dicts",
+    ),
     "numbers": (lambda t: t.optim.Adam([1.0]), TypeError, "optimizer can only optimize Tensors, but one of the params is float"),
     "a result": (lambda t: t.optim.SGD([t.ones(1, requires_grad=True) * 2]), ValueError, "can't optimize a non-leaf Tensor"),
-    "a set": (lambda t: t.optim.SGD([{"params": {t.ones(1)}}]), TypeError, "optimizer parameters need to be organized in ordered collections"),
+    "a set": (
+        lambda t: t.optim.SGD([{"params": {t.ones(1)}}]),
+        TypeError,
+        "optimizer parameters need to be organized in ordered collections",
+    ),
     "lr": (lambda t: t.optim.SGD([t.ones(1)], lr=-1), ValueError, "Invalid learning rate: -1"),
     "momentum": (lambda t: t.optim.SGD([t.ones(1)], momentum=-0.5), ValueError, "Invalid momentum value: -0.5"),
     "nesterov": (lambda t: t.optim.SGD([t.ones(1)], nesterov=True), ValueError, "Nesterov momentum requires a momentum and zero dampening"),
     "eps": (lambda t: t.optim.Adam([t.ones(1)], eps=-1), ValueError, "Invalid epsilon value: -1"),
     "beta": (lambda t: t.optim.Adam([t.ones(1)], betas=(0.5, 1.5)), ValueError, "Invalid beta parameter at index 1: 1.5"),
-    "group": (lambda t: t.optim.SGD([t.ones(1)]).add_param_group([t.ones(1)]), TypeError, "param_group must be a dict, but got <class 'list'>"),
+    "group": (
+        lambda t: t.optim.SGD([t.ones(1)]).add_param_group([t.ones(1)]),
+        TypeError,
+        "param_group must be a dict, but got <class 'list'>",
+    ),
     "state, groups": (
         lambda t: t.optim.SGD([t.ones(1)]).load_state_dict({"state": {}, "param_groups": []}),
         ValueError,

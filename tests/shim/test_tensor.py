@@ -531,7 +531,7 @@ PRINTED = {
     "lists": lambda t, x: print([x[0], x.shape], (x.dtype,), {"a": x[0, 0]}),
     "options": lambda t, x: (t.set_printoptions(precision=2), print(x / 3), t.set_printoptions(profile="default"), print(x / 3))[:0],
     "large": lambda t, x: print(t.arange(3000).view(30, 100), t.arange(2000.0)),
-    "format of vectors": lambda t, x: print(f"{x.shape} {x[0]}", "%s" % x[1]),
+    "format of vectors": lambda t, x: print(f"{x.shape} {x[0]}", str(x[1])),
     "device": lambda t, x: print(x.device, repr(x.device), t.device("cpu")),
     "view grad_fn": lambda t, x: (
         x.requires_grad_(),

@@ -243,11 +243,11 @@ class Optimizer:
         return state
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        text = f"{type(self).__name__} ("
         for index, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {index}")
-            lines.extend(f"    {name}: {group[name]}" for name in sorted(group) if name != "params")
-        return "\n".join(lines) + "\n)"
+            options = "".join(f"    {name}: {group[name]}\n" for name in sorted(group) if name != "params")
+            text += f"\nParameter Group {index}\n{options}"
+        return text + ")"
 
 
 def _own_tensors(value: Any, copy: bool = False) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from funnn.layers import Buffer, Layer, Param
-from funnn.layers._layer import present
+from funnn.layers._layer import _freeze, present
 from funnn.torch import _dtype
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
@@ -69,6 +69,7 @@ class LayerModule(Module):
         """Take over a layer's hyperparameters, draw its parameters, and derive its children."""
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         children, spec = layer.children(), layer.spec()
+        self._layer_names = tuple(name for name in layer.__dict__ if name != "_scope")
         self.__dict__.update({name: value for name, value in layer.__dict__.items() if name not in {"_scope", *children, *spec}})
         for name, entry in spec.items():
             value = Tensor._wrap(draw(entry, source, kind)) if present(entry) else None
@@ -79,17 +80,20 @@ class LayerModule(Module):
         for name, child in children.items():
             self._modules[name] = module_of(child, dtype, source)
 
-    def as_layer(self) -> Layer:
-        """The Layer that this module's present hyperparameters describe."""
-        arguments = {}
-        for name in (field.name for field in dataclasses.fields(self._layer_type)):
-            if name in self._parameters:
-                arguments[name] = self._parameters[name] is not None
+    def as_layer(self, **children: Layer) -> Layer:
+        """The Layer that this module's present hyperparameters describe, with the given children."""
+        layer = object.__new__(self._layer_type)
+        for name in self._layer_names:
+            if name in children:
+                value = children[name]
+            elif name in self._parameters:
+                value = self._parameters[name] is not None
             elif name in self._buffers:
-                arguments[name] = None if self._buffers[name] is None else self._buffers[name].detach().numpy()
+                value = None if self._buffers[name] is None else self._buffers[name].detach().numpy()
             else:
-                arguments[name] = getattr(self, name)
-        return self._layer_type(**arguments)
+                value = getattr(self, name)
+            layer.__dict__[name] = _freeze(value)
+        return layer
 
     def reset_parameters(self) -> None:
         """Draw the initial values of the parameters and buffers again."""

@@ -65,9 +65,7 @@ def get_total_norm(
     return result
 
 
-def clip_grads_with_norm_(
-    parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
-) -> None:
+def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scale all gradients by min(1, max_norm/(total_norm + 1e-6)). Source: torch.nn.utils.clip_grads_with_norm_."""
     grads = _grads(_listed(parameters))
     with jax.enable_x64(True):
