@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, DropVar, Primitive, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, DropVar, Literal, Primitive, jaxpr_as_fun
 
 from funnn.torch import _dtype, _tape
 from funnn.torch._call import Op, call
@@ -59,7 +61,9 @@ class Tracing:
         owner = self._grad_owners.get(storage)
         source = StorageSource(storage, tensor) if owner is None else GradSource(storage, owner)
         self._known[storage] = source
-        self.guards.append(source.guard())
+        guard = source.guard()
+        if guard is not None:
+            self.guards.append(guard)
         storage.array = self._input(source, jax.core.ShapedArray(storage.array.shape, storage.array.dtype))
 
     def created(self, storage: Storage) -> None:
@@ -116,6 +120,7 @@ class Source:
 
     tracer: Any = None
     tensor: Tensor | None = None
+    written = False  # whether the program writes it
 
     def take(self) -> Any:
         """The value of the input, at a call."""
@@ -134,9 +139,14 @@ class NumberSource(Source):
 
     def __init__(self, get: Callable[[], float]):
         self.get = get
+        self._last: tuple[float, Any] = (math.nan, None)
 
-    def take(self) -> float:
-        return float(self.get())
+    def take(self) -> Any:
+        value = float(self.get())
+        if value != self._last[0]:  # a number that stays the same is sent to the device once
+            with jax.enable_x64(True):
+                self._last = value, jnp.asarray(value)
+        return self._last[1]
 
 
 class StorageSource(Source):
@@ -150,13 +160,13 @@ class StorageSource(Source):
         if tensor is not None and tensor.requires_grad and not (self.tensor is not None and self.tensor.requires_grad):
             self.tensor = tensor if tensor._base is None else tensor._base
 
-    def guard(self) -> Callable[[], bool]:
+    def guard(self) -> Callable[[], bool] | None:
+        """Whether the input is still what it was: the same storage behind the same tensor, which needs gradients or not, as before."""
         storage, tensor = self.storage, self.tensor
         if tensor is None:
-            shape, kind = storage.array.shape, storage.array.dtype
-            return lambda: storage.array.shape == shape and storage.array.dtype == kind
-        needs, shape = tensor.requires_grad, storage.array.shape
-        return lambda: tensor._storage is storage and storage.array.shape == shape and tensor.requires_grad == needs
+            return None
+        needs = tensor.requires_grad
+        return lambda: tensor._storage is storage and tensor.requires_grad == needs
 
     def target(self) -> Storage:
         """The storage, at a call."""
@@ -252,6 +262,8 @@ class Program:
         self.sources = tracing.sources
         self.function = self._as_function(traced)
         self.written = [position for position, _ in self.writes]
+        for position in self.written:
+            self.sources[position].written = True
         self.run = jax.jit(self._replay_split, donate_argnums=0)
         self.op = Op(self._replay_flat, "CompiledFunctionBackward") if self.as_operation else None
 
@@ -300,13 +312,17 @@ class Program:
 
     def fits(self) -> bool:
         """Whether all that was decided in Python while tracing would be decided the same way now."""
-        return all([guard() for guard in self.guards])
+        return all(guard() for guard in self.guards)
 
     def _as_function(self, traced: Any) -> Callable[..., list]:
         """The traced program as a function of its arguments and then of the inputs that were found while tracing."""
         jaxpr = traced.jaxpr
         found = {eqn.params["index"]: eqn.outvars[0] for eqn in jaxpr.eqns if eqn.primitive is _input_p}
         self.used = [index for index in range(len(self.sources)) if not isinstance(found[index], DropVar)]
+        counts = Counter(var for var in jaxpr.outvars if not isinstance(var, Literal))
+        passed = {*jaxpr.invars, *found.values()}
+        # Whether an output has its array for itself: not if it is given out twice, or is an input passed on.
+        self.sole = [not isinstance(var, Literal) and counts[var] == 1 and var not in passed for var in jaxpr.outvars]
         changed = jaxpr.replace(
             invars=[*jaxpr.invars, *(found[index] for index in self.used)],
             eqns=[eqn for eqn in jaxpr.eqns if eqn.primitive is not _input_p],
@@ -331,12 +347,10 @@ class Program:
     def __call__(self, tensors: list[Tensor]) -> Any:
         if self.as_operation and mode.grad:
             return self._call_as_operation(tensors)
-        taken = [source.take() for source in self.sources]
-        written = []
-        for position in self.written:
-            array, storage = taken[position], self.sources[position].target()
-            written.append(array if storage.owned else jnp.copy(array))
-            taken[position] = None
+        sources = self.sources
+        taken = [None if source.written else source.take() for source in sources]
+        storages = [sources[position].target() for position in self.written]
+        written = [storage.array if storage.owned else jnp.copy(storage.array) for storage in storages]
         with jax.enable_x64(True):
             outputs = self.run(written, [tensor._read() for tensor in tensors], taken)
         self._put_back(tensors, outputs)
@@ -353,7 +367,7 @@ class Program:
         for position, index in self.writes:
             storage = self.sources[position].target()
             storage.replace(outputs[index])
-            storage.owned = True
+            storage.owned = self.sole[index]
         for storage, index in self.alive:
             storage.replace(outputs[index])
         for position, index in self.argument_writes:

@@ -316,3 +316,19 @@ def test_a_compiled_method_and_a_compiled_call_inside_another():
     assert Model().scaled(torch.ones(2)).tolist() == [2.0, 2.0]
     model = Model()
     assert outer(model, torch.ones(2)).tolist() == [3.0, 3.0]
+
+
+def test_storages_that_end_with_the_same_values_stay_apart():
+    a, b, c = torch.ones(3), torch.zeros(3), torch.full((3,), 5.0)
+
+    @torch.compile
+    def rotate():
+        a.add_(1)
+        b.copy_(a)
+        a.copy_(c)
+
+    for value in (2.0, 6.0, 6.0, 6.0):
+        rotate()
+        assert b.tolist() == [value] * 3 and a.tolist() == c.tolist() == [5.0] * 3
+    a.zero_()
+    assert c.tolist() == [5.0] * 3 and b.tolist() == [6.0] * 3

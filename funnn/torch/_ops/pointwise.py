@@ -126,6 +126,8 @@ def div(input, other, *, rounding_mode=None):
     """input / other; rounded to integers by ``rounding_mode`` 'floor' or 'trunc'."""
     if rounding_mode is None:
         a, b = promoted(input, other, floating=True)
+        if b.ndim == 0 and a.ndim:  # else XLA multiplies by the reciprocal, which is rounded twice
+            b = lax.optimization_barrier(jnp.broadcast_to(b, a.shape))
         return a / b
     a, b = promoted(input, other)
     if rounding_mode == "floor":
