@@ -130,7 +130,6 @@ class Entry:
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.type = _tape.node_type(name, Recording) if tracked else None
-        self.tracked_set = frozenset(tracked)
         self.single = self.smooth = True
         self.run = jax.jit(self._record if tracked else self._forward, inline=True)
         self._second: Op | None = None

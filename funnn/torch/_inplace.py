@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-
 from funnn.torch._call import Op, call
 from funnn.torch._storage import plan_window, write_window
 from funnn.torch._tape import mode
@@ -12,11 +9,6 @@ from funnn.torch._tensor import SEVERAL_VIEWS, Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
-
-
-@jax.jit
-def _cast(values: jax.Array, like: jax.Array) -> jax.Array:
-    return jnp.broadcast_to(values, like.shape).astype(like.dtype)
 
 
 def check_writable(tensor: Tensor, overlapping: bool = False) -> None:

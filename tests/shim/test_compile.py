@@ -332,3 +332,17 @@ def test_storages_that_end_with_the_same_values_stay_apart():
         assert b.tolist() == [value] * 3 and a.tolist() == c.tolist() == [5.0] * 3
     a.zero_()
     assert c.tolist() == [5.0] * 3 and b.tolist() == [6.0] * 3
+
+
+def test_momentum_switched_on_later_is_used():
+    eager_net, eager_optimizer, eager_step = make()
+    net, optimizer, step = make()
+    compiled = torch.compile(step)
+    for i, (x, t) in enumerate(batches(5)):
+        for o in (optimizer, eager_optimizer):
+            o.param_groups[0]["momentum"] = 0.9 if i >= 2 else 0.0
+            o.param_groups[0]["nesterov"] = i >= 4
+        eager_step(x, t)
+        compiled(x, t)
+    assert_same_state(net, eager_net)
+    assert sum(map(len, compiled.programs.values())) == 3

@@ -152,11 +152,11 @@ class Optimizer:
         chosen = [param for param in group["params"] if param.grad is not None]
         if not chosen:
             return
-        needed = _state_names(self.rule, tuple((name, _static(value)) for name, value in options.items()))
+        needed = _state_names(self.rule, group)
         states = [self._state_of(param, options, needed) for param in chosen]
         flags = _flags(self.rule, group)
         if Storage.tracing is not None:
-            Storage.tracing.guard(lambda: _flags(self.rule, group))
+            Storage.tracing.guard(lambda: (_flags(self.rule, group), _state_names(self.rule, group)))
         numbers = {name: _numbers(group, name) for name in options if name not in self.rule.flags}
         arrays = [{name: tensor._read() for name, tensor in state.items()} for state in states]
         with jax.enable_x64(True):
@@ -169,8 +169,10 @@ class Optimizer:
                 state[name]._write(value)
 
     def _state_of(self, param: Tensor, options: dict[str, Any], needed: frozenset[str]) -> dict[str, Any]:
-        """The state of a parameter, with the entries that the present options need; new entries are made outside any compilation, so that a compiled step
-        finds them there."""
+        """The state of a parameter, with the entries that the present options need.
+
+        New entries are made outside any compilation, so that a compiled step finds them there.
+        """
         state = self.state[param]
         missing = needed - state.keys()
         if missing:
@@ -265,8 +267,13 @@ def _static(value: Any) -> Any:
     return 1.0 if isinstance(value, (float, Tensor)) and value else value
 
 
+def _state_names(rule: Rule, group: dict[str, Any]) -> frozenset[str]:
+    """What state the present options need: it may depend on which numbers are 0."""
+    return _names_of_state(rule, tuple((name, _static(group[name])) for name in rule.defaults if name in group))
+
+
 @functools.lru_cache
-def _state_names(rule: Rule, options: tuple) -> frozenset[str]:
+def _names_of_state(rule: Rule, options: tuple) -> frozenset[str]:
     return frozenset(jax.eval_shape(lambda param: rule.init(param, **dict(options)), jax.ShapeDtypeStruct((), jnp.float32)))
 
 
