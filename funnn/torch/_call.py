@@ -91,7 +91,7 @@ class Recording(Node):
             pairs = zip(gradients, self.outputs, strict=True)
             chosen = [_tape.zeros(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
-            results = call(entry.second(), (*self._input_tensors(), *map(_tape._as_tensor, chosen)), {})
+            results = call(entry.second(), (*self._input_tensors(), *map(_tape.as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         with jax.enable_x64(True):
             return _pull_back(self.vjp, chosen[0] if entry.single else tuple(chosen))

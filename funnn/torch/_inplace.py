@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from funnn.torch._call import Op, call
+from funnn.torch._history import SEVERAL_VIEWS
 from funnn.torch._storage import plan_window, write_window
 from funnn.torch._tape import mode
-from funnn.torch._tensor import SEVERAL_VIEWS, Tensor
+from funnn.torch._tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."

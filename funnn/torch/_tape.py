@@ -151,25 +151,21 @@ def add_arrays(a: jax.Array, b: jax.Array) -> jax.Array:
     return a + b
 
 
-def _wrap(array: Any) -> Any:
-    from funnn.torch._tensor import Tensor
-
-    return Tensor._wrap(array)
-
-
-def _as_tensor(gradient: Any) -> Any:
+def as_tensor(gradient: Any) -> Any:
+    """A gradient for Python to look at."""
     from funnn.torch._tensor import Tensor
 
     return gradient if gradient is None or isinstance(gradient, Tensor) else Tensor._wrap(gradient)
 
 
-def _as_array(gradient: Any) -> Any:
+def as_array(gradient: Any) -> Any:
+    """A gradient to compute with."""
     return gradient._read() if hasattr(gradient, "_read") else gradient
 
 
 def add(a: Any, b: Any, create_graph: bool) -> Any:
     if create_graph:
-        return _as_tensor(a) + _as_tensor(b)
+        return as_tensor(a) + as_tensor(b)
     with jax.enable_x64(True):
         return add_arrays(a, b)
 
@@ -177,9 +173,9 @@ def add(a: Any, b: Any, create_graph: bool) -> Any:
 def run_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
     """Pass a gradient through tensor hooks; each may return a replacement."""
     for hook in list(hooks.values()):
-        result = hook(_as_tensor(gradient))
+        result = hook(as_tensor(gradient))
         if result is not None:
-            gradient = result if create_graph else _as_array(result)
+            gradient = result if create_graph else as_array(result)
     return gradient
 
 
@@ -258,9 +254,9 @@ def _before(node: Node, gradients: list, extra: dict, create_graph: bool) -> Non
         if gradients[index] is not None:
             gradients[index] = run_hooks(hooks, gradients[index], create_graph)
     for hook in list(extra.get("_prehooks", {}).values()):
-        result = hook(tuple(map(_as_tensor, gradients)))
+        result = hook(tuple(map(as_tensor, gradients)))
         if result is not None:
-            gradients[:] = result if create_graph else map(_as_array, result)
+            gradients[:] = result if create_graph else map(as_array, result)
     for reference, index in extra.get("_retained", {}).values():
         tensor = reference()
         if tensor is not None and gradients[index] is not None:
@@ -270,9 +266,9 @@ def _before(node: Node, gradients: list, extra: dict, create_graph: bool) -> Non
 def _after(node: Node, hooks: Hooks, results: Iterable, gradients: list, create_graph: bool) -> Iterable:
     results = list(results)
     for hook in list(hooks.values()):
-        replaced = hook(node.spread(map(_as_tensor, results), None), tuple(map(_as_tensor, gradients)))
+        replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
         if replaced is not None:
-            results = node.collect(replaced) if create_graph else list(map(_as_array, node.collect(replaced)))
+            results = node.collect(replaced) if create_graph else list(map(as_array, node.collect(replaced)))
     return results
 
 

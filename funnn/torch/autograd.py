@@ -204,7 +204,7 @@ def grad(
     found = _tape.run(roots, retain_graph=keep, create_graph=create_graph, inputs=dict.fromkeys(edges))
     results = []
     for number, (tensor, edge) in enumerate(zip(inputs, edges, strict=True)):
-        gradient = _tape._as_tensor(found.get(edge))
+        gradient = _tape.as_tensor(found.get(edge))
         if gradient is None and materialize_grads:
             gradient = Tensor._wrap(jnp.zeros_like(tensor._read()))
         if gradient is None and not allow_unused:
@@ -267,7 +267,7 @@ class _FunctionNode(Node):
     def pull(self, gradients: list, create_graph: bool) -> list:
         if self.released:
             raise RuntimeError(_tape.SECOND_TIME)
-        given = [_tape._as_tensor(gradient) for gradient in gradients]
+        given = [_tape.as_tensor(gradient) for gradient in gradients]
         if self.ctx._zeros:
             given = [Tensor._wrap(_tape.zeros(*aval)) if g is None else g for g, aval in zip(given, self.avals, strict=True)]
         results = self.function.backward(self.ctx, *given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,10 +34,6 @@ def run_pure(case: Case, train: bool = True):
 
 def leaf_names(tree) -> set[str]:
     return set(checkpoint.flatten(tree))
-
-
-def assert_trees_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def test_every_public_layer_has_a_case():
@@ -124,8 +121,8 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     y, new_state = run(params, state, jax.random.key(1), *xs)
     again = run(params, state, jax.random.key(1), *xs)
     assert traces == 1
-    assert_trees_equal((y, new_state), again)
-    assert_trees_equal((params, state, xs), copies)
+    chex.assert_trees_all_equal((y, new_state), again)
+    chex.assert_trees_all_equal((params, state, xs), copies)
     eager = layer.apply(params, state, *xs, key=jax.random.key(1), train=True)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), (y, new_state), eager)
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
