@@ -244,7 +244,7 @@ class Program:
         def body(*arrays: Any) -> list:
             Storage.tracing = tracing
             stand_ins = [_stand_in(tensor, array) for tensor, array in zip(tensors, arrays, strict=True)]
-            given = [tensor._storage.array for tensor in stand_ins]
+            given = [None if stand_in is tensor else stand_in._storage.array for tensor, stand_in in zip(tensors, stand_ins, strict=True)]
             remaining = iter(stand_ins)
             call_args, call_kwargs = _map(Tensor, (args, kwargs), lambda _: next(remaining))
             result = [function(*call_args, **call_kwargs)]
@@ -296,7 +296,7 @@ class Program:
         known = [(position, source) for position, source in enumerate(tracing.sources) if isinstance(source, StorageSource)]
         self.writes = [(position, output(s.storage.array)) for position, s in known if s.storage.array is not s.tracer]
         pairs = enumerate(zip(stand_ins, given, strict=True))
-        self.argument_writes = [(i, output(t._read())) for i, (t, array) in pairs if t._storage.array is not array]
+        self.argument_writes = [(i, output(t._read())) for i, (t, array) in pairs if array is not None and t._storage.array is not array]
         accounted = {tensor._storage for tensor in stand_ins}
         accounted.update(tensor._grad._storage for tensor in tracing.grads if tensor._grad is not None)
         del stand_ins
@@ -347,6 +347,7 @@ class Program:
     def __call__(self, tensors: list[Tensor]) -> Any:
         if self.as_operation and mode.grad:
             return self._call_as_operation(tensors)
+        self._check_memory(tensors)
         sources = self.sources
         taken = [None if source.written else source.take() for source in sources]
         storages = [sources[position].target() for position in self.written]
@@ -356,9 +357,25 @@ class Program:
         self._put_back(tensors, outputs)
         return _map(_Result, self.result, lambda item: item.make(outputs[item.index]))
 
+    def _check_memory(self, tensors: list[Tensor]) -> None:
+        """Refuse arguments whose memory is written by another name: inside the program each argument has its values for itself."""
+        apart = [tensor._storage for tensor in tensors if not _is_leaf(tensor)]
+        written = {tensors[position]._storage for position, _ in self.argument_writes}
+        reached = [source.target() for source in self.sources if isinstance(source, StorageSource)]
+        if (
+            any(apart.count(storage) > 1 for storage in written)
+            or not written.isdisjoint(reached)
+            or not {self.sources[position].target() for position in self.written}.isdisjoint(apart)
+        ):
+            raise NotImplementedError(
+                f"torch.compile of {self.name!r}: an argument shares memory with a tensor that the function changes in place under another name; "
+                "pass a clone()"
+            )
+
     def _call_as_operation(self, tensors: list[Tensor]) -> Any:
         """A function without backward inside is one recorded operation: gradients flow through it to whatever it read."""
         inputs = [source.as_argument() for source in self.sources]
+        self._check_memory(tensors)
         outputs = call(self.op, (*tensors, *inputs), {})
         self._put_back(tensors, [tensor._read() for tensor in outputs])
         return _map(_Result, self.result, lambda item: outputs[item.index] if item.node else outputs[item.index].detach())
@@ -386,9 +403,13 @@ def _alive(tracing: Tracing, accounted: set, output: Callable) -> list:
     return [(storage, output(storage.array)) for storage in list(tracing.new) if storage not in accounted]
 
 
+def _is_leaf(tensor: Tensor) -> bool:
+    return tensor.requires_grad and tensor._grad_fn is None
+
+
 def _stand_in(tensor: Tensor, array: Any) -> Tensor:
     """What the traced function gets for a Tensor argument: itself if it is a leaf that collects gradients, else a new tensor."""
-    if tensor.requires_grad and tensor._grad_fn is None:
+    if _is_leaf(tensor):
         return tensor
     stand_in = Tensor._wrap(array)
     stand_in._leaf_requires_grad = tensor.requires_grad
@@ -438,8 +459,7 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
     """What a program depends on in an argument; its Tensors are appended to ``tensors``."""
     if isinstance(value, Tensor):
         tensors.append(value)
-        leaf = value.requires_grad and value._grad_fn is None
-        return value._shape(), value._storage.array.dtype, value.requires_grad, id(value) if leaf else None
+        return value._shape(), value._storage.array.dtype, value.requires_grad, id(value) if _is_leaf(value) else None
     if isinstance(value, (tuple, list)):
         return type(value), tuple([_key(item, tensors) for item in value])
     if isinstance(value, dict):

@@ -346,3 +346,37 @@ def test_momentum_switched_on_later_is_used():
         compiled(x, t)
     assert_same_state(net, eager_net)
     assert sum(map(len, compiled.programs.values())) == 3
+
+
+@pytest.mark.parametrize("change", ["argument", "closure", "two arguments"])
+def test_memory_reached_by_two_names_is_refused_when_it_is_written(change):
+    shared = torch.zeros(4)
+
+    @torch.compile
+    def run(a, b):
+        (shared if change == "closure" else a).add_(1)
+        return a + b + shared
+
+    a, b = {"argument": (shared[:], torch.ones(4)), "closure": (torch.ones(4), shared), "two arguments": (torch.ones(4),) * 2}[change]
+    with pytest.raises(NotImplementedError, match=r"an argument shares memory with a tensor .* pass a clone\(\)"):
+        run(a, b)
+    before = shared.tolist()
+    run(a.clone(), b.clone())
+    assert (shared.tolist() != before) == (change == "closure")
+
+
+def test_a_parameter_as_an_argument_collects_its_gradient():
+    p = nn.Parameter(torch.tensor([1.0, 2.0]))
+
+    @torch.compile
+    def step(w, x):
+        loss = (w * w * x).sum()
+        loss.backward()
+        return loss
+
+    assert step(p, torch.ones(2)).item() == 5.0 and p.grad.tolist() == [2.0, 4.0]
+    assert step(p, torch.ones(2)).item() == 5.0 and p.grad.tolist() == [4.0, 8.0]
+    version = p._version
+    square = torch.compile(lambda w: (w * w).sum())
+    square(p).backward()
+    assert p.grad.tolist() == [6.0, 12.0] and p._version == version
