@@ -28,7 +28,7 @@ def compare(ours: Callable, theirs: Callable, calls: int, rounds: int = 15) -> t
     """Seconds per call of both, measured in turns."""
     times: tuple[list, list] = ([], [])
     for run in (ours, theirs):
-        for _ in range(5):
+        for _ in range(100):  # compilation, and that of a graph that keeps coming back
             run()
     for _ in range(rounds):
         for run, seconds in zip((ours, theirs), times, strict=True):

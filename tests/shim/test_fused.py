@@ -9,13 +9,19 @@ import funnn.torch as torch
 from funnn.torch import _fused, nn
 
 
-@pytest.fixture(autouse=True)
-def forget_programs():
+def forget() -> None:
     _fused._programs.clear()
+    _fused._visits.clear()
+
+
+@pytest.fixture(autouse=True)
+def compile_at_the_third_visit(monkeypatch):
+    monkeypatch.setattr(_fused, "_REPEATS", 3)
+    forget()
 
 
 def compiled_programs() -> int:
-    return sum(callable(program) for program in _fused._programs.values())
+    return len(_fused._programs)
 
 
 def gradients(build, leaves, times):
@@ -32,9 +38,9 @@ def gradients(build, leaves, times):
 def check(build, leaves, times=5):
     repeated = gradients(build, leaves, times)
     assert compiled_programs() == 1
-    _fused._programs.clear()
+    forget()
     for i, passes in enumerate(repeated):  # never the third time, so node by node
-        _fused._programs.clear()
+        forget()
         for leaf in leaves:
             leaf.grad = None
         build(1.0 + 0.1 * i).backward()
@@ -129,3 +135,15 @@ def test_graphs_that_do_not_come_back_are_not_compiled():
             h = h * 2
         h.sum().backward()
     assert compiled_programs() == 0
+
+
+def test_very_large_graphs_go_node_by_node(monkeypatch):
+    monkeypatch.setattr(_fused, "_LARGEST", 10)
+    w = torch.ones(2, requires_grad=True)
+    for _ in range(4):
+        h = w
+        for _ in range(20):
+            h = h * 1.5
+        h.sum().backward()
+    assert compiled_programs() == 0
+    np.testing.assert_allclose(w.grad.numpy(), 4 * 1.5**20, rtol=1e-6)
