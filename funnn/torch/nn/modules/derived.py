@@ -29,7 +29,7 @@ class LayerModule(Module):
         if layer is None:
             return
         cls._layer_type = layer
-        cls.__doc__ = cls.__doc__ or layer.__doc__
+        cls.__doc__ = cls.__doc__ or (layer.__doc__ or "").partition(">>>")[0].rstrip()  # an example shows the Layer's way of use
         skipped = (
             vars(Module).keys()
             | vars(LayerModule).keys()
