@@ -107,7 +107,7 @@ def from_state_dict(
     for key, like in templates.items():
         if key not in state_dict:
             continue
-        value = _as_array(state_dict[key])
+        value = as_array(state_dict[key])
         if value is None:
             kind = type(state_dict[key]).__name__
             problems.append(f'While copying the parameter named "{key}", expected an array or tensor from checkpoint but received {kind}.')
@@ -152,7 +152,7 @@ def _prefix_hint(missing: list[str], unexpected: list[str]) -> str:
     return ""
 
 
-def _as_array(value: Any) -> jax.Array | np.ndarray | None:
+def as_array(value: Any) -> jax.Array | np.ndarray | None:
     """The value as an array, or None if it is none."""
     if isinstance(value, jax.Array):
         return value

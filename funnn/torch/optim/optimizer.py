@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.checkpoint._state_dict import _as_array
+from funnn.checkpoint._state_dict import as_array
 from funnn.optim import Rule
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Handle, mode
@@ -258,7 +258,7 @@ def _own_tensors(value: Any, copy: bool = False) -> Any:
         return value.detach().clone() if copy else value
     if hasattr(value, "detach"):
         with jax.enable_x64(True):
-            return Tensor._wrap(jnp.array(_as_array(value)))
+            return Tensor._wrap(jnp.array(as_array(value)))
     return type(value)(_own_tensors(item, copy) for item in value) if isinstance(value, (list, tuple)) else value
 
 

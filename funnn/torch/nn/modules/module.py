@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from funnn.checkpoint._state_dict import _as_array
 from funnn.layers._text import layer_text
 from funnn.torch._dtype import dtype
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Handle
 from funnn.torch._tensor import Tensor
+from funnn.torch.nn.modules.state import State
 from funnn.torch.nn.parameter import Buffer, Parameter
-
-
-class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
-    """What load_state_dict found different."""
-
-    def __repr__(self) -> str:
-        return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
 
 
 class _Hook(NamedTuple):
@@ -36,11 +28,10 @@ class _Hook(NamedTuple):
         return self.function(module, args, kwargs, *output) if self.with_kwargs else self.function(module, args, *output)
 
 
-class Module:
+class Module(State):
     """Base class of all network modules; a subclass assigns its parts in ``__init__`` and defines ``forward``."""
 
     training: bool
-    _version = 1
     dump_patches = False
     call_super_init = False
 
@@ -386,95 +377,6 @@ class Module:
         """Everything on the accelerator."""
         return self._apply(lambda tensor: tensor.cuda(device))
 
-    # -- state
-
-    def state_dict(self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """All parameters and persistent buffers by path; the tensors share memory with the module's."""
-        destination = OrderedDict() if destination is None else destination
-        if isinstance(destination, OrderedDict) and not hasattr(destination, "_metadata"):
-            destination._metadata = OrderedDict()
-        if hasattr(destination, "_metadata"):
-            destination._metadata[prefix[:-1]] = {"version": self._version}
-        for entries, skipped in ((self._parameters, ()), (self._buffers, self._non_persistent_buffers_set)):
-            for name, tensor in entries.items():
-                if tensor is not None and name not in skipped:
-                    destination[prefix + name] = tensor if keep_vars else tensor.detach()
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        return destination
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
-        """Copy values (torch or funnn tensors, NumPy or JAX arrays) into the parameters and buffers of the same paths.
-
-        Args:
-          strict: whether missing and unexpected keys are errors.
-          assign: put the given tensors in place of the module's, instead of copying into them.
-
-        Raises:
-          RuntimeError: one error that names every missing, unexpected and mis-shaped key.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        missing, unexpected, errors = [], [], []
-        metadata = getattr(state_dict, "_metadata", None) or {}
-
-        def load(module: Module, state: dict[str, Any], prefix: str) -> None:
-            local = {**metadata.get(prefix[:-1], {}), "assign_to_params_buffers": assign}
-            module._load_from_state_dict(state, prefix, local, True, missing, unexpected, errors)
-            for name, child in module._modules.items():
-                if child is not None:
-                    path = f"{prefix}{name}."
-                    load(child, {key: value for key, value in state.items() if key.startswith(path)}, path)
-
-        load(self, dict(state_dict), "")
-        if strict:
-            different = [("Missing", missing), ("Unexpected", unexpected)]
-            errors = [f"{label} key(s) in state_dict: {', '.join(map(_quoted, keys))}. " for label, keys in different if keys] + errors
-        if errors:
-            raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors)))
-        return _IncompatibleKeys(missing, unexpected)
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        """Load this module's own entries (not its children's) and note what is wrong; a subclass may override it, as in torch."""
-        own = {name: tensor for name, tensor in self._parameters.items() if tensor is not None}
-        own.update((k, v) for k, v in self._buffers.items() if v is not None and k not in self._non_persistent_buffers_set)
-        for name, target in own.items():
-            key = prefix + name
-            if key not in state_dict:
-                missing_keys.append(key)
-                continue
-            value = _as_tensor(state_dict[key])
-            if value is None:
-                error_msgs.append(
-                    f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint but '
-                    f"received {type(state_dict[key])}"
-                )
-                continue
-            value = value[0] if target.shape == () and value.shape == (1,) else value
-            if value.shape != target.shape:
-                error_msgs.append(
-                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
-                    f"the shape in current model is {target.shape}."
-                )
-            elif local_metadata["assign_to_params_buffers"]:
-                target.data = value.detach()
-            else:
-                target.detach().copy_(value.detach())
-        for key in state_dict:
-            name, *below = key.removeprefix(prefix).split(".", 1)
-            if key.startswith(prefix) and name not in (self._modules if below else own):
-                unexpected_keys.append(key)
-
     # -- text
 
     def _get_name(self) -> str:
@@ -495,19 +397,6 @@ class Module:
         from funnn.torch._compile import compile
 
         object.__setattr__(self, "forward", compile(self.forward, *args, **kwargs))
-
-
-def _as_tensor(value: Any) -> Tensor | None:
-    """A Tensor, an array or a tensor of PyTorch as a Tensor; None for anything else."""
-    if isinstance(value, Tensor):
-        return value
-    array = _as_array(value)
-    with jax.enable_x64(True):
-        return None if array is None else Tensor._wrap(jnp.asarray(array))
-
-
-def _quoted(key: str) -> str:
-    return f'"{key}"'
 
 
 def _type_name(value: Any) -> str:
