@@ -19,3 +19,7 @@ class KeyRequiredError(ValueError, RuntimeError):
 
 class FrozenLayerError(AttributeError, TypeError):
     """An attribute of a Layer was assigned; layers are values and only buffers change, inside ``forward``."""
+
+
+class ArgumentError(ValueError, RuntimeError):
+    """An argument that is no array has a value out of its range."""

@@ -1,50 +1,23 @@
 """Initial values of parameters: torch.nn.init's distributions as pure functions of a random source.
 
 Every function takes ``(source, shape, …, dtype)`` and returns a new array. The source is a JAX key, or any object with the two methods of
-:class:`RandomSource` — funnn.torch's generator is one, and gives PyTorch's own numbers.
+``RandomSource`` — funnn.torch's generator is one, and gives PyTorch's own numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from funnn.functional._random import KeySource as KeySource
+from funnn.functional._random import RandomSource as RandomSource
+from funnn.functional._random import random_source
+
 Shape = Sequence[int]
-
-
-class RandomSource(Protocol):
-    """What an initialiser draws from; each call advances the source."""
-
-    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array: ...
-
-    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array: ...
-
-
-class KeySource:
-    """A JAX key as a random source: the first draw uses the key itself, each later one the key folded with the draw's number."""
-
-    def __init__(self, key: jax.Array):
-        self._key, self._draws = key, 0
-
-    def _next(self) -> jax.Array:
-        key = self._key if self._draws == 0 else jax.random.fold_in(self._key, self._draws)
-        self._draws += 1
-        return key
-
-    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
-        return jax.random.uniform(self._next(), tuple(shape), dtype, low, high)
-
-    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
-        return mean + std * jax.random.normal(self._next(), tuple(shape), dtype)
-
-
-def random_source(source: Any) -> RandomSource:
-    """``source`` itself if it can draw, else ``source`` taken as a JAX key."""
-    return source if hasattr(source, "uniform") else KeySource(source)
 
 
 def uniform(source: Any, shape: Shape, a: float = 0.0, b: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:

@@ -1,13 +1,13 @@
 """Pure kernels over ``jax.Array``, with torch.nn.functional's names, argument order and defaults.
 
 Every function is pure, works under jit, grad, jvp and vmap, keeps the input's dtype in JAX's 32-bit and 64-bit modes, and also takes any
-object that implements the protocol of :mod:`funnn.functional._dispatch`.
+object that implements the protocol of :mod:`funnn.functional._dispatch`. Functions that draw random numbers take ``key``.
 """
 
 from funnn.functional._dispatch import public
 from funnn.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
 from funnn.functional.conv import conv1d, conv2d, conv3d
-from funnn.functional.dropout import apply_mask, draw_mask, dropout
+from funnn.functional.dropout import dropout
 from funnn.functional.linear import linear
 from funnn.functional.loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from funnn.functional.normalization import batch_norm, batch_norm_with_stats, layer_norm
@@ -20,7 +20,7 @@ __all__ = [  # noqa: RUF022
     "public",
     "log_softmax", "relu", "sigmoid", "softmax", "tanh",
     "conv1d", "conv2d", "conv3d",
-    "apply_mask", "draw_mask", "dropout",
+    "dropout",
     "linear",
     "cross_entropy", "l1_loss", "mse_loss", "nll_loss",
     "batch_norm", "batch_norm_with_stats", "layer_norm",

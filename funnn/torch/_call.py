@@ -295,12 +295,28 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     return _wrap_all(outputs) if isinstance(outputs, tuple) else Tensor._wrap(outputs)
 
 
-def _make_entry(op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple, name: str) -> Entry:
-    layout = (
+def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, tuple]:
+    """The arrays and Tensors of a call, a function that puts other arrays in their places, and the hashable rest."""
+    arrays: list[Any] = []
+    tensors: list[Any] = []
+    key: list[Any] = [_dtype._default]
+    for position, value in enumerate(args):
+        _flatten(value, position in op.scalar_positions, arrays, tensors, key)
+    for name, value in kwargs.items():
+        key.append((_KEYWORD, name))
+        _flatten(value, name in op.scalar_names, arrays, tensors, key)
+    return arrays, tensors, lambda arrays: _fill(_layout_of(op, args, kwargs), iter(arrays)), tuple(key)
+
+
+def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    return (
         tuple(_layout(value, position in op.scalar_positions) for position, value in enumerate(args)),
         {name: _layout(value, name in op.scalar_names) for name, value in kwargs.items()},
     )
-    return Entry(op, layout, len(tensors), tracked, name, _operands(op, tensors, tracked))
+
+
+def _make_entry(op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple, name: str) -> Entry:
+    return Entry(op, _layout_of(op, args, kwargs), len(tensors), tracked, name, _operands(op, tensors, tracked))
 
 
 def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:

@@ -104,13 +104,19 @@ class Generator:
         self._lent[1] += 1
         return jax.random.fold_in(key, draws)
 
-    # what funnn.init asks of a random source
+    # what funnn.functional and funnn.init ask of a random source
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
         return self.draw("uniform", tuple(shape), np.dtype(dtype), low, high)
 
     def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
         return self.draw("normal", tuple(shape), np.dtype(dtype), mean, std)
+
+    def bernoulli(self, shape: Any, dtype: Any, p: float = 0.5) -> jax.Array:
+        return self.draw("bernoulli", p, tuple(shape), np.dtype(dtype))
+
+    def exponential(self, shape: Any, dtype: Any) -> jax.Array:
+        return self.draw("exponential", tuple(shape), np.dtype(dtype))
 
 
 def _traced_bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = np.float32) -> jax.Array:
@@ -121,6 +127,7 @@ _TRACED = {
     "uniform": lambda key, shape, dtype=np.float32, low=0.0, high=1.0: jax.random.uniform(key, shape, dtype, low, high),
     "normal": lambda key, shape, dtype=np.float32, mean=0.0, std=1.0: mean + std * jax.random.normal(key, shape, dtype),
     "bernoulli": _traced_bernoulli,
+    "exponential": lambda key, shape, dtype=np.float32, lambd=1.0: jax.random.exponential(key, shape, dtype) / lambd,
     "randint": lambda key, low, high, shape, dtype=np.int64: jax.random.randint(key, shape, low, high).astype(dtype),
     "randperm": lambda key, n, dtype=np.int64: jax.random.permutation(key, n).astype(dtype),
 }

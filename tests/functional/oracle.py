@@ -21,12 +21,16 @@ def mode(dtype: str):
 
 
 def to_jax(x: Any) -> Any:
-    """Torch tensors (in tuples, lists and dicts too) as JAX arrays; other values as they are."""
+    """Torch tensors (in tuples, lists and dicts too) as JAX arrays, torch's dtypes as JAX's; other values as they are."""
     if isinstance(x, torch.Tensor):
         x = x.detach()
         return jnp.asarray(x.float().numpy()).astype(jnp.bfloat16) if x.dtype == torch.bfloat16 else jnp.asarray(x.numpy())
+    if isinstance(x, torch.dtype):
+        return jnp.dtype(str(x).removeprefix("torch."))
     if isinstance(x, dict):
         return {name: to_jax(v) for name, v in x.items()}
+    if isinstance(x, torch.Size):
+        return tuple(x)
     return type(x)(to_jax(v) for v in x) if type(x) in (tuple, list) else x
 
 
@@ -59,35 +63,75 @@ def compare(
     *,
     jit: bool = True,
     tolerance: tuple[float, float] | None = None,
+    second: bool = False,
 ) -> None:
-    """Compare the output of one call, and the gradients of all its tensors that require them, under a random cotangent.
+    """Compare the outputs of one call, and the gradients of all its tensors that require them, under a random cotangent.
 
-    ``args`` and ``kwargs`` are torch's; the JAX call gets the same values, and runs
-    compiled: one program a case is faster than one an operation.
+    ``args`` and ``kwargs`` are torch's, tensors in tuples and lists included; the JAX call gets the same values, and runs compiled: one program
+    a case is faster than one an operation. ``second`` compares the gradients of a function of the gradients instead.
     """
-    kwargs = kwargs or {}
-    expected = oracle(*args, **kwargs)
-    named = {**dict(enumerate(args)), **kwargs}
-    leaves = {name: x for name, x in named.items() if isinstance(x, torch.Tensor) and x.requires_grad}
-    values = to_jax(named)
+    leaves, tree = jax.tree.flatten((args, kwargs or {}))
+    expected = oracle(*args, **(kwargs or {}))
+    outputs = [x for x in jax.tree.leaves(expected) if isinstance(x, torch.Tensor)]
+    live = [i for i, x in enumerate(leaves) if isinstance(x, torch.Tensor) and x.requires_grad]
+    values = [to_jax(x) for x in leaves]
 
-    def call(live, cotangent):
-        def forward(live):
-            filled = {**values, **live}
-            return function(*[filled.pop(i) for i in range(len(args))], **filled)
+    def forward(chosen):
+        filled = list(values)
+        for i, x in zip(live, chosen, strict=True):
+            filled[i] = x
+        args, kwargs = jax.tree.unflatten(tree, filled)
+        output = function(*args, **kwargs)
+        return [x for x in jax.tree.leaves(output) if jnp.issubdtype(x.dtype, jnp.inexact)], jax.tree.leaves(output)
 
-        output, vjp = jax.vjp(forward, live)
-        return output, vjp(cotangent)[0] if live else {}
+    chosen = [values[i] for i in live]
+    inputs = [leaves[i] for i in live]
+    compiler = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
+    if second:
+        _compare_second(forward, chosen, [x for x in outputs if x.requires_grad], inputs, compiler)
+        return
+    smooth = [x for x in outputs if x.is_floating_point() or x.is_complex()]
+    generator = torch.Generator().manual_seed(7)
+    cotangents = [torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype) for x in smooth]
 
-    cotangent = torch.randn(expected.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64).to(expected.dtype)
-    # The least optimisation: the time goes into compiling, not into running
-    call = jax.jit(call, compiler_options={"xla_backend_optimization_level": 0}) if jit else call
-    got, found = call({name: values[name] for name in leaves}, to_jax(cotangent))
-    assert_same(got, expected, "output", tolerance, wide=False)
-    if leaves:
-        gradients = torch.autograd.grad(expected, list(leaves.values()), cotangent, allow_unused=True)
-        for (name, leaf), e in zip(leaves.items(), gradients, strict=True):
-            assert_same(found[name], torch.zeros_like(leaf) if e is None else e, f"gradient of argument {name}", tolerance)
+    def call(chosen, cotangents):
+        _, vjp, output = jax.vjp(forward, chosen, has_aux=True)
+        return output, vjp(cotangents)[0] if chosen else []
+
+    got, found = (jax.jit(call, compiler_options=compiler) if jit else call)(chosen, to_jax(cotangents))
+    assert len(got) == len(outputs), f"{len(got)} outputs, torch has {len(outputs)}"
+    for number, (a, b) in enumerate(zip(got, outputs, strict=True)):
+        assert_same(a, b, f"output {number}", tolerance, wide=False)
+    pairs = [(x, c) for x, c in zip(smooth, cotangents, strict=True) if x.requires_grad]
+    if live and pairs:
+        gradients = torch.autograd.grad([x for x, _ in pairs], inputs, [c for _, c in pairs], allow_unused=True)
+        for i, a, b in zip(live, found, gradients, strict=True):
+            assert_same(a, torch.zeros_like(leaves[i]) if b is None else b, f"gradient of argument {i}", tolerance)
+
+
+def _compare_second(forward: Callable, chosen: list, outputs: list, inputs: list, compiler: dict) -> None:
+    """The gradient of Σ sin(∂ Σ sin(y)): reverse over reverse against torch, forward over reverse against reverse over reverse."""
+
+    def scalar(chosen):
+        return sum(jnp.sum(jnp.sin(y)) for y in forward(chosen)[0])
+
+    def of_gradients(chosen):
+        return sum(jnp.sum(jnp.sin(g)) for g in jax.grad(scalar)(chosen))
+
+    def both(chosen):
+        tangents = [jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape) for x in chosen]
+        reverse = jax.grad(of_gradients)(chosen)
+        _, forward = jax.jvp(of_gradients, (chosen,), (tangents,))
+        return reverse, forward, sum(jnp.vdot(a, t) for a, t in zip(reverse, tangents, strict=True))
+
+    with jax.enable_x64(True):
+        reverse, along, expected_along = jax.jit(both, compiler_options=compiler)(chosen)
+    np.testing.assert_allclose(along, expected_along, rtol=1e-8, atol=1e-8, err_msg="forward over reverse")
+    first = torch.autograd.grad(sum(y.sin().sum() for y in outputs), inputs, create_graph=True, allow_unused=True)
+    total = sum(g.sin().sum() for g in first if g is not None)
+    found = torch.autograd.grad(total, inputs, allow_unused=True) if total.requires_grad else [None] * len(inputs)
+    for number, (a, b) in enumerate(zip(reverse, found, strict=True)):
+        assert_same(a, torch.zeros_like(inputs[number]) if b is None else b, f"second gradient {number}", (1e-7, 1e-8))
 
 
 def tensor(*shape: int, dtype: str = "float32", seed: int = 0, grad: bool = True, ties: bool = False) -> torch.Tensor:

@@ -7,53 +7,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 import funnn.functional as F
+from tests.cases import CONSTANT, FUNCTIONS
 
 KERNELS = [name for name in F.__all__ if name != "public"]
-INDEX = jnp.array([0, 1])
-
-# name -> (shapes of its floating arguments, call)
-CASES = {
-    "log_softmax": ([(2, 3)], lambda x: F.log_softmax(x, 1)),
-    "relu": ([(2, 3)], F.relu),
-    "sigmoid": ([(2, 3)], F.sigmoid),
-    "softmax": ([(2, 3)], lambda x: F.softmax(x, 1)),
-    "tanh": ([(2, 3)], F.tanh),
-    "conv1d": ([(1, 2, 5), (3, 2, 3), (3,)], F.conv1d),
-    "conv2d": ([(1, 2, 5, 4), (3, 2, 3, 3), (3,)], F.conv2d),
-    "conv3d": ([(1, 2, 3, 3, 3), (3, 2, 2, 2, 2), (3,)], F.conv3d),
-    "apply_mask": ([(2, 3)], lambda x: F.apply_mask(x, jnp.array([True, False, True]), 0.3)),
-    "dropout": ([(2, 3)], lambda x: F.dropout(x, 0.5, key=jax.random.key(0))),
-    "linear": ([(2, 3), (4, 3), (4,)], F.linear),
-    "cross_entropy": ([(2, 3), (3,)], lambda x, w: F.cross_entropy(x, INDEX, jnp.square(w), label_smoothing=0.1)),
-    "l1_loss": ([(2, 3), (2, 3)], F.l1_loss),
-    "mse_loss": ([(2, 3), (2, 3)], F.mse_loss),
-    "nll_loss": ([(2, 3)], lambda x: F.nll_loss(x, INDEX)),
-    "batch_norm": ([(4, 3), (3,), (3,)], lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True)),
-    "batch_norm_with_stats": ([(4, 3), (3,), (3,)], lambda x, m, v: F.batch_norm_with_stats(x, m, v)[0]),
-    "layer_norm": ([(4, 3), (3,), (3,)], lambda x, w, b: F.layer_norm(x, (3,), w, b)),
-    "avg_pool1d": ([(1, 2, 6)], lambda x: F.avg_pool1d(x, 2)),
-    "avg_pool2d": ([(1, 2, 5, 4)], lambda x: F.avg_pool2d(x, 3, 2, 1)),
-    "avg_pool3d": ([(1, 4, 4, 4)], lambda x: F.avg_pool3d(x, 2)),
-    "max_pool1d": ([(1, 2, 6)], lambda x: F.max_pool1d(x, 2)),
-    "max_pool2d": ([(1, 2, 5, 4)], lambda x: F.max_pool2d(x, 3, 2, 1)),
-    "max_pool3d": ([(1, 4, 4, 4)], lambda x: F.max_pool3d(x, 2)),
-    "flatten": ([(2, 3)], F.flatten),
-    "unflatten": ([(2, 6)], lambda x: F.unflatten(x, 1, (2, 3))),
-    "embedding": ([(4, 3)], lambda w: F.embedding(INDEX, w, 0)),
-}
-NOT_DIFFERENTIABLE = {"draw_mask", "one_hot"}
 
 
 def _arguments(name: str, dtype=jnp.float32):
-    shapes, call = CASES[name]
+    shapes, call = FUNCTIONS[name]
     numbers = np.random.default_rng(1)
     return call, [jnp.asarray(numbers.normal(size=s), dtype) for s in shapes]
 
 
 def test_the_table_names_every_kernel():
-    assert set(CASES) | NOT_DIFFERENTIABLE == set(KERNELS)
+    assert set(FUNCTIONS) | CONSTANT == set(KERNELS)
 
 
 @pytest.mark.parametrize("name", F.__all__)
@@ -72,11 +41,33 @@ def test_public_and_documented(name):
     assert function.pure.__name__ == name and function.__doc__.endswith("\n    ")
     hints = inspect.get_annotations(function.pure)
     assert set(hints) == {*inspect.signature(function).parameters, "return"}, "every argument and the result is annotated"
-    if name != "draw_mask":
-        assert next(iter(inspect.signature(function).parameters)) == "input"
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+def torch_signature(name: str) -> dict[str, object] | None:
+    """Names and defaults of torch's arguments; those of its compiled functions are in the first line of their docstrings."""
+    # where the result's type depends on return_indices, torch dispatches to a function of the same name behind an underscore
+    function = getattr(torch.nn.functional, f"_{name}", getattr(torch.nn.functional, name))
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        text = function.__doc__.strip().split("->")[0].strip()
+        names = text[text.index("(") + 1 : text.rindex(")")].replace("tensor,", "input,")  # one_hot's text has the wrong name
+        signature = inspect.signature(eval(f"lambda {names}: None", {}))  # torch's own text
+        parameters = signature.parameters.values()
+    return {p.name: p.default for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if hasattr(torch.nn.functional, name)])
+def test_arguments_and_defaults_are_torchs(name):
+    """In torch's order; what torch lacks (key) is keyword-only."""
+    expected = torch_signature(name)
+    parameters = inspect.signature(getattr(F, name)).parameters.values()
+    ours = {p.name: p.default for p in parameters if p.kind is not p.KEYWORD_ONLY or p.name in expected}
+    assert list(ours) == list(expected)
+    assert ours == expected
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_transformations(name):
     """jit, jvp, grad and vmap agree with each other."""
     call, args = _arguments(name)
@@ -96,7 +87,7 @@ def test_transformations(name):
         np.testing.assert_allclose(other, results[0], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 @pytest.mark.parametrize("x64", [False, True])
 def test_dtype_is_kept_in_both_modes(name, x64):
     with jax.enable_x64(x64):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import chex
 import jax
@@ -15,21 +16,69 @@ import funnn.torch as ft
 from funnn import checkpoint, layers
 from tests.cases import CASES, OTHERS, Case
 
+QUICK = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
-def inputs32(case: Case) -> list[jax.Array]:
-    return [jnp.asarray(x, jnp.float32 if x.dtype.kind == "f" else jnp.int32) for x in case.arrays()]
+class Inputs:
+    """A case's inputs: the arrays among them as a list, and the way back to the arguments of forward."""
+
+    def __init__(self, case: Case, seed: int = 0):
+        leaves, self._tree = jax.tree.flatten(case.arrays(seed))
+        self._places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray)]
+        self._leaves = leaves
+        self.arrays = [leaves[i] for i in self._places]
+        self.floats = [i for i, array in enumerate(self.arrays) if array.dtype.kind == "f"]
+
+    def fill(self, arrays: list) -> tuple[tuple, dict]:
+        leaves = list(self._leaves)
+        for place, array in zip(self._places, arrays, strict=True):
+            leaves[place] = array
+        return jax.tree.unflatten(self._tree, leaves)
+
+    def jax(self) -> list[jax.Array]:
+        kinds = {"f": jnp.float32, "i": jnp.int32, "b": jnp.bool_}
+        return [jnp.asarray(array, kinds[array.dtype.kind]) for array in self.arrays]
+
+    def of(self, torch: Any) -> list:
+        kinds = {"f": torch.float32, "i": torch.int64, "b": torch.bool}
+        return [torch.tensor(array, dtype=kinds[array.dtype.kind]) for array in self.arrays]
 
 
-def torch_inputs(case: Case) -> list[torch.Tensor]:
-    return [torch.tensor(x, dtype=torch.float32 if x.dtype.kind == "f" else torch.int64) for x in case.arrays()]
+def run_layer(layer, inputs: Inputs, params, state, arrays, **kwargs):
+    args, named = inputs.fill(arrays)
+    return layer.apply(params, state, *args, **named, **kwargs)
+
+
+def run_module(module, inputs: Inputs, arrays):
+    args, named = inputs.fill(arrays)
+    return module(*args, **named)
 
 
 def run_pure(case: Case, train: bool = True):
-    layer = case.layer()
-    params, state = layer.init(jax.random.key(0))
-    return layer.apply(params, state, *inputs32(case), key=jax.random.key(1), train=train)
+    layer, inputs = case.layer(), Inputs(case)
+    return run_layer(layer, inputs, *layer.init(jax.random.key(0)), inputs.jax(), key=jax.random.key(1), train=train)
+
+
+def total(y) -> Any:
+    """One number that depends on every floating output; for arrays and for Tensors."""
+    return sum(array.astype(jnp.float32).sum() if isinstance(array, jax.Array) else array.sum() for array in smooth(y))
+
+
+def smooth(y) -> list:
+    """The floating outputs, through a function that is not linear."""
+    leaves = jax.tree.leaves(y)
+    return [jnp.sin(a) if isinstance(a, jax.Array) else a.sin() for a in leaves if "float" in str(a.dtype)]
+
+
+def assert_close(got, expected, tolerance, what=""):
+    got, expected = jax.tree.leaves(got), jax.tree.leaves(expected)
+    assert len(got) == len(expected), what
+    for a, b in zip(got, expected, strict=True):
+        b = b.detach().numpy() if hasattr(b, "detach") else np.asarray(b)
+        a = a.detach().numpy() if hasattr(a, "detach") else np.asarray(a)
+        assert a.shape == b.shape, f"{what}: {a.shape}, expected {b.shape}"
+        np.testing.assert_allclose(a, b, rtol=tolerance[0], atol=tolerance[1], err_msg=what)
 
 
 def leaf_names(tree) -> set[str]:
@@ -54,31 +103,37 @@ def test_outputs_gradients_and_buffers_equal_torchs(case, train):
     theirs = case.module(torch).train(train)
     with torch.no_grad():
         for index, parameter in enumerate(theirs.parameters()):
-            parameter.copy_(torch.linspace(-1, 1, parameter.numel()).reshape(parameter.shape) + index)
-    layer = case.layer()
+            parameter.copy_(torch.linspace(-1, 1, parameter.numel()).reshape(parameter.shape) + index % 2)
+    layer, inputs = case.layer(), Inputs(case)
     params, state = checkpoint.from_state_dict(theirs.state_dict(), *layer.init(jax.random.key(0)))
-    xs, ts = inputs32(case), torch_inputs(case)
-    floats = [i for i, t in enumerate(ts) if t.is_floating_point()]
-    for i in floats:
+    xs, ts = inputs.jax(), inputs.of(torch)
+    for i in inputs.floats:
         ts[i].requires_grad_()
 
     def scalar(params, chosen):
         merged = list(xs)
-        for i, x in zip(floats, chosen, strict=True):
+        for i, x in zip(inputs.floats, chosen, strict=True):
             merged[i] = x
-        y, new_state = layer.apply(params, state, *merged, train=train)
-        return jnp.sum(jnp.sin(y)), (y, new_state)
+        y, new_state = run_layer(layer, inputs, params, state, merged, train=train)
+        return total(y), (y, new_state)
 
-    (grads, input_grads), (y, new_state) = jax.grad(scalar, argnums=(0, 1), has_aux=True)(params, [xs[i] for i in floats])
-    expected = theirs(*ts)
-    expected.sin().sum().backward() if expected.requires_grad else None
-    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=2e-5, atol=2e-6)
+    gradients = jax.grad(scalar, argnums=(0, 1), has_aux=True)
+    (grads, input_grads), (y, new_state) = jax.jit(gradients, compiler_options=QUICK)(params, [xs[i] for i in inputs.floats])
+    expected = run_module(theirs, inputs, ts)
+    summed = total(expected)
+    summed.backward() if getattr(summed, "requires_grad", False) else None
+    assert_close(y, expected, case.tolerance, "output")
     for name, parameter in theirs.named_parameters():
-        np.testing.assert_allclose(checkpoint.flatten(grads)[name], parameter.grad.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
-    for i, gradient in zip(floats, input_grads, strict=True):
-        np.testing.assert_allclose(gradient, ts[i].grad.numpy(), rtol=1e-4, atol=1e-5)
+        assert_close(checkpoint.flatten(grads)[name], grad_of(parameter), case.gradient_tolerance, name)
+    for i, gradient in zip(inputs.floats, input_grads, strict=True):
+        assert_close(gradient, grad_of(ts[i]), case.gradient_tolerance, f"gradient of input {i}")
     for name, buffer in theirs.named_buffers():
-        np.testing.assert_allclose(checkpoint.flatten(new_state)[name], buffer.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)
+        assert_close(checkpoint.flatten(new_state)[name], buffer, (1e-5, 1e-6), name)
+
+
+def grad_of(tensor):
+    """torch leaves None where nothing depends on a tensor; jax.grad gives zeros."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
 @every_case
@@ -106,9 +161,9 @@ def test_layer_is_a_value(case):
 
 @every_case
 def test_apply_is_pure_and_jits_without_recompiling(case):
-    layer = case.layer()
+    layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
-    xs = inputs32(case)
+    xs = inputs.jax()
     copies = jax.tree.map(np.array, (params, state, xs))
     traces = 0
 
@@ -116,60 +171,66 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     def run(params, state, key, *xs):
         nonlocal traces
         traces += 1
-        return layer.apply(params, state, *xs, key=key, train=True)
+        return run_layer(layer, inputs, params, state, xs, key=key, train=True)
 
     y, new_state = run(params, state, jax.random.key(1), *xs)
     again = run(params, state, jax.random.key(1), *xs)
     assert traces == 1
     chex.assert_trees_all_equal((y, new_state), again)
     chex.assert_trees_all_equal((params, state, xs), copies)
-    eager = layer.apply(params, state, *xs, key=jax.random.key(1), train=True)
+    eager = run_layer(layer, inputs, params, state, xs, key=jax.random.key(1), train=True)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), (y, new_state), eager)
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
-    shaped = jax.eval_shape(lambda: layer.apply(params, state, *xs, key=jax.random.key(1), train=True))
+    shaped = jax.eval_shape(lambda: run_layer(layer, inputs, params, state, xs, key=jax.random.key(1), train=True))
     assert jax.tree.map(lambda a: a.shape, shaped) == jax.tree.map(lambda a: a.shape, eager)
 
 
 @every_case
 def test_vmap_over_parameters_and_inputs(case):
-    layer = case.layer()
+    layer, inputs = case.layer(), Inputs(case)
     stacked = jax.vmap(layer.init)(jax.random.split(jax.random.key(0), 2))
-    xs = [jnp.stack([x, jnp.roll(x, 1)]) for x in inputs32(case)]
-    y, _ = jax.vmap(lambda p, s, *xs: layer.apply(p, s, *xs))(*stacked, *xs)
+    xs = [jnp.stack([x, jnp.roll(x, 1)]) for x in inputs.jax()]
+    y, _ = jax.vmap(lambda p, s, xs: run_layer(layer, inputs, p, s, xs))(*stacked, xs)
     for i in range(2):
-        one, _ = layer.apply(*jax.tree.map(lambda a, i=i: a[i], stacked), *(x[i] for x in xs))
-        np.testing.assert_allclose(y[i], one, rtol=2e-5, atol=1e-6)
+        one, _ = run_layer(layer, inputs, *jax.tree.map(lambda a, i=i: a[i], stacked), [x[i] for x in xs])
+        assert_close(jax.tree.map(lambda a, i=i: a[i], y), one, (2e-5, 1e-6))
 
 
 @every_case
 def test_forward_mode_agrees_with_reverse_mode(case):
-    layer = case.layer()
+    layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
-    xs = inputs32(case)
+    xs = inputs.jax()
 
-    def scalar(params, x):
-        moved = [x if i == 0 and a.dtype == jnp.float32 else a for i, a in enumerate(xs)]
-        y, _ = layer.apply(params, state, *moved, key=jax.random.key(1), train=True)
-        return jnp.sum(y * jnp.cos(y))
+    def scalar(params, chosen):
+        merged = list(xs)
+        for i, x in zip(inputs.floats, chosen, strict=True):
+            merged[i] = x
+        y, _ = run_layer(layer, inputs, params, state, merged, key=jax.random.key(1), train=True)
+        return jnp.asarray(total(y))
 
-    x = xs[0] if xs[0].dtype == jnp.float32 else jnp.zeros(())
-    tangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), (params, x))
-    _, forward = jax.jvp(scalar, (params, x), tangents)
-    reverse = jax.grad(scalar, argnums=(0, 1))(params, x)
-    total = sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(reverse), jax.tree.leaves(tangents), strict=True))
-    np.testing.assert_allclose(forward, total, rtol=1e-3, atol=1e-3)
+    point = (params, [xs[i] for i in inputs.floats])
+    tangents = jax.tree.map(lambda a: jnp.cos(jnp.arange(a.size, dtype=a.dtype)).reshape(a.shape), point)
+
+    def both(point, tangents):
+        _, forward = jax.jvp(scalar, point, tangents)
+        reverse = jax.grad(scalar, argnums=(0, 1))(*point)
+        return forward, sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(reverse), jax.tree.leaves(tangents), strict=True))
+
+    forward, reverse = jax.jit(both, compiler_options=QUICK)(point, tangents)
+    np.testing.assert_allclose(forward, reverse, rtol=1e-3, atol=1e-3)
 
 
 @every_case
 def test_scan_and_remat(case):
-    layer = case.layer()
+    layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
-    xs = inputs32(case)
+    xs = inputs.jax()
 
     def body(state, key):
-        y, state = jax.checkpoint(lambda p: layer.apply(p, state, *xs, key=key, train=True))(params)
-        return state, jnp.sum(y)
+        y, state = jax.checkpoint(lambda p: run_layer(layer, inputs, p, state, xs, key=key, train=True))(params)
+        return state, jnp.asarray(total(y))
 
     final, sums = jax.lax.scan(body, state, jax.random.split(jax.random.key(1), 3))
     assert sums.shape == (3,)
@@ -186,42 +247,43 @@ def test_module_runs_the_layers_forward(case):
 @pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
 def test_module_equals_torchs_with_the_same_seed(case, train):
     """Same seed: the same initial values, random draws, outputs, gradients and buffers."""
-    results = []
+    results, inputs = [], Inputs(case)
     for t in (ft, torch):
         t.manual_seed(3)
         module = case.module(t).train(train)
-        xs = [t.tensor(x, dtype=t.float32 if x.dtype.kind == "f" else t.int64) for x in case.arrays()]
-        xs[0].requires_grad_(xs[0].is_floating_point())
-        y = module(*xs)
-        if y.requires_grad:
-            y.cos().sum().backward()
-        grads = [p.grad for p in module.parameters()] + [xs[0].grad]
-        grads = [None if g is None else g.numpy() for g in grads]
-        results.append((module.state_dict(), y.detach().numpy(), grads, str(y.grad_fn).split(" object")[0]))
-    (own, y, grads, name), (theirs, expected, expected_grads, expected_name) = results
+        xs = inputs.of(t)
+        for i in inputs.floats:
+            xs[i].requires_grad_()
+        y = run_module(module, inputs, xs)
+        summed = total(y)
+        if getattr(summed, "requires_grad", False):
+            summed.backward()
+        grads = [p.grad for p in module.parameters()] + [xs[i].grad for i in inputs.floats]
+        names = [str(a.grad_fn).split(" object")[0] for a in jax.tree.leaves(y)]
+        results.append((module.state_dict(), y, grads, names))
+    (own, y, grads, names), (theirs, expected, expected_grads, expected_names) = results
     assert own.keys() == theirs.keys()
     for key in own:
-        np.testing.assert_allclose(own[key].numpy(), theirs[key].numpy(), rtol=1e-6, atol=1e-7, err_msg=key)
+        assert_close(own[key], theirs[key], (1e-6, 1e-7), key)
         assert str(own[key].dtype) == str(theirs[key].dtype)
-    np.testing.assert_allclose(y, expected, rtol=2e-5, atol=2e-6)
+    assert_close(y, expected, case.tolerance, "output")
     for a, b in zip(grads, expected_grads, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    assert name == expected_name
+            assert_close(a, b, case.gradient_tolerance)
+    assert names == expected_names
 
 
 @every_case
 def test_both_ways_between_the_worlds(case):
-    module = case.module(ft)
+    module, inputs = case.module(ft), Inputs(case)
     layer, params, state = ft.to_functional(module)
     assert layer == case.layer()
     back = ft.from_functional(layer, params, state)
     assert type(back) is type(module) and repr(back) == repr(module)
-    xs = [ft.tensor(x, dtype=ft.float32 if x.dtype.kind == "f" else ft.int64) for x in case.arrays()]
-    expected, _ = layer.apply(params, state, *inputs32(case))
+    expected, _ = run_layer(layer, inputs, params, state, inputs.jax())
     for m in (module.eval(), back.eval()):
-        np.testing.assert_allclose(m(*xs).detach().numpy(), expected, rtol=2e-5, atol=2e-6)
+        assert_close(run_module(m, inputs, inputs.of(ft)), expected, (2e-5, 2e-6))
 
 
 @every_case
@@ -241,7 +303,8 @@ def test_outputs_do_not_depend_on_64_bit_mode(case):
     y, state = run_pure(case)
     with jax.enable_x64(True):
         y64, state64 = run_pure(case)
-    assert y.dtype == y64.dtype
-    np.testing.assert_allclose(y, y64, rtol=1e-5, atol=1e-6)
+    for a, b in zip(jax.tree.leaves(y), jax.tree.leaves(y64), strict=True):
+        assert jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == b.dtype
+    assert_close(y, y64, (1e-5, 1e-6))
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(state64), strict=True):
         assert jnp.issubdtype(a.dtype, jnp.integer) or a.dtype == b.dtype

@@ -1,4 +1,4 @@
-"""The public pure functions on Tensors: torch's names for their grad_fn, and the few that mutate or draw in torch."""
+"""The public pure functions on Tensors: run on the tape, write in place where torch does, draw torch's random numbers."""
 
 from __future__ import annotations
 
@@ -6,74 +6,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from funnn import functional as F
 from funnn.torch import _dtype
-from funnn.torch._call import Op, call
+from funnn.torch._call import Op, call, call_key
 from funnn.torch._inplace import assign
 from funnn.torch._ops import views
+from funnn.torch._ops.functional_names import GRADS, ORDER, SAVES
 from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
 
-
-def _linear_grad(input, weight, bias=None):
-    if bias is None:
-        return {1: "SqueezeBackward4", 2: "MmBackward0"}.get(input.dim(), "UnsafeViewBackward0")
-    return "AddmmBackward0" if input.dim() == 2 else "ViewBackward0"
-
-
-def _unbatched(name: str, rank: int) -> Callable:
-    return lambda input, *args, **kwargs: "SqueezeBackward1" if input.dim() == rank else name
-
-
-def _cross_entropy_grad(input, target, *args, **kwargs):
-    if target.dtype.is_floating_point:
-        return "DivBackward1" if kwargs.get("reduction", "mean") == "mean" else "NegBackward0"
-    if kwargs.get("label_smoothing"):
-        return "AddBackward0"
-    return _nll_grad(input)
-
-
-def _nll_grad(input, *args, **kwargs):
-    return "NllLossBackward0" if input.dim() <= 2 else "NllLoss2DBackward0"
-
-
-_GRADS: dict[Callable, Any] = {
-    F.linear: _linear_grad,
-    F.relu: "ReluBackward0",
-    F.tanh: "TanhBackward0",
-    F.sigmoid: "SigmoidBackward0",
-    F.softmax: "SoftmaxBackward0",
-    F.log_softmax: "LogSoftmaxBackward0",
-    F.conv1d: _unbatched("ConvolutionBackward0", 2),
-    F.conv2d: _unbatched("ConvolutionBackward0", 3),
-    F.conv3d: _unbatched("ConvolutionBackward0", 4),
-    F.max_pool1d: "SqueezeBackward1",
-    F.max_pool2d: "MaxPool2DWithIndicesBackward0",
-    F.max_pool3d: "MaxPool3DWithIndicesBackward0",
-    F.avg_pool1d: "SqueezeBackward1",
-    F.avg_pool2d: "AvgPool2DBackward0",
-    F.avg_pool3d: "AvgPool3DBackward0",
-    F.batch_norm: "NativeBatchNormBackward0",
-    F.batch_norm_with_stats: "NativeBatchNormBackward0",
-    F.layer_norm: "NativeLayerNormBackward0",
-    F.embedding: "EmbeddingBackward0",
-    F.cross_entropy: _cross_entropy_grad,
-    F.nll_loss: _nll_grad,
-    F.mse_loss: "MseLossBackward0",
-    F.l1_loss: lambda *args, **kwargs: {"mean": "MeanBackward0", "sum": "SumBackward0"}.get(
-        kwargs.get("reduction", "mean"), "AbsBackward0"
-    ),
-    F.apply_mask: "MulBackward0",
-}
-_SAVES: dict[Callable, tuple[str, ...]] = {
-    F.relu: ("result",),
-    F.tanh: ("result",),
-    F.sigmoid: ("result",),
-    F.softmax: ("result",),
-    F.log_softmax: ("result",),
-}
-_ORDER: dict[Callable, tuple[int, ...]] = {F.linear: (2, 0, 1)}  # as addmm: the bias first
 _runners: dict[Callable, Callable] = {}
 
 
@@ -85,47 +30,143 @@ def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
     return run(*args, **kwargs)
 
 
-def op_of(function: Callable) -> Op:
+def op_of(function: Callable, pure: Callable | None = None) -> Op:
     """The operation of a public pure function, with what torch calls its grad_fn and saves of it."""
-    return Op(function.pure, _GRADS.get(function), scalars=function.scalars, saves=_SAVES.get(function, ()), order=_ORDER.get(function, ()))
+    return Op(
+        pure or function.pure,
+        GRADS.get(function),
+        scalars=function.scalars,
+        saves=SAVES.get(function, ()),
+        order=ORDER.get(function, ()),
+    )
 
 
 def _runner(function: Callable) -> Callable:
-    op = op_of(function)
+    """How a function runs on Tensors; its signature says what it needs besides the tape."""
+    parameters = inspect.signature(function).parameters
+    if "key" in parameters:
+        run = _drawing(function)
+    else:
+        op = op_of(function)
 
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return call(op, args, kwargs)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return call(op, args, kwargs)
 
+    if "dtype" in parameters:
+        run = _with_dtype(run)
+    return _with_inplace(run, list(parameters).index("inplace")) if "inplace" in parameters else run
+
+
+def _with_dtype(run: Callable) -> Callable:
     def run_with_dtype(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        return call(op, args, kwargs if dtype is None else {**kwargs, "dtype": _dtype.as_dtype(dtype).numpy})
+        return run(*args, **(kwargs if dtype is None else {**kwargs, "dtype": _dtype.as_dtype(dtype).numpy}))
 
-    return run_with_dtype if "dtype" in inspect.signature(function).parameters else run
+    return run_with_dtype
 
 
 # -- in place where torch is
 
 
-def _with_inplace(function: Callable) -> Callable:
-    """Activations whose second argument ``inplace`` writes the result into the input."""
-    op = op_of(function)
+def _with_inplace(run: Callable, position: int) -> Callable:
+    """Functions with an argument ``inplace``, which writes the result into the input."""
 
-    def run(input: Tensor, inplace: bool = False) -> Tensor:
-        result = call(op, (input,), {})
-        return assign(input, result) if inplace else result
+    def run_inplace(*args: Any, **kwargs: Any) -> Any:
+        inplace = kwargs.pop("inplace", False)
+        if len(args) > position:
+            inplace, args = args[position], (*args[:position], False, *args[position + 1 :])
+        result = run(*args, **kwargs)
+        if not inplace:
+            return result
+        input = args[0] if args else kwargs["input"]
+        return input if result is input else assign(input, result)
+
+    return run_inplace
+
+
+# -- random numbers: what a function will draw is learnt from one abstract run, then drawn from torch's generator, then given to the function
+
+
+class _Asking:
+    """A random source that notes what it is asked for and gives zeros."""
+
+    def __init__(self):
+        self.draws: list[tuple] = []
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+        return self._note("uniform", shape, dtype, low, high)
+
+    def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+        return self._note("normal", shape, dtype, mean, std)
+
+    def bernoulli(self, shape: Any, dtype: Any, p: float = 0.5) -> jax.Array:
+        return self._note("bernoulli", shape, dtype, p)
+
+    def exponential(self, shape: Any, dtype: Any) -> jax.Array:
+        return self._note("exponential", shape, dtype)
+
+    def _note(self, name: str, *arguments: Any) -> jax.Array:
+        self.draws.append((name, arguments))
+        return jnp.zeros(arguments[0], arguments[1])
+
+
+class _Drawn:
+    """A random source that gives the numbers drawn before, in their order."""
+
+    def __init__(self, arrays: tuple):
+        self._arrays = iter(arrays)
+
+    def uniform(self, *arguments: Any) -> jax.Array:
+        return next(self._arrays)
+
+    normal = bernoulli = exponential = uniform
+
+
+def _drawing(function: Callable) -> Callable:
+    """Run a random function with PyTorch's own numbers."""
+
+    def pure(*args: Any, drawn: tuple = (), **kwargs: Any) -> Any:
+        return function.pure(*args, **kwargs, key=_Drawn(drawn))
+
+    pure.__name__ = function.__name__
+    pure.__signature__ = inspect.signature(function)
+    op = op_of(function, pure)
+    plans: dict[tuple, tuple[tuple, int | None]] = {}
+
+    def run(*args: Any, key: Any = None, **kwargs: Any) -> Any:
+        arrays, tensors, layout, signature = call_key(op, args, kwargs)
+        signature = (signature, *[(array.shape, array.dtype) for array in arrays])
+        plan = plans.get(signature)
+        if plan is None:
+            plan = plans[signature] = _plan(function, arrays, layout)
+        draws, unchanged = plan
+        if unchanged is not None:
+            return tensors[unchanged]
+        if not draws:
+            return call(op, args, kwargs)
+        drawn = tuple([getattr(default_generator, name)(*arguments) for name, arguments in draws])
+        return call(op, args, {**kwargs, "drawn": drawn})
 
     return run
 
 
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, key: Any = None) -> Tensor:
-    """Dropout with PyTorch's own random numbers: an element is kept where the generator's Bernoulli draw is 1."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0 or input.numel() == 0:
-        return input
-    shape = tuple(input.shape)
-    keep = default_generator.draw("bernoulli", 1.0 - p, shape, input.dtype.numpy) if p < 1 else FUNCTIONS["zeros_like"](input.detach())
-    result = F.apply_mask(input, keep, p)
-    return assign(input, result) if inplace else result
+def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int | None]:
+    """What a call will draw, and the number of the input that it returns as it is, if it does."""
+    asking, unchanged = _Asking(), None
+
+    def run(*arrays: Any) -> None:
+        nonlocal unchanged
+        args, kwargs = fill(arrays)
+        result = function.pure(*args, **kwargs, key=asking)
+        for number, array in enumerate(arrays):
+            if result is array:
+                unchanged = number
+
+    with jax.enable_x64(True):
+        jax.eval_shape(run, *arrays)
+    return tuple(asking.draws), unchanged
+
+
+# -- side effects that the pure functions hand back as results
 
 
 def _batch_norm(
@@ -156,8 +197,6 @@ def _plain_batch_norm(*args: Any) -> Tensor:
 
 _runners.update(
     {
-        F.relu: _with_inplace(F.relu),
-        F.dropout: _dropout,
         F.batch_norm: _batch_norm,
         F.flatten: views.flatten,
         F.unflatten: FUNCTIONS["unflatten"],

@@ -3,7 +3,7 @@
 from funnn import functional as _pure
 
 #: What funnn.functional has beyond torch.nn.functional.
-_BEYOND = {"apply_mask", "batch_norm_with_stats", "draw_mask", "flatten", "public", "unflatten"}
+_BEYOND = {"batch_norm_with_stats", "flatten", "public", "unflatten"}
 
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 

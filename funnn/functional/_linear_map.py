@@ -1,0 +1,131 @@
+"""A linear map with its own transpose: how a kernel gets a fast derivative and keeps every mode of differentiation.
+
+A ``custom_vjp`` is fast but has no forward mode; a ``custom_jvp`` has both, but its reverse is what JAX makes by transposing the tangent's
+formula, operation by operation. Here the tangent's formula is one primitive, bound with two functions: the map itself and its transpose.
+
+    linear_map(forward, transpose, linear, residuals, **static)
+
+computes ``forward(linear, residuals, **static)``, a function that is linear in the arrays of the tuple ``linear`` and returns a tuple, and
+whose transpose is ``transpose(cotangents, residuals, **static)``. Reverse mode runs ``transpose``; forward mode and higher derivatives
+differentiate the two functions in their residuals, vmap batches both. The functions are module-level ones (their identity is part of what
+jit caches by), and what is not an array goes through ``static``, by hashable values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+Arrays = tuple[jax.Array, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Map:
+    """The two functions with their static arguments and, for each vmap around them, which residuals are batched."""
+
+    forward: Callable
+    transpose: Callable
+    static: tuple[tuple[str, Any], ...]
+    batches: tuple[tuple[int | None, ...], ...] = ()
+
+    def __call__(self, linear: Arrays, residuals: Arrays) -> Arrays:
+        function = functools.partial(self.forward, **dict(self.static))
+        for batched in self.batches:
+            function = jax.vmap(function, (0, batched))
+        return tuple(function(linear, residuals))
+
+    def transposed(self) -> _Map:
+        return dataclasses.replace(self, forward=self.transpose, transpose=self.forward)
+
+    def batched(self, residuals: tuple[int | None, ...]) -> _Map:
+        return dataclasses.replace(self, batches=(*self.batches, residuals))
+
+
+def linear_map(forward: Callable, transpose: Callable, linear: Arrays, residuals: Arrays, **static: Any) -> Arrays:
+    """``forward(linear, residuals, **static)``, with ``transpose(cotangents, residuals, **static)`` as its transpose.
+
+    Args:
+      forward: linear in ``linear``; both it and ``transpose`` take and return tuples of arrays.
+      transpose: gives one array for each of ``linear``, of its shape and dtype.
+      linear: the arrays that the map is linear in.
+      residuals: the other arrays.
+      **static: hashable values.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> def scale(linear, residuals):
+      ...     return (linear[0] * residuals[0],)
+      >>> y, vjp = jax.vjp(lambda t: linear_map(scale, scale, (t,), (jnp.array(3.0),))[0], 2.0)
+      >>> y.item(), vjp(1.0)[0].item()
+      (6.0, 3.0)
+    """
+    map = _Map(forward, transpose, tuple(sorted(static.items())))
+    return tuple(_linear_map_p.bind(*linear, *residuals, map=map, count=len(linear)))
+
+
+_linear_map_p = Primitive("funnn_linear_map")
+_linear_map_p.multiple_results = True
+
+
+@_linear_map_p.def_impl
+def _run(*arrays: jax.Array, map: _Map, count: int) -> Arrays:
+    return map(arrays[:count], arrays[count:])
+
+
+@_linear_map_p.def_abstract_eval
+def _abstract(*avals: Any, map: _Map, count: int) -> list:
+    return jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals).out_avals
+
+
+mlir.register_lowering(_linear_map_p, mlir.lower_fun(_run, multiple_results=True))
+
+
+def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple:
+    outputs = _linear_map_p.bind(*primals, map=map, count=count)
+    linear, residuals = primals[:count], primals[count:]
+    total: list | None = None
+    if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
+        moved = [ad.instantiate_zeros(tangent) for tangent in tangents[:count]]
+        total = _linear_map_p.bind(*moved, *residuals, map=map, count=count)
+    live = [i for i, tangent in enumerate(tangents[count:]) if type(tangent) is not ad.Zero]
+    if live:
+
+        def of_residuals(*chosen: jax.Array) -> Arrays:
+            every = list(residuals)
+            for i, residual in zip(live, chosen, strict=True):
+                every[i] = residual
+            return map(tuple(linear), tuple(every))
+
+        _, part = jax.jvp(of_residuals, tuple(residuals[i] for i in live), tuple(tangents[count + i] for i in live))
+        total = list(part) if total is None else [ad.add_tangents(*pair) for pair in zip(total, part, strict=True)]
+    return outputs, total
+
+
+def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int) -> list:
+    residuals = arguments[count:]
+    given = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
+    results = _linear_map_p.bind(*given, *residuals, map=map.transposed(), count=len(given))
+    linear = [result if ad.is_undefined_primal(x) else None for result, x in zip(results, arguments[:count], strict=True)]
+    return [*linear, *[None] * len(residuals)]
+
+
+def _batch(arrays: Any, axes: Any, *, map: _Map, count: int) -> tuple:
+    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+    # What the map is linear in is batched always, so that its transpose is too; a residual only if it varies.
+    front = [
+        x if axis is None and i >= count else batching.bdim_at_front(x, axis, size)
+        for i, (x, axis) in enumerate(zip(arrays, axes, strict=True))
+    ]
+    outputs = _linear_map_p.bind(*front, map=map.batched(tuple(None if axis is None else 0 for axis in axes[count:])), count=count)
+    return outputs, [0] * len(outputs)
+
+
+ad.primitive_jvps[_linear_map_p] = _jvp
+ad.primitive_transposes[_linear_map_p] = _transpose
+batching.primitive_batchers[_linear_map_p] = _batch
