@@ -23,3 +23,7 @@ class FrozenLayerError(AttributeError, TypeError):
 
 class ArgumentError(ValueError, RuntimeError):
     """An argument that is no array has a value out of its range."""
+
+
+class AssertedError(ValueError, RuntimeError, AssertionError):
+    """Shapes or arguments do not fit, where torch checks it by an assertion."""

@@ -5,25 +5,62 @@ object that implements the protocol of :mod:`funnn.functional._dispatch`. Functi
 """
 
 from funnn.functional._dispatch import public
-from funnn.functional.activation import log_softmax, relu, sigmoid, softmax, tanh
+from funnn.functional.activation import (
+    hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu, prelu, relu, relu6, rrelu, softshrink, threshold,
+)  # fmt: skip
+from funnn.functional.adaptive_softmax import adaptive_log_softmax
+from funnn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention
+from funnn.functional.batchnorm import batch_norm, batch_norm_with_stats, instance_norm, instance_norm_with_stats
+from funnn.functional.binary_loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    multilabel_soft_margin_loss,
+    soft_margin_loss,
+)
+from funnn.functional.class_loss import cross_entropy, nll_loss
 from funnn.functional.conv import conv1d, conv2d, conv3d
-from funnn.functional.dropout import dropout
-from funnn.functional.linear import linear
-from funnn.functional.loss import cross_entropy, l1_loss, mse_loss, nll_loss
-from funnn.functional.normalization import batch_norm, batch_norm_with_stats, layer_norm
+from funnn.functional.ctc import ctc_loss
+from funnn.functional.distance import cosine_similarity, pairwise_distance, pdist
+from funnn.functional.distance_loss import cosine_embedding_loss, triplet_margin_loss, triplet_margin_with_distance_loss
+from funnn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from funnn.functional.linear import bilinear, linear
+from funnn.functional.linear_cross_entropy import linear_cross_entropy
+from funnn.functional.loss import gaussian_nll_loss, huber_loss, kl_div, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
+from funnn.functional.margin_loss import hinge_embedding_loss, margin_ranking_loss, multi_margin_loss, multilabel_margin_loss
+from funnn.functional.normalization import group_norm, layer_norm, local_response_norm, normalize, rms_norm
+from funnn.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
+from funnn.functional.padding import pad
 from funnn.functional.pooling import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from funnn.functional.shape import flatten, unflatten
+from funnn.functional.smooth_activation import (
+    celu, elu, gelu, glu, logsigmoid, mish, selu, sigmoid, silu, softplus, softsign, tanh, tanhshrink,
+)  # fmt: skip
+from funnn.functional.softmax import gumbel_softmax, log_softmax, softmax, softmin
 from funnn.functional.sparse import embedding, one_hot
 
 # One line a topic, in the order of the files
 __all__ = [  # noqa: RUF022
     "public",
-    "log_softmax", "relu", "sigmoid", "softmax", "tanh",
+    "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "prelu", "relu", "relu6", "rrelu", "softshrink", "threshold",
+    "celu", "elu", "gelu", "glu", "logsigmoid", "mish", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink",
+    "gumbel_softmax", "log_softmax", "softmax", "softmin",
+    "adaptive_log_softmax",
+    "multi_head_attention_forward", "scaled_dot_product_attention",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss",
+    "cross_entropy", "nll_loss",
     "conv1d", "conv2d", "conv3d",
-    "dropout",
-    "linear",
-    "cross_entropy", "l1_loss", "mse_loss", "nll_loss",
-    "batch_norm", "batch_norm_with_stats", "layer_norm",
+    "ctc_loss",
+    "cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+    "cosine_similarity", "pairwise_distance", "pdist",
+    "bilinear", "linear",
+    "linear_cross_entropy",
+    "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "poisson_nll_loss", "smooth_l1_loss",
+    "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss", "multilabel_margin_loss",
+    "batch_norm", "batch_norm_with_stats", "instance_norm", "instance_norm_with_stats",
+    "group_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm",
+    "interpolate", "upsample", "upsample_bilinear", "upsample_nearest",
+    "pad",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
     "flatten", "unflatten",
     "embedding", "one_hot",

@@ -42,6 +42,12 @@ def accumulator(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
 
 
+def widened(function: str, x: Any) -> tuple[jax.Array, Any]:
+    """The floating array ``input`` in the dtype to compute in, and the dtype to round the result to."""
+    x = floating(function, "input", x)
+    return x.astype(accumulator(x.dtype)), x.dtype
+
+
 def like(function: str, name: str, x: Any, input: jax.Array, *, mixed: bool = False) -> jax.Array:
     """``x`` as an array of ``input``'s dtype; with ``mixed`` also of the dtype that ``input`` is accumulated in."""
     x = array(name, x)

@@ -8,6 +8,7 @@ funnn.torch's Tensor is such a type: it unwraps its arrays, runs ``function.pure
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,7 +26,8 @@ def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
         as traced values; all other arguments that are not arrays (axes, strides, modes, flags) are compile-time constants.
 
     Returns:
-      The function with two attributes: ``pure``, the undecorated function, and ``scalars``.
+      The function with three attributes: ``pure``, the undecorated function, ``scalars``, and ``key_name``, the name of the argument that takes a
+      random key, or None.
 
     Example:
       >>> import jax.numpy as jnp
@@ -50,4 +52,17 @@ def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
 
     call.pure = function
     call.scalars = scalars
+    call.key_name = _key_name(function)
     return call
+
+
+def composed(function: F) -> F:
+    """Mark a function that only calls public functions, operators and methods that all kinds of array have: it needs no dispatch of its own."""
+    function.pure, function.scalars, function.key_name = function, (), _key_name(function)
+    return function
+
+
+def _key_name(function: Callable) -> str | None:
+    """The argument that takes a random key: ``key``, or ``dropout_key`` where a key is also what attention compares queries with."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in ("key", "dropout_key")), None)

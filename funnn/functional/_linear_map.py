@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -66,7 +67,19 @@ def linear_map(forward: Callable, transpose: Callable, linear: Arrays, residuals
       (6.0, 3.0)
     """
     map = _Map(forward, transpose, tuple(sorted(static.items())))
-    return tuple(_linear_map_p.bind(*linear, *residuals, map=map, count=len(linear)))
+    return tuple(_linear_map_p.bind(*_alike(linear, residuals), *residuals, map=map, count=len(linear)))
+
+
+def _alike(linear: Arrays, residuals: Arrays) -> Arrays:
+    """Inside shard_map: what varies less over the mesh than another operand is made to vary as that one does, so that the sum over the mesh which
+    its cotangent then needs comes from JAX's own transpose of this cast."""
+    varying = frozenset().union(*(_varying(x) for x in (*linear, *residuals)))
+    return tuple(lax.pcast(x, tuple(varying - _varying(x)), to="varying") if varying - _varying(x) else x for x in linear)
+
+
+def _varying(x: jax.Array) -> frozenset:
+    kind = getattr(jax.typeof(x), "manual_axis_type", None)
+    return frozenset() if kind is None else kind.varying
 
 
 _linear_map_p = Primitive("funnn_linear_map")

@@ -1,4 +1,4 @@
-"""The affine map of the last axis."""
+"""Linear and bilinear maps of the last axis."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ShapeError
+from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
+
+
+def _number(function: str, name: str, x: jax.Array) -> jax.Array:
+    x = check.array(name, x)
+    if x.dtype == jnp.bool_:
+        raise DtypeError(f'"{function}" not implemented for bool: {name} must hold numbers. Convert it, e.g. {name}.astype(jnp.float32).')
+    return x
 
 
 @public
@@ -27,7 +34,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
 
     Raises:
       ShapeError: the last axes of input and weight differ, or the bias does not fit.
-      DtypeError: input, weight and bias differ in dtype, or are not floating point.
+      DtypeError: input, weight and bias differ in dtype, or are boolean.
 
     Source: torch.nn.functional.linear. Half precision is accumulated in float32.
 
@@ -36,7 +43,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
       >>> linear(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]]), jnp.array([0.5, 0.0])).tolist()
       [[11.5, 17.0]]
     """
-    input = check.floating("linear", "input", input)
+    input = _number("linear", "input", input)
     weight = check.like("linear", "weight", weight, input)
     if input.ndim == 0 or weight.ndim == 0:
         raise ShapeError(f"both arguments to linear need to be at least 1D, but they are {input.ndim}D and {weight.ndim}D")
@@ -60,3 +67,49 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
             f"Give a bias of shape {[*weight.shape[:-1]]}."
         )
     return jnp.add(output, bias)
+
+
+@public
+def bilinear(input1: jax.Array, input2: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+    """Apply the bilinear map ``y_k = x₁ᵀ W_k x₂ + b_k`` to the last axes.
+
+    Args:
+      input1: ``x₁``, of shape (*, in1_features).
+      input2: ``x₂``, of shape (*, in2_features), with the same leading axes.
+      weight: ``W``, of shape (out_features, in1_features, in2_features).
+      bias: ``b``, of shape (out_features,); default none.
+
+    Returns:
+      An array of shape (*, out_features), of the inputs' dtype.
+
+    Raises:
+      ShapeError: the shapes do not fit.
+      DtypeError: the arguments differ in dtype, or are boolean.
+
+    Source: torch.nn.functional.bilinear.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> bilinear(jnp.array([1.0, 2.0]), jnp.array([3.0]), jnp.ones((1, 2, 1))).tolist()
+      [9.0]
+    """
+    input1 = _number("bilinear", "input1", input1)
+    input2, weight = check.like("bilinear", "input2", input2, input1), check.like("bilinear", "weight", weight, input1)
+    if input1.ndim != input2.ndim or input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(f"bilinear(): input batch dimensions do not match: got {check.shape(input1)} and {check.shape(input2)}")
+    if weight.ndim != 3 or not input1.ndim or weight.shape[1:] != (input1.shape[-1], input2.shape[-1]):
+        raise ShapeError(
+            f"bilinear(): weight must have shape (out_features, in1_features, in2_features), but got {check.shape(weight)} for inputs of "
+            f"size {check.shape(input1)} and {check.shape(input2)}"
+        )
+    rows, (out, first, second) = input1.shape[:-1], weight.shape
+    # x₁ W as one product over all outputs, then its product with x₂ row by row
+    wide = check.accumulator(input1.dtype) if jnp.issubdtype(input1.dtype, jnp.floating) else input1.dtype
+    half = lax.dot_general(input1.reshape(math.prod(rows), first), weight, (((1,), (1,)), ((), ())), preferred_element_type=wide)
+    output = jnp.sum(half * input2.reshape(math.prod(rows), 1, second), -1, dtype=wide).astype(input1.dtype).reshape(*rows, out)
+    if bias is None:
+        return output
+    bias = check.like("bilinear", "bias", bias, input1)
+    if bias.shape != (out,):
+        raise ShapeError(f"bilinear(): bias must have shape [{out}], but got {check.shape(bias)}")
+    return output + bias

@@ -1,8 +1,7 @@
-"""Batch and layer normalisation, over one pure standardisation."""
+"""Layer, group and root-mean-square normalisation, and the norms without statistics: local response, unit length."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -10,174 +9,42 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ShapeError
+from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
+from funnn.functional import _norm_kernel as kernel
 from funnn.functional._dispatch import public
-
-Axes = tuple[int, ...]
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _standardize(x: jax.Array, axes: Axes, eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """``x̂ = (x − μ) / √(σ² + ε)`` with the mean μ and the biased variance σ² over ``axes``, which both keep; also μ and σ²."""
-    mean = jnp.mean(x, axes, keepdims=True)
-    centered = x - mean
-    var = jnp.mean(jnp.square(centered), axes, keepdims=True)
-    return centered * lax.rsqrt(var + eps), mean, var
+from funnn.functional._lp import lp_norm
 
 
-@_standardize.defjvp
-def _standardize_jvp(axes, eps, primals, tangents):
-    # From x̂ and σ² alone: the derivative of the textbook form walks back through both sums and is about a third slower on a CPU.
-    (t,) = tangents
-    hat, mean, var = _standardize(*primals, axes, eps)
-    deviation = jnp.sqrt(var + eps)
-    mean_t, along = jnp.mean(t, axes, keepdims=True), jnp.mean(hat * t, axes, keepdims=True)
-    return (hat, mean, var), ((t - mean_t - hat * along) / deviation, mean_t, 2 * deviation * along)
-
-
-def _affine(x: jax.Array, weight: jax.Array | None, bias: jax.Array | None) -> jax.Array:
-    x = x if weight is None else x * weight.astype(x.dtype)
-    return x if bias is None else x + bias.astype(x.dtype)
-
-
-def _batch_norm_arguments(input: jax.Array, training: bool, **per_channel: jax.Array | None):
-    """The checked input; the other arguments, each in the accumulation dtype and of a shape that broadcasts against the input."""
-    input = check.floating("batch_norm", "input", input)
-    if input.ndim < 2:
-        raise ShapeError(f"batch_norm: expected an input of at least 2D, (N, C, *), but got {input.ndim}D of size {check.shape(input)}")
-    channels = input.shape[1]
-    if training and math.prod(input.shape) == channels:
+def _normalized_sizes(input: jax.Array, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The sizes of the last axes, checked against the input's."""
+    sizes = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
+    if not sizes:
         raise ShapeError(
-            f"Expected more than 1 value per channel when training, got input size {check.shape(input)}. "
-            "A variance needs two values: give a larger batch, or normalise with the running statistics (training=False)."
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
         )
+    if input.shape[-len(sizes) :] != sizes:
+        raise ShapeError(
+            f"Given normalized_shape={list(sizes)}, expected input with shape [*, {', '.join(map(str, sizes))}], "
+            f"but got input of size{check.shape(input)}"
+        )
+    return sizes
+
+
+def _per_element(function: str, input: jax.Array, sizes: tuple[int, ...], dtype: object, **parameters: jax.Array | None) -> list:
+    """Weight and bias in the dtype to compute in and the input's rank, checked to be of the normalised shape."""
     shaped = []
-    for name, x in per_channel.items():
+    for name, x in parameters.items():
         if x is not None:
-            x = check.like("batch_norm", name, x, input, mixed=True)
-            if x.shape != (channels,):
+            x = check.like(function, name, x, input, mixed=True)
+            if x.shape != sizes:
                 raise ShapeError(
-                    f"batch_norm: {name} should contain {channels} elements not {math.prod(x.shape)}: expected shape [{channels}] "
-                    f"for input of size {check.shape(input)}, but got {check.shape(x)}"
+                    f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {check.shape(x)} "
+                    f"and normalized_shape = {list(sizes)}"
                 )
-            x = lax.expand_dims(x, (0, *range(2, input.ndim)))
-            x = x.astype(check.accumulator(input.dtype))
+            x = x.astype(dtype).reshape((1,) * (input.ndim - len(sizes)) + sizes)
         shaped.append(x)
-    return input, shaped
-
-
-def _batch_standardize(input: jax.Array, eps: float):
-    axes = (0, *range(2, input.ndim))
-    return _standardize(input.astype(check.accumulator(input.dtype)), axes, eps)
-
-
-@public(scalars=("momentum",))
-def batch_norm(
-    input: jax.Array,
-    running_mean: jax.Array | None,
-    running_var: jax.Array | None,
-    weight: jax.Array | None = None,
-    bias: jax.Array | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> jax.Array:
-    """Normalise each channel: ``y = (x − μ) / √(σ² + ε) · γ + β``.
-
-    In training μ and σ² are the mean and biased variance over the batch and all positions, else ``running_mean`` and ``running_var``.
-
-    Args:
-      input: ``x``, of shape (N, C, *).
-      running_mean: μ outside training, of shape (C,); may be None in training.
-      running_var: σ² outside training, of shape (C,); may be None in training.
-      weight: γ, of shape (C,); default 1.
-      bias: β, of shape (C,); default 0.
-      training: whether to take the batch's own statistics; default False.
-      momentum: accepted for torch's signature; this function only normalises, see batch_norm_with_stats for the new running statistics.
-      eps: ε; default 1e-5.
-
-    Returns:
-      An array of the input's shape and dtype.
-
-    Raises:
-      ShapeError: an argument's size is not C, or training with one value a channel.
-      DtypeError: input is not floating point, or another argument has neither its dtype nor, for half precision, float32.
-      ValueError: no running statistics outside training.
-
-    Source: Ioffe and Szegedy, 2015; torch.nn.functional.batch_norm, which also updates the running statistics in place.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> batch_norm(jnp.array([[1.0], [3.0]]), None, None, training=True, eps=0.0).tolist()
-      [[-1.0], [1.0]]
-    """
-    for name, x in (("running_mean", running_mean), ("running_var", running_var)):
-        if x is None and not training:
-            raise ValueError(f"batch_norm: {name} must be defined in evaluation mode; pass it, or training=True")
-    input, (mean, var, weight, bias) = _batch_norm_arguments(
-        input, training, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
-    if training:
-        hat, _, _ = _batch_standardize(input, eps)
-    else:
-        hat = (input.astype(mean.dtype) - mean) * lax.rsqrt(var + eps)
-    return _affine(hat, weight, bias).astype(input.dtype)
-
-
-@public(scalars=("momentum",))
-def batch_norm_with_stats(
-    input: jax.Array,
-    running_mean: jax.Array | None,
-    running_var: jax.Array | None,
-    weight: jax.Array | None = None,
-    bias: jax.Array | None = None,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
-    """Batch normalisation in training, with the new running statistics from the same computation.
-
-    ``new_running_mean = (1 − m) · running_mean + m · μ`` and ``new_running_var = (1 − m) · running_var + m · σ² · n / (n − 1)``, where n
-    is the number of values a channel: the running variance is unbiased, the one that the output is divided by is not.
-
-    Args:
-      input: ``x``, of shape (N, C, *).
-      running_mean: of shape (C,), or None for none.
-      running_var: of shape (C,), or None for none.
-      weight: γ, of shape (C,); default 1.
-      bias: β, of shape (C,); default 0.
-      momentum: ``m``, the weight of the new value; may be traced; default 0.1.
-      eps: ε; default 1e-5.
-
-    Returns:
-      (output, new_running_mean, new_running_var): the output as from batch_norm(..., training=True), and the running statistics in their
-      own dtypes, constant to differentiation; None where None came. An empty batch leaves them as they are.
-
-    Raises:
-      ShapeError, DtypeError: as batch_norm.
-
-    Source: Ioffe and Szegedy, 2015; what torch.nn.functional.batch_norm does in training, without its side effect.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> y, mean, var = batch_norm_with_stats(jnp.array([[1.0], [3.0]]), jnp.zeros(1), jnp.ones(1), momentum=0.5)
-      >>> mean.tolist(), var.tolist()
-      ([1.0], [1.5])
-    """
-    checked, (_, _, weight, bias) = _batch_norm_arguments(
-        input, True, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
-    hat, mean, var = _batch_standardize(checked, eps)
-    count = math.prod(checked.shape) // max(checked.shape[1], 1)
-
-    def advance(running, new):
-        if running is None or count == 0:
-            return running
-        m = jnp.asarray(momentum, new.dtype)
-        return lax.stop_gradient((1 - m) * running.astype(new.dtype) + m * new.reshape(-1)).astype(running.dtype)
-
-    unbiased = var * (count / max(count - 1, 1))
-    return _affine(hat, weight, bias).astype(checked.dtype), advance(running_mean, mean), advance(running_var, unbiased)
+    return shaped
 
 
 @public
@@ -212,25 +79,198 @@ def layer_norm(
       [[-1.0, 1.0]]
     """
     input = check.floating("layer_norm", "input", input)
-    sizes = tuple(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else (normalized_shape,)
-    if not sizes:
-        raise ShapeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
-        )
-    if input.shape[-len(sizes) :] != sizes:
-        raise ShapeError(
-            f"Given normalized_shape={list(sizes)}, expected input with shape [*, {', '.join(map(str, sizes))}], "
-            f"but got input of size{check.shape(input)}"
-        )
-    affine = []
-    for name, x in (("weight", weight), ("bias", bias)):
-        x = x if x is None else check.like("layer_norm", name, x, input, mixed=True)
-        if x is not None and x.shape != sizes:
-            raise ShapeError(
-                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {check.shape(x)} "
-                f"and normalized_shape = {list(sizes)}"
-            )
-        affine.append(x)
+    sizes = _normalized_sizes(input, normalized_shape)
+    wide = check.accumulator(input.dtype)
+    weight, bias = _per_element("layer_norm", input, sizes, wide, weight=weight, bias=bias)
     axes = tuple(range(input.ndim - len(sizes), input.ndim))
-    hat, _, _ = _standardize(input.astype(check.accumulator(input.dtype)), axes, eps)
-    return _affine(hat, *affine).astype(input.dtype)
+    return kernel.normalize(input.astype(wide), weight, bias, axes, eps)[0].astype(input.dtype)
+
+
+@public
+def rms_norm(
+    input: jax.Array,
+    normalized_shape: int | Sequence[int],
+    weight: jax.Array | None = None,
+    eps: float | None = None,
+) -> jax.Array:
+    """Divide by the root mean square over the last axes: ``y = x / √(mean(x²) + ε) · γ``.
+
+    Args:
+      input: ``x``, of shape (*, *normalized_shape); floating point or complex.
+      normalized_shape: the sizes of the axes to normalise over; an int stands for one axis.
+      weight: γ, of shape normalized_shape; default 1.
+      eps: ε; None for the machine epsilon of the dtype that is computed in (float32 for half precision).
+
+    Returns:
+      An array of the input's shape and dtype. Half precision is computed in float32 and rounded once.
+
+    Raises:
+      ShapeError: the input does not end in normalized_shape, or weight has another shape.
+      DtypeError: input is an integer, or weight has neither its dtype nor, for half precision, float32.
+
+    Source: Zhang and Sennrich, 2019; torch.nn.functional.rms_norm.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> rms_norm(jnp.array([[3.0, 4.0, 0.0, 0.0]]), (4,), eps=0.0).tolist()
+      [[1.2000000476837158, 1.600000023841858, 0.0, 0.0]]
+    """
+    input = check.array("input", input)
+    complex_valued = jnp.issubdtype(input.dtype, jnp.complexfloating)
+    if not complex_valued:
+        input = check.floating("rms_norm", "input", input)
+    sizes = _normalized_sizes(input, normalized_shape)
+    wide = input.dtype if complex_valued else check.accumulator(input.dtype)
+    (weight,) = _per_element("rms_norm", input, sizes, wide, weight=weight)
+    eps = float(jnp.finfo(wide).eps) if eps is None else eps
+    axes = tuple(range(input.ndim - len(sizes), input.ndim))
+    if complex_valued:  # as torch: the square, not the squared modulus
+        return kernel.affine(input * lax.rsqrt(jnp.mean(jnp.square(input), axes, keepdims=True) + eps), weight, None)
+    return kernel.normalize(input.astype(wide), weight, None, axes, eps, False)[0].astype(input.dtype)
+
+
+@public
+def group_norm(
+    input: jax.Array,
+    num_groups: int,
+    weight: jax.Array | None = None,
+    bias: jax.Array | None = None,
+    eps: float = 1e-5,
+) -> jax.Array:
+    """Normalise each group of channels of each item: ``y = (x − μ) / √(σ² + ε) · γ + β``.
+
+    μ and σ² are the mean and biased variance over the C / num_groups channels of a group and all positions.
+
+    Args:
+      input: ``x``, of shape (N, C, *).
+      num_groups: the number of groups, which divides C.
+      weight: γ, of shape (C,); default 1.
+      bias: β, of shape (C,); default 0.
+      eps: ε; default 1e-5.
+
+    Returns:
+      An array of the input's shape and dtype. Half precision is computed in float32 and rounded once.
+
+    Raises:
+      ShapeError: fewer than 2 axes, C not divisible by num_groups, one value a group, or weight or bias not of shape (C,).
+      DtypeError: input is not floating point, or weight or bias has neither its dtype nor, for half precision, float32.
+
+    Source: Wu and He, 2018; torch.nn.functional.group_norm.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> group_norm(jnp.array([[1.0, 3.0, 5.0, 5.0]]), 2, eps=1e-9).tolist()
+      [[-1.0, 1.0, 0.0, 0.0]]
+    """
+    input = check.floating("group_norm", "input", input)
+    if input.ndim < 2:
+        raise ShapeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}: group_norm takes (N, C, *)")
+    batch, channels, *rest = input.shape
+    if num_groups < 1:
+        raise ArgumentError(f"group_norm: expected num groups to be greater than 0, got num_groups={num_groups}")
+    if channels % num_groups:
+        raise ShapeError(
+            "Expected number of channels in input to be divisible by num_groups, "
+            f"but got input of shape {check.shape(input)} and num_groups={num_groups}"
+        )
+    if batch * channels // num_groups * math.prod(rest) == 1:
+        raise ShapeError(
+            f"Expected more than 1 value per channel when training, got input size {check.shape(input)} and num_groups={num_groups}"
+        )
+    wide = check.accumulator(input.dtype)
+    grouped = (batch, num_groups, channels // num_groups, *rest)
+    shaped = []
+    for name, x in (("weight", weight), ("bias", bias)):
+        if x is not None:
+            x = check.like("group_norm", name, x, input, mixed=True)
+            if x.shape != (channels,):
+                raise ShapeError(
+                    f"Expected {name} to be a vector of size equal to the number of channels in input, "
+                    f"but got {name} of shape {check.shape(x)} and input of shape {check.shape(input)}"
+                )
+            x = x.astype(wide).reshape((1, *grouped[1:3], *(1,) * len(rest)))
+        shaped.append(x)
+    y = kernel.normalize(input.astype(wide).reshape(grouped), *shaped, tuple(range(2, len(grouped))), eps)[0]
+    return y.reshape(input.shape).astype(input.dtype)
+
+
+@public
+def local_response_norm(input: jax.Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> jax.Array:
+    """Divide by the activity of neighbouring channels: ``y_c = x_c / (k + α / n · Σ_j x_j²)^β``.
+
+    j runs over the n channels from c − ⌊n/2⌋ to c + ⌊(n − 1)/2⌋, those outside counting as 0.
+
+    Args:
+      input: ``x``, of shape (N, C, *), of at least 3 axes.
+      size: ``n``, the number of channels.
+      alpha: ``α``; default 1e-4.
+      beta: ``β``; default 0.75.
+      k: default 1.
+
+    Returns:
+      An array of the input's shape and dtype, float32 for integers.
+
+    Raises:
+      ShapeError: fewer than 3 axes.
+      ArgumentError: size is not positive.
+
+    Source: Krizhevsky et al., 2012; torch.nn.functional.local_response_norm.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> local_response_norm(jnp.ones((1, 3, 1)), 2, alpha=2.0, beta=1.0)[0, :, 0].tolist()
+      [0.5, 0.3333333432674408, 0.3333333432674408]
+    """
+    input = check.array("input", input)
+    if input.ndim < 3:
+        raise ShapeError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions): local_response_norm takes (N, C, *)")
+    if size < 1:
+        raise ArgumentError(f"local_response_norm: size must be positive, but got size={size}")
+    if not input.size:
+        return input
+    total = _neighbours(jnp.square(input), size // 2, (size - 1) // 2)
+    mean = (total // size).astype(jnp.float32) if jnp.issubdtype(total.dtype, jnp.integer) else total / size
+    return input / jnp.power(mean * alpha + k, beta)
+
+
+def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
+    """The sum over each channel, ``before`` channels before it and ``after`` behind it; those outside count as 0."""
+    pads = [(0, 0, 0), (before, after, 0), *[(0, 0, 0)] * (x.ndim - 2)]
+    padded = lax.pad(x, jnp.zeros((), x.dtype), pads)
+    return sum(lax.slice_in_dim(padded, i, i + x.shape[1], axis=1) for i in range(before + after + 1))
+
+
+@public
+def normalize(input: jax.Array, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> jax.Array:
+    """Scale to unit length along an axis: ``y = x / max(‖x‖_p, ε)``.
+
+    Args:
+      input: ``x``, floating point or complex.
+      p: the norm's exponent; 0, ∞ and −∞ too; default 2.
+      dim: the axis of the norm, or several taken as one; default 1.
+      eps: ε; default 1e-12.
+
+    Returns:
+      An array of the input's shape and dtype. The derivative of the norm of a zero vector is 0.
+
+    Raises:
+      DtypeError: input is an integer.
+      IndexError: dim is out of range.
+
+    Source: torch.nn.functional.normalize; its ``out`` has no meaning for immutable arrays.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> normalize(jnp.array([[3.0, 4.0]])).tolist()
+      [[0.6000000238418579, 0.800000011920929]]
+    """
+    input = check.array("input", input)
+    if not jnp.issubdtype(input.dtype, jnp.complexfloating):
+        input = check.floating("normalize", "input", input)
+    axes = tuple(check.axis(d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    if not input.ndim:
+        return normalize.pure(input[None], p, 0, eps)[0]
+    wide = input if jnp.issubdtype(input.dtype, jnp.complexfloating) else input.astype(check.accumulator(input.dtype))
+    length = lp_norm(wide, p, axes, keepdims=True)
+    length = length if jnp.iscomplexobj(input) else length.astype(input.dtype)  # rounded before the division, as torch does
+    return input / jnp.maximum(length, jnp.asarray(eps, length.dtype))

@@ -253,6 +253,14 @@ class Layer:
                 state[name] = tree
         return state
 
+    def _restore(self, state: Tree) -> None:
+        """Put a state, as ``_collect`` gives it, back into this view and its children's."""
+        for name, value in state.items():
+            if name in self._scope.buffers:
+                self.__dict__[name] = value
+            else:
+                self.__dict__[name]._restore(value)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         scope = self._scope
         if scope is None:
@@ -292,5 +300,9 @@ class Layer:
     def __hash__(self) -> int:
         return hash((type(self), self._key()))
 
+    def _get_name(self) -> str:
+        """The name that the layer prints under: torch's, where torch's class has another."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
-        return layer_text(type(self).__name__, self.extra_repr(), {name: repr(child) for name, child in self.children().items()})
+        return layer_text(self._get_name(), self.extra_repr(), {name: repr(child) for name, child in self.children().items()})

@@ -51,8 +51,11 @@ class Sequential(_Numbered):
 class LayerList(_Numbered):
     """A list of layers for a ``forward`` of one's own to index or walk through; torch's ModuleList.
 
-    A field that holds a list or tuple of layers becomes a LayerList by itself.
+    A field that holds a list or tuple of layers becomes a LayerList by itself. It prints as torch's does.
     """
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.children().values())
+
+    def _get_name(self) -> str:
+        return "ModuleList"

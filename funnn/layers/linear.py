@@ -1,4 +1,4 @@
-"""Affine maps of the last axis, and the identity."""
+"""Linear and bilinear maps of the last axis, and the identity."""
 
 from __future__ import annotations
 
@@ -43,11 +43,48 @@ class Linear(Layer):
             "bias": fan_in_bias(self.out_features, self.in_features) if self.bias else None,
         }
 
-    def forward(self, x):
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input):
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={enabled(self.bias)}"
+
+
+class Bilinear(Layer):
+    """y = x₁ᵀ A x₂ + b: (*, in1_features) and (*, in2_features) -> (*, out_features).
+
+    Parameters: ``weight`` (out_features, in1_features, in2_features) and, unless ``bias=False``, ``bias`` (out_features,), both from U(−k, k) with
+    k = 1/√in1_features. Source: torch.nn.Bilinear.
+
+    Raises:
+      ValueError: in1_features is not positive.
+    """
+
+    in1_features: int
+    in2_features: int
+    out_features: int
+    bias: bool = True
+
+    def __post_init__(self):
+        if self.in1_features <= 0:
+            raise ValueError(f"in1_features must be > 0, but got {self.in1_features}")
+
+    def spec(self):
+        bound = 1 / math.sqrt(self.in1_features)
+        draw = partial(init.uniform, a=-bound, b=bound)
+        return {
+            "weight": Param((self.out_features, self.in1_features, self.in2_features), draw),
+            "bias": Param((self.out_features,), draw) if self.bias else None,
+        }
+
+    def forward(self, input1, input2):
+        return F.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self):
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"bias={enabled(self.bias)}"
+        )
 
 
 class Identity(Layer):
@@ -56,5 +93,5 @@ class Identity(Layer):
     def __init__(self, *args: Any, **kwargs: Any):
         pass
 
-    def forward(self, x):
-        return x
+    def forward(self, input):
+        return input

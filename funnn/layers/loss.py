@@ -1,13 +1,14 @@
-"""Losses as layers: ``forward(input, target)``."""
+"""Losses of numbers as layers: ``forward(input, target)``."""
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import jax.numpy as jnp
 
 from funnn import functional as F
-from funnn.functional.loss import reduction_of
+from funnn.functional._reduction import reduction_of
 from funnn.layers._layer import Buffer, Constant, Layer
 
 
@@ -18,73 +19,144 @@ def given(values: Constant | None) -> Buffer:
     return Buffer(values.values.shape, lambda source, shape, *, dtype: jnp.asarray(values.values, dtype))
 
 
-class _Loss(Layer):
-    """What all losses share: ``reduction`` is 'mean', 'sum' or 'none'; ``size_average`` and ``reduce`` are torch's deprecated forms of it."""
+class Loss(Layer):
+    """What all losses share: ``reduction`` is 'mean', 'sum' or 'none'; ``size_average`` and ``reduce`` are torch's deprecated forms of it.
+
+    The fields are each class's own, because torch orders them differently.
+    """
+
+    def __post_init__(self):
+        size_average, reduce = getattr(self, "size_average", None), getattr(self, "reduce", None)
+        if size_average is not None or reduce is not None:
+            self.reduction = reduction_of(self.reduction, size_average, reduce)
+            self.size_average = self.reduce = None
+
+
+class PlainLoss(Loss):
+    """A loss without settings of its own."""
 
     size_average: bool | None = None
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def __post_init__(self):
-        if self.size_average is not None or self.reduce is not None:
-            self.reduction = reduction_of(self.reduction, self.size_average, self.reduce)
-            self.size_average = self.reduce = None
+
+class WeightedLoss(Loss):
+    """A loss with factors, a buffer of the layer, and no other settings of its own."""
+
+    weight: Any = None
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+    def spec(self):
+        return {"weight": given(self.weight)}
 
 
-class MSELoss(_Loss):
+class MSELoss(PlainLoss):
     """The mean (or sum, or each) of (input − target)². Source: torch.nn.MSELoss."""
 
     def forward(self, input, target):
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
-class L1Loss(_Loss):
+class L1Loss(PlainLoss):
     """The mean (or sum, or each) of |input − target|. Source: torch.nn.L1Loss."""
 
     def forward(self, input, target):
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
-class _WeightedLoss(Layer):
-    weight: Any = None
+class SmoothL1Loss(PlainLoss):
+    """Squared error over 2·beta where it is below beta, else absolute error less beta/2.
+
+    Args:
+      beta: where the one becomes the other, not negative; 0 gives L1Loss.
+
+    Source: torch.nn.SmoothL1Loss.
+    """
+
+    beta: float = 1.0
+
+    def forward(self, input, target):
+        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
+class HuberLoss(Loss):
+    """Half the squared error where the error is at most delta, else delta·(|error| − delta/2).
+
+    Args:
+      reduction: 'mean', 'sum' or 'none'.
+      delta: where the one becomes the other, positive.
+
+    Raises:
+      TypeError: delta is no real number.
+
+    Source: torch.nn.HuberLoss.
+    """
+
+    reduction: str = "mean"
+    delta: float = 1.0
+
+    def __post_init__(self):
+        if not isinstance(self.delta, (float, int)):
+            raise TypeError(f"delta must be a float or int, got: {type(self.delta)}")
+
+    def forward(self, input, target):
+        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
+
+
+class KLDivLoss(PlainLoss):
+    """Kullback–Leibler divergence of log-probabilities from probabilities: target·(log target − input).
+
+    Args:
+      reduction: 'batchmean' is the divergence; 'mean' divides by the number of elements, with torch's warning; 'sum' or 'none'.
+      log_target: whether target holds logarithms.
+
+    Source: torch.nn.KLDivLoss.
+    """
+
+    log_target: bool = False
+
+    def forward(self, input, target):
+        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class PoissonNLLLoss(Loss):
+    """Negative log likelihood of counts under Poisson distributions.
+
+    Args:
+      log_input: whether the input is the logarithm of the mean, or the mean itself.
+      full: whether to add Stirling's approximation of log(target!).
+      eps: added to the mean under the logarithm, for log_input=False.
+
+    Source: torch.nn.PoissonNLLLoss.
+    """
+
+    log_input: bool = True
+    full: bool = False
     size_average: bool | None = None
-    ignore_index: int = -100
+    eps: float = 1e-8
     reduce: bool | None = None
     reduction: str = "mean"
 
-    __post_init__ = _Loss.__post_init__
-
-    def spec(self):
-        return {"weight": given(self.weight)}
+    def forward(self, log_input, target):
+        return F.poisson_nll_loss(log_input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
 
 
-class NLLLoss(_WeightedLoss):
-    """−weight[t]·input[t] for log-probabilities (N, C, *) and classes t (N, *); 'mean' divides by the sum of the weights.
+class GaussianNLLLoss(Loss):
+    """Negative log likelihood under normal distributions of means ``input`` and variances ``var``.
 
     Args:
-      weight: one number per class (a buffer of the layer).
-      ignore_index: a class that counts neither in the sum nor in the mean.
+      full: whether to add the constant log(2π)/2.
+      eps: the least variance.
 
-    Source: torch.nn.NLLLoss.
+    Source: torch.nn.GaussianNLLLoss.
     """
 
-    def forward(self, input, target):
-        return F.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
+    _: KW_ONLY
+    full: bool = False
+    eps: float = 1e-6
+    reduction: str = "mean"
 
-
-class CrossEntropyLoss(_WeightedLoss):
-    """NLLLoss of log-softmax: for logits (N, C, *) and classes (N, *) or class probabilities (N, C, *).
-
-    Args:
-      weight, ignore_index, reduction: as in NLLLoss.
-      label_smoothing: in [0, 1], the share of the target that is spread evenly over the classes.
-
-    Source: torch.nn.CrossEntropyLoss.
-    """
-
-    label_smoothing: float = 0.0
-
-    def forward(self, input, target):
-        return F.cross_entropy(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
-        )
+    def forward(self, input, target, var):
+        return F.gaussian_nll_loss(input, target, var, full=self.full, eps=self.eps, reduction=self.reduction)

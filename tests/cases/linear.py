@@ -8,8 +8,11 @@ LAYERS = [
     case("Linear", 3, 5, bias=False, inputs=((2, 4, 3),)),
     case("Linear", 3, 5, inputs=((3,),)),
     case("Identity"),
+    case("Bilinear", 3, 2, 4, inputs=((5, 3), (5, 2))),
+    case("Bilinear", 3, 2, 4, bias=False, inputs=((2, 5, 3), (2, 5, 2))),
 ]
 
 FUNCTIONS = {
+    "bilinear": ([(4, 3), (4, 2), (5, 3, 2), (5,)], F.bilinear),
     "linear": ([(2, 3), (4, 3), (4,)], F.linear),
 }

@@ -17,7 +17,13 @@ TOLERANCE = {"float64": (1e-9, 1e-10), "float32": (2e-5, 2e-5), "bfloat16": (2e-
 
 def mode(dtype: str):
     """The JAX mode in which ``dtype`` exists."""
-    return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
+    return jax.enable_x64(True) if dtype in ("float64", "complex128") else contextlib.nullcontext()
+
+
+def mode_for(*values: Any):
+    """The JAX mode in which all dtypes of torch tensors in ``values`` exist; integers may be narrower."""
+    double = any(dtype_name(x) in ("float64", "complex128") for x in jax.tree.leaves(values) if isinstance(x, torch.Tensor))
+    return mode("float64" if double else "float32")
 
 
 def to_jax(x: Any) -> Any:
@@ -70,8 +76,12 @@ def compare(
     ``args`` and ``kwargs`` are torch's, tensors in tuples and lists included; the JAX call gets the same values, and runs compiled: one program
     a case is faster than one an operation. ``second`` compares the gradients of a function of the gradients instead.
     """
-    leaves, tree = jax.tree.flatten((args, kwargs or {}))
     expected = oracle(*args, **(kwargs or {}))
+    with mode_for(args, kwargs, expected):
+        _compare(function, expected, *jax.tree.flatten((args, kwargs or {})), jit, tolerance, second)
+
+
+def _compare(function: Callable, expected: Any, leaves: list, tree: Any, jit: bool, tolerance: Any, second: bool) -> None:
     outputs = [x for x in jax.tree.leaves(expected) if isinstance(x, torch.Tensor)]
     live = [i for i, x in enumerate(leaves) if isinstance(x, torch.Tensor) and x.requires_grad]
     values = [to_jax(x) for x in leaves]

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import funnn.functional as F
+import funnn.torch as ft
 from tests.cases import CONSTANT, FUNCTIONS
 
 KERNELS = [name for name in F.__all__ if name != "public"]
@@ -23,6 +24,24 @@ def _arguments(name: str, dtype=jnp.float32):
 
 def test_the_table_names_every_kernel():
     assert set(FUNCTIONS) | CONSTANT == set(KERNELS)
+
+
+#: Names of torch.nn.functional that are no functions of a network: what torch itself dispatches and checks with.
+TOOLS = {
+    "Optional", "assert_int_or_pair", "boolean_dispatch", "handle_torch_function", "has_torch_function", "has_torch_function_unary",
+    "has_torch_function_variadic",
+}  # fmt: skip
+#: Functions that the core does not have: name -> the reason.
+ABSENT: dict[str, str] = {}
+
+
+def test_every_function_of_torch_is_there():
+    """Those that end in "_" write into their argument, which only a Tensor of funnn.torch lets them."""
+    public = {name for name, value in vars(torch.nn.functional).items() if callable(value) and not name.startswith("_")}
+    functions = {name for name in public - TOOLS if not inspect.isclass(getattr(torch.nn.functional, name))}
+    in_place = {name for name in functions if name.endswith("_")}
+    assert functions - in_place - set(F.__all__) == set(ABSENT)
+    assert functions - set(ABSENT) - set(dir(ft.nn.functional)) == set()
 
 
 @pytest.mark.parametrize("name", F.__all__)
@@ -51,7 +70,7 @@ def torch_signature(name: str) -> dict[str, object] | None:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
         text = function.__doc__.strip().split("->")[0].strip()
-        names = text[text.index("(") + 1 : text.rindex(")")].replace("tensor,", "input,")  # one_hot's text has the wrong name
+        names = " ".join(text[text.index("(") + 1 : text.rindex(")")].split()).replace("tensor,", "input,")  # one_hot's text has the wrong name
         signature = inspect.signature(eval(f"lambda {names}: None", {}))  # torch's own text
         parameters = signature.parameters.values()
     return {p.name: p.default for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
@@ -59,8 +78,9 @@ def torch_signature(name: str) -> dict[str, object] | None:
 
 @pytest.mark.parametrize("name", [name for name in KERNELS if hasattr(torch.nn.functional, name)])
 def test_arguments_and_defaults_are_torchs(name):
-    """In torch's order; what torch lacks (key) is keyword-only."""
+    """In torch's order; what torch lacks (key) is keyword-only, and ``out`` has no meaning for immutable arrays."""
     expected = torch_signature(name)
+    expected.pop("out", None)
     parameters = inspect.signature(getattr(F, name)).parameters.values()
     ours = {p.name: p.default for p in parameters if p.kind is not p.KEYWORD_ONLY or p.name in expected}
     assert list(ours) == list(expected)

@@ -1,13 +1,15 @@
-"""batch_norm and layer_norm against torch, and their derivative against the textbook form."""
+"""The normalisations against torch, and their derivatives against the textbook form."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import torch
 import torch.nn.functional as T
 from oracle import assert_same, compare, mode, tensor, to_jax
 
 import funnn.functional as F
-from funnn.errors import DtypeError, ShapeError
+from funnn.errors import ArgumentError, DtypeError, ShapeError
 
 
 def _channels(c: int, dtype: str, affine: bool):
@@ -66,25 +68,80 @@ def test_layer_norm(size, shape, dtype):
         compare(F.layer_norm, T.layer_norm, (tensor(*size, dtype=dtype), shape, weight, bias, 1e-3), tolerance=tolerance)
 
 
-def test_derivatives_equal_the_textbook_form():
-    """First and second, forward and reverse, batched, of both norms."""
+def _textbook(x, weight, bias, axes, shape, centered=True):
+    offset = x - x.mean(axes, keepdims=True) if centered else x
+    return offset / jnp.sqrt((offset**2).mean(axes, keepdims=True) + 1e-5) * weight.reshape(shape) + bias.reshape(shape)
 
-    def textbook(x):
-        centered = x - x.mean(-1, keepdims=True)
-        return jnp.tanh(centered / jnp.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)).sum()
 
-    norms = (lambda x: F.layer_norm(x, (4,)), lambda x: F.batch_norm(x.T, None, None, training=True).T)
+# name -> (shape of x, of the parameters, ours, textbook)
+NORMS = {
+    "layer_norm": ((2, 3, 4), (4,), lambda x, w, b: F.layer_norm(x, (4,), w, b), lambda *a: _textbook(*a, (2,), (1, 1, 4))),
+    "layer_norm over two axes": (
+        (2, 3, 4),
+        (3, 4),
+        lambda x, w, b: F.layer_norm(x, (3, 4), w, b),
+        lambda *a: _textbook(*a, (1, 2), (1, 3, 4)),
+    ),
+    "rms_norm": ((3, 4), (4,), lambda x, w, b: F.rms_norm(x, (4,), w, 1e-5) + b, lambda *a: _textbook(*a, (1,), (1, 4), False)),
+    "batch_norm": (
+        (4, 3, 2),
+        (3,),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        lambda *a: _textbook(*a, (0, 2), (1, 3, 1)),
+    ),
+    "instance_norm": ((2, 3, 4), (3,), lambda x, w, b: F.instance_norm(x, weight=w, bias=b), lambda *a: _textbook(*a, (2,), (1, 3, 1))),
+    "group_norm": (
+        (2, 4, 3),
+        (4,),
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: _textbook(x.reshape(2, 2, 2, 3), w, b, (2, 3), (1, 2, 2, 1)).reshape(2, 4, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_derivatives_equal_the_textbook_form(name):
+    """First and second, forward and reverse, batched, in all three arguments, in float64."""
+    shape, per_channel, norm, textbook = NORMS[name]
     with jax.enable_x64(True):
-        x = jax.random.normal(jax.random.key(0), (3, 4), jnp.float64)
-        for norm in norms:
+        keys = jax.random.split(jax.random.key(0), 3)
+        args = [jax.random.normal(key, s, jnp.float64) for key, s in zip(keys, (shape, per_channel, per_channel), strict=True)]
 
-            def ours(x, norm=norm):
-                return jnp.tanh(norm(x)).sum()
+        def scalar(function):
+            return lambda *args: jnp.tanh(function(*args)).sum()
 
-            for derivative in (jax.grad, jax.jacfwd, jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
-                assert jnp.allclose(jax.jit(derivative(ours))(x), jax.jit(derivative(textbook))(x), rtol=1e-10, atol=1e-12)
-            xs = jnp.stack([x, 2 * x])
-            assert jnp.allclose(jax.jit(jax.vmap(jax.grad(ours)))(xs)[0], jax.jit(jax.grad(textbook))(x), rtol=1e-10, atol=1e-12)
+        def derivatives(f):
+            every = (0, 1, 2)
+            return (
+                jax.grad(f, every)(*args),
+                jax.jacfwd(f, every)(*args),
+                jax.hessian(f, every)(*args),
+                jax.jacrev(jax.grad(f, every), every)(*args),
+                jax.vmap(jax.grad(f, every), (0, None, 0))(*(jnp.stack([a, 2 * a]) if i != 1 else a for i, a in enumerate(args))),
+            )
+
+        got, expected = jax.jit(lambda: derivatives(scalar(norm)))(), jax.jit(lambda: derivatives(scalar(textbook)))()
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), got, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("size", [(2, 3, 4), (3, 4, 5, 2), (1, 2, 2)])
+def test_running_statistics_of_instance_norm(size, dtype):
+    mean, var, weight, bias = _channels(size[1], dtype, True)
+    x = tensor(*size, dtype=dtype, grad=False)
+    with mode(dtype):
+        evaluated = F.instance_norm(*map(to_jax, (x, mean, var, weight, bias)), False)
+        assert_same(evaluated, T.instance_norm(x, mean, var, weight, bias, False), "evaluation")
+        ours = jax.jit(F.instance_norm_with_stats)(*map(to_jax, (x, mean, var, weight, bias)), 0.3)
+        y = T.instance_norm(x, mean, var, weight, bias, True, 0.3)
+        for got, expected, what in zip(ours, (y, mean, var), ("output", "running_mean", "running_var"), strict=True):
+            assert_same(got, expected, what)
+
+
+@pytest.mark.parametrize("p", [2.0, 1.0, 3.5, 0.5, float("inf"), -float("inf")])
+def test_normalize_at_zero_and_at_kinks(p):
+    x = torch.tensor([[0.0, 0.0, 0.0], [1.0, -1.0, 0.0], [3.0, 4.0, -5.0]], requires_grad=True)
+    compare(F.normalize, T.normalize, (x, p, 1, 0.1))
 
 
 def _bn(size, stat=3, **kwargs):
@@ -92,6 +149,20 @@ def _bn(size, stat=3, **kwargs):
 
 
 ERRORS = [
+    (_bn((2, 3), training=True, eps=0.0), ArgumentError, "batch_norm eps must be positive during training, but got 0.0"),
+    (_bn((2, 3), eps=-1.0), ArgumentError, "batch_norm eps must be non-negative, but got -1.0"),
+    (
+        lambda: F.instance_norm(jnp.ones((2, 3, 1))),
+        ShapeError,
+        r"Expected more than 1 spatial element when training, got input size \[2, 3, 1\]",
+    ),
+    (lambda: F.instance_norm(jnp.ones((2, 3, 4)), use_input_stats=False), ArgumentError, "running_mean must be defined"),
+    (lambda: F.group_norm(jnp.ones((2, 3)), 2), ShapeError, r"divisible by num_groups, but got input of shape \[2, 3\] and num_groups=2"),
+    (lambda: F.group_norm(jnp.ones((2, 4)), 0), ArgumentError, "num_groups=0"),
+    (lambda: F.group_norm(jnp.ones((2, 4)), 2, jnp.ones(3)), ShapeError, r"weight of shape \[3\] and input of shape \[2, 4\]"),
+    (lambda: F.rms_norm(jnp.ones((2, 3)), (4,)), ShapeError, r"Given normalized_shape=\[4\]"),
+    (lambda: F.local_response_norm(jnp.ones((2, 3)), 2), ShapeError, r"Expected 3D or higher dimensionality input \(got 2 dimensions\)"),
+    (lambda: F.normalize(jnp.ones((2, 3)), dim=2), IndexError, "Dimension out of range"),
     (_bn((1, 3), training=True), ShapeError, r"Expected more than 1 value per channel when training, got input size \[1, 3\]"),
     (_bn((2, 3), 4), ShapeError, "running_mean should contain 3 elements not 4"),
     (_bn((2, 3), weight=jnp.ones(4)), ShapeError, "weight should contain 3 elements not 4"),

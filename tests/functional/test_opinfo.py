@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import random
 import re
 import warnings
@@ -11,9 +11,10 @@ from collections.abc import Callable
 import jax
 import pytest
 import torch
-from oracle import assert_same, compare, dtype_name, mode, to_jax
+from oracle import assert_same, compare, dtype_name, mode, mode_for, to_jax
 
 import funnn.functional as F
+import funnn.torch as ft
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -28,10 +29,12 @@ MOST = 14  # samples an operation and dtype; max pools have up to 1440, of which
 CANNOT: dict[str, tuple[Callable, str]] = {
     "nn.functional.batch_norm": (lambda args, kwargs: args[0].ndim < 2, "an empty input of rank 1 has no channel axis"),
 }
-#: Functions whose samples draw random numbers even where the database pins torch's generator: compared in test_random.py instead.
-RANDOM: set[str] = set()
+#: Draws that depend on values, which only the shim makes as torch does: compared in test_random.py instead.
+RANDOM = {"nn.functional.rrelu"}
 #: Where the database's dtypes are wider than the kernel's: operation's name -> (dtypes left out, the reason).
-NO_DTYPE: dict[str, tuple[set[str], str]] = {}
+NO_DTYPE: dict[str, tuple[set[str], str]] = {
+    "nn.functional.soft_margin_loss": ({"float16"}, "torch's exponential overflows to infinity where the loss here is exact"),
+}
 #: Error inputs that are no errors here: operation's name -> (pattern of torch's message, the reason).
 NO_ERROR: dict[str, tuple[str, str]] = {}
 #: Operations whose float64 second derivatives are compared with torch's: a spread over the kernels.
@@ -39,9 +42,17 @@ SECOND = [
     "nn.functional.conv2d", "nn.functional.layer_norm", "nn.functional.batch_norm", "nn.functional.cross_entropy", "softmax", "log_softmax",
     "nn.functional.mse_loss", "nn.functional.linear", "nn.functional.avg_pool2d", "nn.functional.max_pool2d", "nn.functional.embedding",
     "nn.functional.nll_loss", "tanh", "sigmoid",
+    "nn.functional.binary_cross_entropy_with_logits", "nn.functional.huber_loss",
+    "nn.functional.gaussian_nll_loss", "nn.functional.kl_div", "nn.functional.triplet_margin_loss",
 ]  # fmt: skip
 #: Tolerances that differ from oracle.TOLERANCE: operation's name -> {dtype: (rtol, atol)}, each with its reason beside it.
-TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {}
+TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
+    # torch's gradient is off by 7.6e-5 from its own in float64, and is multiplied by a cotangent of up to 3; ours is off by 1.2e-5
+    "nn.functional.ctc_loss": {"float32": (3e-4, 3e-4)},
+    # torch rounds every step of these formulas to half precision, here only the result is
+    "nn.functional.binary_cross_entropy_with_logits": {"bfloat16": (7e-2, 7e-2)},
+    "nn.functional.poisson_nll_loss": {"bfloat16": (7e-2, 7e-2), "float16": (1e-2, 1e-2)},
+}
 
 
 def twin(op) -> Callable | None:
@@ -49,9 +60,18 @@ def twin(op) -> Callable | None:
     name = op.name.removeprefix("nn.functional.")
     if op.name == "nn.functional.embedding":
         return lambda weight, index, **kwargs: F.embedding(index, weight, **kwargs)  # as the sample orders them
-    if name != op.name or name in OTHER_NAMES:
-        return getattr(F, OTHER_NAMES.get(name, name), None)
-    return BEYOND.get(op.name)
+    if name == "triplet_margin_with_distance_loss":  # the samples' distance is torch's Module of the default one
+        return lambda *args, distance_function=None, **kwargs: F.triplet_margin_with_distance_loss(*args, **kwargs)
+    function = getattr(F, OTHER_NAMES.get(name, name), None) if name != op.name or name in OTHER_NAMES else BEYOND.get(op.name)
+    if getattr(function, "key_name", None) is None:
+        return function
+
+    def seeded(*args, **kwargs):
+        """With the numbers that torch draws: the database seeds its generator so before every call."""
+        ft.manual_seed(42)
+        return function(*args, **kwargs, **{function.key_name: ft.default_generator})
+
+    return seeded
 
 
 OPS = [op for op in op_db if twin(op) is not None]
@@ -120,7 +140,7 @@ def test_other_dtypes(op, dtype):
 
     def run(args, kwargs):
         expected = op.op(*args, **kwargs)
-        with mode("float64") if dtype in (torch.float64, torch.int64) else contextlib.nullcontext():
+        with mode("float64") if dtype is torch.int64 else mode_for(args, expected):
             got = jax.jit(lambda: twin(op)(*to_jax(args), **to_jax(kwargs)))()
             for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
                 assert_same(a, b, "output", tolerance, wide=dtype in (torch.float64, torch.int64))

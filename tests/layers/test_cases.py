@@ -90,6 +90,20 @@ def test_every_public_layer_has_a_case():
     assert public == {case.name for case in CASES} | OTHERS
 
 
+#: Classes of torch.nn that are no layers: containers and bases of Modules, classes that fill in sizes at the first call, wrappers for devices.
+NO_LAYERS = {"Container", "DataParallel", "Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "RNNBase", "RNNCellBase"}
+#: Layers of torch.nn that the core does not have: name -> the reason.
+ABSENT = {
+    "CrossMapLRN2d": "torch's running sum never drops channel 0 and its backward is not the derivative of its forward; LocalResponseNorm is right"
+}
+
+
+def test_every_layer_of_torch_is_there():
+    classes = {name for name, value in vars(torch.nn).items() if isinstance(value, type) and issubclass(value, torch.nn.Module)}
+    wanted = {name for name in classes - NO_LAYERS if not name.startswith("Lazy")}
+    assert wanted - set(dir(layers)) == set(ABSENT)
+
+
 def test_every_module_of_the_shim_is_in_the_table():
     modules = {name for name in dir(ft.nn) if isinstance(getattr(ft.nn, name), type) and issubclass(getattr(ft.nn, name), ft.nn.Module)}
     assert modules - {"Module", "ModuleList", "ModuleDict", "Sequential"} == {case.name for case in CASES}

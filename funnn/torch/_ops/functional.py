@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn import functional as F
 from funnn.torch import _dtype
@@ -17,6 +18,7 @@ from funnn.torch._ops import views
 from funnn.torch._ops.functional_names import GRADS, ORDER, SAVES
 from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._random import default_generator
+from funnn.torch._storage import Storage
 from funnn.torch._tensor import Tensor
 
 _runners: dict[Callable, Callable] = {}
@@ -44,7 +46,7 @@ def op_of(function: Callable, pure: Callable | None = None) -> Op:
 def _runner(function: Callable) -> Callable:
     """How a function runs on Tensors; its signature says what it needs besides the tape."""
     parameters = inspect.signature(function).parameters
-    if "key" in parameters:
+    if function.key_name is not None:
         run = _drawing(function)
     else:
         op = op_of(function)
@@ -121,18 +123,24 @@ class _Drawn:
     normal = bernoulli = exponential = uniform
 
 
-def _drawing(function: Callable) -> Callable:
-    """Run a random function with PyTorch's own numbers."""
+def _with_numbers(function: Callable) -> Callable:
+    """The pure function with an argument ``drawn`` for the numbers, in the place of the key."""
 
     def pure(*args: Any, drawn: tuple = (), **kwargs: Any) -> Any:
-        return function.pure(*args, **kwargs, key=_Drawn(drawn))
+        return function.pure(*args, **kwargs, **{function.key_name: _Drawn(drawn)})
 
     pure.__name__ = function.__name__
     pure.__signature__ = inspect.signature(function)
-    op = op_of(function, pure)
+    return pure
+
+
+def _drawing(function: Callable) -> Callable:
+    """Run a random function with PyTorch's own numbers."""
+    op = op_of(function, _with_numbers(function))
     plans: dict[tuple, tuple[tuple, int | None]] = {}
 
-    def run(*args: Any, key: Any = None, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop(function.key_name, None)
         arrays, tensors, layout, signature = call_key(op, args, kwargs)
         signature = (signature, *[(array.shape, array.dtype) for array in arrays])
         plan = plans.get(signature)
@@ -156,7 +164,7 @@ def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int 
     def run(*arrays: Any) -> None:
         nonlocal unchanged
         args, kwargs = fill(arrays)
-        result = function.pure(*args, **kwargs, key=asking)
+        result = function.pure(*args, **kwargs, **{function.key_name: asking})
         for number, array in enumerate(arrays):
             if result is array:
                 unchanged = number
@@ -166,38 +174,50 @@ def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int 
     return tuple(asking.draws), unchanged
 
 
+def _rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False, *, key: Any = None
+) -> Tensor:
+    """torch draws one float64 for each element that is not positive, so how many depends on values; a traced call draws for all."""
+    if not training or Storage.tracing is not None:
+        return _plain_rrelu(input, lower, upper, training, inplace)
+    count = int((input.detach() <= 0).sum())
+    slopes = np.zeros(input.numel(), np.float64)
+    slopes[:count] = default_generator.uniform((count,), np.float64, lower, upper)
+    result = call(_rrelu_op, (input, lower, upper, True), {"drawn": (slopes.astype(input.dtype.numpy),)})
+    return assign(input, result) if inplace else result
+
+
 # -- side effects that the pure functions hand back as results
 
 
-def _batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    """In training the running statistics are updated in place, as torch does."""
-    if not training or running_mean is None:
-        return _plain_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    output, mean, var = F.batch_norm_with_stats(input, running_mean, running_var, weight, bias, momentum, eps)
-    assign(running_mean, mean.detach())
-    assign(running_var, var.detach())
-    return output
+def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) -> Callable:
+    """A normalisation that, with the batch's own statistics (argument ``own``), updates the running ones in place, as torch does."""
+    signature = inspect.signature(plain)
+    evaluate = op_of(plain)
+
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if not given[own] or given["running_mean"] is None:
+            return call(evaluate, bound.args, bound.kwargs)
+        rest = {name: value for name, value in given.items() if name != own}
+        output, mean, var = with_stats(**rest)
+        assign(given["running_mean"], mean.detach())
+        assign(given["running_var"], var.detach())
+        return output
+
+    return run
 
 
-_batch_norm_op = op_of(F.batch_norm)
-
-
-def _plain_batch_norm(*args: Any) -> Tensor:
-    return call(_batch_norm_op, args, {})
-
+_plain_rrelu = _runner(F.rrelu)
+_rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
 
 _runners.update(
     {
-        F.batch_norm: _batch_norm,
+        F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
+        F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
+        F.rrelu: _rrelu,
         F.flatten: views.flatten,
         F.unflatten: FUNCTIONS["unflatten"],
     }

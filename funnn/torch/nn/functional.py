@@ -1,10 +1,30 @@
 """torch.nn.functional: the public pure functions themselves; given Tensors, they run on the tape."""
 
+from collections.abc import Callable
+from typing import Any
+
 from funnn import functional as _pure
 
 #: What funnn.functional has beyond torch.nn.functional.
-_BEYOND = {"batch_norm_with_stats", "flatten", "public", "unflatten"}
+_BEYOND = {"adaptive_log_softmax", "batch_norm_with_stats", "flatten", "instance_norm_with_stats", "public", "unflatten"}
 
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
+
+
+def _in_place(name: str) -> Callable:
+    function = getattr(_pure, name)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs, inplace=True)
+
+    run.__name__ = run.__qualname__ = f"{name}_"
+    run.__doc__ = f"In-place version of {name}, whose arguments before ``inplace`` it takes."
+    return run
+
+
+#: The in-place spellings that torch has as functions of their own.
+_IN_PLACE = ("celu", "elu", "hardtanh", "leaky_relu", "relu", "rrelu", "selu", "threshold")
+globals().update({f"{name}_": _in_place(name) for name in _IN_PLACE})
+__all__ += [f"{name}_" for name in _IN_PLACE]

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from funnn.layers import Buffer, Layer, Param
+from funnn.layers import Buffer, Layer, Param, Repeat
 from funnn.layers._layer import _freeze, present
 from funnn.torch import _dtype
 from funnn.torch._random import default_generator
@@ -124,6 +124,10 @@ def draw(entry: Param | Buffer, source: Any, dtype: Any) -> jax.Array:
 
 def module_type(layer: type[Layer]) -> type[Module]:
     """The Module class of a Layer class; made on the spot for a user's own layer."""
+    if issubclass(layer, Repeat):
+        raise NotImplementedError(
+            "Repeat holds the stacked parameters of many layers, which a Module can't; use Sequential(*[layer] * times) and unstack them"
+        )
     if layer not in _derived:
         type(layer.__name__, (LayerModule,), {"__module__": layer.__module__}, layer=layer)
     return _derived[layer]

@@ -1,0 +1,40 @@
+"""The p-norm along axes, with torch's derivative where it has a kink."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Axes = int | tuple[int, ...]
+
+
+def magnitude(x: jax.Array) -> jax.Array:
+    """|x| of a real x, with torch's derivative at 0, which is 0; jnp.abs has 1."""
+    return x * lax.stop_gradient(jnp.sign(x))
+
+
+def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.Array:
+    """``(Σ |x|^p)^(1/p)``; p = 0 counts what is not zero, ±∞ takes the largest or smallest. The derivative is 0 where the norm is 0."""
+    size = jnp.abs(x) if jnp.iscomplexobj(x) else magnitude(x)
+    if p == 0:
+        return jnp.sum(x != 0, axes, dtype=size.dtype, keepdims=keepdims)
+    if p == math.inf:
+        return jnp.max(size, axes, keepdims=keepdims)
+    if p == -math.inf:
+        return jnp.min(size, axes, keepdims=keepdims)
+    if p == 1:
+        return jnp.sum(size, axes, keepdims=keepdims)
+    if p == 2:
+        total = jnp.sum(jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else jnp.square(x), axes, keepdims=keepdims)
+        return _root(total, jnp.sqrt)
+    zero = size == 0 if p > 0 else jnp.zeros((), bool)
+    powers = jnp.where(zero, 0, jnp.where(zero, 1, size) ** p)  # the inner choice keeps the infinite slope at 0 out of the derivative
+    return _root(jnp.sum(powers, axes, keepdims=keepdims), lambda total: total ** (1 / p))
+
+
+def _root(total: jax.Array, root) -> jax.Array:
+    zero = total == 0
+    return jnp.where(zero, 0, root(jnp.where(zero, 1, total)))

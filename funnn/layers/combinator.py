@@ -1,0 +1,170 @@
+"""Layers around layers for research code: side by side, around a shortcut, repeated by a scan, recomputed in the backward pass."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.layers._layer import Layer, Tree, _Scope, fold_name
+
+
+class Lambda(Layer):
+    """A function as a layer without parameters: y = function(x).
+
+    Two are equal when they are of the same function object, so a function defined at module level keeps jit from compiling again.
+
+    >>> layer = Lambda(jnp.square)
+    >>> layer.apply({}, {}, jnp.array(3.0))[0].item()
+    9.0
+    """
+
+    function: Callable
+
+    def forward(self, *args, **kwargs):
+        return self.function(*args, **kwargs)
+
+    def extra_repr(self):
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+class Residual(Layer):
+    """y = shortcut(x) + body(x); without a shortcut x itself. He et al., "Deep residual learning" (2015).
+
+    >>> from funnn.layers import Linear
+    >>> params, state = Residual(Linear(3, 3)).init(jax.random.key(0))
+    >>> list(params), params["body"]["weight"].shape
+    (['body'], (3, 3))
+    """
+
+    body: Layer
+    shortcut: Layer | None = None
+
+    def forward(self, x):
+        return (x if self.shortcut is None else self.shortcut(x)) + self.body(x)
+
+
+class Parallel(Layer):
+    """All layers on the same input: the tuple of their outputs, or ``merge(*outputs)``.
+
+    >>> from funnn.layers import Identity, Tanh
+    >>> layer = Parallel([Identity(), Tanh()], merge=jnp.add)
+    >>> layer.apply({}, {}, jnp.zeros(2))[0].tolist()
+    [0.0, 0.0]
+    """
+
+    layers: list
+    merge: Callable | None = None
+
+    def forward(self, *args, **kwargs):
+        outputs = tuple([layer(*args, **kwargs) for layer in self.layers])
+        return outputs if self.merge is None else self.merge(*outputs)
+
+
+class Remat(Layer):
+    """``layer``, whose intermediate values are computed again in the backward pass instead of being kept: less memory for more work.
+
+    Args:
+      layer: what to wrap.
+      policy: which values to keep nevertheless, one of ``jax.checkpoint_policies``; default none.
+
+    On a funnn.torch Module it has no effect. Source: jax.checkpoint.
+
+    >>> from funnn.layers import Linear
+    >>> layer = Remat(Linear(3, 2))
+    >>> layer.apply(*layer.init(jax.random.key(0)), jnp.ones(3))[0].shape
+    (2,)
+    """
+
+    layer: Layer
+    policy: Callable | None = None
+
+    def forward(self, *args, **kwargs):
+        if not isinstance(self, Layer):
+            return self.layer(*args, **kwargs)
+
+        def run(args, kwargs):
+            output = self.layer(*args, **kwargs)
+            return output, self.layer._collect()
+
+        output, state = jax.checkpoint(run, policy=self.policy)(args, kwargs)
+        self.layer._restore(state)
+        return output
+
+
+@functools.lru_cache(maxsize=256)
+def _structure(layer: Layer) -> tuple[Any, Any]:
+    """The structure of a layer's params and state."""
+    shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0)))
+    return jax.tree.structure(shapes[0]), jax.tree.structure(shapes[1])
+
+
+class Repeat(Layer):
+    """``times`` layers of the same description one after the other, as a scan: compile time does not grow with depth.
+
+    Args:
+      layer: one of them; its output has the shape and dtype of its first input.
+      times: how many.
+      unroll: how many of them a step of the scan runs; default 1.
+
+    The parameters and buffers of all of them are stacked along a leading axis of size ``times`` under ``layer``; each has initial values of its
+    own. ``forward(x, *others)`` passes the same ``others`` to every one. A funnn.torch Module can't hold stacked parameters: from_functional
+    raises NotImplementedError for it.
+
+    Raises:
+      ValueError: times or unroll is not positive.
+      TypeError: the layer's output has not its input's shape and dtype.
+
+    >>> from funnn.layers import Linear
+    >>> layer = Repeat(Linear(3, 3), 12)
+    >>> params, state = layer.init(jax.random.key(0))
+    >>> params["layer"]["weight"].shape, layer.apply(params, state, jnp.ones(3))[0].shape
+    ((12, 3, 3), (3,))
+    """
+
+    layer: Layer
+    times: int
+    unroll: int = 1
+
+    def __post_init__(self):
+        for name in ("times", "unroll"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Repeat: {name} must be positive, but got {name}={getattr(self, name)}")
+
+    def init(self, key: Any, *, dtype: Any = jnp.float32) -> tuple[Tree, Tree]:
+        keys = jnp.stack([fold_name(key, str(number)) for number in range(self.times)])
+        stacked = jax.vmap(lambda key: self.layer.init(key, dtype=dtype))(keys)
+        params, state = ({"layer": tree} if tree else {} for tree in stacked)
+        return params, state
+
+    def forward(self, x, *others):
+        params, state = (tree.get("layer", {}) for tree in self._given)
+        key = self._scope.key if self.training else None
+        keys = None if key is None else jnp.stack([fold_name(key, str(number)) for number in range(self.times)])
+
+        def step(x, arrays):
+            params, state, key = arrays
+            return self.layer.apply(params, state, x, *others, key=key, train=self.training)
+
+        y, state = jax.lax.scan(step, x, (params, state, keys), length=self.times, unroll=self.unroll)
+        self._given[1].update({"layer": state} if state else {})
+        return y
+
+    def _bind(self, params: Tree, state: Tree, key: Any, train: bool, path: str) -> Layer:
+        for what, given, expected in zip(("params", "state"), (params, state), _structure(self), strict=True):
+            if jax.tree.structure(given) != expected:
+                raise ValueError(
+                    f"{what} of Repeat{f' at {path!r}' if path else ''} do not fit the layer; use the dicts that layer.init(key) returns"
+                )
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, _scope=_Scope(path, key, set()), training=train, _given=(params, dict(state)))
+        return view
+
+    def _collect(self) -> Tree:
+        return self._given[1]
+
+    def extra_repr(self):
+        return f"times={self.times}"

@@ -1,0 +1,56 @@
+"""Layers inside shard_map on two fake devices, in a process of its own: the batch is split, the result is that of the whole batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import funnn
+
+
+def test_two_devices():
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(Path(funnn.__file__).parents[1]),
+    }
+    subprocess.run([sys.executable, "-W", "error", __file__], env=environment, check=True, timeout=300)
+
+
+def two_devices():
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax.sharding import PartitionSpec as P
+
+    from funnn.layers import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, SyncBatchNorm
+
+    assert len(jax.devices()) == 2
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def check(split, whole, *shape):
+        """``split`` on two halves of the batch, with parameters on both devices, does what ``whole`` does on the batch."""
+        params, state = whole.init(jax.random.key(0))
+        params = jax.tree.map(lambda a: a + 0.3 * jnp.arange(float(a.size)), params)
+        x = jax.random.normal(jax.random.key(1), shape)
+
+        def run(params, state, x):
+            return split.apply(params, state, x, train=True)
+
+        mapped = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(P(), P(), P("data")), out_specs=(P("data"), P())))
+        (y, new), (expected, expected_new) = mapped(params, state, x), whole.apply(params, state, x, train=True)
+        np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), new, expected_new)
+        gradients = jax.grad(lambda p, x: jnp.sin(mapped(p, state, x)[0]).sum(), (0, 1))(params, x)
+        reference = jax.grad(lambda p, x: jnp.sin(whole.apply(p, state, x, train=True)[0]).sum(), (0, 1))(params, x)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradients, reference)
+
+    check(SyncBatchNorm(3, process_group="data"), BatchNorm1d(3), 8, 3)
+    check(SyncBatchNorm(3, momentum=None, process_group=("data",)), BatchNorm2d(3, momentum=None), 4, 3, 5, 2)
+    check(LayerNorm(3), LayerNorm(3), 8, 3)
+    check(GroupNorm(2, 4), GroupNorm(2, 4), 8, 4, 3)
+
+
+if __name__ == "__main__":
+    two_devices()
