@@ -6,7 +6,28 @@ object that implements the protocol of :mod:`funnn.functional._dispatch`. Functi
 
 from funnn.functional._dispatch import public
 from funnn.functional.activation import (
-    hardshrink, hardsigmoid, hardswish, hardtanh, leaky_relu, prelu, relu, relu6, rrelu, softshrink, threshold,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    prelu,
+    relu,
+    relu6,
+    rrelu,
+    softshrink,
+    threshold,
+)  # fmt: skip
+from funnn.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
 )  # fmt: skip
 from funnn.functional.adaptive_softmax import adaptive_log_softmax
 from funnn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention
@@ -18,25 +39,63 @@ from funnn.functional.binary_loss import (
     soft_margin_loss,
 )
 from funnn.functional.class_loss import cross_entropy, nll_loss
-from funnn.functional.conv import conv1d, conv2d, conv3d
+from funnn.functional.conv import conv1d, conv2d, conv3d, conv_tbc, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from funnn.functional.ctc import ctc_loss
 from funnn.functional.distance import cosine_similarity, pairwise_distance, pdist
 from funnn.functional.distance_loss import cosine_embedding_loss, triplet_margin_loss, triplet_margin_with_distance_loss
 from funnn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from funnn.functional.embedding_bag import embedding_bag
+from funnn.functional.fold import fold, unfold
+from funnn.functional.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)  # fmt: skip
+from funnn.functional.grid_sample import affine_grid, grid_sample
+from funnn.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from funnn.functional.linear import bilinear, linear
 from funnn.functional.linear_cross_entropy import linear_cross_entropy
 from funnn.functional.loss import gaussian_nll_loss, huber_loss, kl_div, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
 from funnn.functional.margin_loss import hinge_embedding_loss, margin_ranking_loss, multi_margin_loss, multilabel_margin_loss
+from funnn.functional.matmul import ScalingType, SwizzleType, grouped_mm, scaled_mm
 from funnn.functional.normalization import group_norm, layer_norm, local_response_norm, normalize, rms_norm
-from funnn.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
 from funnn.functional.padding import pad
-from funnn.functional.pooling import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
+from funnn.functional.pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool1d_with_indices,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_pool3d,
+    max_pool3d_with_indices,
+)  # fmt: skip
+from funnn.functional.recurrent import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
 from funnn.functional.shape import flatten, unflatten
 from funnn.functional.smooth_activation import (
-    celu, elu, gelu, glu, logsigmoid, mish, selu, sigmoid, silu, softplus, softsign, tanh, tanhshrink,
+    celu,
+    elu,
+    gelu,
+    glu,
+    logsigmoid,
+    mish,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+    tanhshrink,
 )  # fmt: skip
 from funnn.functional.softmax import gumbel_softmax, log_softmax, softmax, softmin
-from funnn.functional.sparse import embedding, one_hot
+from funnn.functional.sparse import embedding, embedding_renorm, one_hot
+from funnn.functional.unpooling import max_unpool1d, max_unpool2d, max_unpool3d
+from funnn.functional.vision import channel_shuffle, native_channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 # One line a topic, in the order of the files
 __all__ = [  # noqa: RUF022
@@ -48,20 +107,31 @@ __all__ = [  # noqa: RUF022
     "multi_head_attention_forward", "scaled_dot_product_attention",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss",
     "cross_entropy", "nll_loss",
-    "conv1d", "conv2d", "conv3d",
+    "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "ctc_loss",
     "cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
     "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
     "cosine_similarity", "pairwise_distance", "pdist",
     "bilinear", "linear",
+    "grouped_mm", "scaled_mm",
     "linear_cross_entropy",
     "gaussian_nll_loss", "huber_loss", "kl_div", "l1_loss", "mse_loss", "poisson_nll_loss", "smooth_l1_loss",
     "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss", "multilabel_margin_loss",
     "batch_norm", "batch_norm_with_stats", "instance_norm", "instance_norm_with_stats",
     "group_norm", "layer_norm", "local_response_norm", "normalize", "rms_norm",
+    "fold", "unfold",
+    "affine_grid", "grid_sample",
     "interpolate", "upsample", "upsample_bilinear", "upsample_nearest",
     "pad",
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
+    "max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices", "adaptive_max_pool3d", "adaptive_max_pool3d_with_indices",
+    "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d", "fractional_max_pool3d_with_indices",
+    "max_unpool1d", "max_unpool2d", "max_unpool3d",
+    "gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell",
     "flatten", "unflatten",
-    "embedding", "one_hot",
+    "embedding", "embedding_renorm", "one_hot",
+    "embedding_bag",
+    "channel_shuffle", "native_channel_shuffle", "pixel_shuffle", "pixel_unshuffle",
 ]  # fmt: skip

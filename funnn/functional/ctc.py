@@ -114,10 +114,10 @@ def _losses_jvp(blank, zero_infinity, primals, tangents):
         return jnp.zeros((len(share), log_probs.shape[2]), share.dtype).at[:, label].add(share, mode="drop")
 
     slopes = jnp.exp(log_probs) - jax.vmap(spread, (1, 0), 1)(shares, labels)
+    impossible = losses == jnp.inf  # no alignment: no share of any either
+    slopes = jnp.where(impossible[:, None], 0 if zero_infinity else jnp.nan, slopes)
+    losses = jnp.where(impossible, 0, losses) if zero_infinity else losses
     live = (jnp.arange(len(scores))[:, None] < input_lengths)[..., None]
-    if zero_infinity:
-        live = live & (losses < jnp.inf)[:, None]
-        losses = jnp.where(losses == jnp.inf, 0, losses)
     return losses, jnp.sum(jnp.where(live, slopes, 0) * tangents[0], (0, 2))
 
 

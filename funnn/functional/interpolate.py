@@ -67,8 +67,8 @@ def interpolate(
       DtypeError: integers other than uint8, or uint8 in a mode that averages otherwise.
       NotImplementedError: the mode does not take an input of this rank.
 
-    Source: torch.nn.functional.interpolate. For a two-dimensional 'nearest' whose scale_factor says otherwise than the sizes, torch's derivative
-    belongs to other pixels than its value; here it is the value's.
+    Source: torch.nn.functional.interpolate. For 'nearest' along one or three axes, with a scale_factor that is not the ratio of the sizes where that
+    is 1 or 2, torch's derivative is that of other pixels than it took; here it is that of the same.
 
     Example:
       >>> import jax.numpy as jnp
@@ -98,9 +98,16 @@ def interpolate(
     byte = input.dtype == jnp.uint8 and kind not in ("nearest", "nearest-exact")
     plans = tuple(
         Resize(
-            axis, input.shape[axis], sizes[axis - 2], kind, scales[axis - 2], bool(align_corners), antialias,
-            double=input.dtype == jnp.float64, exact_ratios=input.ndim == 4,
-        )  # fmt: skip
+            axis,
+            input.shape[axis],
+            sizes[axis - 2],
+            kind,
+            scales[axis - 2],
+            bool(align_corners),
+            antialias,
+            double=input.dtype == jnp.float64,
+            exact_ratios=input.ndim == 4,
+        )
         for axis in reversed(range(2, input.ndim))
     )
     return resize_bytes(input, plans) if byte else resize(input, plans)
@@ -183,8 +190,9 @@ def upsample(
     Source: torch.nn.functional.upsample.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> upsample(jnp.array([[[1.0, 3.0]]]), scale_factor=2).tolist()
+      >>> import warnings, jax.numpy as jnp
+      >>> with warnings.catch_warnings(action="ignore"):
+      ...     upsample(jnp.array([[[1.0, 3.0]]]), scale_factor=2).tolist()
       [[[1.0, 1.0, 3.0, 3.0]]]
     """
     _deprecated("upsample")
@@ -206,8 +214,9 @@ def upsample_nearest(input: jax.Array, size: Size | None = None, scale_factor: S
     Source: torch.nn.functional.upsample_nearest.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> upsample_nearest(jnp.array([[[1.0, 3.0]]]), size=4).tolist()
+      >>> import warnings, jax.numpy as jnp
+      >>> with warnings.catch_warnings(action="ignore"):
+      ...     upsample_nearest(jnp.array([[[1.0, 3.0]]]), size=4).tolist()
       [[[1.0, 1.0, 3.0, 3.0]]]
     """
     _deprecated("upsample_nearest")
@@ -229,8 +238,9 @@ def upsample_bilinear(input: jax.Array, size: Size | None = None, scale_factor: 
     Source: torch.nn.functional.upsample_bilinear.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> upsample_bilinear(jnp.array([[[[1.0, 3.0]]]]), size=(1, 3)).tolist()
+      >>> import warnings, jax.numpy as jnp
+      >>> with warnings.catch_warnings(action="ignore"):
+      ...     upsample_bilinear(jnp.array([[[[1.0, 3.0]]]]), size=(1, 3)).tolist()
       [[[[1.0, 2.0, 3.0]]]]
     """
     _deprecated("upsample_bilinear")

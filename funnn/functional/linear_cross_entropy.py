@@ -48,7 +48,9 @@ class LinearCrossEntropyOptions:
             raise ValueError(f"invalid acc_policy: {self.acc_policy!r}; expected 'auto', 'accurate', 'balanced' or 'compact'")
         name, colon, factor = (self.chunking_method or "auto").partition(":")
         if not (name == "aspect_ratio" and (not colon or (factor.isdigit() and int(factor) > 0))) and (name, colon) != ("auto", ""):
-            raise ValueError(f"invalid chunking_method: {self.chunking_method!r}; expected 'auto', 'aspect_ratio', 'aspect_ratio:2' or None")
+            raise ValueError(
+                f"invalid chunking_method: {self.chunking_method!r}; expected 'auto', 'aspect_ratio', 'aspect_ratio:2' or None"
+            )
         size = self.batch_chunk_size
         if not (size is None or (isinstance(size, int) and size > 0)):
             raise ValueError(f"batch_chunk_size must be positive int or None, got {size!r}")

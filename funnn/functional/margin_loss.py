@@ -102,6 +102,11 @@ def margin_ranking_loss(
     return reduced(hinge(margin + (y * (x2 - x1)).astype(check.accumulator(dtype))), reduction, dtype)
 
 
+def _positive(x: jax.Array) -> jax.Array:
+    """``max(0, x)`` with derivative 0 at 0, as in torch's loops over classes; NaN stays NaN."""
+    return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
+
+
 def _scores(name: str, input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Input as (N, C) in the dtype to compute in, a single item with N = 1; the target checked to be integer."""
     input, target = check.floating(name, "input", input), check.array("target", target)
@@ -174,7 +179,7 @@ def multi_margin_loss(
         weight = check.like(name, "weight", weight, input, mixed=True).astype(x.dtype)
         if weight.shape != (classes,):
             raise ShapeError(f"inconsistent weight size, expected {classes} but got {check.shape(weight)}")
-    excess = hinge(margin - pick(x, y, 1)[:, None] + x)
+    excess = _positive(margin - pick(x, y, 1)[:, None] + x)
     excess = jnp.square(excess) if p == 2 else excess
     excess = excess if weight is None else excess * rows(weight, y)[:, None]
     other = jnp.arange(classes, dtype=y.dtype) != y[:, None]
@@ -220,6 +225,6 @@ def multilabel_margin_loss(
     y, classes = y.reshape(x.shape), x.shape[1]
     listed = jnp.cumprod(y >= 0, 1).astype(bool)
     right = jnp.any(listed[:, :, None] & (y[:, :, None] == jnp.arange(classes, dtype=y.dtype)), 1)
-    excess = hinge(1 - take(x, y, 1)[:, :, None] + x[:, None, :])
+    excess = _positive(1 - take(x, y, 1)[:, :, None] + x[:, None, :])
     losses = jnp.sum(jnp.where(listed[:, :, None] & ~right[:, None, :], excess, jnp.zeros((), x.dtype)), (1, 2)) / classes
     return reduced(losses if input.ndim == 2 else losses.reshape(()), reduction, input.dtype)

@@ -109,7 +109,7 @@ def _element(value: float, dtype: jnp.dtype) -> jax.Array:
     """A number as torch fills with it: cut to an integer, refused where the dtype can't hold it."""
     if isinstance(value, (int, float)) and math.isfinite(value) and dtype != jnp.bool_ and not jnp.issubdtype(dtype, jnp.complexfloating):
         limits = jnp.iinfo(dtype) if jnp.issubdtype(dtype, jnp.integer) else jnp.finfo(dtype)
-        if not limits.min <= value <= limits.max:
+        if not float(limits.min) <= value <= float(limits.max):
             raise ArgumentError(f"value cannot be converted to type {dtype} without overflow: it is {value}; give one in its range")
     return jnp.asarray(value).astype(dtype)
 

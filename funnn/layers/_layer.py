@@ -119,6 +119,8 @@ class Layer:
     """
 
     training = False
+    #: Names of children that are lists of layers of one description, which all start from the same values.
+    alike: ClassVar[tuple[str, ...]] = ()
     _hand_written = False
     _scope: ClassVar[_Scope | None] = None
 
@@ -148,6 +150,13 @@ class Layer:
         """The computation, on a view (or a torch Module) where every parameter, buffer and child is an attribute."""
         raise NotImplementedError(f"{type(self).__name__} has no forward: define forward(self, x)")
 
+    def redraw(self, name: str, shape: tuple[int, ...]) -> Callable[..., jax.Array] | None:
+        """Another initialiser for a parameter of this layer or of one inside it, by its path; None leaves it as its own layer draws it.
+
+        It runs when all have been drawn, in the order of the state_dict, as does a torch module that draws again after its parts did.
+        """
+        return None
+
     def extra_repr(self) -> str:
         """The text between the parentheses of the layer's repr."""
         return ""
@@ -171,10 +180,28 @@ class Layer:
                 target, kind = (params, dtype) if isinstance(entry, Param) else (state, entry.dtype or dtype)
                 target[name] = entry.init(fold_name(key, name), entry.shape, dtype=kind)
         for name, child in self.children().items():
-            for target, tree in zip((params, state), child.init(fold_name(key, name), dtype=dtype), strict=True):
+            below = fold_name(key, name)
+            trees = child._init_alike(below, dtype) if name in self.alike else child.init(below, dtype=dtype)
+            for target, tree in zip((params, state), trees, strict=True):
                 if tree:
                     target[name] = tree
+        if type(self).redraw is not Layer.redraw:
+            self._redraw_all(params, key, "")
         return params, state
+
+    def _init_alike(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
+        """Each child's initial values from one key: equal, but arrays of their own, so that a compiled step may reuse their memory."""
+        drawn = {name: child.init(fold_name(key, "0"), dtype=dtype) for name, child in self.children().items()}
+        params, state = ({name: pair[i] for name, pair in drawn.items() if pair[i]} for i in (0, 1))
+        return params, state
+
+    def _redraw_all(self, params: Tree, key: Any, prefix: str) -> None:
+        for name, value in params.items():
+            path = prefix + name
+            if isinstance(value, Mapping):
+                self._redraw_all(value, key, f"{path}.")
+            elif (initialiser := self.redraw(path, value.shape)) is not None:
+                params[name] = initialiser(fold_name(key, path), value.shape, dtype=value.dtype)
 
     def apply(self, params: Tree, state: Tree, *args: Any, key: jax.Array | None = None, train: bool = False, **kwargs: Any) -> Any:
         """Run the layer: ``(output, new_state)``. Pure; ``train`` is static under jit.
@@ -201,15 +228,17 @@ class Layer:
         """The layers directly inside this one, by name."""
         return {name: value for name, value in self.__dict__.items() if isinstance(value, Layer)}
 
-    def make_key(self) -> jax.Array | None:
-        """Inside ``forward``: a fresh random key in training, None otherwise."""
-        if not self.training:
+    def make_key(self, always: bool = False) -> jax.Array | None:
+        """Inside ``forward``: a fresh random key in training (or ``always``), None otherwise."""
+        if not (self.training or always):
             return None
         scope = self._scope
         if scope.key is None:
             where = f" at {scope.path!r}" if scope.path else ""
+            when = "" if always else " in training"
             raise errors.KeyRequiredError(
-                f"{self!r}{where} is stochastic in training and got key=None; pass one: layer.apply(params, state, x, key=key, train=True)"
+                f"{self!r}{where} is stochastic{when} and got key=None; "
+                f"pass one: layer.apply(params, state, x, key=key, train={self.training})"
             )
         scope.draws += 1
         return jax.random.fold_in(scope.key, scope.draws)

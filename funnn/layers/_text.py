@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -20,6 +20,24 @@ def layer_text(name: str, extra: str, children: Mapping[str, str]) -> str:
         return f"{name}({extra})"
     lines = extra_lines + child_lines
     return f"{name}(\n  " + "\n  ".join(lines) + "\n)" if lines else f"{name}()"
+
+
+def list_text(texts: Sequence[str], name: str = "ModuleList") -> str:
+    """torch's text of a list: equal neighbours print once.
+
+    >>> print(list_text(["ReLU()", "ReLU()", "Tanh()"]))
+    ModuleList(
+      (0-1): 2 x ReLU()
+      (2): Tanh()
+    )
+    """
+    children, start = {}, 0
+    for end in range(1, len(texts) + 1):
+        if end == len(texts) or texts[end] != texts[start]:
+            count = end - start
+            children[f"{start}" if count == 1 else f"{start}-{end - 1}"] = texts[start] if count == 1 else f"{count} x {texts[start]}"
+            start = end
+    return layer_text(name, "", children)
 
 
 def _indent(text: str) -> str:

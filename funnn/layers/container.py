@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from funnn.layers._layer import Layer
+from funnn.layers._text import list_text
 
 
 class _Numbered(Layer):
@@ -56,6 +57,9 @@ class LayerList(_Numbered):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.children().values())
+
+    def __repr__(self) -> str:
+        return list_text([repr(layer) for layer in self])
 
     def _get_name(self) -> str:
         return "ModuleList"

@@ -24,7 +24,7 @@ class ConvNd(Layer):
         stride 1 only).
       groups: blocks of channels that are convolved apart.
       bias: adds a learned number per output channel.
-      padding_mode: 'zeros' only, so far.
+      padding_mode: what is added on the sides: 'zeros', 'reflect' (the input mirrored), 'replicate' (its last element) or 'circular'.
 
     Parameters: ``weight`` (out_channels, in_channels/groups, *kernel_size) and ``bias`` (out_channels,), both from U(−k, k) with
     k = 1/√(in_channels/groups · ∏ kernel_size). Source: torch.nn.Conv1d, Conv2d, Conv3d.
@@ -63,8 +63,6 @@ class ConvNd(Layer):
         modes = {"zeros", "reflect", "replicate", "circular"}
         if self.padding_mode not in modes:
             raise ValueError(f"padding_mode must be one of {modes}, but got padding_mode='{self.padding_mode}'")
-        if self.padding_mode != "zeros":
-            raise NotImplementedError(f"padding_mode={self.padding_mode!r} is not supported yet; pad the input before the layer")
 
     def spec(self):
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -73,16 +71,29 @@ class ConvNd(Layer):
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
         }
 
-    def forward(self, x):
-        return type(self).function(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, input):
+        padding = self.padding
+        if self.padding_mode != "zeros" and padding != "valid":
+            input, padding = F.pad(input, self._sides(), mode=self.padding_mode), 0
+        return type(self).function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _sides(self):
+        """The padding as F.pad takes it: before and after, of the last axis first."""
+        if self.padding == "same":
+            totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+            pairs = [(total // 2, total - total // 2) for total in totals]
+        else:
+            pairs = [(p, p) for p in self.padding]
+        return tuple(side for pair in reversed(pairs) for side in pair)
 
     def extra_repr(self):
         ones, zeros = (1,) * self.dimensions, (0,) * self.dimensions
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        for name, default in (("padding", zeros), ("dilation", ones), ("groups", 1)):
-            if getattr(self, name) != default:
+        for name, default in (("padding", zeros), ("dilation", ones), ("output_padding", zeros), ("groups", 1)):
+            if getattr(self, name, default) != default:
                 text += f", {name}={getattr(self, name)}"
-        return text if enabled(self.bias) else text + ", bias=False"
+        text = text if enabled(self.bias) else text + ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
 class Conv1d(ConvNd):
@@ -98,3 +109,103 @@ class Conv2d(ConvNd):
 class Conv3d(ConvNd):
     __doc__ = ConvNd.__doc__
     dimensions, function = 3, staticmethod(F.conv3d)
+
+
+class ConvTransposeNd(ConvNd):
+    """The transpose of a convolution: (N, in_channels, *spatial) or (in_channels, *spatial) to ``out_channels``, larger by ``stride``.
+
+    Args:
+      in_channels, out_channels: both divisible by ``groups``.
+      kernel_size, stride, dilation: a number, or one per spatial dimension.
+      padding: what is cut off on both sides of the output.
+      output_padding: what is added at the end of the output, smaller than stride or dilation.
+      groups: blocks of channels that are convolved apart.
+      bias: adds a learned number per output channel.
+      padding_mode: 'zeros' alone.
+
+    ``forward(input, output_size=None)``: output_size chooses among the sizes that a stride leaves open, instead of output_padding.
+
+    Parameters: ``weight`` (in_channels, out_channels/groups, *kernel_size) and ``bias`` (out_channels,), both from U(−k, k) with
+    k = 1/√(out_channels/groups · ∏ kernel_size). Source: torch.nn.ConvTranspose1d, ConvTranspose2d, ConvTranspose3d.
+
+    Raises:
+      ValueError: channels not divisible by groups, another padding_mode, or an output_size out of reach.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] = 1
+    padding: int | tuple[int, ...] = 0
+    output_padding: int | tuple[int, ...] = 0
+    groups: int = 1
+    bias: bool = True
+    dilation: int | tuple[int, ...] = 1
+    padding_mode: str = "zeros"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: int | tuple[int, ...] = 0,
+        output_padding: int | tuple[int, ...] = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: int | tuple[int, ...] = 1,
+        padding_mode: str = "zeros",
+    ):
+        if padding_mode != "zeros":
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}, but got padding_mode={padding_mode!r}')
+        self.in_channels, self.out_channels, self.kernel_size, self.stride = in_channels, out_channels, kernel_size, stride
+        self.padding, self.dilation, self.groups, self.bias, self.padding_mode = padding, dilation, groups, bias, padding_mode
+        self.output_padding = ntuple(output_padding, self.dimensions)
+        self.__post_init__()
+
+    def spec(self):
+        shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+        return {
+            "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
+            "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
+        }
+
+    def forward(self, input, output_size=None):
+        extra = self.output_padding if output_size is None else self._extra(input, output_size)
+        return type(self).function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+
+    def _extra(self, input, output_size):
+        """The output_padding that gives an output_size."""
+        n, lead = self.dimensions, input.ndim - self.dimensions
+        wanted = list(output_size)
+        wanted = wanted[lead:] if len(wanted) == lead + n else wanted
+        if len(wanted) != n:
+            raise ValueError(
+                f"ConvTranspose{n}D: for {input.ndim}D input, output_size must have {n} or {lead + n} elements (got {len(output_size)})"
+            )
+        smallest = [
+            (size - 1) * s - 2 * p + d * (k - 1) + 1
+            for size, s, p, d, k in zip(input.shape[lead:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
+        ]
+        largest = [size + s - 1 for size, s in zip(smallest, self.stride, strict=True)]
+        if any(not low <= size <= high for size, low, high in zip(wanted, smallest, largest, strict=True)):
+            raise ValueError(
+                f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
+                f"(for an input of {list(input.shape[lead:])})"
+            )
+        return tuple(size - low for size, low in zip(wanted, smallest, strict=True))
+
+
+class ConvTranspose1d(ConvTransposeNd):
+    __doc__ = ConvTransposeNd.__doc__
+    dimensions, function = 1, staticmethod(F.conv_transpose1d)
+
+
+class ConvTranspose2d(ConvTransposeNd):
+    __doc__ = ConvTransposeNd.__doc__
+    dimensions, function = 2, staticmethod(F.conv_transpose2d)
+
+
+class ConvTranspose3d(ConvTransposeNd):
+    __doc__ = ConvTransposeNd.__doc__
+    dimensions, function = 3, staticmethod(F.conv_transpose3d)

@@ -27,7 +27,7 @@ class Dropout(Layer):
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {self.p}")
 
     def forward(self, input):
-        return type(self).function(input, self.p, self.training, self.inplace, key=self.make_key())
+        return type(self).function(input, self.p, self.training, self.inplace, key=self.make_key() if self.p else None)
 
     def extra_repr(self):
         return f"p={self.p}, inplace={self.inplace}"

@@ -1,4 +1,4 @@
-"""Maximum and average over windows: one n-d layer each, with 1d, 2d and 3d as its rows."""
+"""Maximum, average and power average over windows, and the way back: one n-d layer each, with 1d, 2d and 3d as its rows."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class MaxPoolNd(Layer):
         if self.stride is None:
             self.stride = self.kernel_size
 
-    def forward(self, x):
+    def forward(self, input):
         return type(self).function(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode, return_indices=self.return_indices
+            input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode, return_indices=self.return_indices
         )
 
     def extra_repr(self):
@@ -84,8 +84,8 @@ class AvgPool1d(Layer):
         stride = self.kernel_size if self.stride is None else self.stride
         self.kernel_size, self.stride, self.padding = ntuple(self.kernel_size, 1), ntuple(stride, 1), ntuple(self.padding, 1)
 
-    def forward(self, x):
-        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+    def forward(self, input):
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -111,9 +111,9 @@ class AvgPool2d(Layer):
         if self.stride is None:
             self.stride = self.kernel_size
 
-    def forward(self, x):
+    def forward(self, input):
         return type(self).function(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
+            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
         )
 
     def extra_repr(self):
@@ -123,3 +123,84 @@ class AvgPool2d(Layer):
 class AvgPool3d(AvgPool2d):
     __doc__ = AvgPool2d.__doc__.replace("(N, C, H, W) or (C, H, W)", "(N, C, D, H, W) or (C, D, H, W)")
     function = staticmethod(F.avg_pool3d)
+
+
+class LPPoolNd(Layer):
+    """The power average (Σ x^norm_type)^(1/norm_type) over windows of (N, C, *spatial) or (C, *spatial).
+
+    Args:
+      norm_type: the exponent.
+      kernel_size: of the window, a number or one per dimension; ``stride`` defaults to it.
+      ceil_mode: keep a last window that reaches past the end.
+
+    Source: torch.nn.LPPool1d, LPPool2d, LPPool3d.
+    """
+
+    function: ClassVar[Any]
+
+    norm_type: float
+    kernel_size: Size
+    stride: Size | None = None
+    ceil_mode: bool = False
+
+    def forward(self, input):
+        return type(self).function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+    def extra_repr(self):
+        names = ("norm_type", "kernel_size", "stride", "ceil_mode")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
+
+
+class LPPool1d(LPPoolNd):
+    __doc__ = LPPoolNd.__doc__
+    function = staticmethod(F.lp_pool1d)
+
+
+class LPPool2d(LPPoolNd):
+    __doc__ = LPPoolNd.__doc__
+    function = staticmethod(F.lp_pool2d)
+
+
+class LPPool3d(LPPoolNd):
+    __doc__ = LPPoolNd.__doc__
+    function = staticmethod(F.lp_pool3d)
+
+
+class MaxUnpoolNd(Layer):
+    """Puts maxima back where MaxPool found them: ``forward(input, indices, output_size=None)``; zeros elsewhere.
+
+    The arguments are those of the pool. Source: torch.nn.MaxUnpool1d, MaxUnpool2d, MaxUnpool3d.
+    """
+
+    dimensions: ClassVar[int]
+    function: ClassVar[Any]
+
+    kernel_size: Size
+    stride: Size | None = None
+    padding: Size = 0
+
+    def __post_init__(self):
+        stride = self.kernel_size if self.stride is None else self.stride
+        for name, value in (("kernel_size", self.kernel_size), ("stride", stride), ("padding", self.padding)):
+            setattr(self, name, ntuple(value, self.dimensions))
+
+    def forward(self, input, indices, output_size=None):
+        return type(self).function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self):
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(MaxUnpoolNd):
+    __doc__ = MaxUnpoolNd.__doc__
+    dimensions, function = 1, staticmethod(F.max_unpool1d)
+
+
+class MaxUnpool2d(MaxUnpoolNd):
+    __doc__ = MaxUnpoolNd.__doc__
+    dimensions, function = 2, staticmethod(F.max_unpool2d)
+
+
+class MaxUnpool3d(MaxUnpoolNd):
+    __doc__ = MaxUnpoolNd.__doc__
+    dimensions, function = 3, staticmethod(F.max_unpool3d)

@@ -12,8 +12,8 @@ class Flatten(Layer):
     start_dim: int = 1
     end_dim: int = -1
 
-    def forward(self, x):
-        return F.flatten(x, self.start_dim, self.end_dim)
+    def forward(self, input):
+        return F.flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -25,8 +25,13 @@ class Unflatten(Layer):
     dim: int
     unflattened_size: tuple[int, ...]
 
-    def forward(self, x):
-        return F.unflatten(x, self.dim, self.unflattened_size)
+    def __post_init__(self):
+        sizes = self.unflattened_size
+        if not isinstance(sizes, (tuple, list)) or not all(isinstance(size, int) for size in sizes):
+            raise TypeError(f"unflattened_size must be a tuple of ints, but found {sizes!r}")
+
+    def forward(self, input):
+        return F.unflatten(input, self.dim, self.unflattened_size)
 
     def extra_repr(self):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

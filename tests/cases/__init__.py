@@ -17,6 +17,18 @@ CASES: list[Case] = [row for topic in _topics for row in getattr(topic, "LAYERS"
 FUNCTIONS: dict = {name: row for topic in _topics for name, row in getattr(topic, "FUNCTIONS", {}).items()}
 CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONSTANT", ())}
 #: Public names of funnn.layers that are no layers with inputs of their own; their tests are in test_contract.py and test_combinator.py.
-OTHERS = {"Buffer", "Lambda", "Layer", "LayerList", "LinearCrossEntropyOptions", "Parallel", "Param", "Remat", "Repeat", "Residual", "Sequential"}
+OTHERS = {
+    "Buffer",
+    "Lambda",
+    "Layer",
+    "LayerList",
+    "LinearCrossEntropyOptions",
+    "Parallel",
+    "Param",
+    "Remat",
+    "Repeat",
+    "Residual",
+    "Sequential",
+}
 
 __all__ = ["CASES", "CONSTANT", "FUNCTIONS", "OTHERS", "Bool", "Case", "Given", "Int", "Sign", "Uniform", "case"]

@@ -71,6 +71,8 @@ class Case:
     named: dict[str, Any] = field(default_factory=dict)
     #: draws random numbers in training
     stochastic: bool = False
+    #: torch runs it as many operations, the shim as one: the names of their nodes are not compared
+    several_nodes: bool = False
     #: (rtol, atol) of outputs and of gradients against torch's, in float32
     tolerance: tuple[float, float] = (2e-5, 2e-6)
     gradient_tolerance: tuple[float, float] = (1e-4, 1e-5)
@@ -112,5 +114,7 @@ def _short(value: Any) -> str:
 
 def case(name: str, *args: Any, inputs: tuple = ((4, 3),), named: dict | None = None, **kwargs: Any) -> Case:
     """A row: constructor arguments as they are, and the settings of Case by an underscore behind their names (``stochastic_=True``)."""
-    settings = {key[:-1]: kwargs.pop(key) for key in ("stochastic_", "tolerance_", "gradient_tolerance_") if key in kwargs}
+    settings = {
+        key[:-1]: kwargs.pop(key) for key in ("stochastic_", "several_nodes_", "tolerance_", "gradient_tolerance_") if key in kwargs
+    }
     return Case(name, args, kwargs, inputs, named or {}, **settings)

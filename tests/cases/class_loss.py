@@ -21,6 +21,7 @@ def squared(x, y):
 LAYERS = [
     case("NLLLoss", inputs=LOGITS),
     case("NLLLoss", weight=WEIGHTS, ignore_index=2, inputs=((4, 5, 3), Int((4, 3), 5))),
+    case("NLLLoss2d", reduction="sum", inputs=((4, 5, 2, 3), Int((4, 2, 3), 5))),
     case("CrossEntropyLoss", inputs=LOGITS),
     case("CrossEntropyLoss", weight=WEIGHTS, label_smoothing=0.1, inputs=LOGITS),
     case("CrossEntropyLoss", reduction="sum", inputs=((4, 5), (4, 5))),

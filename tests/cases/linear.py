@@ -1,5 +1,7 @@
 """Rows of the table: linear."""
 
+import jax.numpy as jnp
+
 import funnn.functional as F
 from tests.cases._case import case
 
@@ -13,6 +15,8 @@ LAYERS = [
 ]
 
 FUNCTIONS = {
+    "grouped_mm": ([(5, 3), (2, 3, 4)], lambda a, b: F.grouped_mm(a, b, offs=jnp.array([2, 5], jnp.int32))),
     "bilinear": ([(4, 3), (4, 2), (5, 3, 2), (5,)], F.bilinear),
     "linear": ([(2, 3), (4, 3), (4,)], F.linear),
 }
+CONSTANT = {"scaled_mm"}

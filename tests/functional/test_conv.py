@@ -91,7 +91,9 @@ def test_errors(function, shapes, kwargs, error, text):
 
 @pytest.mark.parametrize(("function", "weight"), [(F.linear, (3, 4)), (F.conv1d, (2, 3, 1))])
 def test_dtype_errors(function, weight):
-    with pytest.raises(DtypeError, match=r"input must be floating point\. Convert it, e\.g\. input\.astype"):
+    with pytest.raises(
+        DtypeError, match=r"expected input and weight to have the same dtype, but got: int32 != float32\. Convert one of them"
+    ):
         function(jnp.ones((3, 4), jnp.int32), jnp.ones(weight))
     with pytest.raises(DtypeError, match="expected input and weight to have the same dtype, but got: float32 != bfloat16"):
         function(jnp.ones((3, 4)), jnp.ones(weight, jnp.bfloat16))

@@ -4,6 +4,7 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as T
@@ -11,9 +12,14 @@ from oracle import assert_same, compare, indices, mode, tensor, to_jax
 
 import funnn.functional as F
 from funnn.errors import DtypeError, ShapeError
+from funnn.layers import NLLLoss2d
 
 ELEMENTWISE = [(F.mse_loss, T.mse_loss), (F.l1_loss, T.l1_loss)]
 CLASSES = [(F.nll_loss, T.nll_loss), (F.cross_entropy, T.cross_entropy)]
+LEGACY = [
+    (getattr(F, name), getattr(T, name))
+    for name in ("smooth_l1_loss", "soft_margin_loss", "binary_cross_entropy_with_logits", "hinge_embedding_loss", "poisson_nll_loss")
+]
 REDUCTIONS = ["mean", "sum", "none"]
 HALF = {"bfloat16": (4e-2, 4e-2), "float16": (6e-3, 6e-3)}  # torch rounds log softmax on the way
 
@@ -46,7 +52,7 @@ def test_different_sizes_warn_and_broadcast(pair):
         pair[0](jnp.ones(3), jnp.ones(4))
 
 
-@pytest.mark.parametrize("pair", ELEMENTWISE + CLASSES, ids=_ids)
+@pytest.mark.parametrize("pair", ELEMENTWISE + CLASSES + LEGACY, ids=_ids)
 @pytest.mark.parametrize(("size_average", "reduce"), list(itertools.product([None, True, False], repeat=2)))
 def test_legacy_arguments(pair, size_average, reduce):
     ours, theirs = pair
@@ -149,3 +155,50 @@ def test_no_one_hot_is_built():
     x, y = jnp.ones((6, 11)), jnp.zeros(6, jnp.int32)
     text = str(jax.make_jaxpr(F.cross_entropy)(x, y))
     assert "f32[6,11]" in text and "i32[6,11]" not in text and "bool[6,11]" not in text
+
+
+def textbook(x, y, weight, smoothing):
+    """cross_entropy with an axis of classes last, as reverse mode would have it by itself."""
+    log_p = jax.nn.log_softmax(x)
+    at_target = jnp.take_along_axis(log_p, y[..., None], -1)[..., 0]
+    smooth = jnp.sum(log_p * weight, -1) / x.shape[-1]
+    return -jnp.sum((1 - smoothing) * at_target * weight[y] + smoothing * smooth) / jnp.sum(weight[y])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_kernel_in_every_mode_of_differentiation(smoothing):
+    """Value, gradient, forward mode, both orders of second derivative, Hessian, vmap of grad, remat: as the textbook form, in float64."""
+    with jax.enable_x64(True):
+        x, t = jnp.sin(jnp.arange(20.0).reshape(4, 5)) * 3, jnp.cos(jnp.arange(20.0).reshape(4, 5))
+        y, weight = jnp.array([0, 4, 2, 2]), jnp.array([0.5, 1.0, 2.0, 0.25, 3.0])
+
+        def everything(loss):
+            gradient = jax.grad(loss)
+            return (
+                jax.value_and_grad(loss)(x),
+                jax.jvp(loss, (x,), (t,)),
+                jax.jvp(gradient, (x,), (t,))[1],
+                jax.grad(lambda x: jnp.vdot(gradient(x), t))(x),
+                jax.hessian(loss)(x),
+                jax.jacrev(jax.jacfwd(loss))(x),
+                jax.vmap(gradient)(jnp.stack([x, t])),
+                jax.grad(jax.checkpoint(loss))(x),
+                jax.grad(lambda x: jnp.sum(jax.hessian(loss)(x) ** 2))(x),
+            )
+
+        ours = everything(lambda x: F.cross_entropy(x, y, weight, label_smoothing=smoothing))
+        expected = everything(lambda x: textbook(x, y, weight, smoothing))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), ours, expected)
+        last = everything(lambda x: F.cross_entropy(jnp.moveaxis(x[None], -1, 1), y[None], weight, label_smoothing=smoothing))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), last, expected)
+
+
+def test_gradient_is_written_without_scatter():
+    x, y = jnp.ones((6, 11)), jnp.zeros(6, jnp.int32)
+    assert "scatter" not in jax.jit(jax.grad(F.cross_entropy)).lower(x, y).as_text()
+
+
+def test_deprecated_layer_warns():
+    with pytest.warns(FutureWarning, match="`NLLLoss2d` has been deprecated. Please use `NLLLoss`") as caught:
+        NLLLoss2d()
+    assert caught[0].filename == __file__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 import re
 import warnings
@@ -27,12 +26,20 @@ MOST = 14  # samples an operation and dtype; max pools have up to 1440, of which
 
 #: What cannot pass: operation's name -> (the samples it concerns, the reason).
 CANNOT: dict[str, tuple[Callable, str]] = {
+    "nn.functional.one_hot": (
+        lambda args, kwargs: kwargs.get("num_classes", -1) == -1,
+        "the largest index is unknown under jit; test_sparse.py",
+    ),
     "nn.functional.batch_norm": (lambda args, kwargs: args[0].ndim < 2, "an empty input of rank 1 has no channel axis"),
 }
 #: Draws that depend on values, which only the shim makes as torch does: compared in test_random.py instead.
 RANDOM = {"nn.functional.rrelu"}
 #: Where the database's dtypes are wider than the kernel's: operation's name -> (dtypes left out, the reason).
 NO_DTYPE: dict[str, tuple[set[str], str]] = {
+    "nn.functional.grid_sample": (
+        {"bfloat16", "float16"},
+        "torch rounds positions to half precision on a CPU, which is other pixels; here, as in torch on a GPU, they are float32 (test_vision.py)",
+    ),
     "nn.functional.soft_margin_loss": ({"float16"}, "torch's exponential overflows to infinity where the loss here is exact"),
 }
 #: Error inputs that are no errors here: operation's name -> (pattern of torch's message, the reason).
@@ -41,15 +48,21 @@ NO_ERROR: dict[str, tuple[str, str]] = {}
 SECOND = [
     "nn.functional.conv2d", "nn.functional.layer_norm", "nn.functional.batch_norm", "nn.functional.cross_entropy", "softmax", "log_softmax",
     "nn.functional.mse_loss", "nn.functional.linear", "nn.functional.avg_pool2d", "nn.functional.max_pool2d", "nn.functional.embedding",
-    "nn.functional.nll_loss", "tanh", "sigmoid",
+    "nn.functional.nll_loss", "tanh", "sigmoid", "nn.functional.grid_sample", "nn.functional.interpolate",
+    "nn.functional.pad", "nn.functional.fold", "nn.functional.unfold", "nn.functional.multi_head_attention_forward",
     "nn.functional.binary_cross_entropy_with_logits", "nn.functional.huber_loss",
     "nn.functional.gaussian_nll_loss", "nn.functional.kl_div", "nn.functional.triplet_margin_loss",
 ]  # fmt: skip
 #: Tolerances that differ from oracle.TOLERANCE: operation's name -> {dtype: (rtol, atol)}, each with its reason beside it.
 TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
+    # scores up to 500: torch's float32 gradients are off by up to 1.1e-4 from its own in float64, ours by up to 1.0e-4
+    "nn.functional.scaled_dot_product_attention": {"float32": (2e-5, 2e-4)},
+    # scores of some hundreds, rounded to half precision: torch's output is off by up to 1.0 from its own in float64; test_attention.py has others
+    "nn.functional.multi_head_attention_forward": {"float16": (4e-3, 1.0)},
     # torch's gradient is off by 7.6e-5 from its own in float64, and is multiplied by a cotangent of up to 3; ours is off by 1.2e-5
     "nn.functional.ctc_loss": {"float32": (3e-4, 3e-4)},
     # torch rounds every step of these formulas to half precision, here only the result is
+    "nn.functional.interpolate": {"bfloat16": (4e-2, 4e-2)},
     "nn.functional.binary_cross_entropy_with_logits": {"bfloat16": (7e-2, 7e-2)},
     "nn.functional.poisson_nll_loss": {"bfloat16": (7e-2, 7e-2), "float16": (1e-2, 1e-2)},
 }
@@ -58,8 +71,8 @@ TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
 def twin(op) -> Callable | None:
     """funnn's function for an operation of the database."""
     name = op.name.removeprefix("nn.functional.")
-    if op.name == "nn.functional.embedding":
-        return lambda weight, index, **kwargs: F.embedding(index, weight, **kwargs)  # as the sample orders them
+    if name in ("embedding", "embedding_bag"):
+        return lambda weight, index, **kwargs: getattr(F, name)(index, weight, **kwargs)  # as the sample orders them
     if name == "triplet_margin_with_distance_loss":  # the samples' distance is torch's Module of the default one
         return lambda *args, distance_function=None, **kwargs: F.triplet_margin_with_distance_loss(*args, **kwargs)
     function = getattr(F, OTHER_NAMES.get(name, name), None) if name != op.name or name in OTHER_NAMES else BEYOND.get(op.name)

@@ -213,8 +213,41 @@ def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) ->
 _plain_rrelu = _runner(F.rrelu)
 _rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
 
+
+def _with_bounded_table(function: Callable) -> Callable:
+    """A look-up that, with ``max_norm``, leaves the rows that it scaled in the table, as torch does."""
+    signature = inspect.signature(function)
+    op = op_of(function)
+
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        given = signature.bind(*args, **kwargs).arguments
+        if given.get("max_norm") is not None:
+            bound = {name: given[name] for name in ("max_norm", "norm_type") if name in given}
+            table = given["weight"].detach()
+            table._write(F.embedding_renorm(given["input"], table, **bound)._read())
+            args, kwargs = (), {name: value for name, value in given.items() if name not in bound}
+        return call(op, args, kwargs)
+
+    return run
+
+
+_one_hot_op = op_of(F.one_hot)
+
+
+def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """As many classes as the values say; while compiling they are unknown."""
+    values = input._read()
+    if isinstance(values, jax.core.Tracer):
+        return call(_one_hot_op, (input, num_classes), {})
+    with jax.enable_x64(True):
+        return Tensor._wrap(F.one_hot.pure(values, num_classes))
+
+
 _runners.update(
     {
+        F.embedding: _with_bounded_table(F.embedding),
+        F.embedding_bag: _with_bounded_table(F.embedding_bag),
+        F.one_hot: _one_hot,
         F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
         F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
         F.rrelu: _rrelu,

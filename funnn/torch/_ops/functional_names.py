@@ -78,6 +78,15 @@ def _adaptive_grad(head, tail, target=None):
     return "CopySlices" if target is None else "AddBackward0" if target.dim() else "SqueezeBackward1"
 
 
+def _interpolate_grad(input, size=None, scale_factor=None, mode="nearest", align_corners=None, antialias=False, **kwargs):
+    n = input.dim() - 2
+    if mode != "area":
+        kind = "".join(part.capitalize() for part in mode.split("-"))
+        return f"Upsample{kind}{n}D{'Aa' if antialias else ''}Backward0"
+    sizes = size if isinstance(size, (tuple, list)) else (size,)
+    return "SqueezeBackward1" if n == 1 else "MeanBackward1" if set(sizes) == {1} else f"AdaptiveAvgPool{n}DBackward0"
+
+
 def _pad_grad(input, pad, mode="constant", value=None):
     kind = {"reflect": "Reflection", "replicate": "Replication"}.get(mode)
     if kind:
@@ -85,9 +94,30 @@ def _pad_grad(input, pad, mode="constant", value=None):
     return "CopySlices" if mode == "circular" else "ConstantPadNdBackward0"
 
 
+def _attention_grad(query, key, value, attn_mask=None, dropout_p=0.0, *args, **kwargs):
+    learnt_mask = attn_mask is not None and attn_mask.requires_grad
+    if query.dim() == 4 and not learnt_mask and dropout_p == 0 and query.shape[-1] == value.shape[-1]:
+        return "ScaledDotProductFlashAttentionForCpuBackward0"
+    if query.element_size() < 4:
+        return "ToCopyBackward0"
+    return "MmBackward0" if query.dim() == 2 else "UnsafeViewBackward0"
+
+
 GRADS: dict[Callable, Any] = {
+    F.scaled_dot_product_attention: _attention_grad,
     F.pad: _pad_grad,
+    F.interpolate: _interpolate_grad,
+    F.upsample: _interpolate_grad,
+    F.upsample_nearest: _interpolate_grad,
+    F.upsample_bilinear: "UpsampleBilinear2DBackward0",
+    F.grid_sample: lambda input, *args, **kwargs: f"GridSampler{input.dim() - 2}DBackward0",
+    F.affine_grid: "AffineGridGeneratorBackward0",
+    F.native_channel_shuffle: "ChannelShuffleBackward0",  # torch has no derivative here
+    F.fold: "Col2ImBackward0",
+    F.unfold: "Im2ColBackward0",
+    F.embedding_bag: "EmbeddingBagBackward0",
     F.linear: _linear_grad,
+    F.grouped_mm: "GroupedMmBackward0",
     F.relu: "ReluBackward0",
     F.tanh: "TanhBackward0",
     F.sigmoid: "SigmoidBackward0",
@@ -105,9 +135,26 @@ GRADS: dict[Callable, Any] = {
     F.conv1d: _unbatched("ConvolutionBackward0", 2),
     F.conv2d: _unbatched("ConvolutionBackward0", 3),
     F.conv3d: _unbatched("ConvolutionBackward0", 4),
+    F.conv_transpose1d: _unbatched("ConvolutionBackward0", 2),
+    F.conv_transpose2d: _unbatched("ConvolutionBackward0", 3),
+    F.conv_transpose3d: _unbatched("ConvolutionBackward0", 4),
     F.max_pool1d: "SqueezeBackward1",
     F.max_pool2d: "MaxPool2DWithIndicesBackward0",
     F.max_pool3d: "MaxPool3DWithIndicesBackward0",
+    F.adaptive_max_pool1d: "SqueezeBackward1",
+    F.adaptive_max_pool2d: "AdaptiveMaxPool2DBackward0",
+    F.adaptive_max_pool3d: "AdaptiveMaxPool3DBackward0",
+    F.adaptive_avg_pool1d: "SqueezeBackward1",
+    F.adaptive_avg_pool2d: "AdaptiveAvgPool2DBackward0",
+    F.adaptive_avg_pool3d: "AdaptiveAvgPool3DBackward0",
+    F.fractional_max_pool2d: "FractionalMaxPool2DBackward0",
+    F.fractional_max_pool3d: "FractionalMaxPool3DBackward0",
+    F.lp_pool1d: "PowBackward0",
+    F.lp_pool2d: "PowBackward0",
+    F.lp_pool3d: "PowBackward0",
+    F.max_unpool1d: "SqueezeBackward1",
+    F.max_unpool2d: "MaxUnpool2DBackward0",
+    F.max_unpool3d: "MaxUnpool3DBackward0",
     F.avg_pool1d: "SqueezeBackward1",
     F.avg_pool2d: "AvgPool2DBackward0",
     F.avg_pool3d: "AvgPool3DBackward0",

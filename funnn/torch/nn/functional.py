@@ -6,11 +6,28 @@ from typing import Any
 from funnn import functional as _pure
 
 #: What funnn.functional has beyond torch.nn.functional.
-_BEYOND = {"adaptive_log_softmax", "batch_norm_with_stats", "flatten", "instance_norm_with_stats", "public", "unflatten"}
+_BEYOND = {
+    "adaptive_log_softmax",
+    "batch_norm_with_stats",
+    "embedding_renorm",
+    "flatten",
+    "gru",
+    "gru_cell",
+    "instance_norm_with_stats",
+    "lstm",
+    "lstm_cell",
+    "public",
+    "rnn_relu",
+    "rnn_relu_cell",
+    "rnn_tanh",
+    "rnn_tanh_cell",
+    "unflatten",
+}
 
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
+ScalingType, SwizzleType = _pure.ScalingType, _pure.SwizzleType
 
 
 def _in_place(name: str) -> Callable:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from funnn import layers
+from funnn.layers._text import list_text
 from funnn.torch.nn.modules.derived import LayerModule, module_of
 from funnn.torch.nn.modules.module import Module
 
@@ -146,16 +147,7 @@ class ModuleList(_Numbered):
 
     def __repr__(self) -> str:
         """Runs of equal modules print once, as ``(0-2): 3 x Linear(…)``."""
-        texts = [repr(module) for module in self]
-        lines, start = [], 0
-        for position in range(1, len(texts) + 1):
-            if position == len(texts) or texts[position] != texts[start]:
-                count = position - start
-                name = f"({start})" if count == 1 else f"({start}-{position - 1})"
-                text = texts[start].replace("\n", "\n  ")
-                lines.append(f"{name}: {text}" if count == 1 else f"{name}: {count} x {text}")
-                start = position
-        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)" if lines else f"{type(self).__name__}()"
+        return list_text([repr(module) for module in self], type(self).__name__)
 
 
 class ModuleDict(Module):

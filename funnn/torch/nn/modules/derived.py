@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from typing import Any
@@ -19,6 +20,12 @@ from funnn.torch.nn.parameter import Parameter
 _derived: dict[type[Layer], type[Module]] = {}
 
 
+class _Given(Layer):
+    """Stands for a module among the arguments of a constructor while the Layer is made; the module itself becomes the child."""
+
+    module: Any
+
+
 class LayerModule(Module):
     """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``."""
 
@@ -31,7 +38,8 @@ class LayerModule(Module):
         cls._layer_type = layer
         cls.__doc__ = cls.__doc__ or (layer.__doc__ or "").partition(">>>")[0].rstrip()  # an example shows the Layer's way of use
         skipped = (
-            vars(Module).keys()
+            vars(cls).keys()
+            | vars(Module).keys()
             | vars(LayerModule).keys()
             | vars(Layer).keys()
             | {field.name for field in dataclasses.fields(layer)}
@@ -50,7 +58,8 @@ class LayerModule(Module):
         super().__init__()
         if device is not None:
             _dtype.check_device(device)
-        self._adopt(self._layer_type(*args, **kwargs), dtype, default_generator)
+        kwargs = {name: _given(value) for name, value in kwargs.items()}
+        self._adopt(self._layer_type(*map(_given, args), **kwargs), dtype, default_generator)
 
     @staticmethod
     def adopt_type(layer: type[Layer], cls: type[Module]) -> None:
@@ -78,7 +87,16 @@ class LayerModule(Module):
             else:
                 self._parameters[name] = None if value is None else Parameter(value)
         for name, child in children.items():
-            self._modules[name] = module_of(child, dtype, source)
+            self._modules[name] = (_alike if name in layer.alike else module_of)(child, dtype, source)
+        self._redraw(layer, source)
+
+    def _redraw(self, layer: Layer, source: Any) -> None:
+        """What the layer draws again when all below it have been drawn."""
+        if type(layer).redraw is not Layer.redraw:
+            for name, parameter in self.named_parameters():
+                shape = parameter._shape()
+                if (initialiser := layer.redraw(name, shape)) is not None:
+                    parameter.detach()._write(draw(Param(shape, initialiser), source, parameter.dtype.numpy))
 
     def as_layer(self, **children: Layer) -> Layer:
         """The Layer that this module's present hyperparameters describe, with the given children."""
@@ -100,12 +118,14 @@ class LayerModule(Module):
         self._reset((Param, Buffer))
 
     def _reset(self, kinds: Any) -> None:
-        for name, entry in self.as_layer().spec().items():
+        layer = self.as_layer()
+        for name, entry in layer.spec().items():
             if present(entry) and isinstance(entry, kinds):
                 target = (self._buffers if isinstance(entry, Buffer) else self._parameters)[name]
                 target.detach()._write(draw(entry, default_generator, target.dtype.numpy))
+        self._redraw(layer, default_generator)
 
-    def make_key(self) -> None:
+    def make_key(self, always: bool = False) -> None:
         """Modules draw from the default generator, not from keys."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -133,6 +153,21 @@ def module_type(layer: type[Layer]) -> type[Module]:
     return _derived[layer]
 
 
+def _given(value: Any) -> Any:
+    return _Given(value) if isinstance(value, Module) else value
+
+
+def _alike(layers: Layer, dtype: Any, source: Any) -> Module:
+    """The Modules of a list of equal layers: one is drawn (or given), and all are copies of it."""
+    modules, members = module_of(type(layers)()), layers.children()
+    first = module_of(members["0"], dtype, source) if members else None
+    for name in members:
+        modules.add_module(name, copy.deepcopy(first))
+    return modules
+
+
 def module_of(layer: Layer, dtype: Any = None, source: Any = default_generator) -> Module:
     """A Module that does what ``layer`` does, with parameters drawn from ``source``."""
+    if isinstance(layer, _Given):
+        return layer.module
     return module_type(type(layer)).from_layer(layer, dtype, source)

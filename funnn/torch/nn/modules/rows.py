@@ -1,8 +1,15 @@
 """The Modules of the layers: one line each, for everything comes from the Layer."""
 
+from typing import Any
+
+import jax
+
 from funnn import layers
 from funnn.layers import Buffer
+from funnn.torch._dtype import get_default_dtype
+from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.derived import LayerModule
+from funnn.torch.nn.parameter import Parameter
 
 
 class Linear(LayerModule, layer=layers.Linear): ...
@@ -97,7 +104,19 @@ class GroupNorm(LayerModule, layer=layers.GroupNorm): ...
 class LocalResponseNorm(LayerModule, layer=layers.LocalResponseNorm): ...
 
 
-class Embedding(LayerModule, layer=layers.Embedding): ...
+class _Table(LayerModule):
+    @classmethod
+    def from_pretrained(cls, embeddings, freeze=True, *options, **named):
+        """A Module on a table that exists, and that it shares; frozen unless ``freeze`` is False. The options are the constructor's."""
+        if embeddings.dim() != 2:
+            raise AssertionError(f"Embeddings parameter is expected to be 2-dimensional, but got {list(embeddings.shape)}")
+        layer = cls._layer_type(*embeddings.shape, *options, **named)
+        module = cls.from_layer(layer, embeddings.dtype, jax.random.key(0))  # a key, for torch draws nothing from its generator here
+        module.weight = Parameter(embeddings, requires_grad=not freeze)
+        return module
+
+
+class Embedding(_Table, layer=layers.Embedding): ...
 
 
 class Flatten(LayerModule, layer=layers.Flatten): ...
@@ -314,3 +333,125 @@ class TripletMarginLoss(LayerModule, layer=layers.TripletMarginLoss): ...
 
 
 class TripletMarginWithDistanceLoss(LayerModule, layer=layers.TripletMarginWithDistanceLoss): ...
+
+
+class NonDynamicallyQuantizableLinear(Linear, layer=layers.attention.NonDynamicallyQuantizableLinear): ...
+
+
+class MultiheadAttention(LayerModule, layer=layers.MultiheadAttention): ...
+
+
+class TransformerEncoderLayer(LayerModule, layer=layers.TransformerEncoderLayer): ...
+
+
+class TransformerDecoderLayer(LayerModule, layer=layers.TransformerDecoderLayer): ...
+
+
+class TransformerEncoder(LayerModule, layer=layers.TransformerEncoder): ...
+
+
+class TransformerDecoder(LayerModule, layer=layers.TransformerDecoder): ...
+
+
+class Transformer(LayerModule, layer=layers.Transformer):
+    @staticmethod
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
+        """The causal mask (sz, sz) to add to scores: −∞ above the diagonal, else 0."""
+        mask = Tensor._wrap(layers.Transformer.generate_square_subsequent_mask(sz))
+        return mask.to(get_default_dtype() if dtype is None else dtype).to(device or "cpu")
+
+
+class ConvTranspose1d(LayerModule, layer=layers.ConvTranspose1d): ...
+
+
+class ConvTranspose2d(LayerModule, layer=layers.ConvTranspose2d): ...
+
+
+class ConvTranspose3d(LayerModule, layer=layers.ConvTranspose3d): ...
+
+
+class LPPool1d(LayerModule, layer=layers.LPPool1d): ...
+
+
+class LPPool2d(LayerModule, layer=layers.LPPool2d): ...
+
+
+class LPPool3d(LayerModule, layer=layers.LPPool3d): ...
+
+
+class MaxUnpool1d(LayerModule, layer=layers.MaxUnpool1d): ...
+
+
+class MaxUnpool2d(LayerModule, layer=layers.MaxUnpool2d): ...
+
+
+class MaxUnpool3d(LayerModule, layer=layers.MaxUnpool3d): ...
+
+
+class AdaptiveAvgPool1d(LayerModule, layer=layers.AdaptiveAvgPool1d): ...
+
+
+class AdaptiveAvgPool2d(LayerModule, layer=layers.AdaptiveAvgPool2d): ...
+
+
+class AdaptiveAvgPool3d(LayerModule, layer=layers.AdaptiveAvgPool3d): ...
+
+
+class AdaptiveMaxPool1d(LayerModule, layer=layers.AdaptiveMaxPool1d): ...
+
+
+class AdaptiveMaxPool2d(LayerModule, layer=layers.AdaptiveMaxPool2d): ...
+
+
+class AdaptiveMaxPool3d(LayerModule, layer=layers.AdaptiveMaxPool3d): ...
+
+
+class FractionalMaxPool2d(LayerModule, layer=layers.FractionalMaxPool2d): ...
+
+
+class FractionalMaxPool3d(LayerModule, layer=layers.FractionalMaxPool3d): ...
+
+
+class Upsample(LayerModule, layer=layers.Upsample): ...
+
+
+class UpsamplingNearest2d(LayerModule, layer=layers.UpsamplingNearest2d): ...
+
+
+class UpsamplingBilinear2d(LayerModule, layer=layers.UpsamplingBilinear2d): ...
+
+
+class PixelShuffle(LayerModule, layer=layers.PixelShuffle): ...
+
+
+class PixelUnshuffle(LayerModule, layer=layers.PixelUnshuffle): ...
+
+
+class ChannelShuffle(LayerModule, layer=layers.ChannelShuffle): ...
+
+
+class Fold(LayerModule, layer=layers.Fold): ...
+
+
+class Unfold(LayerModule, layer=layers.Unfold): ...
+
+
+class EmbeddingBag(_Table, layer=layers.EmbeddingBag): ...
+
+
+class GRU(LayerModule, layer=layers.GRU): ...
+
+
+class GRUCell(LayerModule, layer=layers.GRUCell): ...
+
+
+class LSTM(LayerModule, layer=layers.LSTM): ...
+
+
+class LSTMCell(LayerModule, layer=layers.LSTMCell): ...
+
+
+class RNN(LayerModule, layer=layers.RNN): ...
+
+
+class RNNCell(LayerModule, layer=layers.RNNCell): ...

@@ -1,0 +1,336 @@
+"""The transformer: encoder and decoder layers, stacks of them, and the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from funnn import functional as F
+from funnn import init
+from funnn.errors import ArgumentError, ShapeError
+from funnn.layers._layer import Layer
+from funnn.layers.attention import MultiheadAttention
+from funnn.layers.container import LayerList
+from funnn.layers.dropout import Dropout
+from funnn.layers.linear import Linear
+from funnn.layers.normalization import LayerNorm
+
+
+def _activation(activation: str | Callable | Layer) -> Callable | Layer:
+    if not isinstance(activation, str):
+        return activation
+    if activation not in ("relu", "gelu"):
+        raise ArgumentError(f"activation should be relu/gelu, not {activation}; any other can be given as a function or a layer")
+    return {"relu": F.relu, "gelu": F.gelu}[activation]
+
+
+_ARGUMENTS = """
+    Args:
+      d_model: width of inputs and output.
+      nhead: number of attention heads, a divisor of d_model.
+      dim_feedforward: width of the hidden layer; default 2048.
+      dropout: probability of dropping, in all places; default 0.1.
+      activation: "relu", "gelu", a function or a layer; default relu.
+      layer_norm_eps: eps of the normalisations; default 1e-5.
+      batch_first: whether the batch is the first axis; default False.
+      norm_first: whether each block normalises its input instead of its sum with the shortcut; default False.
+      bias: whether the linear maps and normalisations have biases; default True.
+"""
+
+
+class _TransformerLayer(Layer):
+    """What encoder and decoder layers share: attentions, a feed-forward block, and a normalisation and a dropout for each."""
+
+    attentions: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__doc__ = cls.__doc__.replace("\n{arguments}\n", _ARGUMENTS)
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable | Layer = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+    ):
+        numbers = range(1, len(self.attentions) + 2)
+        for name in self.attentions:
+            setattr(self, name, MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first))
+        self.linear1 = Linear(d_model, dim_feedforward, bias)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias)
+        self.norm_first = norm_first
+        for number in numbers:
+            setattr(self, f"norm{number}", LayerNorm(d_model, layer_norm_eps, bias=bias))
+        for number in numbers:
+            setattr(self, f"dropout{number}", Dropout(dropout))
+        self.activation = _activation(activation)
+
+    def _attend(self, attention, x, memory, mask, padding, is_causal):
+        return attention(x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=is_causal)[0]
+
+    def _feed_forward(self, x):
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+
+class TransformerEncoderLayer(_TransformerLayer):
+    """Self-attention and a feed-forward block of two linear maps, each with dropout, a shortcut and a LayerNorm.
+
+        ``y = norm1(x + attention(x)); z = norm2(y + linear2(activation(linear1(y))))``, or with ``norm_first`` ``y = x + attention(norm1(x))`` and so
+        on. Input ``src`` (S, N, d_model), (N, S, d_model) if ``batch_first``, or (S, d_model). ``src_mask`` is MultiheadAttention's ``attn_mask``.
+        (torch evaluates it without gradients by a fused kernel; the numbers are the same.)
+
+    {arguments}
+        Vaswani et al., "Attention is all you need" (2017); Xiong et al., 2020, for norm_first; source: torch.nn.TransformerEncoderLayer.
+
+        >>> import jax, jax.numpy as jnp
+        >>> layer = TransformerEncoderLayer(4, 2, 8)
+        >>> params, state = layer.init(jax.random.key(0))
+        >>> layer.apply(params, state, jnp.ones((5, 3, 4)))[0].shape
+        (5, 3, 4)
+    """
+
+    attentions = ("self_attn",)
+
+    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
+        def attend(x):
+            return self.dropout1(self._attend(self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal))
+
+        def feed_forward(x):
+            return self.dropout2(self._feed_forward(x))
+
+        x = src
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            return x + feed_forward(self.norm2(x))
+        x = self.norm1(x + attend(x))
+        return self.norm2(x + feed_forward(x))
+
+
+class TransformerDecoderLayer(_TransformerLayer):
+    """Self-attention, attention over the encoder's output and a feed-forward block, each with dropout, a shortcut and a LayerNorm.
+
+        Inputs ``tgt`` (T, N, d_model) and ``memory`` (S, N, d_model), with N first if ``batch_first``, or without N.
+
+    {arguments}
+        Vaswani et al., "Attention is all you need" (2017); source: torch.nn.TransformerDecoderLayer.
+
+        >>> import jax, jax.numpy as jnp
+        >>> layer = TransformerDecoderLayer(4, 2, 8)
+        >>> params, state = layer.init(jax.random.key(0))
+        >>> layer.apply(params, state, jnp.ones((5, 3, 4)), jnp.ones((6, 3, 4)))[0].shape
+        (5, 3, 4)
+    """
+
+    attentions = ("self_attn", "multihead_attn")
+
+    def forward(
+        self,
+        tgt,
+        memory,
+        tgt_mask=None,
+        memory_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        tgt_is_causal=False,
+        memory_is_causal=False,
+    ):
+        def attend(x):
+            return self.dropout1(self._attend(self.self_attn, x, x, tgt_mask, tgt_key_padding_mask, tgt_is_causal))
+
+        def look(x):
+            return self.dropout2(self._attend(self.multihead_attn, x, memory, memory_mask, memory_key_padding_mask, memory_is_causal))
+
+        def feed_forward(x):
+            return self.dropout3(self._feed_forward(x))
+
+        x = tgt
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            x = x + look(self.norm2(x))
+            return x + feed_forward(self.norm3(x))
+        x = self.norm1(x + attend(x))
+        x = self.norm2(x + look(x))
+        return self.norm3(x + feed_forward(x))
+
+
+class TransformerEncoder(Layer):
+    """``num_layers`` encoder layers one after the other, then ``norm``.
+
+    Args:
+      encoder_layer: a TransformerEncoderLayer, or any layer with the same forward. All copies start from equal initial values, as in torch.
+      num_layers: how many.
+      norm: a layer for the output; default none.
+      enable_nested_tensor, mask_check: torch's switches of a faster evaluation; they change nothing here. (torch's own, when it skips padded
+        positions, leaves zeros in them; here they hold what the layers compute.)
+
+    ``is_causal=None``, torch's search for a causal mask among its values, takes the mask as it is: the numbers are the same.
+    Vaswani et al., "Attention is all you need" (2017); source: torch.nn.TransformerEncoder.
+    """
+
+    alike = ("layers",)
+
+    def __init__(
+        self,
+        encoder_layer: Layer,
+        num_layers: int,
+        norm: Layer | None = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ):
+        self.layers = LayerList(*[encoder_layer] * num_layers)
+        self.num_layers = num_layers
+        self.norm = norm
+        self.enable_nested_tensor = enable_nested_tensor
+        self.mask_check = mask_check
+
+    def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
+        output = src
+        for layer in self.layers:
+            output = layer(output, src_mask=mask, is_causal=bool(is_causal), src_key_padding_mask=src_key_padding_mask)
+        return output if self.norm is None else self.norm(output)
+
+
+class TransformerDecoder(Layer):
+    """``num_layers`` decoder layers one after the other, each over the same ``memory``, then ``norm``.
+
+    Args:
+      decoder_layer: a TransformerDecoderLayer, or any layer with the same forward. All copies start from equal initial values, as in torch.
+      num_layers: how many.
+      norm: a layer for the output; default none.
+
+    Vaswani et al., "Attention is all you need" (2017); source: torch.nn.TransformerDecoder.
+    """
+
+    alike = ("layers",)
+
+    def __init__(self, decoder_layer: Layer, num_layers: int, norm: Layer | None = None):
+        self.layers = LayerList(*[decoder_layer] * num_layers)
+        self.num_layers = num_layers
+        self.norm = norm
+
+    def forward(
+        self,
+        tgt,
+        memory,
+        tgt_mask=None,
+        memory_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        tgt_is_causal=None,
+        memory_is_causal=False,
+    ):
+        output = tgt
+        for layer in self.layers:
+            output = layer(
+                output,
+                memory,
+                tgt_mask=tgt_mask,
+                memory_mask=memory_mask,
+                tgt_key_padding_mask=tgt_key_padding_mask,
+                memory_key_padding_mask=memory_key_padding_mask,
+                tgt_is_causal=bool(tgt_is_causal),
+                memory_is_causal=memory_is_causal,
+            )
+        return output if self.norm is None else self.norm(output)
+
+
+class Transformer(Layer):
+    """An encoder of ``src`` and a decoder of ``tgt`` that attends to the encoder's output.
+
+    Inputs ``src`` (S, N, d_model) and ``tgt`` (T, N, d_model), with N first if ``batch_first``, or without N; output of tgt's shape.
+
+    Args:
+      d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias: of every layer, as
+        TransformerEncoderLayer takes them; defaults 512, 8, 2048, 0.1, relu, 1e-5, False, False and True.
+      num_encoder_layers, num_decoder_layers: how many; default 6.
+      custom_encoder, custom_decoder: layers to take in the place of those; default none.
+
+    All parameters of more than one axis are drawn xavier-uniform. Vaswani et al., "Attention is all you need" (2017); source:
+    torch.nn.Transformer.
+
+    Raises:
+      ShapeError: src and tgt differ in their batch size, or their width is not d_model.
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = Transformer(4, 2, 1, 1, 8)
+    >>> params, state = layer.init(jax.random.key(0))
+    >>> mask = layer.generate_square_subsequent_mask(5)
+    >>> layer.apply(params, state, jnp.ones((6, 3, 4)), jnp.ones((5, 3, 4)), tgt_mask=mask)[0].shape
+    (5, 3, 4)
+    """
+
+    def __init__(
+        self,
+        d_model: int = 512,
+        nhead: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable | Layer = F.relu,
+        custom_encoder: Layer | None = None,
+        custom_decoder: Layer | None = None,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+    ):
+        settings = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+        norm = LayerNorm(d_model, layer_norm_eps, bias=bias)
+        self.encoder = custom_encoder or TransformerEncoder(TransformerEncoderLayer(*settings), num_encoder_layers, norm)
+        self.decoder = custom_decoder or TransformerDecoder(TransformerDecoderLayer(*settings), num_decoder_layers, norm)
+        self.d_model = d_model
+        self.nhead = nhead
+        self.batch_first = batch_first
+
+    def redraw(self, name, shape):
+        return init.xavier_uniform if len(shape) > 1 else None
+
+    @staticmethod
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
+        """The causal mask (sz, sz) to add to scores: −∞ above the diagonal, else 0. ``device`` is where JAX puts it if None."""
+        mask = jnp.triu(jnp.full((sz, sz), -jnp.inf, jnp.float32 if dtype is None else dtype), 1)
+        return mask if device is None else jax.device_put(mask, device)
+
+    def forward(
+        self,
+        src,
+        tgt,
+        src_mask=None,
+        tgt_mask=None,
+        memory_mask=None,
+        src_key_padding_mask=None,
+        tgt_key_padding_mask=None,
+        memory_key_padding_mask=None,
+        src_is_causal=None,
+        tgt_is_causal=None,
+        memory_is_causal=False,
+    ):
+        batch = 0 if self.batch_first else 1
+        if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
+            raise ShapeError(f"the batch number of src and tgt must be equal, but got {src.shape[batch]} and {tgt.shape[batch]}")
+        if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+            raise ShapeError(
+                f"the feature number of src and tgt must be equal to d_model={self.d_model}, but got {src.shape[-1]} and {tgt.shape[-1]}"
+            )
+        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
+        return self.decoder(
+            tgt,
+            memory,
+            tgt_mask=tgt_mask,
+            memory_mask=memory_mask,
+            tgt_key_padding_mask=tgt_key_padding_mask,
+            memory_key_padding_mask=memory_key_padding_mask,
+            tgt_is_causal=tgt_is_causal,
+            memory_is_causal=memory_is_causal,
+        )
