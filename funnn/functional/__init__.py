@@ -58,7 +58,9 @@ from funnn.functional.linear import bilinear, linear
 from funnn.functional.linear_cross_entropy import linear_cross_entropy
 from funnn.functional.loss import gaussian_nll_loss, huber_loss, kl_div, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
 from funnn.functional.margin_loss import hinge_embedding_loss, margin_ranking_loss, multi_margin_loss, multilabel_margin_loss
-from funnn.functional.matmul import ScalingType, SwizzleType, grouped_mm, scaled_mm
+from funnn.functional.matmul import ScalingType as ScalingType
+from funnn.functional.matmul import SwizzleType as SwizzleType
+from funnn.functional.matmul import grouped_mm, scaled_mm
 from funnn.functional.normalization import group_norm, layer_norm, local_response_norm, normalize, rms_norm
 from funnn.functional.padding import pad
 from funnn.functional.pooling import (

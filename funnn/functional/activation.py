@@ -200,7 +200,8 @@ def prelu(input: jax.Array, weight: jax.Array) -> jax.Array:
         weight = weight.reshape((1, channels, *(1,) * (input.ndim - 2)) if input.ndim > 1 else (channels,))
     else:
         weight = weight.reshape(())
-    return jnp.where(input > 0, input, weight * input)
+    negative = jnp.where(input > 0, jnp.zeros((), input.dtype), input)  # keeps ∞ out of the weight's derivative
+    return jnp.where(input > 0, input, weight * negative)
 
 
 @public
@@ -286,7 +287,7 @@ def hardswish(input: jax.Array, inplace: bool = False) -> jax.Array:
       inplace: accepted for torch's signature and ignored, for arrays are immutable; default False.
 
     Returns:
-      An array of the input's shape and dtype; half precision is computed in float32 and rounded once.
+      An array of the input's shape and dtype; half precision is computed in float32 and rounded once. The derivative at −3 is 0, at 3 it is 1.
 
     Raises:
       DtypeError: input is not a floating-point array.
@@ -299,8 +300,9 @@ def hardswish(input: jax.Array, inplace: bool = False) -> jax.Array:
       [0.0, 3.0, 4.0]
     """
     x, dtype = check.widened("hardswish", input)
-    # the pieces meet in value, not in slope; at −3 and 3 the slope is that of the middle
-    return jnp.where(x < -3, jnp.zeros((), x.dtype), jnp.where(x <= 3, x * (x + 3) / 6, x)).astype(dtype)
+    # the pieces meet in value, not in slope; at −3 and 3 the slope is that of the outer piece
+    middle = jnp.where(jnp.abs(x) < 3, x, 0)  # the inner choice keeps ∞ out of the derivative
+    return jnp.where(x <= -3, x * 0, jnp.where(x < 3, middle * (middle + 3) / 6, x)).astype(dtype)
 
 
 @public

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._lp import lp_norm
+from funnn.functional._lp import lp_norm, magnitude
 
 
 def _together(function: str, x1: jax.Array, x2: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -53,8 +56,13 @@ def cosine_similarity(x1: jax.Array, x2: jax.Array, dim: int = 1, eps: float = 1
     axis = check.axis(dim, a.ndim)
     if not a.ndim:
         a, b = a[None], b[None]
-    unit = [x / jnp.maximum(lp_norm(x, 2, axis, keepdims=True), eps) for x in (a, b)]
-    return jnp.sum(unit[0] * unit[1], axis).astype(dtype)
+    return jnp.sum(_unit(a, axis, eps) * _unit(b, axis, eps), axis).astype(dtype)
+
+
+def _unit(x: jax.Array, axis: int, eps: float) -> jax.Array:
+    norm = lp_norm(x, 2, axis, keepdims=True)
+    # as in torch, a norm below eps counts as eps, and its derivative still as that of the norm
+    return x / jnp.where(norm < eps, eps + (norm - lax.stop_gradient(norm)), norm)
 
 
 @public
@@ -121,4 +129,10 @@ def pdist(input: jax.Array, p: float = 2) -> jax.Array:
     if p < 0:
         raise ArgumentError(f"pdist only supports non-negative p values, but got p={p}")
     first, second = np.triu_indices(input.shape[0], 1)
-    return lp_norm(input[first] - input[second], p, -1)
+    difference = input[first] - input[second]
+    if p != math.inf:
+        return lp_norm(difference, p, -1)
+    size = magnitude(difference)
+    largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True, initial=0))
+    # each of several largest takes the whole derivative here, in torch too; a norm splits it among them
+    return jnp.sum(jnp.where(size == largest, size - lax.stop_gradient(size), 0), -1) + largest[:, 0]

@@ -35,6 +35,8 @@ def _tiles(offs: jax.Array, total: int) -> tuple[jax.Array, jax.Array]:
 
 
 def _take(x: jax.Array, rows: jax.Array) -> jax.Array:
+    if not x.shape[0]:
+        return jnp.zeros((*rows.shape, *x.shape[1:]), x.dtype)
     return x.at[rows].get(mode="fill", fill_value=0)
 
 
@@ -121,8 +123,8 @@ def grouped_mm(
     offs = check.array("offs", offs)
     if offs.dtype != jnp.int32:
         raise DtypeError(f"grouped_mm: Offsets have to be int32, but got {offs.dtype}; convert them, e.g. offs.astype(jnp.int32)")
-    if offs.ndim != 1:
-        raise ShapeError(f"grouped_mm: offs has to be 1D, but its shape is {check.shape(offs)}")
+    if offs.ndim != 1 or not offs.size:
+        raise ShapeError(f"grouped_mm: offs has to be 1D, with one number for each group, but its shape is {check.shape(offs)}")
     for name, x in (("mat_a", mat_a), ("mat_b", mat_b)):
         if x.ndim == 3 and x.shape[0] != offs.shape[0]:
             raise ShapeError(

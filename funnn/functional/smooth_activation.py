@@ -123,8 +123,9 @@ def softsign(input: jax.Array) -> jax.Array:
 
 
 def _exponential_unit(x: jax.Array, alpha: float, scale: float, input_scale: float) -> jax.Array:
-    below = alpha * scale * jnp.expm1(jnp.where(x > 0, 0, x) * input_scale)  # the inner choice keeps ∞ out of the derivative
-    return jnp.where(x > 0, x * scale, below)
+    slope = alpha * scale * input_scale
+    below = alpha * scale * jnp.expm1(jnp.where(x < 0, x, 0) * input_scale)  # the inner choice keeps ∞ out of the derivative
+    return jnp.where(x > 0, x * scale, jnp.where(x < 0, below, x * slope))  # at 0 the slope from below; the second derivative there is 0
 
 
 @public

@@ -69,8 +69,8 @@ class Case:
     inputs: tuple = ((4, 3),)
     #: named inputs of forward
     named: dict[str, Any] = field(default_factory=dict)
-    #: draws random numbers in training
-    stochastic: bool = False
+    #: draws random numbers: in training (True), or in every call ("always")
+    stochastic: bool | str = False
     #: torch runs it as many operations, the shim as one: the names of their nodes are not compared
     several_nodes: bool = False
     #: (rtol, atol) of outputs and of gradients against torch's, in float32
@@ -80,6 +80,13 @@ class Case:
     def __str__(self) -> str:
         options = [*map(_short, self.args), *(f"{name}={_short(value)}" for name, value in self.kwargs.items())]
         return f"{self.name}({', '.join(options)})-{str(self.inputs[0] if self.inputs else '').replace(' ', '')}"
+
+    @property
+    def eval_key(self) -> Any:
+        """The key to give outside training."""
+        import jax
+
+        return jax.random.key(1) if self.stochastic == "always" else None
 
     def arrays(self, seed: int = 0) -> tuple[list, dict]:
         """The inputs, by position and by name; floats are float64."""

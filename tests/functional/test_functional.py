@@ -73,6 +73,11 @@ def torch_signature(name: str) -> dict[str, object] | None:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
         text = function.__doc__.strip().split("->")[0].strip()
+        if not text.startswith(f"{name}("):  # conv_tbc's text has no signature, but the operator has
+            arguments = getattr(torch.ops.aten, name).default._schema.arguments
+            return {
+                "input" if a.name == "self" else a.name: a.default_value if a.has_default_value() else inspect.Parameter.empty for a in arguments
+            }
         names = " ".join(text[text.index("(") + 1 : text.rindex(")")].split()).replace(
             "tensor,", "input,"
         )  # one_hot's text has the wrong name

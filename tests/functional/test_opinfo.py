@@ -61,6 +61,8 @@ TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {
     "nn.functional.multi_head_attention_forward": {"float16": (4e-3, 1.0)},
     # torch's gradient is off by 7.6e-5 from its own in float64, and is multiplied by a cotangent of up to 3; ours is off by 1.2e-5
     "nn.functional.ctc_loss": {"float32": (3e-4, 3e-4)},
+    # outputs up to 900: torch's are off by 1.0e-4 from its own in float64, ours by 1.4e-4
+    "nn.functional.conv_transpose3d": {"float32": (2e-5, 2e-4)},
     # torch rounds every step of these formulas to half precision, here only the result is
     "nn.functional.interpolate": {"bfloat16": (4e-2, 4e-2)},
     "nn.functional.binary_cross_entropy_with_logits": {"bfloat16": (7e-2, 7e-2)},

@@ -1,4 +1,4 @@
-"""The six pools against torch."""
+"""The pools and the ways back from them against torch: what PyTorch's database of operations does not cover."""
 
 import itertools
 
@@ -11,7 +11,8 @@ import torch.nn.functional as T
 from oracle import compare, mode, tensor
 
 import funnn.functional as F
-from funnn.errors import DtypeError, ShapeError
+import funnn.torch as ft
+from funnn.errors import DtypeError, KeyRequiredError, ShapeError
 
 MAX = {1: (F.max_pool1d, T.max_pool1d), 2: (F.max_pool2d, T.max_pool2d), 3: (F.max_pool3d, T.max_pool3d)}
 AVG = {1: (F.avg_pool1d, T.avg_pool1d), 2: (F.avg_pool2d, T.avg_pool2d), 3: (F.avg_pool3d, T.avg_pool3d)}
@@ -88,8 +89,89 @@ def test_ties_go_to_the_first_in_every_mode():
 def test_integers():
     x = torch.randint(-9, 9, (1, 2, 5, 6))
     assert F.max_pool2d(jnp.asarray(x.numpy()), 3, 2, 1).tolist() == T.max_pool2d(x, 3, 2, 1).tolist()
-    with pytest.raises(DtypeError, match=r'"avg_pool2d" not implemented for int32: input must be floating point'):
-        F.avg_pool2d(jnp.ones((1, 4, 4), jnp.int32), 2)
+    assert F.avg_pool2d(jnp.asarray(x.numpy()), 3, 2, 1).tolist() == T.avg_pool2d(x, 3, 2, 1).tolist()
+    with pytest.raises(DtypeError, match=r'"avg_pool2d" not implemented for uint8: input must be floating point'):
+        F.avg_pool2d(jnp.ones((1, 4, 4), jnp.uint8), 2)
+
+
+TIED = torch.tensor([[0.0, 2.0, 2.0, 1.0, 2.0, 0.0, 2.0], [1.0, torch.nan, 3.0, torch.nan, 0.0, 0.0, 0.0]] * 3).reshape(1, 2, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("max_pool1d", (3, 2, 1)),
+        ("max_pool2d", (2, 1, 1)),
+        ("max_pool2d", (3, 2, 1, 1, True)),
+        ("max_pool2d", ((2, 3), 1, 0, (1, 2))),
+        ("adaptive_max_pool1d", (3,)),
+        ("adaptive_max_pool2d", ((2, 4),)),
+        ("fractional_max_pool2d", (2, (2, 4), None, False, torch.tensor([[[0.3, 0.9], [0.6, 0.1]]]))),
+    ],
+)
+def test_ties_and_nan_in_indices_and_gradient(name, args):
+    """Of equal elements the first, of several NaN the last, and padding never."""
+    x = TIED.clone() if "2d" in name else TIED.flatten(0, 1)
+    compare(getattr(F, f"{name}_with_indices"), getattr(T, f"{name}_with_indices"), (x.requires_grad_(), *args))
+
+
+def test_indices_of_all_smallest():
+    x = torch.full((1, 4, 4), -torch.inf)
+    assert F.max_pool2d(jnp.asarray(x.numpy()), 3, 2, 1, return_indices=True)[1].tolist() == T.max_pool2d(x, 3, 2, 1, return_indices=True)[1].tolist()
+
+
+def test_dtype_of_indices_follows_the_mode():
+    for x64, dtype in ((False, jnp.int32), (True, jnp.int64)):
+        with jax.enable_x64(x64):
+            assert F.max_pool1d(jnp.ones((1, 4)), 2, return_indices=True)[1].dtype == dtype
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("output_size", [0, 1, 3, 5, 7])
+def test_adaptive_pools_of_any_size(n, output_size):
+    with mode("float64"):
+        x = tensor(2, 3, *(5, 4, 3)[:n], dtype="float64", ties=True)
+        compare(getattr(F, f"adaptive_avg_pool{n}d"), getattr(T, f"adaptive_avg_pool{n}d"), (x, output_size))
+        compare(getattr(F, f"adaptive_max_pool{n}d_with_indices"), getattr(T, f"adaptive_max_pool{n}d_with_indices"), (x, output_size))
+
+
+@pytest.mark.parametrize("norm", [1.0, 2.0, 3.0, float("inf")])
+@pytest.mark.filterwarnings("ignore:Note that order of the arguments")
+def test_lp_pools(norm):
+    with mode("float64"):
+        for n, size in INPUTS[:2]:
+            x = (tensor(*size, dtype="float64").detach().abs() + 0.1).requires_grad_()
+            compare(getattr(F, f"lp_pool{n}d"), getattr(T, f"lp_pool{n}d"), (x, norm, 3, 2, True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_unpool_is_the_way_back(n):
+    with mode("float64"):
+        x = tensor(2, 3, *(6, 4, 4)[:n], dtype="float64")
+        y, where = getattr(T, f"max_pool{n}d")(x.detach(), 2, return_indices=True)
+        compare(getattr(F, f"max_unpool{n}d"), getattr(T, f"max_unpool{n}d"), (y.requires_grad_(), where, 2))
+        compare(getattr(F, f"max_unpool{n}d"), getattr(T, f"max_unpool{n}d"), (y, where, 2), second=True)
+
+
+def test_unpool_with_one_place_for_many():
+    """As in torch, each of them gets the gradient of the place."""
+    x = jnp.array([[1.0, 2.0]])
+    _, vjp = jax.vjp(lambda x: F.max_unpool1d(x, jnp.array([[3, 3]]), 2), x)
+    assert vjp(jnp.arange(4.0)[None])[0].tolist() == [[3.0, 3.0]]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fractional_pools_draw_torchs_numbers(n, dtype):
+    size = (2, 3, *(9, 8, 7)[:n])
+    results = []
+    for t in (ft, torch):
+        t.manual_seed(5)
+        x = t.arange(2 * 3 * 504 // (7 if n == 2 else 1)).to(getattr(t, dtype)).reshape(size).sin()
+        pool = getattr(t.nn.functional, f"fractional_max_pool{n}d_with_indices")
+        results.append([a.tolist() for a in pool(x, 2, output_ratio=0.5)] + [t.rand(1).item()])
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-6)
+    assert results[0][1:] == results[1][1:]
 
 
 ERRORS = [
@@ -103,7 +185,12 @@ ERRORS = [
     (F.max_pool2d, (1, 8, 8), {"kernel_size": 2, "dilation": 0}, ValueError, "dilation should be greater than zero"),
     (F.max_pool2d, (1, 8, 8), {"kernel_size": (2, 2, 2)}, ShapeError, "kernel_size to be a single integer value or a list of 2"),
     (F.avg_pool2d, (1, 8, 8), {"kernel_size": 2, "divisor_override": 0}, ValueError, "divisor must be not zero"),
-    (F.max_pool2d, (1, 8, 8), {"kernel_size": 2, "return_indices": True}, NotImplementedError, "max_pool2d: return_indices=True"),
+    (F.adaptive_avg_pool2d, (3, 8), {"output_size": 2}, ShapeError, r"adaptive_avg_pool2d: Expected 3D or 4D tensor, but got \[3, 8\]"),
+    (F.adaptive_max_pool2d, (3, 8, 8), {"output_size": (2, 2, 2)}, ShapeError, "output_size must be an int or have 2 elements"),
+    (F.adaptive_max_pool1d, (3, 8), {"output_size": -1}, ValueError, "greater than or equal to 0, but got"),
+    (F.fractional_max_pool2d, (1, 8, 8), {"kernel_size": 2, "output_size": 3}, KeyRequiredError, "fractional_max_pool2d with _random_samples=None"),
+    (F.fractional_max_pool2d, (1, 8, 8), {"kernel_size": 2}, ValueError, "requires specifying either an output_size or an output_ratio"),
+    (F.fractional_max_pool2d, (1, 8, 8), {"kernel_size": 6, "output_size": 5}, ValueError, "too large relative to input size"),
 ]
 
 

@@ -20,6 +20,11 @@ def _unbatched(name: str, rank: int) -> Callable:
     return lambda input, *args, **kwargs: "SqueezeBackward1" if input.dim() == rank else name
 
 
+def _adaptive_avg(name: str) -> Callable:
+    """torch takes a plain mean where one window covers everything."""
+    return lambda input, output_size: "MeanBackward1" if output_size in (1, (1, 1), (1, 1, 1)) else name
+
+
 def _cross_entropy_grad(input, target, *args, **kwargs):
     if target.dtype.is_floating_point:
         return "DivBackward1" if kwargs.get("reduction", "mean") == "mean" else "NegBackward0"
@@ -138,6 +143,7 @@ GRADS: dict[Callable, Any] = {
     F.conv_transpose1d: _unbatched("ConvolutionBackward0", 2),
     F.conv_transpose2d: _unbatched("ConvolutionBackward0", 3),
     F.conv_transpose3d: _unbatched("ConvolutionBackward0", 4),
+    F.conv_tbc: "ConvTbcBackward0",
     F.max_pool1d: "SqueezeBackward1",
     F.max_pool2d: "MaxPool2DWithIndicesBackward0",
     F.max_pool3d: "MaxPool3DWithIndicesBackward0",
@@ -145,10 +151,18 @@ GRADS: dict[Callable, Any] = {
     F.adaptive_max_pool2d: "AdaptiveMaxPool2DBackward0",
     F.adaptive_max_pool3d: "AdaptiveMaxPool3DBackward0",
     F.adaptive_avg_pool1d: "SqueezeBackward1",
-    F.adaptive_avg_pool2d: "AdaptiveAvgPool2DBackward0",
-    F.adaptive_avg_pool3d: "AdaptiveAvgPool3DBackward0",
+    F.adaptive_avg_pool2d: _adaptive_avg("AdaptiveAvgPool2DBackward0"),
+    F.adaptive_avg_pool3d: _adaptive_avg("AdaptiveAvgPool3DBackward0"),
     F.fractional_max_pool2d: "FractionalMaxPool2DBackward0",
     F.fractional_max_pool3d: "FractionalMaxPool3DBackward0",
+    F.max_pool1d_with_indices: "SqueezeBackward1",
+    F.max_pool2d_with_indices: "MaxPool2DWithIndicesBackward0",
+    F.max_pool3d_with_indices: "MaxPool3DWithIndicesBackward0",
+    F.adaptive_max_pool1d_with_indices: "SqueezeBackward1",
+    F.adaptive_max_pool2d_with_indices: "AdaptiveMaxPool2DBackward0",
+    F.adaptive_max_pool3d_with_indices: "AdaptiveMaxPool3DBackward0",
+    F.fractional_max_pool2d_with_indices: "FractionalMaxPool2DBackward0",
+    F.fractional_max_pool3d_with_indices: "FractionalMaxPool3DBackward0",
     F.lp_pool1d: "PowBackward0",
     F.lp_pool2d: "PowBackward0",
     F.lp_pool3d: "PowBackward0",

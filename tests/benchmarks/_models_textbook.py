@@ -1,0 +1,129 @@
+"""The benchmark's models as plain JAX with textbook formulas: what autodiff makes of them is the baseline.
+
+They take their parameters from funnn's layers, so that both start alike, and share no kernel with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from tests.benchmarks import _models_funnn
+
+
+def linear(p, x):
+    return x @ p["weight"].T + p.get("bias", 0)
+
+
+def layer_norm(p, x):
+    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"] + p["bias"]
+
+
+def batch_norm(p, x):
+    mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"][:, None, None] + p["bias"][:, None, None]
+
+
+def conv(p, x, stride=1, padding=0):
+    pads = [(padding, padding)] * 2
+    y = lax.conv_general_dilated(x, p["weight"], (stride, stride), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+    return y + p["bias"][:, None, None] if "bias" in p else y
+
+
+def max_pool(x):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+
+
+def attention(p, x, heads=4):
+    n, t, d = x.shape
+    q, k, v = jnp.moveaxis(linear(p["qkv"], x).reshape(n, t, 3, heads, d // heads), 2, 0)
+    scores = jnp.einsum("nqhd,nkhd->nhqk", q, k) / np.sqrt(d // heads)
+    weights = jax.nn.softmax(jnp.where(jnp.tril(jnp.ones((t, t), bool)), scores, -jnp.inf), -1)
+    return linear(p["out"], jnp.einsum("nhqk,nkhd->nqhd", weights, v).reshape(n, t, d))
+
+
+def gpt(p, x):
+    x = p["tokens"]["weight"][x] + p["places"]["weight"][jnp.arange(x.shape[1])]
+    for block in p["blocks"].values():
+        first, second = block["0"]["body"], block["1"]["body"]
+        x = x + attention(first["1"], layer_norm(first["0"], x))
+        hidden = jax.nn.gelu(linear(second["1"], layer_norm(second["0"], x)), approximate=False)
+        x = x + linear(second["3"], hidden)
+    return linear(p["head"], layer_norm(p["norm"], x))
+
+
+def lstm(p, x):
+    r = p["rnn"]
+    x = p["tokens"]["weight"][x].swapaxes(0, 1)
+
+    def cell(carry, x):
+        h, c = carry
+        gates = x @ r["weight_ih_l0"].T + r["bias_ih_l0"] + h @ r["weight_hh_l0"].T + r["bias_hh_l0"]
+        i, f, g, o = jnp.split(gates, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    zeros = jnp.zeros((x.shape[1], 256))
+    return linear(p["head"], lax.scan(cell, (zeros, zeros), x)[1].swapaxes(0, 1))
+
+
+def cnn(p, x):
+    for i in ("0", "3", "6", "9"):
+        x = max_pool(jax.nn.relu(conv(p[i], x, padding=1)))
+    return linear(p["13"], x.reshape(x.shape[0], -1))
+
+
+def lenet(p, x):
+    x = max_pool(jax.nn.relu(conv(p["0"], x, padding=2)))
+    x = max_pool(jax.nn.relu(conv(p["3"], x)))
+    x = x.reshape(x.shape[0], -1)
+    x = jax.nn.relu(linear(p["7"], x))
+    return linear(p["11"], jax.nn.relu(linear(p["9"], x)))
+
+
+def resnet18(p, x):
+    x = jax.nn.relu(batch_norm(p["1"], conv(p["0"], x, padding=1)))
+    for i, stride in enumerate((1, 1, 2, 1, 2, 1, 2, 1)):
+        block = p[str(3 + i)]
+        body, shortcut = block["body"], block.get("shortcut")
+        y = jax.nn.relu(batch_norm(body["1"], conv(body["0"], x, stride, 1)))
+        y = batch_norm(body["4"], conv(body["3"], y, 1, 1))
+        x = jax.nn.relu(y + (x if shortcut is None else batch_norm(shortcut["1"], conv(shortcut["0"], x, stride))))
+    return linear(p["12"], x.mean((2, 3)))
+
+
+def mlp(p, x):
+    *hidden, last = p.values()
+    for layer in hidden:
+        x = jax.nn.relu(linear(layer, x))
+    return linear(last, x)
+
+
+MODELS = {"gpt": gpt, "lstm": lstm, "cnn": cnn, "lenet": lenet, "resnet18": resnet18, "mlp": mlp}
+
+
+def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+    params, _ = _models_funnn.model(row).init(jax.random.key(0))
+    x, y = jnp.asarray(x), jnp.asarray(y)
+
+    @jax.jit
+    def train(params, x, y):
+        def loss(params):
+            log_p = jax.nn.log_softmax(MODELS[row](params, x), -1)
+            return -jnp.take_along_axis(log_p, y[..., None], -1).mean()
+
+        value, grads = jax.value_and_grad(loss)(params)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), value
+
+    def run():
+        nonlocal params
+        params, value = train(params, x, y)
+        return value
+
+    return run

@@ -1,0 +1,107 @@
+"""The benchmark's models in PyTorch, run eagerly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    def __init__(self, d: int, heads: int):
+        super().__init__()
+        self.heads, self.qkv, self.out = heads, nn.Linear(d, 3 * d), nn.Linear(d, d)
+
+    def forward(self, x):
+        n, t, d = x.shape
+        q, k, v = self.qkv(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(n, t, d))
+
+
+class GPTBlock(nn.Module):
+    def __init__(self, d: int):
+        super().__init__()
+        self.n1, self.n2, self.attention = nn.LayerNorm(d), nn.LayerNorm(d), Attention(d, 4)
+        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+
+    def forward(self, x):
+        x = x + self.attention(self.n1(x))
+        return x + self.mlp(self.n2(x))
+
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(1000, 128), nn.Embedding(128, 128)
+        self.blocks = nn.Sequential(*(GPTBlock(128) for _ in range(4)))
+        self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 1000)
+
+    def forward(self, x):
+        return self.head(self.norm(self.blocks(self.tokens(x) + self.places(torch.arange(x.shape[1])))))
+
+
+class LanguageModel(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.rnn, self.head = nn.Embedding(1000, 256), nn.LSTM(256, 256, batch_first=True), nn.Linear(256, 1000)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.tokens(x))[0])
+
+
+class Block(nn.Module):
+    def __init__(self, c: int, out: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv2d(c, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()),
+            *(nn.Conv2d(out, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out)),
+        )
+        same = c == out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(nn.Conv2d(c, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        return F.relu(self.shortcut(x) + self.body(x))
+
+
+def model(row: str) -> nn.Module:
+    if row == "gpt":
+        return GPT()
+    if row == "lstm":
+        return LanguageModel()
+    if row == "cnn":
+        sizes = (3, 32, 64, 128, 128)
+        parts = [m for c, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Conv2d(c, o, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))]
+        return nn.Sequential(*parts, nn.Flatten(), nn.Linear(128 * 4, 10))
+    if row == "lenet":
+        return nn.Sequential(
+            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+            *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+        )
+    if row == "resnet18":
+        widths = [(32, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1)]
+        stem = (nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU())
+        return nn.Sequential(*stem, *(Block(*width) for width in widths), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 10))
+    return nn.Sequential(*(m for _ in range(7) for m in (nn.Linear(64, 64), nn.ReLU())), nn.Linear(64, 64))
+
+
+def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.manual_seed(0)
+    net = model(row)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y).long().reshape(-1)
+    inputs = inputs.long() if inputs.dtype == torch.int32 else inputs
+
+    def run():
+        optimizer.zero_grad()
+        logits = net(inputs)
+        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return run
