@@ -36,7 +36,7 @@ class Resize(NamedTuple):
     align_corners: bool = False
     antialias: bool = False
     double: bool = False
-    #: torch's two-dimensional nearest takes the ratios 1 and 2 of the sizes exactly, whatever the scale factor
+    #: whether 'nearest' takes the ratios 1 and 2 of the sizes exactly, whatever the scale factor; torch does for small images
     exact_ratios: bool = False
 
     @property

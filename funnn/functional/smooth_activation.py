@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -13,24 +11,13 @@ from jax import lax
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
+from funnn.functional._slope import with_slope
 
 
 def _float(x: jax.Array) -> jax.Array:
     """``x``, integers and booleans as float32, torch's default dtype."""
     x = check.array("input", x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
-
-
-def _with_slope(function: Callable, slope: Callable) -> Callable:
-    """An elementwise function with its derivative: one array, computed with the value, is all that the backward pass keeps."""
-
-    @jax.custom_jvp
-    @functools.wraps(function)
-    def call(x):
-        return function(x)
-
-    call.defjvp(lambda primals, tangents: (call(*primals), tangents[0] * slope(*primals)))
-    return call
 
 
 @public
@@ -122,10 +109,13 @@ def softsign(input: jax.Array) -> jax.Array:
     return input / (1 + size)
 
 
-def _exponential_unit(x: jax.Array, alpha: float, scale: float, input_scale: float) -> jax.Array:
-    slope = alpha * scale * input_scale
-    below = alpha * scale * jnp.expm1(jnp.where(x < 0, x, 0) * input_scale)  # the inner choice keeps ∞ out of the derivative
-    return jnp.where(x > 0, x * scale, jnp.where(x < 0, below, x * slope))  # at 0 the slope from below; the second derivative there is 0
+_exponential_unit = with_slope(
+    lambda x, alpha, scale, input_scale: jnp.where(x > 0, x, alpha * jnp.expm1(jnp.where(x > 0, 0, x) * input_scale)) * scale,
+    # the inner choices keep ∞ out of further derivatives; that of this one is 0 at 0, as torch has it
+    lambda x, alpha, scale, input_scale: jnp.where(
+        x > 0, scale, alpha * scale * input_scale * jnp.exp(jnp.where(x < 0, x, 0) * input_scale)
+    ),
+)
 
 
 @public
@@ -224,8 +214,8 @@ def _gelu_tanh_slope(x: jax.Array) -> jax.Array:
     return 0.5 * (1 + bend) + 0.5 * x * (1 - bend * bend) * _TANH_A * (1 + 3 * _TANH_B * x * x)
 
 
-_gelu = _with_slope(lambda x: 0.5 * x * (1 + lax.erf(x * _ROOT_HALF)), _gelu_slope)
-_gelu_tanh = _with_slope(lambda x: 0.5 * x * (1 + lax.tanh(_TANH_A * (x + _TANH_B * x * x * x))), _gelu_tanh_slope)
+_gelu = with_slope(lambda x: 0.5 * x * (1 + lax.erf(x * _ROOT_HALF)), _gelu_slope)
+_gelu_tanh = with_slope(lambda x: 0.5 * x * (1 + lax.tanh(_TANH_A * (x + _TANH_B * x * x * x))), _gelu_tanh_slope)
 
 
 @public
@@ -270,9 +260,13 @@ def _softplus(x: jax.Array) -> jax.Array:
     return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
-_softplus = _with_slope(_softplus, lax.logistic)
-_silu = _with_slope(lambda x: x * lax.logistic(x), _silu_slope)
-_mish = _with_slope(lambda x: x * lax.tanh(_softplus(x)), _mish_slope)
+_softplus = with_slope(_softplus, lax.logistic)
+_scaled_softplus = with_slope(
+    lambda x, beta, threshold: jnp.where(x * beta > threshold, x, _softplus(jnp.where(x * beta > threshold, 0, x * beta)) / beta),
+    lambda x, beta, threshold: jnp.where(x * beta > threshold, 1, lax.logistic(x * beta)),
+)
+_silu = with_slope(lambda x: x * lax.logistic(x), _silu_slope)
+_mish = with_slope(lambda x: x * lax.tanh(_softplus(x)), _mish_slope)
 
 
 @public
@@ -351,9 +345,7 @@ def softplus(input: jax.Array, beta: float = 1, threshold: float = 20) -> jax.Ar
       [0.0, 100.0]
     """
     x, dtype = check.widened("softplus", input)
-    scaled = x * beta
-    large = scaled > threshold
-    return jnp.where(large, x, _softplus(jnp.where(large, 0, scaled)) / beta).astype(dtype)
+    return _scaled_softplus(x, beta, threshold).astype(dtype)
 
 
 @public

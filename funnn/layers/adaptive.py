@@ -66,9 +66,6 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
             )
         )
 
-    def __repr__(self):
-        return super().__repr__().replace("(tail): LayerList(", "(tail): ModuleList(")  # its name in torch
-
     def forward(self, input_, target_):
         output = F.adaptive_log_softmax(self.head(input_), [cluster(input_) for cluster in self.tail], target_)
         return _ASMoutput(output, (-output).mean())

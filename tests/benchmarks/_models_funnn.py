@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -98,7 +99,7 @@ def model(row: str) -> Layer:
         return LanguageModel(Embedding(1000, 256), LSTM(256, 256, batch_first=True), Linear(256, 1000))
     if row == "cnn":
         sizes = (3, 32, 64, 128, 128)
-        parts = [layer for c, o in zip(sizes, sizes[1:], strict=False) for layer in (Conv2d(c, o, 3, padding=1), ReLU(), MaxPool2d(2))]
+        parts = [layer for c, o in itertools.pairwise(sizes) for layer in (Conv2d(c, o, 3, padding=1), ReLU(), MaxPool2d(2))]
         return Sequential(*parts, Flatten(), Linear(128 * 4, 10))
     if row == "lenet":
         return Sequential(

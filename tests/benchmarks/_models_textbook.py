@@ -99,7 +99,7 @@ def resnet18(p, x):
 
 
 def mlp(p, x):
-    *hidden, last = p.values()
+    *hidden, last = (p[name] for name in sorted(p, key=int))  # under jit a dict's keys are in the order of their texts
     for layer in hidden:
         x = jax.nn.relu(linear(layer, x))
     return linear(last, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 
@@ -74,7 +75,7 @@ def model(row: str) -> nn.Module:
         return LanguageModel()
     if row == "cnn":
         sizes = (3, 32, 64, 128, 128)
-        parts = [m for c, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Conv2d(c, o, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))]
+        parts = [m for c, o in itertools.pairwise(sizes) for m in (nn.Conv2d(c, o, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))]
         return nn.Sequential(*parts, nn.Flatten(), nn.Linear(128 * 4, 10))
     if row == "lenet":
         return nn.Sequential(

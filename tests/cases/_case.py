@@ -88,6 +88,11 @@ class Case:
 
         return jax.random.key(1) if self.stochastic == "always" else None
 
+    @property
+    def modal(self) -> bool:
+        """Whether training and evaluation differ."""
+        return self.stochastic or any(word in self.name for word in ("Norm", "Transformer", "Attention", "Dropout", "RReLU"))
+
     def arrays(self, seed: int = 0) -> tuple[list, dict]:
         """The inputs, by position and by name; floats are float64."""
         rng = np.random.default_rng(seed)

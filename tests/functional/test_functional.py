@@ -76,7 +76,8 @@ def torch_signature(name: str) -> dict[str, object] | None:
         if not text.startswith(f"{name}("):  # conv_tbc's text has no signature, but the operator has
             arguments = getattr(torch.ops.aten, name).default._schema.arguments
             return {
-                "input" if a.name == "self" else a.name: a.default_value if a.has_default_value() else inspect.Parameter.empty for a in arguments
+                "input" if a.name == "self" else a.name: a.default_value if a.has_default_value() else inspect.Parameter.empty
+                for a in arguments
             }
         names = " ".join(text[text.index("(") + 1 : text.rindex(")")].split()).replace(
             "tensor,", "input,"

@@ -20,7 +20,10 @@ def test_linear(shape, dtype):
         x, w = tensor(*shape, 4, dtype=dtype), tensor(5, 4, dtype=dtype)
         compare(F.linear, T.linear, (x, w, tensor(5, dtype=dtype)))
         compare(F.linear, T.linear, (x, tensor(4, dtype=dtype)))
-        compare(F.bilinear, T.bilinear, (x, tensor(*shape, 3, dtype=dtype), tensor(6, 4, 3, dtype=dtype), tensor(6, dtype=dtype)))
+        # torch sums the products of bilinear in bfloat16 itself, in an order that depends on its threads
+        tolerance = (5e-2, 5e-2) if dtype == "bfloat16" else None
+        args = (x, tensor(*shape, 3, dtype=dtype), tensor(6, 4, 3, dtype=dtype), tensor(6, dtype=dtype))
+        compare(F.bilinear, T.bilinear, args, tolerance=tolerance)
 
 
 def test_integers():

@@ -51,7 +51,9 @@ SECOND = [
     "nn.functional.nll_loss", "tanh", "sigmoid", "nn.functional.grid_sample", "nn.functional.interpolate",
     "nn.functional.pad", "nn.functional.fold", "nn.functional.unfold", "nn.functional.multi_head_attention_forward",
     "nn.functional.binary_cross_entropy_with_logits", "nn.functional.huber_loss",
-    "nn.functional.gaussian_nll_loss", "nn.functional.kl_div", "nn.functional.triplet_margin_loss",
+    "nn.functional.gaussian_nll_loss", "nn.functional.kl_div", "nn.functional.triplet_margin_loss", "nn.functional.gelu", "nn.functional.silu",
+    "nn.functional.mish", "nn.functional.elu", "nn.functional.softplus", "nn.functional.hardswish", "nn.functional.prelu", "nn.functional.glu",
+    "nn.functional.bilinear", "nn.functional.cosine_similarity",
 ]  # fmt: skip
 #: Tolerances that differ from oracle.TOLERANCE: operation's name -> {dtype: (rtol, atol)}, each with its reason beside it.
 TOLERANCES: dict[str, dict[str, tuple[float, float]]] = {

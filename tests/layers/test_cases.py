@@ -17,10 +17,21 @@ from funnn import checkpoint, layers
 from tests.cases import CASES, OTHERS, Case
 
 QUICK = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
-# torch says so once, of its own speed
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-pytestmark = pytest.mark.filterwarnings("ignore:`NLLLoss2d` has been deprecated:FutureWarning")  # of torch and of both worlds here
+#: Each case in training, and in evaluation where that differs.
+every_mode = pytest.mark.parametrize(
+    ("case", "train"),
+    [
+        pytest.param(case, train, id=f"{case}-{'train' if train else 'eval'}")
+        for case in CASES
+        for train in (True, False)
+        if train or case.modal
+    ],
+)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),  # torch says so once, of its own speed
+    pytest.mark.filterwarnings("ignore:`NLLLoss2d` has been deprecated:FutureWarning"),  # of torch and of both worlds here
+]
 
 
 class Inputs:
@@ -112,8 +123,7 @@ def test_every_module_of_the_shim_is_in_the_table():
     assert modules - {"Module", "ModuleList", "ModuleDict", "Sequential"} == {case.name for case in CASES}
 
 
-@every_case
-@pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
+@every_mode
 def test_outputs_gradients_and_buffers_equal_torchs(case, train):
     if case.stochastic == "always" or (case.stochastic and train):
         pytest.skip("random numbers differ by design: the pure layer draws from a key; the Module's numbers are compared below")
@@ -260,8 +270,7 @@ def test_module_runs_the_layers_forward(case):
     assert type(module).forward is type(case.layer()).forward
 
 
-@every_case
-@pytest.mark.parametrize("train", [True, False], ids=["train", "eval"])
+@every_mode
 def test_module_equals_torchs_with_the_same_seed(case, train):
     """Same seed: the same initial values, random draws, outputs, gradients and buffers."""
     results, inputs = [], Inputs(case)

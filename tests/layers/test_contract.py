@@ -267,8 +267,12 @@ def test_jitted_training_step_is_the_same_work_as_hand_written_jax():
     opt_state = optimizer.init(params)
     x, t = jnp.ones((32, 8)), jnp.zeros(32, jnp.int32)
 
+    traces = []
+
     @jax.jit
     def ours(params, opt_state, x, t):
+        traces.append(params)
+
         def loss(params):
             return F.cross_entropy(net.apply(params, state, x)[0], t)
 
@@ -294,6 +298,6 @@ def test_jitted_training_step_is_the_same_work_as_hand_written_jax():
     assert flops[0] <= 1.1 * flops[1]
 
     ours(params, opt_state, x, t)
-    before = ours._cache_size()
+    before = len(traces)
     ours(params, opt_state, x, t)
-    assert ours._cache_size() == before == 1
+    assert len(traces) == before > 0
