@@ -3,36 +3,11 @@
 The numbers in this file are the documents' (``002`` is the third of them). Random numbers agree because both libraries draw PyTorch's.
 """
 
-import re
 from math import prod
 
 import numpy as np
 import pytest
-from twin import same
-
-#: Cells that need what a later task brings.
-NOT_YET = {
-    "000 RNN, LSTM": "nn.RNN, nn.LSTM",
-    "000 MultiheadAttention, TransformerEncoder": "nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerEncoder",
-    "000 CosineSimilarity, PairwiseDistance": "nn.CosineSimilarity, nn.PairwiseDistance",
-    "000 BCELoss": "nn.BCELoss",
-    "000 Embedding.from_pretrained with max_norm": "Embedding's max_norm, scale_grad_by_freq",
-    "000 Adagrad, Adadelta, RMSprop, Rprop": "torch.optim has SGD, Adam and AdamW",
-    "001 ConvTranspose2d": "nn.ConvTranspose2d",
-    "001 RNN": "nn.RNN",
-    "001 Transformer": "nn.Transformer",
-    "002 binary_cross_entropy": "F.binary_cross_entropy",
-    "002 torchvision": "data sets of another package",
-    "003 LSTMTagger": "nn.LSTM",
-    "004 Conv with dilation and return_indices": "nn.MaxPool2d(return_indices=True), nn.MaxUnpool2d",
-    "004 padding layers": "nn.ReplicationPad2d, nn.ZeroPad2d",
-    "004 LeakyReLU, Softplus": "nn.LeakyReLU, nn.Softplus",
-    "004 recurrent layers": "nn.RNN, nn.LSTM, nn.GRU and their cells",
-    "004 KLDivLoss": "nn.KLDivLoss",
-    "004 PixelShuffle, Upsample": "nn.PixelShuffle, nn.Upsample, nn.UpsamplingBilinear2d",
-    "004 CosineSimilarity": "nn.CosineSimilarity",
-}
-
+from twin import cells, same
 
 # -- 000: a reference guide
 
@@ -568,18 +543,9 @@ def c004_init(torch):
     ]
 
 
-CELLS = {name: function for name, function in globals().items() if re.match(r"c\d{3}_", name)}
+CELLS = cells(globals())
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_cell(name):
     same(CELLS[name], tolerance=(2e-4, 2e-6))
-
-
-def test_what_is_missing_is_missing():
-    """An entry of NOT_YET goes when what it names has come."""
-    import funnn.torch as torch
-
-    for cell, reason in NOT_YET.items():
-        names = re.findall(r"nn\.(\w+)\b(?!\()", reason)
-        assert not names or not all(hasattr(torch.nn, name) for name in names), f"{cell} can be tested now"

@@ -34,6 +34,11 @@ def run(program: Program, library: Any) -> tuple[Any, str]:
     return result, mask(printed.getvalue())
 
 
+def cells(names: dict[str, Any]) -> dict[str, Program]:
+    """The programs among a file's names that are cells of the seeds: ``c`` and the number of the document."""
+    return {name: program for name, program in names.items() if re.match(r"c\d{3}_", name)}
+
+
 def mask(text: str) -> str:
     return re.sub(r"0x[0-9a-f]+", "0x…", text)
 
