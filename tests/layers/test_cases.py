@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from typing import Any
 
 import chex
@@ -17,6 +18,7 @@ from funnn import checkpoint, layers
 from tests.cases import CASES, OTHERS, Case
 
 QUICK = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
+quick = partial(jax.jit, compiler_options=QUICK)
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 #: Each case in training, and in evaluation where that differs.
 every_mode = pytest.mark.parametrize(
@@ -71,7 +73,12 @@ def run_module(module, inputs: Inputs, arrays):
 
 def run_pure(case: Case, train: bool = True):
     layer, inputs = case.layer(), Inputs(case)
-    return run_layer(layer, inputs, *layer.init(jax.random.key(0)), inputs.jax(), key=jax.random.key(1), train=train)
+    params, state = layer.init(jax.random.key(0))
+
+    def run(params, state, xs):
+        return run_layer(layer, inputs, params, state, xs, key=jax.random.key(1), train=train)
+
+    return quick(run)(params, state, inputs.jax())
 
 
 def total(y) -> Any:
@@ -145,7 +152,7 @@ def test_outputs_gradients_and_buffers_equal_torchs(case, train):
         return total(y), (y, new_state)
 
     gradients = jax.grad(scalar, argnums=(0, 1), has_aux=True)
-    (grads, input_grads), (y, new_state) = jax.jit(gradients, compiler_options=QUICK)(params, [xs[i] for i in inputs.floats])
+    (grads, input_grads), (y, new_state) = quick(gradients)(params, [xs[i] for i in inputs.floats])
     expected = run_module(theirs, inputs, ts)
     summed = total(expected)
     summed.backward() if getattr(summed, "requires_grad", False) else None
@@ -194,7 +201,7 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     copies = jax.tree.map(np.array, (params, state, xs))
     traces = 0
 
-    @jax.jit
+    @quick
     def run(params, state, key, *xs):
         nonlocal traces
         traces += 1
@@ -205,12 +212,10 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     assert traces == 1
     chex.assert_trees_all_equal((y, new_state), again)
     chex.assert_trees_all_equal((params, state, xs), copies)
-    eager = run_layer(layer, inputs, params, state, xs, key=jax.random.key(1), train=True)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), (y, new_state), eager)
     assert jax.tree.structure(new_state) == jax.tree.structure(state)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), new_state) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     shaped = jax.eval_shape(lambda: run_layer(layer, inputs, params, state, xs, key=jax.random.key(1), train=True))
-    assert jax.tree.map(lambda a: a.shape, shaped) == jax.tree.map(lambda a: a.shape, eager)
+    assert jax.tree.map(lambda a: a.shape, shaped) == jax.tree.map(lambda a: a.shape, (y, new_state))
 
 
 @every_case
@@ -218,10 +223,17 @@ def test_vmap_over_parameters_and_inputs(case):
     layer, inputs = case.layer(), Inputs(case)
     stacked = jax.vmap(layer.init)(jax.random.split(jax.random.key(0), 2))
     xs = [jnp.stack([x, jnp.roll(x, 1)]) for x in inputs.jax()]
-    y, _ = jax.vmap(lambda p, s, xs: run_layer(layer, inputs, p, s, xs, key=case.eval_key))(*stacked, xs)
-    for i in range(2):
-        one, _ = run_layer(layer, inputs, *jax.tree.map(lambda a, i=i: a[i], stacked), [x[i] for x in xs], key=case.eval_key)
-        assert_close(jax.tree.map(lambda a, i=i: a[i], y), one, (2e-5, 1e-6))
+
+    def run(params, state, xs):
+        return run_layer(layer, inputs, params, state, xs, key=case.eval_key)[0]
+
+    @quick
+    def both(stacked, xs):
+        ones = [run(*jax.tree.map(lambda a, i=i: a[i], stacked), [x[i] for x in xs]) for i in range(2)]
+        return jax.vmap(lambda pair, xs: run(*pair, xs))(stacked, xs), jax.tree.map(lambda *a: jnp.stack(a), *ones)
+
+    y, expected = both(stacked, xs)
+    assert_close(y, expected, (2e-5, 1e-6))
 
 
 @every_case
@@ -245,7 +257,7 @@ def test_forward_mode_agrees_with_reverse_mode(case):
         reverse = jax.grad(scalar, argnums=(0, 1))(*point)
         return forward, sum(jnp.vdot(a, b) for a, b in zip(jax.tree.leaves(reverse), jax.tree.leaves(tangents), strict=True))
 
-    forward, reverse = jax.jit(both, compiler_options=QUICK)(point, tangents)
+    forward, reverse = quick(both)(point, tangents)
     np.testing.assert_allclose(forward, reverse, rtol=1e-3, atol=1e-3)
 
 
@@ -259,7 +271,7 @@ def test_scan_and_remat(case):
         y, state = jax.checkpoint(lambda p: run_layer(layer, inputs, p, state, xs, key=key, train=True))(params)
         return state, jnp.asarray(total(y))
 
-    final, sums = jax.lax.scan(body, state, jax.random.split(jax.random.key(1), 3))
+    final, sums = quick(lambda state, keys: jax.lax.scan(body, state, keys))(state, jax.random.split(jax.random.key(1), 3))
     assert sums.shape == (3,)
     assert jax.tree.structure(final) == jax.tree.structure(state)
 
@@ -309,7 +321,7 @@ def test_both_ways_between_the_worlds(case):
     assert type(back) is type(module) and repr(back) == repr(module)
     if case.stochastic == "always":
         return  # the layer draws from a key, the module from its generator
-    expected, _ = run_layer(layer, inputs, params, state, inputs.jax())
+    expected, _ = quick(lambda params, state, xs: run_layer(layer, inputs, params, state, xs))(params, state, inputs.jax())
     for m in (module.eval(), back.eval()):
         assert_close(run_module(m, inputs, inputs.of(ft)), expected, (2e-5, 2e-6))
 

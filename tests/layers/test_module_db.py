@@ -16,13 +16,13 @@ import torch
 
 from funnn import checkpoint, layers
 from funnn import functional as F
-from tests.layers.test_cases import QUICK, assert_close, grad_of
+from tests.layers.test_cases import assert_close, grad_of, quick
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
-MOST = 6  # samples a module and mode; a fixed random choice of those that have more
+MOST = 4  # samples a module and mode; a fixed random choice of those that have more
 LAZY = "a Layer is a value with its sizes given; the lazy classes are Modules of funnn.torch"
 #: Classes that have no layer: name -> reason.
 NO_LAYER = {info.name.removeprefix("nn."): LAZY for info in module_db if info.is_lazy}
@@ -129,7 +129,7 @@ def compare(info: Any, sample: Any, train: bool) -> None:
         y, new_state = layer.apply(params, state, *args, **kwargs, key=jax.random.key(1), train=train)
         return jnp.asarray(total(y), jnp.float32), (y, new_state)
 
-    gradients = jax.jit(jax.grad(scalar, argnums=(0, 1), has_aux=True), compiler_options=QUICK)
+    gradients = quick(jax.grad(scalar, argnums=(0, 1), has_aux=True))
     (grads, input_grads), (y, new_state) = gradients(params, [to_jax(leaves[i]) for i in live])
     args, kwargs = jax.tree.unflatten(tree, leaves)
     expected = theirs(*args, **kwargs)
