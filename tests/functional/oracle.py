@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from tests.quick import quick
+
 # Relative and absolute tolerance of outputs and gradients. Gradients sum many terms, so float32 is not compared to the last bit.
 TOLERANCE = {"float64": (1e-9, 1e-10), "float32": (2e-5, 2e-5), "bfloat16": (2e-2, 2e-2), "float16": (4e-3, 4e-3)}
 
@@ -96,9 +98,8 @@ def _compare(function: Callable, expected: Any, leaves: list, tree: Any, jit: bo
 
     chosen = [values[i] for i in live]
     inputs = [leaves[i] for i in live]
-    compiler = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
     if second:
-        _compare_second(forward, chosen, [x for x in outputs if x.requires_grad], inputs, compiler)
+        _compare_second(forward, chosen, [x for x in outputs if x.requires_grad], inputs)
         return
     smooth = [x for x in outputs if x.is_floating_point() or x.is_complex()]
     generator = torch.Generator().manual_seed(7)
@@ -108,7 +109,7 @@ def _compare(function: Callable, expected: Any, leaves: list, tree: Any, jit: bo
         _, vjp, output = jax.vjp(forward, chosen, has_aux=True)
         return output, vjp(cotangents)[0] if chosen else []
 
-    got, found = (jax.jit(call, compiler_options=compiler) if jit else call)(chosen, to_jax(cotangents))
+    got, found = (quick(call) if jit else call)(chosen, to_jax(cotangents))
     assert len(got) == len(outputs), f"{len(got)} outputs, torch has {len(outputs)}"
     for number, (a, b) in enumerate(zip(got, outputs, strict=True)):
         assert_same(a, b, f"output {number}", tolerance, wide=False)
@@ -119,7 +120,7 @@ def _compare(function: Callable, expected: Any, leaves: list, tree: Any, jit: bo
             assert_same(a, torch.zeros_like(leaves[i]) if b is None else b, f"gradient of argument {i}", tolerance)
 
 
-def _compare_second(forward: Callable, chosen: list, outputs: list, inputs: list, compiler: dict) -> None:
+def _compare_second(forward: Callable, chosen: list, outputs: list, inputs: list) -> None:
     """The gradient of Σ sin(∂ Σ sin(y)): reverse over reverse against torch, forward over reverse against reverse over reverse."""
 
     def scalar(chosen):
@@ -135,7 +136,7 @@ def _compare_second(forward: Callable, chosen: list, outputs: list, inputs: list
         return reverse, forward, sum(jnp.vdot(a, t) for a, t in zip(reverse, tangents, strict=True))
 
     with jax.enable_x64(True):
-        reverse, along, expected_along = jax.jit(both, compiler_options=compiler)(chosen)
+        reverse, along, expected_along = quick(both)(chosen)
     np.testing.assert_allclose(along, expected_along, rtol=1e-8, atol=1e-8, err_msg="forward over reverse")
     first = torch.autograd.grad(sum(y.sin().sum() for y in outputs), inputs, create_graph=True, allow_unused=True)
     total = sum(g.sin().sum() for g in first if g is not None)

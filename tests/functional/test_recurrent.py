@@ -10,6 +10,7 @@ from oracle import to_jax
 import funnn.functional as F
 import funnn.torch as ft
 from funnn.errors import ArgumentError, DtypeError, KeyRequiredError, ShapeError
+from tests.quick import quick
 
 T, B, I, H, P = 4, 3, 2, 5, 2
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
@@ -76,8 +77,8 @@ def test_derivatives_equal_the_textbook_scan(name, projected, lengths):
                 jax.grad(lambda args: sum(jnp.sum(jnp.sin(g)) for g in jax.tree.leaves(gradient(args))))(args),
             )
 
-        got = jax.jit(lambda: everything(ours))()
-        expected = jax.jit(lambda: everything(lambda x, state, weights: textbook(name, x, tuple(state), weights, mask)))()
+        got = quick(lambda: everything(ours))()
+        expected = quick(lambda: everything(lambda x, state, weights: textbook(name, x, tuple(state), weights, mask)))()
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-9), got, expected)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from functools import partial
 from typing import Any
 
 import chex
@@ -16,9 +15,8 @@ import torch
 import funnn.torch as ft
 from funnn import checkpoint, layers
 from tests.cases import CASES, OTHERS, Case
+from tests.quick import quick
 
-QUICK = {"xla_backend_optimization_level": 0}  # the time goes into compiling, not into running
-quick = partial(jax.jit, compiler_options=QUICK)
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 #: Each case in training, and in evaluation where that differs.
 every_mode = pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import torch
 
 from funnn import checkpoint, layers
 from funnn import functional as F
-from tests.layers.test_cases import assert_close, grad_of, quick
+from tests.layers.test_cases import assert_close, grad_of
+from tests.quick import quick
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
