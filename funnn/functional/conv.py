@@ -10,6 +10,7 @@ from jax import lax
 
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
+from funnn.functional import _conv_kernel as kernel
 from funnn.functional._dispatch import public
 
 Ints = int | Sequence[int]
@@ -88,10 +89,9 @@ def _conv(
         raise ArgumentError(f"{name}: non-positive stride is not supported, but got stride={list(stride)}")
     if min(dilation) < 1:
         raise ArgumentError(f"{name}: dilation should be greater than zero, but got {list(dilation)}")
-    kernel = weight.shape[2:]
-    pads = _padding(name, padding, kernel, stride, dilation)
+    pads = _padding(name, padding, weight.shape[2:], stride, dilation)
     padded = [size + sum(pad) for size, pad in zip(input.shape[-n:], pads, strict=True)]
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    reach = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
     if any(r > p for r, p in zip(reach, padded, strict=True)):
         by = " x ".join
         raise ShapeError(
@@ -101,16 +101,9 @@ def _conv(
         )
     batched = input.ndim == n + 2
     x = input if batched else input[None]
-    axes = "DHW"[-n:]
-    output = lax.conv_general_dilated(
-        x,
-        weight,
-        stride,
-        pads,
-        rhs_dilation=dilation,
-        dimension_numbers=("NC" + axes, "OI" + axes, "NC" + axes),
-        feature_group_count=groups,
-    )
+    out = tuple((p - r) // s + 1 for p, r, s in zip(padded, reach, stride, strict=True))
+    geometry = kernel.Geometry(x.shape[2:], out, weight.shape[2:], stride, dilation, tuple(low for low, _ in pads), groups)
+    output = kernel.correlate(x, weight, geometry)
     if bias is not None:
         output = output + lax.expand_dims(bias, range(1, n + 1))
     return output if batched else output[0]
@@ -130,22 +123,22 @@ def _conv_transpose(
 ) -> jax.Array:
     """The transpose of ``_conv`` in its input: a convolution of the input spread out by the stride, with the kernel turned round."""
     input, weight, bias = _same_dtype(name, input, weight, bias)
-    size, kernel = check.shape(input), check.shape(weight)
+    size, shape = check.shape(input), check.shape(weight)
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {size}")
     if weight.ndim != n + 2:
-        raise ShapeError(f"{name}: expected a {n + 2}D weight (in_channels, out_channels / groups, *kernel_size), but got size: {kernel}")
+        raise ShapeError(f"{name}: expected a {n + 2}D weight (in_channels, out_channels / groups, *kernel_size), but got size: {shape}")
     if groups < 1:
         raise ArgumentError(f"{name}: non-positive groups is not supported, but got groups={groups}")
     channels = size[-n - 1]
-    if channels != kernel[0] or channels % groups:
+    if channels != shape[0] or channels % groups:
         raise ShapeError(
-            f"Given transposed=1, weight of size {kernel}, expected input{size} to have {kernel[0]} channels, but got {channels} channels "
+            f"Given transposed=1, weight of size {shape}, expected input{size} to have {shape[0]} channels, but got {channels} channels "
             f"instead, in groups={groups}, which must divide them"
         )
-    if bias is not None and bias.shape != (kernel[1] * groups,):
+    if bias is not None and bias.shape != (shape[1] * groups,):
         raise ShapeError(
-            f"Given transposed=1, weight of size {kernel}, expected bias to be 1-dimensional with {kernel[1] * groups} elements, "
+            f"Given transposed=1, weight of size {shape}, expected bias to be 1-dimensional with {shape[1] * groups} elements, "
             f"but got bias of size {check.shape(bias)} instead"
         )
     strides, pads = check.ntuple(name, "stride", stride, n), check.ntuple(name, "padding", padding, n)
@@ -162,26 +155,15 @@ def _conv_transpose(
                 f"output padding must be smaller than either stride or dilation, but got output_padding={list(extras)} "
                 f"stride={list(strides)} dilation={list(dilations)}"
             )
-    reach = [d * (k - 1) for k, d in zip(kernel[2:], dilations, strict=True)]
+    reach = [d * (k - 1) for k, d in zip(shape[2:], dilations, strict=True)]
     sizes = [(length - 1) * s - 2 * p + r + e + 1 for length, s, p, r, e in zip(size[-n:], strides, pads, reach, extras, strict=True)]
     if min(sizes) < 1:
         raise ShapeError(
             f"{name}: Given input size per channel: {size[-n:]}. Calculated output size per channel: {sizes}. Output size is too small"
         )
     batched = input.ndim == n + 2
-    turned = lax.rev(weight, range(2, n + 2)).reshape(groups, channels // groups, *kernel[1:])
-    turned = jnp.swapaxes(turned, 1, 2).reshape(groups * kernel[1], channels // groups, *kernel[2:])
-    axes = "DHW"[-n:]
-    output = lax.conv_general_dilated(
-        input if batched else input[None],
-        turned,
-        (1,) * n,
-        [(r - p, r - p + e) for r, p, e in zip(reach, pads, extras, strict=True)],
-        lhs_dilation=strides,
-        rhs_dilation=dilations,
-        dimension_numbers=("NC" + axes, "OI" + axes, "NC" + axes),
-        feature_group_count=groups,
-    )
+    geometry = kernel.Geometry(tuple(sizes), tuple(size[-n:]), weight.shape[2:], strides, dilations, pads, groups)
+    output = kernel.spread(input if batched else input[None], weight, geometry)
     if bias is not None:
         output = output + lax.expand_dims(bias, range(1, n + 1))
     return output if batched else output[0]
