@@ -11,6 +11,7 @@ from jax import lax
 
 from funnn.errors import ArgumentError, AssertedError, DtypeError, ShapeError
 from funnn.functional import _checks as check
+from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
 from funnn.functional._attention_kernel import probabilities
 from funnn.functional._dispatch import composed, public
@@ -78,15 +79,21 @@ def scaled_dot_product_attention(
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(f"{NAME}: dropout probability has to be between 0 and 1, but got {dropout_p}")
 
-    wide = check.accumulator(query.dtype)
-    q, k, v = (jnp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])).astype(wide) for x in (query, key, value))
-    scale = (1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0) if scale is None else scale
+    scale = (1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0) if scale is None else scale
+    q, k, v = (jnp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (query, key, value))
+    if attn_mask is None and not dropout_p and isinstance(scale, float) and cudnn.attention_fits(q, k, v, is_causal):
+        return cudnn.differentiable(cudnn.attention, _attend, (("causal", is_causal), ("scale", scale)), q, k, v)[0]
+    return _attend(q, k, v, is_causal, scale, bias, mask, lambda weights: _dropped(weights, dropout_p, dropout_key))[0]
+
+
+def _attend(q, k, v, causal, scale, bias=None, mask=None, drop=lambda weights: weights) -> tuple[jax.Array]:
+    wide = check.accumulator(q.dtype)
+    dtype, (q, k, v) = q.dtype, (x.astype(wide) for x in (q, k, v))
     batch = tuple(range(q.ndim - 2))
     # The scale goes to the queries, for they are fewer than the scores.
     scores = lax.dot_general(q * jnp.asarray(scale, wide), k, (((q.ndim - 1,), (q.ndim - 1,)), (batch, batch)))
-    weights = probabilities(scores, bias, mask, is_causal)
-    weights = _dropped(weights, dropout_p, dropout_key)
-    return lax.dot_general(weights, v, (((q.ndim - 1,), (q.ndim - 2,)), (batch, batch))).astype(query.dtype)
+    weights = drop(probabilities(scores, bias, mask, causal))
+    return (lax.dot_general(weights, v, (((q.ndim - 1,), (q.ndim - 2,)), (batch, batch))).astype(dtype),)
 
 
 def _operands(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -10,6 +10,7 @@ from jax import lax
 
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
+from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
 from funnn.functional import _recurrent_kernel as kernel
 from funnn.functional._dispatch import public
@@ -124,11 +125,32 @@ def _run(
                 f"{name}: lengths must hold {input.shape[1]} integers, but got {lengths.dtype} of shape {check.shape(lengths)}"
             )
         mask = (jnp.arange(input.shape[0])[:, None] < lengths)[..., None]
+    dropped = train and dropout and num_layers > 1
+    drop = None
+    if dropped:
+        source = _random.required(name, key, f"train=True and dropout={dropout}")
+
+        def drop(x):
+            mask = source.bernoulli(x.shape, input.dtype, 1.0 - dropout)
+            return x * 0 if dropout == 1 else apply_mask(x, mask.astype(x.dtype), dropout)
+
+    if kind == "lstm" and not dropped and lengths is None and sizes[0] == hidden and cudnn.lstm_fits(input):
+        settings = (("layers", num_layers), ("bidirectional", bidirectional))
+        x, *last = cudnn.differentiable(cudnn.lstm, _lstm, settings, input, *states, cudnn.lstm_weights(params, has_biases))
+    else:
+        x, *last = _layers(kind, input, states, params, per, directions, mask, drop)
+    if not batched:
+        return x[:, 0], *(state[:, 0] for state in last)
+    return (jnp.swapaxes(x, 0, 1) if batch_first else x), *last
+
+
+def _layers(kind: str, input: jax.Array, states: tuple, params: Sequence, per: int, directions: int, mask=None, drop=None) -> tuple:
+    """All layers and directions, with ``per`` weights each; ``drop`` is applied between layers."""
     dtype, wide = input.dtype, check.accumulator(input.dtype)
     x, params = input.astype(wide), [p.astype(wide) for p in params]
-    source = None
+    layers = len(params) // (per * directions)
     finals = []
-    for layer in range(num_layers):
+    for layer in range(layers):
         outputs = []
         for direction in range(directions):
             number = layer * directions + direction
@@ -137,14 +159,15 @@ def _run(
             outputs.append(y if mask is None else jnp.where(mask, y, jnp.zeros((), y.dtype)))
             finals.append(final)
         x = outputs[0] if directions == 1 else jnp.concatenate(outputs, -1)
-        if train and dropout and layer < num_layers - 1:
-            source = _random.required(name, key, f"train=True and dropout={dropout}") if source is None else source
-            x = x * 0 if dropout == 1 else apply_mask(x, source.bernoulli(x.shape, dtype, 1.0 - dropout).astype(wide), dropout)
-    last = [jnp.stack(parts).astype(dtype) for parts in zip(*finals, strict=True)]
-    x = x.astype(dtype)
-    if not batched:
-        return x[:, 0], *(state[:, 0] for state in last)
-    return (jnp.swapaxes(x, 0, 1) if batch_first else x), *last
+        if drop is not None and layer < layers - 1:
+            x = drop(x)
+    return x.astype(dtype), *(jnp.stack(parts).astype(dtype) for parts in zip(*finals, strict=True))
+
+
+def _lstm(x: jax.Array, h0: jax.Array, c0: jax.Array, weights: jax.Array, *, layers: int, bidirectional: bool) -> tuple:
+    """An LSTM whose weights are one vector, as cuDNN has it."""
+    directions = 2 if bidirectional else 1
+    return _layers("lstm", x, (h0, c0), cudnn.lstm_params(weights, x.shape[-1], h0.shape[-1], layers, directions), 4, directions)
 
 
 _DOC = """Run {what} over a sequence, in one or more layers and one or both directions.
