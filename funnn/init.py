@@ -7,6 +7,7 @@ Every function takes ``(source, shape, …, dtype)`` and returns a new array. Th
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,6 +92,14 @@ def _fan(shape: Shape, mode: str) -> int:
     return fans(shape)[mode == "fan_out"]
 
 
+def _kaiming(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
+    """gain/√fan."""
+    if 0 in shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=4)
+        return 0.0
+    return calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode))
+
+
 def kaiming_uniform(
     source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
 ) -> jax.Array:
@@ -98,7 +107,7 @@ def kaiming_uniform(
 
     He et al., "Delving deep into rectifiers" (2015), https://arxiv.org/abs/1502.01852.
     """
-    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode))
+    bound = math.sqrt(3.0) * _kaiming(shape, a, mode, nonlinearity)
     return uniform(source, shape, -bound, bound, dtype=dtype)
 
 
@@ -106,7 +115,7 @@ def kaiming_normal(
     source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
 ) -> jax.Array:
     """N(0, gain²/fan); the arguments are those of :func:`kaiming_uniform`."""
-    return normal(source, shape, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode)), dtype=dtype)
+    return normal(source, shape, 0.0, _kaiming(shape, a, mode, nonlinearity), dtype=dtype)
 
 
 def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import composed, public
 from funnn.functional._reduction import broadcast_shape, hinge, operands, reduced, reduction_of
 from funnn.functional.distance import pairwise_distance
 
@@ -147,6 +147,7 @@ def triplet_margin_loss(
     return from_distances(distance(a, b), distance(a, c), distance(b, c) if swap else None, margin, reduction)
 
 
+@composed
 def triplet_margin_with_distance_loss(
     anchor: jax.Array,
     positive: jax.Array,
@@ -184,7 +185,7 @@ def triplet_margin_with_distance_loss(
       >>> triplet_margin_with_distance_loss(jnp.zeros(2), jnp.ones(2), 2 * jnp.ones(2), distance_function=manhattan, margin=3.0).item()
       1.0
     """
-    # Not decorated: the distance is the caller's and sees the arguments as they came, the shim's Tensors included
+    # The distance is the caller's and sees the arguments as they came, the shim's Tensors included.
     reduction = reduction_of(reduction)
     _check_margin(margin)
     _check_triplet(anchor, positive, negative)
@@ -192,7 +193,3 @@ def triplet_margin_with_distance_loss(
     distance = pairwise_distance if distance_function is None else distance_function
     other = distance(positive, negative) if swap else None
     return from_distances(distance(anchor, positive), distance(anchor, negative), other, margin, reduction)
-
-
-triplet_margin_with_distance_loss.pure = triplet_margin_with_distance_loss
-triplet_margin_with_distance_loss.scalars = ()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
@@ -123,6 +124,7 @@ class Layer:
     alike: ClassVar[tuple[str, ...]] = ()
     _hand_written = False
     _scope: ClassVar[_Scope | None] = None
+    _given: ClassVar[tuple[tuple, dict]]  # the arguments of the constructor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -135,7 +137,7 @@ class Layer:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             construct(self, *args, **kwargs)
             if type(self) is cls:
-                self.__dict__.update({name: _freeze(value) for name, value in self.__dict__.items()}, _scope=None)
+                self.__dict__.update({name: _freeze(value) for name, value in self.__dict__.items()}, _scope=None, _given=(args, kwargs))
 
         cls.__init__ = __init__
 
@@ -203,21 +205,32 @@ class Layer:
             elif (initialiser := self.redraw(path, value.shape)) is not None:
                 params[name] = initialiser(fold_name(key, path), value.shape, dtype=value.dtype)
 
-    def apply(self, params: Tree, state: Tree, *args: Any, key: jax.Array | None = None, train: bool = False, **kwargs: Any) -> Any:
+    def apply(
+        self,
+        params: Tree,
+        state: Tree,
+        *args: Any,
+        key: jax.Array | None = None,
+        train: bool = False,
+        method: str = "forward",
+        **kwargs: Any,
+    ) -> Any:
         """Run the layer: ``(output, new_state)``. Pure; ``train`` is static under jit.
 
         Args:
           params, state: as ``init`` gives them, or with any arrays of the same names.
-          *args, **kwargs: the inputs of ``forward``.
+          *args, **kwargs: the inputs of the method.
           key: randomness for stochastic layers in training.
           train: whether layers such as Dropout and BatchNorm behave as in training.
+          method: name of the method to run; default ``forward``. Some layers have others, such as AdaptiveLogSoftmaxWithLoss's ``predict``.
 
         Raises:
+          AttributeError: the layer has no such method.
           ValueError: a name is missing from, or unknown in, ``params`` or ``state``.
           KeyRequiredError: a stochastic layer is in training and ``key`` is None.
         """
         view = self._bind(params, state, key, train, "")
-        output = view.forward(*args, **kwargs)
+        output = getattr(view, method)(*args, **kwargs)
         return output, view._collect()
 
     def __iter__(self) -> Iterator[Callable]:
@@ -317,11 +330,23 @@ class Layer:
         raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
 
     def replace(self, **changes: Any) -> Layer:
-        """A copy with some hyperparameters changed."""
-        return dataclasses.replace(self, **changes)
+        """The layer that the constructor makes from the same arguments with some of them changed.
+
+        Raises:
+          TypeError: the constructor has no such argument, or takes it by position only.
+        """
+        args, kwargs = self._given
+        given = inspect.signature(type(self)).bind(*args, **kwargs).arguments
+        names = [name for name, p in inspect.signature(type(self)).parameters.items() if p.kind is not p.VAR_POSITIONAL]
+        unknown = [name for name in (*given, *changes) if name not in names]
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}.replace can change {names}, but got {sorted(unknown)}; make a new layer with its constructor"
+            )
+        return type(self)(**{**given, **changes})
 
     def _key(self) -> tuple:
-        return tuple((name, value) for name, value in self.__dict__.items() if name != "_scope")
+        return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._key() == other._key()

@@ -30,7 +30,8 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
 
     ``forward(input_, target_)`` gives ``(output, loss)`` for input (N, in_features) and classes (N,), or both without N: the log
     probability of each target, and the mean of their negatives. Parameters: ``head.weight``, ``tail.{i}.0.weight`` and
-    ``tail.{i}.1.weight``. A layer or Module that holds this one may also call ``log_prob(input)`` and ``predict(input)``.
+    ``tail.{i}.1.weight``. ``log_prob(input)`` and ``predict(input)`` are run with
+    ``apply(…, method="predict")``, or called on this layer inside another one's ``forward``.
 
     Raises:
       ValueError: cutoffs that are empty, not rising, or out of range.
@@ -54,7 +55,7 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
                 "cutoffs should be a sequence of unique, positive integers sorted in an increasing order, where each value is between 1 and "
                 f"n_classes-1, but got {cutoffs} with n_classes={self.n_classes}"
             )
-        ends = [*cutoffs, self.n_classes]
+        self.cutoffs = ends = [*cutoffs, self.n_classes]  # with the last end, as torch keeps them
         self.shortlist_size, self.n_clusters = cutoffs[0], len(cutoffs)
         self.head_size = self.shortlist_size + self.n_clusters
         self.head = Linear(self.in_features, self.head_size, bias=self.head_bias)

@@ -110,13 +110,6 @@ class RNNBase(Layer):
                 text += f", {name}={getattr(self, name)}"
         return text
 
-    def replace(self, **changes):
-        """A copy with some arguments of the constructor changed."""
-        names = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", *self._own_arguments)
-        return type(self)(**{**{name: getattr(self, name) for name in names}, **changes})
-
-    _own_arguments: ClassVar[tuple[str, ...]] = ()
-
 
 _DOC = """{what} over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
 
@@ -149,7 +142,6 @@ class RNN(RNNBase):
         source="Elman, 1990; torch.nn.RNN.",
     )
     gates = 1
-    _own_arguments = ("nonlinearity",)
 
     nonlinearity: str
 
@@ -184,7 +176,6 @@ class LSTM(RNNBase):
         source="Hochreiter and Schmidhuber, 1997; torch.nn.LSTM.",
     )
     gates = 4
-    _own_arguments = ("proj_size",)
 
     def forward(self, input, hx=None, *, lengths=None):
         y, h, c = F.lstm(input, hx, *self._arguments(), lengths=lengths, key=self.make_key() if self._draws() else None)

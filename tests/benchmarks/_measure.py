@@ -7,17 +7,24 @@ import time
 from collections.abc import Callable
 
 
-def in_turns(runs: dict[str, Callable], wait: Callable, calls: int, rounds: int, warm: int) -> dict[str, float]:
-    """Median seconds per call of each program; ``wait(result)`` returns when a result is there."""
+def in_turns(runs: dict[str, Callable], wait: Callable, rounds: int, warm: int = 3, turn: float = 0.05) -> dict[str, float]:
+    """Median seconds per call of each program; ``wait(result)`` returns when a result is there.
+
+    A turn has as many calls as fill ``turn`` seconds, three at least, after one that does not count.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
+    calls = {}
+    for name, run in runs.items():
         for _ in range(warm):
+            begin = time.perf_counter()
             wait(run())
+            calls[name] = max(3, round(turn / (time.perf_counter() - begin)))
     for _ in range(rounds):
         for name, run in runs.items():
+            wait(run())
             begin = time.perf_counter()
-            for _ in range(calls):
+            for _ in range(calls[name]):
                 result = run()
             wait(result)
-            seconds[name].append((time.perf_counter() - begin) / calls)
+            seconds[name].append((time.perf_counter() - begin) / calls[name])
     return {name: statistics.median(times) for name, times in seconds.items()}

@@ -153,7 +153,7 @@ def model(row: str) -> eqx.Module:
     return Stack([layer for _ in range(7) for layer in (eqx.nn.Linear(64, 64, key=key()), relu)] + [eqx.nn.Linear(64, 64, key=key())])
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
     net, state = eqx.nn.make_with_state(model)(row)
     x, y = jnp.asarray(x), jnp.asarray(y)
     optimizer = optax.sgd(0.1)
@@ -175,4 +175,4 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
         net, state, opt_state, value = train(net, state, opt_state, x, y)
         return value
 
-    return run
+    return run, sum(p.size for p in jax.tree.leaves(eqx.filter(net, eqx.is_inexact_array)))

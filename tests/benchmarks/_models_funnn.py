@@ -113,7 +113,7 @@ def model(row: str) -> Layer:
     return Sequential(*(layer for _ in range(7) for layer in (Linear(64, 64), ReLU())), Linear(64, 64))
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
     layer = model(row)
     params, state = layer.init(jax.random.key(0))
     x, y = jax.numpy.asarray(x), jax.numpy.asarray(y)
@@ -132,4 +132,4 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
         params, state, value = train(params, state, x, y)
         return value
 
-    return run
+    return run, sum(p.size for p in jax.tree.leaves(params))

@@ -73,7 +73,7 @@ def mlp(x):
 MODELS = {"gpt": gpt, "lstm": lstm, "cnn": cnn, "lenet": lenet, "resnet18": resnet18, "mlp": mlp}
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
     net = hk.transform_with_state(MODELS[row])
     x, y = jnp.asarray(np.moveaxis(x, 1, -1) if x.ndim == 4 else x), jnp.asarray(y)
     params, state = net.init(jax.random.key(0), x)
@@ -95,4 +95,4 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
         params, state, opt_state, value = train(params, state, opt_state, x, y)
         return value
 
-    return run
+    return run, sum(p.size for p in jax.tree.leaves(params))

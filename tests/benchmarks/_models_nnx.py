@@ -89,7 +89,7 @@ def model(row: str) -> Callable:
     return nnx.Sequential(*layers, nnx.Linear(64, 64, rngs=rngs))
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
     net = model(row)
     optimizer = nnx.Optimizer(net, optax.sgd(0.1), wrt=nnx.Param)
     x, y = jnp.asarray(np.moveaxis(x, 1, -1) if x.ndim == 4 else x), jnp.asarray(y)
@@ -106,4 +106,4 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
     def run() -> jax.Array:
         return train(net, optimizer, x, y)
 
-    return run
+    return run, sum(p.size for p in jax.tree.leaves(nnx.state(net, nnx.Param)))

@@ -14,6 +14,9 @@ from jax import lax
 
 from tests.benchmarks import _models_funnn
 
+#: Means and variances that the layers met while they were traced; the step keeps running ones.
+STATISTICS: list[jax.Array] = []
+
 
 def linear(p, x):
     return x @ p["weight"].T + p.get("bias", 0)
@@ -26,6 +29,7 @@ def layer_norm(p, x):
 
 def batch_norm(p, x):
     mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    STATISTICS.extend((mean.ravel(), var.ravel() * x.size / (x.size - x.shape[1])))
     return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"][:, None, None] + p["bias"][:, None, None]
 
 
@@ -108,22 +112,27 @@ def mlp(p, x):
 MODELS = {"gpt": gpt, "lstm": lstm, "cnn": cnn, "lenet": lenet, "resnet18": resnet18, "mlp": mlp}
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> Callable:
+def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
     params, _ = _models_funnn.model(row).init(jax.random.key(0))
+    STATISTICS.clear()
+    jax.eval_shape(MODELS[row], params, x)
+    running = [jnp.full(s.shape, i % 2, s.dtype) for i, s in enumerate(STATISTICS)]
     x, y = jnp.asarray(x), jnp.asarray(y)
 
     @jax.jit
-    def train(params, x, y):
+    def train(params, running, x, y):
         def loss(params):
+            STATISTICS.clear()
             log_p = jax.nn.log_softmax(MODELS[row](params, x), -1)
-            return -jnp.take_along_axis(log_p, y[..., None], -1).mean()
+            return -jnp.take_along_axis(log_p, y[..., None], -1).mean(), list(STATISTICS)
 
-        value, grads = jax.value_and_grad(loss)(params)
-        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), value
+        (value, seen), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        running = [0.9 * old + 0.1 * new for old, new in zip(running, seen, strict=True)]
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), running, value
 
     def run():
-        nonlocal params
-        params, value = train(params, x, y)
+        nonlocal params, running
+        params, running, value = train(params, running, x, y)
         return value
 
-    return run
+    return run, sum(p.size for p in jax.tree.leaves(params))

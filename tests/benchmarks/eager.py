@@ -7,10 +7,8 @@ Figures are the median of rounds that alternate between the two sides; only the 
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -22,22 +20,14 @@ from funnn import _digits, optim
 from funnn._run import load_script
 from funnn.checkpoint import from_state_dict
 from funnn.examples import digits_functional
+from tests.benchmarks import _measure
 
 
-def compare(ours: Callable, theirs: Callable, calls: int, rounds: int = 15) -> tuple[float, float]:
+def compare(ours: Callable, theirs: Callable) -> tuple[float, float]:
     """Seconds per call of both, measured in turns."""
-    times: tuple[list, list] = ([], [])
-    for run in (ours, theirs):
-        for _ in range(100):  # compilation, and that of a graph that keeps coming back
-            run()
-    for _ in range(rounds):
-        for run, seconds in zip((ours, theirs), times, strict=True):
-            begin = time.perf_counter()
-            for _ in range(calls):
-                result = run()
-            _wait(result)
-            seconds.append((time.perf_counter() - begin) / calls)
-    return statistics.median(times[0]), statistics.median(times[1])
+    # 100 calls first: compilation, and that of a graph that keeps coming back
+    times = _measure.in_turns({"ours": ours, "theirs": theirs}, _wait, rounds=15, warm=100)
+    return times["ours"], times["theirs"]
 
 
 def _wait(result) -> None:
@@ -110,8 +100,8 @@ def import_seconds() -> float:
 
 
 if __name__ == "__main__":
-    report("eager training step, 20-layer MLP of width 16, batch 8", *compare(mlp_step(ft), mlp_step(torch), 20))
-    report("compiled imperative step of the digits script, batch 32", *compare(*digits_steps(), 100), other="functional")
+    report("eager training step, 20-layer MLP of width 16, batch 8", *compare(mlp_step(ft), mlp_step(torch)))
+    report("compiled imperative step of the digits script, batch 32", *compare(*digits_steps()), other="functional")
     for name in ("x + y", "x * 2.5", "x.exp()", "x.sum(1)", "x[3]", "x @ y.T", "relu(x)"):
-        report(name, *compare(operation(ft, name), operation(torch, name), 500))
+        report(name, *compare(operation(ft, name), operation(torch, name)))
     print(f"import funnn, after import jax: {import_seconds():.3f} s")

@@ -2,14 +2,16 @@
 
     python -m tests.benchmarks.training [gpt] [lstm] [cnn] [lenet] [resnet18] [mlp] [--rounds N]
 
-A step is value_and_grad of the mean cross entropy and a plain SGD update, jitted where the library jits. The programs run in turns; only
-ratios are meant to be compared between machines. A library that is not installed is left out.
+A step is value_and_grad of the mean cross entropy and a plain SGD update, jitted where the library jits; nothing is donated. Models are written
+as each library's users write them, with its own layers (but for attention in Equinox, whose layer has no causal mask of its own). The programs
+run in turns; only ratios are meant to be compared between machines. A library that is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import os
 from collections.abc import Callable
 
@@ -46,8 +48,8 @@ def data(row: str) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal(spec["x"]).astype(np.float32), rng.integers(0, spec["classes"], spec["x"][0]).astype(np.int32)
 
 
-def steps(row: str) -> dict[str, Callable]:
-    """The libraries' training steps; each takes nothing and gives its loss."""
+def steps(row: str) -> dict[str, tuple[Callable, int]]:
+    """The libraries' training steps, each of which takes nothing and gives its loss, and their numbers of parameters."""
     found = {}
     for name, module in LIBRARIES.items():
         try:
@@ -55,7 +57,6 @@ def steps(row: str) -> dict[str, Callable]:
         except ModuleNotFoundError as error:
             if (error.name or "").startswith(("tests", "funnn")):
                 raise
-            print(f"{name}: left out, {error.name} is not installed")
             continue
         found[name] = models.step(row, *data(row))
     return found
@@ -66,6 +67,17 @@ def wait(loss) -> None:
     assert np.isfinite(value), "the loss is not finite"
 
 
+def versions() -> list[str]:
+    """The libraries of the table and their versions, or that they are not installed."""
+    found = []
+    for package in ("jax", "torch", "flax", "equinox", "dm-haiku"):
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{package} is not installed")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; default all")
@@ -74,9 +86,13 @@ def main() -> None:
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown rows {sorted(unknown)}; choose from {list(ROWS)}")
-    print(f"{os.cpu_count()} cores, JAX {jax.__version__} on {jax.default_backend()}; ms a step, median of {options.rounds} rounds")
+    print(f"{os.cpu_count()} cores, {', '.join(versions())}, on {jax.default_backend()}; ms a step, median of {options.rounds} rounds")
     for row in options.rows or ROWS:
-        times = _measure.in_turns(steps(row), wait, calls=3, rounds=options.rounds, warm=3)
+        found = steps(row)
+        counts = {name: count for name, (_, count) in found.items()}
+        if len(set(counts.values())) > 1:
+            print(f"{row:<9} numbers of parameters differ: {counts}")
+        times = _measure.in_turns({name: run for name, (run, _) in found.items()}, wait, rounds=options.rounds)
         shown = "  ".join(f"{name} {1e3 * seconds:7.2f}" for name, seconds in times.items())
         ratios = "  ".join(f"/{name} {times['funnn'] / times[name]:.2f}" for name in times if name != "funnn")
         print(f"{row:<9} {shown}   funnn {ratios}", flush=True)

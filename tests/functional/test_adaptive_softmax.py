@@ -35,6 +35,10 @@ def test_log_prob_and_predict():
     (log_prob, best), _ = jax.jit(layer.apply)(params, state, jnp.asarray(x.numpy()))
     np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(best, chosen)
+    for method, wanted in (("log_prob", expected), ("predict", chosen)):
+        got, _ = layer.softmax.apply(params["softmax"], {}, jnp.asarray(x.numpy()), method=method)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert list(layer.softmax.cutoffs) == theirs.cutoffs
     module = ft.nn.AdaptiveLogSoftmaxWithLoss(*SETTINGS, div_value=2.0)
     module.load_state_dict({name: ft.tensor(value.numpy()) for name, value in theirs.state_dict().items()})
     np.testing.assert_allclose(module.log_prob(ft.tensor(x.numpy())).detach().numpy(), expected, rtol=1e-5, atol=1e-5)

@@ -184,6 +184,15 @@ def test_values_have_replace_equality_and_hash():
     assert len({a, Linear(3, 2), Linear(3, 2, False)}) == 2
     assert Sequential(a, Tanh()) == Sequential(Linear(3, 2), Tanh()) != Sequential(Tanh(), a)
     assert Sequential(a, Tanh())[0] == a and len(Sequential(a, Tanh())[1:]) == 1
+    attention = layers.MultiheadAttention(4, 2)
+    assert attention.replace(embed_dim=6) == layers.MultiheadAttention(6, 2)
+    assert attention.replace(kdim=3).replace(embed_dim=6) == layers.MultiheadAttention(6, 2, kdim=3)
+    assert layers.TransformerEncoderLayer(4, 2, 8).replace(nhead=4) == layers.TransformerEncoderLayer(4, 4, 8)
+    assert layers.LSTM(3, 4, bias=False).replace(proj_size=2) == layers.LSTM(3, 4, bias=False, proj_size=2)
+    with pytest.raises(TypeError, match=r"Linear.replace can change \['in_features', 'out_features', 'bias'.*but got \['in_size'\]"):
+        a.replace(in_size=3)
+    with pytest.raises(TypeError, match=r"Sequential.replace can change \[\], but got \['layers'\]"):
+        Sequential(a).replace()
     assert layers.NLLLoss(np.ones(3)) == layers.NLLLoss(np.ones(3)) != layers.NLLLoss(np.zeros(3))
 
 

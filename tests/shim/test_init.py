@@ -129,3 +129,13 @@ def test_the_signatures_name_a_tensor():
     for name in CALLS:
         ours, theirs = (list(inspect.signature(getattr(t.nn.init, name)).parameters) for t in (shim, torch))
         assert [p for p in ours if p != "generator"] == [p for p in theirs if p != "generator"]
+
+
+@pytest.mark.parametrize("name", ["kaiming_uniform_", "kaiming_normal_"])
+@pytest.mark.parametrize("size", [(3, 0), (0, 3)])
+def test_nothing_to_draw(name, size):
+    for library in (torch, shim):
+        with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):
+            assert getattr(library.nn.init, name)(library.empty(size)).shape == size
+    with pytest.warns(UserWarning, match="zero-element"):
+        same(lambda t: t.nn.Linear(0, 3).bias)
