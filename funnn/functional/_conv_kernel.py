@@ -59,26 +59,44 @@ class Geometry(NamedTuple):
 # -- XLA's convolution
 
 
+def _names(geometry: Geometry, last: bool) -> tuple[str, str, str]:
+    axes = "DHW"[-len(geometry.kernel) :]
+    return ("N" + axes + "C", axes + "IO", "N" + axes + "C") if last else ("NC" + axes, "OI" + axes, "NC" + axes)
+
+
 def _convolve(x: jax.Array, w: jax.Array, geometry: Geometry, last: bool = False) -> jax.Array:
     """x and the result as (N, C, *spatial), or with ``last`` as (N, *spatial, C) and w as (*spatial, C, O)."""
-    axes = "DHW"[-len(geometry.kernel) :]
-    names = ("N" + axes + "C", axes + "IO", "N" + axes + "C") if last else ("NC" + axes, "OI" + axes, "NC" + axes)
     return lax.conv_general_dilated(
         x,
         w,
         geometry.stride,
         geometry.pads,
         rhs_dilation=geometry.dilation,
-        dimension_numbers=names,
+        dimension_numbers=_names(geometry, last),
         feature_group_count=geometry.groups,
     )
 
 
 def _convolve_back(g: jax.Array, w: jax.Array, geometry: Geometry, last: bool = False) -> jax.Array:
-    channels = w.shape[-2 if last else 1] * geometry.groups
-    shape = (g.shape[0], *geometry.size, channels) if last else (g.shape[0], channels, *geometry.size)
-    x = jax.ShapeDtypeStruct(shape, g.dtype)
-    return jax.linear_transpose(lambda x: _convolve(x, w, geometry, last), x)(g)[0]
+    """g spread out by the stride, convolved with the kernel turned round; written out because integers have no transpose in JAX."""
+    n, groups = len(geometry.kernel), geometry.groups
+    if last:
+        turned = jnp.swapaxes(lax.rev(w, range(n)), -1, -2)
+    else:
+        blocks = lax.rev(w, range(2, n + 2)).reshape(groups, w.shape[0] // groups, *w.shape[1:])
+        turned = jnp.swapaxes(blocks, 1, 2).reshape(groups * w.shape[1], -1, *w.shape[2:])
+    reach = [d * (k - 1) for k, d in zip(geometry.kernel, geometry.dilation, strict=True)]
+    axes = zip(reach, geometry.padding, geometry.size, geometry.out, geometry.stride, strict=True)
+    return lax.conv_general_dilated(
+        g,
+        turned,
+        (1,) * n,
+        [(r - low, size - 1 + low - (out - 1) * stride) for r, low, size, out, stride in axes],
+        lhs_dilation=geometry.stride,
+        rhs_dilation=geometry.dilation,
+        dimension_numbers=_names(geometry, last),
+        feature_group_count=groups,
+    )
 
 
 def _convolve_weight(x: jax.Array, g: jax.Array, geometry: Geometry, last: bool = False) -> jax.Array:

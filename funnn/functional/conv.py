@@ -36,14 +36,20 @@ def _padding(name: str, padding: str | Ints, kernel: tuple[int, ...], stride: tu
     return [(total // 2, total - total // 2) for total in totals]  # the odd one goes to the end, as in torch
 
 
-def _check_shapes(name: str, n: int, input: jax.Array, weight: jax.Array, bias: jax.Array | None, groups: int) -> None:
-    size, kernel = check.shape(input), check.shape(weight)
+def _check_ranks(name: str, n: int, input: jax.Array, weight: jax.Array, channels: str, groups: int) -> None:
     if input.ndim not in (n + 1, n + 2):
-        raise ShapeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {size}")
+        raise ShapeError(
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {check.shape(input)}"
+        )
     if weight.ndim != n + 2:
-        raise ShapeError(f"{name}: expected a {n + 2}D weight (out_channels, in_channels / groups, *kernel_size), but got size: {kernel}")
+        raise ShapeError(f"{name}: expected a {n + 2}D weight ({channels}, *kernel_size), but got size: {check.shape(weight)}")
     if groups < 1:
         raise ArgumentError(f"{name}: non-positive groups is not supported, but got groups={groups}")
+
+
+def _check_shapes(name: str, n: int, input: jax.Array, weight: jax.Array, bias: jax.Array | None, groups: int) -> None:
+    _check_ranks(name, n, input, weight, "out_channels, in_channels / groups", groups)
+    size, kernel = check.shape(input), check.shape(weight)
     if kernel[0] % groups:
         raise ShapeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {kernel} instead"
@@ -123,13 +129,8 @@ def _conv_transpose(
 ) -> jax.Array:
     """The transpose of ``_conv`` in its input: a convolution of the input spread out by the stride, with the kernel turned round."""
     input, weight, bias = _same_dtype(name, input, weight, bias)
+    _check_ranks(name, n, input, weight, "in_channels, out_channels / groups", groups)
     size, shape = check.shape(input), check.shape(weight)
-    if input.ndim not in (n + 1, n + 2):
-        raise ShapeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {size}")
-    if weight.ndim != n + 2:
-        raise ShapeError(f"{name}: expected a {n + 2}D weight (in_channels, out_channels / groups, *kernel_size), but got size: {shape}")
-    if groups < 1:
-        raise ArgumentError(f"{name}: non-positive groups is not supported, but got groups={groups}")
     channels = size[-n - 1]
     if channels != shape[0] or channels % groups:
         raise ShapeError(

@@ -104,3 +104,19 @@ def test_dtype_errors(function, weight):
 def test_same_padding_sizes():
     for kernel, dilation in itertools.product((1, 2, 3, 4), (1, 2)):
         assert F.conv1d(jnp.ones((1, 9)), jnp.ones((1, 1, kernel)), padding="same", dilation=dilation).shape == (1, 9)
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "weight", "kwargs"),
+    [
+        (1, (2, 3, 5), (3, 4, 3), {"dilation": 3, "output_padding": 2}),  # an output longer than the windows reach
+        (2, (2, 3, 5, 4), (3, 4, 3, 2), {"stride": (2, 3), "padding": (1, 0), "output_padding": (1, 2)}),
+        (2, (2, 4, 5, 4), (4, 3, 3, 3), {"groups": 2, "stride": 2}),
+        (3, (2, 3, 3, 4), (2, 2, 2, 3, 1), {"padding": (0, 1, 0)}),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_conv_transpose_matches_torch(n, size, weight, kwargs, dtype):
+    functions = (getattr(library, f"conv_transpose{n}d") for library in (F, T))
+    with mode(dtype):
+        compare(*functions, (tensor(*size, dtype=dtype), tensor(*weight, dtype=dtype, seed=1)), kwargs)

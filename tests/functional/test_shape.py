@@ -7,6 +7,7 @@ from oracle import compare, tensor
 
 import funnn.functional as F
 from funnn.errors import ShapeError
+from funnn.layers import Unflatten
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,10 @@ ERRORS = [
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call(jnp.ones((2, 12)))
+
+
+@pytest.mark.parametrize("sizes", [6, (2, "a"), (2.0, 3)])
+def test_unflattened_size_is_refused(sizes):
+    for kind in (torch.nn.Unflatten, Unflatten):
+        with pytest.raises(TypeError, match=r"unflattened_size must be a? ?tuple of ints, but found"):
+            kind(1, sizes)
