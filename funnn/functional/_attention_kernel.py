@@ -1,18 +1,25 @@
-"""The kernel under attention: probabilities from scores, with the derivative written out.
+"""The kernel of attention: scores, their softmax and the means of the values as one function, with the derivative written out.
 
-    p_ij = exp(s_ij − m_i) / Σ_j exp(s_ij − m_i),   m_i = max_j s_ij,   s = scale · q kᵀ + bias, −∞ where masked
+    e_ij = exp(s_ij − m_i),   r_i = 1 / Σ_j e_ij,   o_i = r_i Σ_j e_ij d_ij v_j,   s = q kᵀ + b, −∞ where masked
 
-A row whose scores are all −∞ (a query that may attend to nothing) has p = 0, not NaN. With p kept, the map of a score's tangent t is
+with m the maxima of the rows and d the factors of dropout (1 without). A row that may attend to nothing has e = 0 and o = 0, not NaN. For tangents
+q̇, k̇, v̇ and ḃ the map
 
-    dp = p · (t − Σ_j p_j t_j)
+    t = q̇ kᵀ + q k̇ᵀ + ḃ,   ȯ = r ((e d t) v + (e d) v̇ − o Σ_j e_j t_j)
 
-which is its own transpose. Reverse mode therefore needs p alone: no score, no mask and no exponential is kept or computed again, and where p is 0
-the gradient is 0 by itself, so that masks cost nothing in the backward pass. A bias takes part in the derivative only if it is differentiated.
+is linear, and its transpose is, for a cotangent g, with g' = r g and c_i the sum of g'_i o_i over the features,
+
+    t̄ = e (d (g' vᵀ) − c),   q̄ = t̄ k,   k̄ = t̄ᵀ q,   v̄ = (e d)ᵀ g',   b̄ = t̄
+
+So e, r and o are kept, and no score, mask or exponential is computed again; the scores are never divided by their sums, only the fewer outputs are;
+and a mask costs nothing in the backward pass, for e is 0 there. Under a causal mask the queries are taken in a few blocks, each against only the
+keys that it may see.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -21,48 +28,154 @@ from jax.custom_derivatives import SymbolicZero
 
 from funnn.functional._linear_map import Arrays, linear_map
 
-
-def _spread(linear: Arrays, residuals: Arrays) -> Arrays:
-    """``p · (t − Σ p t)``, a symmetric map of t."""
-    (t,), (p,) = linear, residuals
-    moved = p * t
-    return (moved - p * jnp.sum(moved, -1, keepdims=True),)
+ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
+OPERANDS = ("q", "k", "v", "bias")  # those with a derivative
 
 
-def _masked(scores: jax.Array, bias: jax.Array | None, mask: jax.Array | None, causal: bool) -> jax.Array:
-    if bias is not None:
-        scores = scores + bias
-    if causal:
-        # Of the scores' full shape: on a CPU a triangle of shape (L, S) that broadcasts makes the forward pass a third slower.
-        rows, columns = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim + axis) for axis in (-2, -1))
-        mask = columns <= rows if mask is None else mask & (columns <= rows)
-    return scores if mask is None else jnp.where(mask, scores, -jnp.inf)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def probabilities(scores: jax.Array, bias: jax.Array | None, mask: jax.Array | None, causal: bool) -> jax.Array:
-    """Softmax over the last axis of the scores, of shape (*, L, S).
+@functools.partial(jax.custom_jvp, nondiff_argnums=(6,))
+def attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
+) -> jax.Array:
+    """For each query the mean of the values, weighted by the softmax of its scores; of shape (*, L, E_v).
 
     Args:
-      scores: already scaled, in the dtype to compute in.
-      bias: added to the scores, which it broadcasts to; or None.
+      q: queries, of shape (*, L, E), already scaled, in the dtype to compute in.
+      k: keys, of shape (*, S, E).
+      v: values, of shape (*, S, E_v).
+      bias: added to the scores, to whose shape (*, L, S) it broadcasts; or None.
       mask: boolean, True where a query may attend; broadcasts to the scores; or None.
+      drop: factors of the weights, of the scores' shape, without a derivative; or None.
       causal: whether query i attends to keys 0 … i only.
     """
-    scores = _masked(scores, bias, mask, causal)
-    largest = jnp.max(scores, -1, keepdims=True, initial=-jnp.inf)
-    powers = jnp.exp(scores - jnp.where(largest == -jnp.inf, 0, largest))
-    total = jnp.sum(powers, -1, keepdims=True)
-    return powers * (1 / jnp.where(total == 0, 1, total))
+    return _run(q, k, v, bias, mask, drop, causal)[0]
 
 
-@functools.partial(probabilities.defjvp, symbolic_zeros=True)
-def _probabilities_jvp(causal, primals, tangents):
-    p = probabilities(*primals, causal)
-    scores_t, bias_t = tangents[:2]
-    terms = [] if isinstance(scores_t, SymbolicZero) else [scores_t]
-    if primals[1] is not None and not isinstance(bias_t, SymbolicZero):
-        terms.append(jnp.broadcast_to(bias_t, p.shape))
-    if not terms:
-        return p, jnp.zeros_like(p)
-    return p, linear_map(_spread, _spread, (functools.reduce(jnp.add, terms),), (p,))[0]
+@functools.partial(attend.defjvp, symbolic_zeros=True)
+def _attend_jvp(causal, primals, tangents):
+    q, k, v, _, _, drop = primals
+    o, r, es = _run(*primals, causal)
+    live = {name: t for name, t in zip(OPERANDS, tangents[:4], strict=True) if not (t is None or isinstance(t, SymbolicZero))}
+    if not live:
+        return o, jnp.zeros_like(o)
+    if "bias" in live:
+        live["bias"] = jnp.broadcast_to(live["bias"], (*q.shape[:-1], k.shape[-2]))
+    residuals = (q, k, v, o, r, *es) if drop is None else (q, k, v, o, r, *es, drop)
+    return o, linear_map(_tangent, _cotangent, tuple(live.values()), residuals, live=tuple(live), causal=causal)[0]
+
+
+def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
+    """The rows of queries and of keys of each block."""
+    count = max(1, min(queries // ROWS, BLOCKS)) if causal else 1
+    edges = [queries * i // count for i in range(count + 1)]
+    return [(slice(start, stop), slice(0, min(stop, keys) if causal else keys)) for start, stop in itertools.pairwise(edges)]
+
+
+def _run(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
+) -> tuple[jax.Array, jax.Array, Arrays]:
+    """o, r, and e of each block."""
+    parts = []
+    for rows, columns in _blocks(q.shape[-2], k.shape[-2], causal):
+        scores = _product(q[..., rows, :], k[..., columns, :], 1, 1)
+        if bias is not None:
+            scores = scores + _part(bias, rows, columns)
+        allowed = None if mask is None else _part(mask, rows, columns)
+        if causal:
+            # Of the scores' full shape: on a CPU a triangle of shape (L, S) that broadcasts makes the forward pass a third slower.
+            i, j = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim + axis) for axis in (-2, -1))
+            seen = j <= i + rows.start
+            allowed = seen if allowed is None else allowed & seen
+        if allowed is not None:
+            scores = jnp.where(allowed, scores, -jnp.inf)
+        # o does not depend on what is subtracted, so that e and r may be differentiated as if it were constant.
+        largest = lax.stop_gradient(jnp.max(scores, -1, keepdims=True, initial=-jnp.inf))
+        e = jnp.exp(scores - jnp.where(largest == -jnp.inf, 0, largest))
+        total = jnp.sum(e, -1, keepdims=True)
+        r = 1 / jnp.where(total == 0, 1, total)
+        parts.append((_product(_dropped(e, drop, rows, columns), v[..., columns, :], 1, 0) * r, r, e))
+    os, rs, es = zip(*parts, strict=True)
+    return _joined(os), _joined(rs), es
+
+
+def _tangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal: bool) -> Arrays:
+    """ȯ of the tangents of the operands named in ``live``."""
+    moved = dict(zip(live, linear, strict=True))
+    q, k, v, o, r, *rest = residuals
+    blocks = _blocks(q.shape[-2], k.shape[-2], causal)
+    es, drop = _split(rest, len(blocks))
+    outputs = []
+    for (rows, columns), e in zip(blocks, es, strict=True):
+        terms, sums = [], []
+        if "q" in moved:
+            terms.append(_product(moved["q"][..., rows, :], k[..., columns, :], 1, 1))
+        if "k" in moved:
+            terms.append(_product(q[..., rows, :], moved["k"][..., columns, :], 1, 1))
+        if "bias" in moved:
+            terms.append(moved["bias"][..., rows, columns])
+        if terms:
+            t = e * _sum(terms)
+            means = o[..., rows, :] * jnp.sum(t, -1, keepdims=True)
+            sums.append(_product(_dropped(t, drop, rows, columns), v[..., columns, :], 1, 0) - means)
+        if "v" in moved:
+            sums.append(_product(_dropped(e, drop, rows, columns), moved["v"][..., columns, :], 1, 0))
+        outputs.append(_sum(sums) * r[..., rows, :])
+    return (_joined(outputs),)
+
+
+def _cotangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal: bool) -> Arrays:
+    """The transpose of ``_tangent``: the cotangents of the operands named in ``live``, of ȯ's."""
+    q, k, v, o, r, *rest = residuals
+    keys, blocks = k.shape[-2], _blocks(q.shape[-2], k.shape[-2], causal)
+    es, drop = _split(rest, len(blocks))
+    g = linear[0] * r
+    c = jnp.sum(g * o, -1, keepdims=True)
+    parts = {name: [] for name in live}
+    for (rows, columns), e in zip(blocks, es, strict=True):
+        if "v" in live:
+            parts["v"].append(_extended(_product(_dropped(e, drop, rows, columns), g[..., rows, :], 0, 0), keys, -2))
+        if live == ("v",):
+            continue
+        t = e * (_dropped(_product(g[..., rows, :], v[..., columns, :], 1, 1), drop, rows, columns) - c[..., rows, :])
+        if "q" in live:
+            parts["q"].append(_product(t, k[..., columns, :], 1, 0))
+        if "k" in live:
+            parts["k"].append(_extended(_product(t, q[..., rows, :], 0, 0), keys, -2))
+        if "bias" in live:
+            parts["bias"].append(_extended(t, keys, -1))
+    # Each block has its own rows of queries and of scores, but keys and values of the blocks before it.
+    return tuple(_joined(part) if name in ("q", "bias") else _sum(part) for name, part in parts.items())
+
+
+def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
+    """The matrix product over the last two axes of both, summed over axis ``of_a`` of a's two and ``of_b`` of b's."""
+    batch = tuple(range(a.ndim - 2))
+    return lax.dot_general(a, b, (((len(batch) + of_a,), (len(batch) + of_b,)), (batch, batch)))
+
+
+def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
+    """The block of an array that broadcasts to the scores."""
+    x = x.reshape((1,) * (2 - x.ndim) + x.shape)
+    return x[..., rows if x.shape[-2] > 1 else slice(None), columns if x.shape[-1] > 1 else slice(None)]
+
+
+def _dropped(x: jax.Array, drop: jax.Array | None, rows: slice, columns: slice) -> jax.Array:
+    return x if drop is None else x * drop[..., rows, columns]
+
+
+def _split(rest: list[jax.Array], blocks: int) -> tuple[list[jax.Array], jax.Array | None]:
+    """The last residuals: e of each block, and ``drop`` if there is one."""
+    return rest[:blocks], rest[blocks] if len(rest) > blocks else None
+
+
+def _joined(parts: tuple[jax.Array, ...] | list[jax.Array]) -> jax.Array:
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -2)
+
+
+def _sum(parts: list[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.add, parts)
+
+
+def _extended(x: jax.Array, size: int, axis: int) -> jax.Array:
+    """x with zeros after it along the axis, up to ``size``."""
+    missing = size - x.shape[axis]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, missing if i == x.ndim + axis else 0, 0) for i in range(x.ndim)]) if missing else x

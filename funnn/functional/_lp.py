@@ -35,6 +35,15 @@ def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.A
     return _root(jnp.sum(powers, axes, keepdims=keepdims), lambda total: total ** (1 / p))
 
 
+def difference_norm(difference: jax.Array, p: float) -> jax.Array:
+    """The p-norm over the last axis as a distance: for p = ∞ each of several largest takes the whole derivative, which a norm would share."""
+    if p != math.inf:
+        return lp_norm(difference, p, -1)
+    size = magnitude(difference)
+    largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True, initial=0))
+    return jnp.sum(jnp.where(size == largest, size - lax.stop_gradient(size), 0), -1) + largest[..., 0]
+
+
 def _root(total: jax.Array, root) -> jax.Array:
     zero = total == 0
     return jnp.where(zero, 0, root(jnp.where(zero, 1, total)))

@@ -7,13 +7,12 @@ import warnings
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from funnn.errors import ArgumentError, AssertedError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
-from funnn.functional._attention_kernel import probabilities
+from funnn.functional._attention_kernel import attend
 from funnn.functional._dispatch import composed, public
 from funnn.functional.dropout import apply_mask, dropout
 from funnn.functional.linear import linear
@@ -83,17 +82,14 @@ def scaled_dot_product_attention(
     q, k, v = (jnp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (query, key, value))
     if attn_mask is None and not dropout_p and isinstance(scale, float) and cudnn.attention_fits(q, k, v, is_causal):
         return cudnn.differentiable(cudnn.attention, _attend, (("causal", is_causal), ("scale", scale)), q, k, v)[0]
-    return _attend(q, k, v, is_causal, scale, bias, mask, lambda weights: _dropped(weights, dropout_p, dropout_key))[0]
+    return _attend(q, k, v, is_causal, scale, bias, mask, _drop_factors(shape, check.accumulator(q.dtype), dropout_p, dropout_key))[0]
 
 
-def _attend(q, k, v, causal, scale, bias=None, mask=None, drop=lambda weights: weights) -> tuple[jax.Array]:
+def _attend(q, k, v, causal, scale, bias=None, mask=None, drop=None) -> tuple[jax.Array]:
     wide = check.accumulator(q.dtype)
     dtype, (q, k, v) = q.dtype, (x.astype(wide) for x in (q, k, v))
-    batch = tuple(range(q.ndim - 2))
     # The scale goes to the queries, for they are fewer than the scores.
-    scores = lax.dot_general(q * jnp.asarray(scale, wide), k, (((q.ndim - 1,), (q.ndim - 1,)), (batch, batch)))
-    weights = drop(probabilities(scores, bias, mask, causal))
-    return (lax.dot_general(weights, v, (((q.ndim - 1,), (q.ndim - 2,)), (batch, batch))).astype(dtype),)
+    return (attend(q * jnp.asarray(scale, wide), k, v, bias, mask, drop, causal).astype(dtype),)
 
 
 def _operands(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -158,13 +154,14 @@ def _mask_parts(mask: jax.Array | None, query: jax.Array, shape: tuple[int, ...]
     return (None, mask) if mask.dtype == jnp.bool_ else (mask.astype(check.accumulator(query.dtype)), None)
 
 
-def _dropped(weights: jax.Array, p: float, key: jax.Array | None) -> jax.Array:
+def _drop_factors(shape: tuple[int, ...], dtype: jnp.dtype, p: float, key: jax.Array | None) -> jax.Array | None:
+    """What dropout multiplies the weights by: 0 or 1 / (1 − p); None if by nothing."""
     if p == 0:
-        return weights
+        return None
     if p == 1:
-        return jnp.zeros_like(weights)
+        return jnp.zeros(shape, dtype)
     source = _random.required(NAME, key, f"dropout_p={p}")
-    return apply_mask(weights, source.bernoulli(weights.shape, weights.dtype, 1.0 - p), p)
+    return apply_mask(jnp.ones(shape, dtype), source.bernoulli(shape, dtype, 1.0 - p), p)
 
 
 @composed

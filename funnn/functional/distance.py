@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,7 @@ from jax import lax
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._lp import lp_norm, magnitude
+from funnn.functional._lp import difference_norm, lp_norm
 
 
 def _together(function: str, x1: jax.Array, x2: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -129,10 +127,4 @@ def pdist(input: jax.Array, p: float = 2) -> jax.Array:
     if p < 0:
         raise ArgumentError(f"pdist only supports non-negative p values, but got p={p}")
     first, second = np.triu_indices(input.shape[0], 1)
-    difference = input[first] - input[second]
-    if p != math.inf:
-        return lp_norm(difference, p, -1)
-    size = magnitude(difference)
-    largest = lax.stop_gradient(jnp.max(size, -1, keepdims=True, initial=0))
-    # each of several largest takes the whole derivative here, in torch too; a norm splits it among them
-    return jnp.sum(jnp.where(size == largest, size - lax.stop_gradient(size), 0), -1) + largest[:, 0]
+    return difference_norm(input[first] - input[second], p)

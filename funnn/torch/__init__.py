@@ -5,21 +5,57 @@ from math import inf as inf
 from math import nan as nan
 from math import pi as pi
 
-from funnn.torch import _dtype, _factories, _tensor
+from funnn.torch import _dtype, _factories, _sampling, _tensor
 from funnn.torch._dtype import Size as Size
 from funnn.torch._dtype import device as device
 from funnn.torch._dtype import dtype as dtype
 from funnn.torch._dtype import get_default_dtype as get_default_dtype
 from funnn.torch._dtype import set_default_dtype as set_default_dtype
+from funnn.torch._layout import channels_last as channels_last
+from funnn.torch._layout import channels_last_3d as channels_last_3d
+from funnn.torch._layout import contiguous_format as contiguous_format
+from funnn.torch._layout import layout as layout
+from funnn.torch._layout import memory_format as memory_format
+from funnn.torch._layout import preserve_format as preserve_format
+from funnn.torch._layout import strided as strided
+from funnn.torch._ops import complex_numbers as _complex_numbers
+from funnn.torch._ops import complex_views as _complex_views
+from funnn.torch._ops import counting as _counting
+from funnn.torch._ops import decompositions as _decompositions
+from funnn.torch._ops import diagonals as _diagonals
+from funnn.torch._ops import differences as _differences
+from funnn.torch._ops import distances as _distances
+from funnn.torch._ops import fourier as _fourier
 from funnn.torch._ops import functional as _functional
 from funnn.torch._ops import indexing as _indexing
-from funnn.torch._ops import linalg as _linalg
+from funnn.torch._ops import joining as _joining
+from funnn.torch._ops import layouts as _layouts
+from funnn.torch._ops import ldl as _ldl
+from funnn.torch._ops import low_rank as _low_rank
+from funnn.torch._ops import matrix_functions as _matrix_functions
 from funnn.torch._ops import memory as _memory
+from funnn.torch._ops import natives as _natives
+from funnn.torch._ops import norms as _norms
+from funnn.torch._ops import operators as _operators
 from funnn.torch._ops import pointwise as _pointwise
+from funnn.torch._ops import products as _products
 from funnn.torch._ops import reductions as _reductions
+from funnn.torch._ops import scans as _scans
+from funnn.torch._ops import scatter as _scatter
+from funnn.torch._ops import selecting as _selecting
 from funnn.torch._ops import shape as _shape
+from funnn.torch._ops import short_time as _short_time
+from funnn.torch._ops import softmax as _softmax
+from funnn.torch._ops import solvers as _solvers
+from funnn.torch._ops import sorting as _sorting
+from funnn.torch._ops import special_functions as _special_functions
+from funnn.torch._ops import spectra as _spectra
+from funnn.torch._ops import splits as _splits
+from funnn.torch._ops import statistics as _statistics
 from funnn.torch._ops import views as _views
-from funnn.torch._ops.table import FUNCTIONS as _FUNCTIONS
+from funnn.torch._ops.table import namespace as _namespace
+from funnn.torch._limits import finfo as finfo
+from funnn.torch._limits import iinfo as iinfo
 from funnn.torch._random import Generator as Generator
 from funnn.torch._random import default_generator as default_generator
 from funnn.torch._random import get_rng_state as get_rng_state
@@ -28,8 +64,13 @@ from funnn.torch._random import manual_seed as manual_seed
 from funnn.torch._random import seed as seed
 from funnn.torch._random import set_rng_state as set_rng_state
 from funnn.torch._tensor import Tensor as Tensor
+from funnn.torch import accelerator as accelerator
 from funnn.torch import autograd as autograd
+from funnn.torch import backends as backends
 from funnn.torch import cuda as cuda
+from funnn.torch import jit as jit
+from funnn.torch import fft as fft
+from funnn.torch import linalg as linalg
 from funnn.torch import nn as nn
 from funnn.torch import optim as optim
 from funnn.torch import utils as utils
@@ -42,11 +83,10 @@ from funnn.torch.autograd import is_grad_enabled as is_grad_enabled
 from funnn.torch.autograd import no_grad as no_grad
 from funnn.torch.autograd import set_grad_enabled as set_grad_enabled
 
-globals().update(_FUNCTIONS)
+globals().update(_namespace(""))
 globals().update(_dtype.ALIASES)
-globals().update({f"{kind.legacy}Tensor": _factories.legacy_type(kind) for kind in _dtype.ALL})
+globals().update({f"{kind.legacy}Tensor": _factories.legacy_type(kind) for kind in _dtype.ALL if kind.legacy[:4] != "UInt"})
 
-strided = "torch.strided"
 newaxis = None
 __version__ = "2.13.0+funnn"
 

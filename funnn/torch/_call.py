@@ -165,6 +165,8 @@ class Entry:
             return outputs, None, None
         kept = jax.tree.leaves(vjp)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        if any(map(jnp.iscomplexobj, (*arrays, *flat))):
+            vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
         saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
         return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept))
@@ -181,6 +183,11 @@ class Entry:
 
             self._second = Op(backward, self.type.__name__)
         return self._second
+
+
+def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
+    """torch's gradient of a complex number, ∂L/∂x + i·∂L/∂y, is the conjugate of JAX's."""
+    return jax.tree.map(jnp.conj, vjp(jax.tree.map(jnp.conj, gradients)))
 
 
 def _raised_by_jax(error: Exception) -> bool:

@@ -459,7 +459,7 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
     """What a program depends on in an argument; its Tensors are appended to ``tensors``."""
     if isinstance(value, Tensor):
         tensors.append(value)
-        return value._shape(), value._storage.array.dtype, value.requires_grad, id(value) if _is_leaf(value) else None
+        return value._shape(), value.dtype, value.requires_grad, id(value) if _is_leaf(value) else None
     if isinstance(value, (tuple, list)):
         return type(value), tuple([_key(item, tensors) for item in value])
     if isinstance(value, dict):

@@ -48,6 +48,9 @@ class dtype:
 
 
 uint8 = dtype("uint8", np.uint8, "Byte")
+uint16 = dtype("uint16", np.uint16, "UInt16")
+uint32 = dtype("uint32", np.uint32, "UInt32")
+uint64 = dtype("uint64", np.uint64, "UInt64")
 int8 = dtype("int8", np.int8, "Char")
 int16 = dtype("int16", np.int16, "Short")
 int32 = dtype("int32", np.int32, "Int")
@@ -114,7 +117,13 @@ def join(a: dtype, b: dtype) -> dtype:
         if high.is_complex and low is float64:
             return complex128
         return high
-    if uint8 in (a, b):  # the only unsigned type: the smallest signed type that holds it
+    for kind in (uint16, uint32, uint64):
+        if kind in (a, b):
+            raise RuntimeError(
+                f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a.legacy} and {b.legacy}; convert one with "
+                ".to(dtype)"
+            )
+    if uint8 in (a, b):  # the smallest signed type that holds it
         other = b if a is uint8 else a
         return int16 if other is int8 else other
     if {a, b} == {float16, bfloat16}:

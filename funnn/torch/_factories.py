@@ -1,4 +1,4 @@
-"""Making tensors: from data, of one value, in sequences, at random."""
+"""Making tensors: from data, of one value, in sequences. (At random: ``_sampling``.)"""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ import numpy as np
 
 from funnn.torch import _dtype
 from funnn.torch._dtype import as_dtype, check_device
-from funnn.torch._inplace import assign, check_writable
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes
-from funnn.torch._random import Generator, pick
 from funnn.torch._tensor import Tensor
 
 
-def _finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
+def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
     if device is not None:
         check_device(device)
     result = Tensor._wrap(array)
@@ -77,11 +75,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
-        return _finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
+        return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
     values, kind = _values(data)
     if dtype is not None:
         kind = as_dtype(dtype)
-    return _finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
+    return finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -98,7 +96,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return tensor(ndarray)
 
 
-def _size_of(size: tuple, kwargs: dict) -> tuple:
+def size_of(size: tuple, kwargs: dict) -> tuple:
     return gather_sizes((kwargs.pop("size"),)) if "size" in kwargs else gather_sizes(size)
 
 
@@ -114,12 +112,12 @@ def _filled(value: Any) -> Callable:
     def make(
         *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any
     ):
-        shape = _size_of(size, rest)
+        shape = size_of(size, rest)
         rest.pop("pin_memory", None), rest.pop("memory_format", None)
         if rest:
             raise TypeError(f"unexpected keyword argument {next(iter(rest))!r}")
         kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-        return _finish(_make(jnp.full, _checked(shape), value, kind.numpy), requires_grad, device)
+        return finish(_make(jnp.full, _checked(shape), value, kind.numpy), requires_grad, device)
 
     return make
 
@@ -134,7 +132,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     """A tensor of one value; its dtype is the value's by default."""
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
-    return _finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
+    return finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
 
 
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
@@ -153,135 +151,72 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     kind = (_dtype.int64 if integers else _dtype.get_default_dtype()) if dtype is None else as_dtype(dtype)
     count = math.ceil((end - start) / step)
     values = start + step * np.arange(count, dtype=np.int64 if integers else np.float64)
-    return _finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
+    return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
 
 
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any):
     """``steps`` values from start to end, both included, at equal distances."""
-    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    start, end = float(start), float(end)
-    width = kind.numpy.type
-    step = width((end - start) / (steps - 1)) if steps > 1 else width(0)
+    values, kind = _spaced("linspace", start, end, steps, dtype)
+    return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
+
+
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **ignored: Any,
+) -> Tensor:
+    """``steps`` powers of ``base``, whose exponents go from start to end at equal distances."""
+    values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
+    with np.errstate(all="ignore"):
+        values = np.power(base, values)
+    return finish(_make(jnp.asarray, values.astype(kind.numpy)), requires_grad, device)
+
+
+def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
+    """The values of ``linspace`` and their type, computed in it (as in torch, from both ends to the middle) or, if ``wide``, in double."""
+    ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
+    if steps < 0:
+        raise RuntimeError(f"number of steps must be non-negative, got {steps}")
+    inexact = any(isinstance(value, complex) for value in ends)
+    kind = (_dtype.default_complex() if inexact else _dtype.get_default_dtype()) if dtype is None else as_dtype(dtype)
+    if inexact and not kind.is_complex:
+        raise RuntimeError(f"torch.{name}(): inferred dtype {_dtype.default_complex()} can't be safely cast to passed dtype {kind}")
+    work = kind.numpy if kind.category >= 2 and not wide else np.dtype(np.complex128 if kind.is_complex else np.float64)
+    low, high = (np.asarray(value).astype(kind.numpy if kind.category < 2 else work).astype(work) for value in ends)
+    step = ((high - low) / (steps - 1)).astype(work) if steps > 1 else work.type(0)
     index = np.arange(steps)
-    values = np.where(
-        index < steps // 2, width(start) + step * index.astype(kind.numpy), width(end) - step * (steps - 1 - index).astype(kind.numpy)
-    )
-    return _finish(_make(jnp.asarray, values if steps != 1 else [start], dtype=kind.numpy), requires_grad, device)
+    values = np.where(index < steps // 2, low + step * index.astype(work), high - step * (steps - 1 - index).astype(work))
+    return (values if steps != 1 else low.reshape(1)), kind
 
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return _finish(_make(jnp.eye, n, m, dtype=kind.numpy), requires_grad, device)
-
-
-# -- at random
-
-
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
-    """Values from U[0, 1)."""
-    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return _finish(pick(generator).draw("uniform", _size_of(size, named), kind.numpy), requires_grad, device)
-
-
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any):
-    """Values from N(0, 1)."""
-    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return _finish(pick(generator).draw("normal", _size_of(size, named), kind.numpy), requires_grad, device)
-
-
-def randint(
-    *args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
-):
-    """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
-    args = list(args)
-    size = named["size"] if "size" in named else args.pop()
-    low = named.get("low", args[0] if len(args) == 2 else 0)
-    high = named.get("high", args[-1] if args else None)
-    kind = _dtype.int64 if dtype is None else as_dtype(dtype)
-    return _finish(pick(generator).draw("randint", low, high, gather_sizes((size,)), kind.numpy), requires_grad, device)
-
-
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """0 … n − 1 in random order."""
-    kind = _dtype.int64 if dtype is None else as_dtype(dtype)
-    return _finish(pick(generator).draw("randperm", n, kind.numpy), requires_grad, device)
-
-
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that ``input`` gives for the element, else 0."""
-    return Tensor._wrap(pick(generator).draw("bernoulli", input._host(), dtype=input.dtype.numpy))
-
-
-def _write_random(name: str, arguments: Callable) -> Callable:
-    """``Tensor.name_``: ``arguments(tensor, …)`` gives those of the generator's draw."""
-
-    def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
-        check_writable(self)
-        values = pick(generator).draw(name, *arguments(self, *args, **kwargs))
-        return assign(self, Tensor._wrap(values.reshape(self._shape())))
-
-    write.__doc__ = arguments.__doc__
-    return write
-
-
-def _uniform(self, from_=0.0, to=1.0, **named):
-    """Values from U[from, to), in place."""
-    return tuple(self.shape), self.dtype.numpy, named.get("from", from_), to
-
-
-def _normal(self, mean=0.0, std=1.0):
-    """Values from N(mean, std²), in place."""
-    return tuple(self.shape), self.dtype.numpy, mean, std
-
-
-def _random(self, from_=None, to=None):
-    """Integers from ``from_`` to ``to`` − 1 (random_(to): from 0; random_(): all that the dtype represents), in place."""
-    if to is None and from_ is not None:
-        from_, to = 0, from_
-    return tuple(self.shape), self.dtype.numpy, from_, to
-
-
-def _bernoulli(self, p=0.5):
-    """1 with probability ``p``, else 0, in place."""
-    return p if not isinstance(p, Tensor) else p._host(), tuple(self.shape), self.dtype.numpy
-
-
-def _exponential(self, lambd=1.0):
-    """Values of density lambd·exp(−lambd·x), in place."""
-    return tuple(self.shape), self.dtype.numpy, lambd
-
-
-Tensor.uniform_ = _write_random("uniform", _uniform)
-Tensor.normal_ = _write_random("normal", _normal)
-Tensor.random_ = _write_random("random_", _random)
-Tensor.bernoulli_ = _write_random("bernoulli", _bernoulli)
-Tensor.exponential_ = _write_random("exponential", _exponential)
+    for name, size in (("n", n), ("m", 0 if m is None else m)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    return finish(_make(jnp.eye, n, m, dtype=kind.numpy), requires_grad, device)
 
 
 # -- like another tensor
 
 
-def _like(function: Callable) -> Callable:
-    def make(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, memory_format: Any = None, **kwargs: Any) -> Tensor:
-        kind = input.dtype if dtype is None else dtype
-        if function is full or function is randint:
-            return function(*(args if function is randint else (tuple(input.shape), *args)), dtype=kind, device=device, **kwargs)
-        return function(tuple(input.shape), dtype=kind, device=device, **kwargs)
+def like(function: Callable, name: str | None = None) -> Callable:
+    """``function`` with the shape and dtype of a tensor."""
 
-    make.__doc__ = f"As torch.{function.__name__}, in the shape and dtype of ``input``."
+    def make(
+        input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, memory_format: Any = None, **kwargs: Any
+    ) -> Tensor:
+        return function(tuple(input.shape), *args, dtype=input.dtype if dtype is None else dtype, device=device, **kwargs)
+
+    make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
     return make
-
-
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None) -> Tensor:
-    """Values from N(mean, std²), where either may be a tensor."""
-    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
-        kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-        return Tensor._wrap(pick(generator).draw("normal", gather_sizes((size,)), kind.numpy, mean, std))
-    like = mean if isinstance(mean, Tensor) else std
-    if isinstance(mean, Tensor) and isinstance(std, Tensor):
-        like = mean + std
-    return randn(tuple(like.shape), generator=generator, dtype=like.dtype) * std + mean
 
 
 def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
@@ -327,13 +262,13 @@ def _new(function: Callable) -> Callable:
 
 for _name, _function in _NEW.items():
     setattr(Tensor, _name, _new(_function))
-for _function in (tensor, as_tensor, from_numpy, full, arange, linspace, eye, rand, randn, randint, randperm, normal, bernoulli):
+for _function in (tensor, as_tensor, from_numpy, full, arange, linspace, logspace, eye):
     FUNCTIONS[_function.__name__] = _function
 for _name, _function in (("zeros", zeros), ("ones", ones), ("empty", empty)):
     _function.__name__ = _name
     FUNCTIONS[_name] = _function
-for _name in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"):
-    FUNCTIONS[f"{_name}_like"] = _like(FUNCTIONS[_name])
+for _name in ("zeros", "ones", "empty", "full"):
+    FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name])
 FUNCTIONS["scalar_tensor"] = tensor
 FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
 FUNCTIONS["numel"] = lambda input: input.numel()

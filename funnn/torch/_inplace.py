@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from funnn.torch._call import Op, call
 from funnn.torch._history import SEVERAL_VIEWS
-from funnn.torch._storage import plan_window, write_window
+from funnn.torch._storage import plan_window, write_through, write_window
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
+_copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
@@ -57,12 +58,13 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         _saved_results_move(result, tensor)
         tensor._changes += 1
         return tensor
-    if base._window is not None:
-        raise NotImplementedError(
-            "writing with gradients through a view of a tensor that is itself a window on other memory is not supported; clone() the base first"
-        )
-    plan, starts = plan_window(base._shape(), tensor._view_window())
-    changed = call(_copy_slices, (base, result, starts, plan), {})
+    memory = base._storage.array
+    at = plan_window(memory.shape, tensor._view_window(), memory.dtype)[::-1]
+    if base._window is None:
+        changed = call(_copy_slices, (base, result, *at), {})
+    else:
+        own = plan_window(memory.shape, base._window, memory.dtype)[::-1]
+        changed = call(_copy_through, (base, result, memory, own, at), {})
     base._write(changed._read())
     base._grad_fn, base._output = changed._grad_fn, changed._output
     base._changes += 1

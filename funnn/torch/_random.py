@@ -11,6 +11,7 @@ import numpy as np
 
 from funnn.errors import KeyRequiredError
 from funnn.torch import _dtype
+from funnn.torch import _rng_integers as integers
 from funnn.torch._mt19937 import MT19937
 from funnn.torch._storage import Storage
 from funnn.torch._tensor import Tensor
@@ -123,11 +124,34 @@ def _traced_bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = np.float
     return jax.random.bernoulli(key, p, shape).astype(dtype)
 
 
+def _traced_random(key: Any, shape: Any, dtype: Any = np.int64, from_: int | None = None, to: int | None = None) -> jax.Array:
+    if to is None:
+        digits = integers.TYPES[dtype.name][2]
+        to = 2**digits + 1 if digits else 2 if dtype == np.bool_ else np.iinfo(dtype).max
+    return jax.random.randint(key, shape, from_ or 0, to, dtype=np.int64).astype(dtype)
+
+
+def _traced_geometric(key: Any, shape: Any, p: float, dtype: Any = np.float32) -> jax.Array:
+    return jnp.ceil(jnp.log(jax.random.uniform(key, shape)) / np.log1p(-p)).astype(dtype)
+
+
+def _traced_multinomial(key: Any, p: Any, num_samples: int, replacement: bool = False) -> jax.Array:
+    logits = jnp.log(p)
+    if replacement:
+        return jnp.moveaxis(jax.random.categorical(key, logits, shape=(num_samples, *p.shape[:-1])), 0, -1).astype(np.int64)
+    return jax.lax.top_k(logits + jax.random.gumbel(key, p.shape, p.dtype), num_samples)[1].astype(np.int64)
+
+
 _TRACED = {
     "uniform": lambda key, shape, dtype=np.float32, low=0.0, high=1.0: jax.random.uniform(key, shape, dtype, low, high),
     "normal": lambda key, shape, dtype=np.float32, mean=0.0, std=1.0: mean + std * jax.random.normal(key, shape, dtype),
     "bernoulli": _traced_bernoulli,
     "exponential": lambda key, shape, dtype=np.float32, lambd=1.0: jax.random.exponential(key, shape, dtype) / lambd,
+    "cauchy": lambda key, shape, dtype=np.float32, median=0.0, sigma=1.0: median + sigma * jax.random.cauchy(key, shape, dtype),
+    "log_normal": lambda key, shape, dtype=np.float32, mean=1.0, std=2.0: jnp.exp(mean + std * jax.random.normal(key, shape, dtype)),
+    "geometric": _traced_geometric,
+    "multinomial": _traced_multinomial,
+    "random_": _traced_random,
     "randint": lambda key, low, high, shape, dtype=np.int64: jax.random.randint(key, shape, low, high).astype(dtype),
     "randperm": lambda key, n, dtype=np.int64: jax.random.permutation(key, n).astype(dtype),
 }

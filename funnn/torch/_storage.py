@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn.torch import _dtype
+
 
 class Storage:
     """One array that several tensors may see.
@@ -48,11 +50,15 @@ class Storage:
 
 
 class Window(NamedTuple):
-    """What a tensor sees of a storage: element (i, j, …) is at offset + i·stride[0] + j·stride[1] + …"""
+    """What a tensor sees of a storage: element (i, j, …) is at offset + i·stride[0] + j·stride[1] + …
+
+    ``dtype`` is set where the memory is read as numbers of another type than the array's; stride and offset then count those.
+    """
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int
+    dtype: _dtype.dtype | None = None  # not NumPy's, which equals None where it is float64
 
 
 def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -80,6 +86,7 @@ class Plan(NamedTuple):
 
     kind 'reshape': the window is the whole array in another shape. 'slice': take ``lengths`` elements ``steps`` apart from the starts on each
     axis of the array, keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat indices from ``stride``.
+    All of the array as it is seen in ``dtype``, if that is set.
     """
 
     kind: str
@@ -88,11 +95,16 @@ class Plan(NamedTuple):
     steps: tuple[int, ...] = ()
     kept: tuple[int | None, ...] = ()
     stride: tuple[int, ...] = ()
+    dtype: _dtype.dtype | None = None
 
 
 @functools.lru_cache(maxsize=4096)
-def plan_window(shape: tuple[int, ...], window: Window) -> tuple[Plan, tuple[int, ...]]:
-    """The plan to reach ``window`` in a row-major array of ``shape``, and the starts."""
+def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tuple[Plan, tuple[int, ...]]:
+    """The plan to reach ``window`` in a row-major array of that shape and dtype, and the starts."""
+    if window.dtype is not None:
+        shape = _seen_shape(shape, dtype, window.dtype.numpy)
+        plan, starts = plan_window(shape, window._replace(dtype=None), dtype)
+        return plan._replace(dtype=window.dtype), starts
     size = math.prod(shape)
     if math.prod(window.shape) == size and window.offset == 0 and is_contiguous(window):
         return Plan("reshape", window.shape), ()
@@ -130,8 +142,47 @@ def _indices(plan: Plan, offset: Any) -> jax.Array:
     return index
 
 
+def _seen_shape(shape: tuple[int, ...], dtype: np.dtype, other: np.dtype) -> tuple[int, ...]:
+    have, want = dtype.itemsize, other.itemsize
+    if have == want:
+        return shape
+    if have > want:
+        return (*shape, have // want)
+    times = want // have
+    if shape and shape[-1] == times:
+        return shape[:-1]
+    if math.prod(shape) % times:
+        raise NotImplementedError(
+            f"a view of {math.prod(shape)} numbers of type {dtype} as {other} is not supported, because that is no whole number of elements of "
+            f"{want} bytes; clone() the part to be viewed first"
+        )
+    return (math.prod(shape) // times,)
+
+
+def seen_as(array: jax.Array, dtype: np.dtype) -> jax.Array:
+    """The same memory as numbers of another type: a wider number is a last axis of narrower ones, and the other way round."""
+    if array.dtype == dtype:
+        return array
+    shape = _seen_shape(array.shape, array.dtype, dtype)
+    if jnp.iscomplexobj(array):
+        array = jnp.stack([array.real, array.imag], axis=-1)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.dtype == dtype:
+        return array.reshape(shape)
+    if dtype == np.bool_:
+        return seen_as(array, np.dtype(np.uint8)).astype(bool)
+    if dtype.kind == "c":
+        half = seen_as(array, np.dtype(f"f{dtype.itemsize // 2}")).reshape(-1, 2)
+        return lax.complex(half[:, 0], half[:, 1]).reshape(shape)
+    times = dtype.itemsize // array.dtype.itemsize
+    return lax.bitcast_convert_type(array.reshape(-1, times) if times > 1 else array, dtype).reshape(shape)
+
+
 def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
     """The values of a window; pure, differentiable in ``array``."""
+    if plan.dtype is not None:
+        array = seen_as(array, plan.dtype.numpy)
     if plan.kind == "reshape":
         return array.reshape(plan.shape)
     if plan.kind == "gather":
@@ -148,6 +199,9 @@ def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
 
 def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
     """``array`` with the window's values replaced; pure, differentiable in both."""
+    if plan.dtype is not None:
+        seen = write_window(seen_as(array, plan.dtype.numpy), values, starts, plan._replace(dtype=None))
+        return seen_as(seen, np.dtype(array.dtype)).reshape(array.shape)
     if plan.kind == "reshape":
         return values.reshape(array.shape)
     if plan.kind == "gather":
@@ -168,3 +222,13 @@ def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan)
         for axis, (start, step, length) in enumerate(zip(starts, plan.steps, plan.lengths, strict=True))
     )
     return array.at[slices].set(values, unique_indices=True)
+
+
+def read_through(values: jax.Array, memory: jax.Array, own: tuple, read: tuple) -> jax.Array:
+    """A window ``read`` of the memory in which ``values`` lie at the window ``own``; pure, differentiable in ``values``."""
+    return read_window(write_window(memory, values, *own), *read)
+
+
+def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own: tuple, at: tuple) -> jax.Array:
+    """``values``, which lie at ``own``, after the window ``at`` of the same memory was written; pure, differentiable in both."""
+    return read_window(write_window(write_window(memory, values, *own), written, *at), *own)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.torch import _dtype, _printing
+from funnn.torch import _dtype, _layout, _printing
 from funnn.torch._history import History
 from funnn.torch._storage import Storage, Window, contiguous_stride, is_contiguous, plan_window, read_window, write_window
 from funnn.torch._tape import mode
@@ -74,7 +74,7 @@ class Tensor(History):
         if self._window is None:
             return storage.array
         if self._value_writes != storage.writes:
-            plan, starts = plan_window(storage.array.shape, self._window)
+            plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
             with jax.enable_x64(True):
                 self._value = _read_window(storage.array, starts, plan)
             self._value_writes = storage.writes
@@ -88,7 +88,7 @@ class Tensor(History):
             return
         if Storage.tracing is not None:
             Storage.tracing.read(storage)
-        plan, starts = plan_window(storage.array.shape, self._window)
+        plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
         with jax.enable_x64(True):
             storage.replace(_write_window(storage.array, values, starts, plan), self._tracked)
         if not any(stride == 0 for stride in self._window.stride):
@@ -121,6 +121,9 @@ class Tensor(History):
     @property
     def dtype(self) -> _dtype.dtype:
         """The type of the numbers."""
+        window = self._window
+        if window is not None and window.dtype is not None:
+            return window.dtype
         return _dtype.dtype._by_numpy[np.dtype(self._storage.array.dtype)]
 
     @property
@@ -158,8 +161,13 @@ class Tensor(History):
         return self._view_window().offset
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the values lie in row-major order."""
-        return self._window is None or is_contiguous(self._window)
+        """Whether the values lie in row-major order, or in that of a memory format."""
+        if memory_format is None or memory_format.order is None:
+            return self._window is None or is_contiguous(self._window)
+        window, order = self._view_window(), memory_format.order
+        if len(order) != len(window.shape):
+            return False
+        return is_contiguous(window._replace(shape=tuple(window.shape[d] for d in order), stride=tuple(window.stride[d] for d in order)))
 
     def numel(self) -> int:
         """The number of elements."""
@@ -184,7 +192,7 @@ class Tensor(History):
         return self.dtype.is_complex
 
     is_cuda = is_sparse = is_quantized = is_nested = is_meta = is_mps = False
-    layout = "torch.strided"
+    layout = _layout.strided
 
     # -- the way out
 

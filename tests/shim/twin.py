@@ -100,5 +100,5 @@ def values(tensor: Any) -> np.ndarray:
     tensor = tensor.detach()
     if tensor.dtype in (torch.bfloat16, shim.bfloat16):
         tensor = tensor.float()
-    array = np.asarray(tensor.numpy())
+    array = np.asarray(tensor.numpy(force=True))  # by force, because torch has tensors that are zero, conjugate or negated by a flag
     return array.astype(np.int64) if array.dtype.kind in "iu" else array

@@ -10,7 +10,10 @@ import numpy as np
 
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
-from funnn.torch._ops.views import make_view, select, slice_, unsqueeze
+from funnn.torch._ops.places import add_at, read_at, set_at
+from funnn.torch._ops.table import publish
+from funnn.torch._ops.views import make_view
+from funnn.torch._ops.windows import select, slice_, unsqueeze
 from funnn.torch._tensor import Tensor
 
 
@@ -116,35 +119,16 @@ def _check_bounds(tensor: Tensor, arrays: list) -> None:
 
 def index(input, indices):
     """input[indices] for integer arrays; None stands for a whole dimension."""
-    return input[tuple(slice(None) if item is None else item for item in indices)]
-
-
-def _place(input, indices):
-    return input.at[tuple(slice(None) if item is None else item for item in indices)]
-
-
-@jax.custom_jvp
-def set_at(input, values, indices):
-    """input with ``values``, which broadcast, at ``indices``."""
-    return _place(input, indices).set(values)
-
-
-@set_at.defjvp
-def _set_jvp(primals, tangents):
-    """Where an index is repeated, every value gets the gradient of the place, as in torch; JAX would give it to one of them."""
-    input, values, indices = primals
-    kept = jnp.where(_place(jnp.ones(input.shape, bool), indices).set(False), tangents[0], 0)
-    return set_at(input, values, indices), _place(kept, indices).add(tangents[1])
+    return read_at(input, indices)
 
 
 def index_put(input, values, indices, accumulate=False):
     """input with ``values`` at ``indices``, added to what is there if ``accumulate``."""
-    values = values.astype(input.dtype)
-    return _place(input, indices).add(values) if accumulate else set_at(input, values, indices)
+    return (add_at if accumulate else set_at)(input, values.astype(input.dtype), indices)
 
 
 _index = Op(index, "IndexBackward0")
-_index_put = Op(index_put, "IndexPutBackward0")
+_index_written = Op(index_put, "IndexPutBackward0")
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
@@ -166,7 +150,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     _check_bounds(view, arrays)
     op_args = (view, source.to(self.dtype) if not with_grad else source, tuple(arrays))
-    assign(view, call(_index_put, op_args, {}))
+    assign(view, call(_index_written, op_args, {}))
 
 
 def _drop_ones(source: Tensor, rank: int) -> Tensor:
@@ -186,10 +170,16 @@ Tensor.__getitem__ = getitem
 Tensor.__setitem__ = setitem
 
 
-def index_put_(self: Tensor, indices: tuple, values: Any, accumulate: bool = False) -> Tensor:
-    """Write ``values`` at index tensors, in place."""
-    view, arrays = _basic(self, _expand(tuple(indices), self.dim()))
-    return assign(view, call(_index_put, (view, values, tuple(arrays), accumulate), {}))
+def _index_put(input, indices, values, accumulate=False):
+    """input with ``values`` at index tensors, added to what is there if ``accumulate``."""
+    if input.dtype is not values.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {input.dtype.legacy} for the destination and "
+            f"{values.dtype.legacy} for the source."
+        )
+    view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()))
+    _check_bounds(view, arrays)
+    return call(_index_written, (view, values, tuple(arrays), accumulate), {})
 
 
-Tensor.index_put_ = index_put_
+publish("index_put", _index_put, inplace=True)

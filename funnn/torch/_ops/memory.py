@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
+from funnn.torch._ops.layouts import in_format
 from funnn.torch._ops.pointwise import convert
-from funnn.torch._ops.views import expand
+from funnn.torch._ops.table import publish
+from funnn.torch._ops.windows import expand
 from funnn.torch._storage import whole
 from funnn.torch._tensor import Tensor
 
@@ -21,8 +23,14 @@ def copy(source, like):
     return jnp.broadcast_to(source, like.shape).astype(like.dtype)
 
 
+def filled(input, value):
+    """One number everywhere, in the shape and dtype of the input."""
+    return jnp.full(input.shape, value, input.dtype)
+
+
 _copy = Op(copy, "CopyBackwards")
-_filled = Op(lambda like, value: jnp.full(like.shape, value, like.dtype), "FillBackward2", scalars=("value",))
+_filled = Op(filled, "FillBackward2", scalars=("value",))
+_fill = Op(filled, lambda input, value: f"FillBackward{int(isinstance(value, Tensor))}", scalars=("value",))
 _zeroed = Op(lambda like: jnp.zeros(like.shape, like.dtype), "ZeroBackward0")
 
 
@@ -42,14 +50,28 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return assign(self, call(_filled, (self, value), {}), overlapping=True)
 
 
+def fill(input: Tensor, value: Any) -> Tensor:
+    """One number everywhere, in the shape and dtype of the input."""
+    if isinstance(value, Tensor) and value.dim():
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+    return call(_fill, (input, value), {})
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Write zeros, in place."""
+    return assign(self, call(_zeroed, (self,), {}), overlapping=True)
+
+
 Tensor.copy_ = copy_
-Tensor.fill_ = fill_
-Tensor.zero_ = lambda self: assign(self, call(_zeroed, (self,), {}), overlapping=True)
+publish("fill", fill, method=False)
+publish("fill_", fill_)
+publish("zero_", zero_)
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The tensor in another dtype, on another device or like another tensor; itself where nothing changes."""
-    kind, copied = kwargs.pop("dtype", None), kwargs.pop("copy", False)
+    """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
+    flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
+    kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
     targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
     for target in targets:
         if isinstance(target, Tensor):
@@ -59,7 +81,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
             _dtype.check_device(target)
     result = self if kind is None else convert(self, kind)
-    return result.clone() if copied and result is self else result
+    result = result.clone() if copied and result is self else result
+    return in_format(result, format, fresh=result is not self)
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -92,7 +115,7 @@ Tensor.cuda = cuda
 
 
 def _converter(kind: _dtype.dtype) -> Any:
-    return lambda self, memory_format=None: convert(self, kind)
+    return lambda self, memory_format=None: to(self, kind, memory_format=memory_format)
 
 
 for _name, _kind in {

@@ -1,4 +1,4 @@
-"""Operations element by element."""
+"""Arithmetic of two and three operands, element by element; conversion between types; Python's operators."""
 
 from __future__ import annotations
 
@@ -11,81 +11,10 @@ from jax import lax
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._dtype import promoted
-from funnn.torch._ops.table import FUNCTIONS, publish, row
+from funnn.torch._inplace import assign
+from funnn.torch._ops.elementwise import by_operand, require, widened
+from funnn.torch._ops.table import publish, row, write_out
 from funnn.torch._tensor import Tensor
-
-
-def _floating(function: Any) -> Any:
-    """Integers become the default floating-point type first, as in torch."""
-
-    def apply(input):
-        return function(promoted(input, floating=True)[0])
-
-    apply.__name__ = getattr(function, "__name__", "function")
-    return apply
-
-
-for _name, _function, _saves in (
-    ("exp", jnp.exp, "result"),
-    ("exp2", jnp.exp2, "result"),
-    ("expm1", jnp.expm1, "result"),
-    ("log", jnp.log, "input"),
-    ("log2", jnp.log2, "input"),
-    ("log10", jnp.log10, "input"),
-    ("log1p", jnp.log1p, "input"),
-    ("sqrt", jnp.sqrt, "result"),
-    ("rsqrt", lax.rsqrt, "result"),
-    ("sin", jnp.sin, "input"),
-    ("cos", jnp.cos, "input"),
-    ("tan", jnp.tan, "result"),
-    ("asin", jnp.arcsin, "input"),
-    ("acos", jnp.arccos, "input"),
-    ("atan", jnp.arctan, "input"),
-    ("sinh", jnp.sinh, "input"),
-    ("cosh", jnp.cosh, "input"),
-    ("tanh", jnp.tanh, "result"),
-    ("sigmoid", jax.nn.sigmoid, "result"),
-    ("erf", lax.erf, "input"),
-    ("reciprocal", jnp.reciprocal, "result"),
-):
-    row(
-        _name,
-        _floating(_function),
-        "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0",
-        saves=(_saves,),
-        inplace=True,
-    )
-
-
-def abs(input):
-    """|input|; its gradient at 0 is 0."""
-    return input * lax.stop_gradient(jnp.sign(input)) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)
-
-
-def neg(input):
-    """−input."""
-    if input.dtype == jnp.bool_:
-        raise RuntimeError(
-            "Negation, the `-` operator, on a bool tensor is not supported. Use the `~` or `logical_not()` operator instead."
-        )
-    return -input
-
-
-def relu(input):
-    """max(input, 0)."""
-    return jax.nn.relu(input)
-
-
-row("abs", abs, "AbsBackward0", saves=("input",), inplace=True, aliases=("absolute",))
-row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",))
-row("relu", relu, "ReluBackward0", saves=("result",), inplace=True)
-for _name in ("floor", "ceil", "sign", "trunc"):
-    row(_name, getattr(jnp, _name), inplace=True)
-row("round", lambda input: jnp.round(input), "RoundBackward0", inplace=True)
-row("isnan", jnp.isnan)
-row("isinf", jnp.isinf)
-row("isfinite", jnp.isfinite)
-
 
 # -- two operands
 
@@ -106,10 +35,10 @@ def sub(input, other, *, alpha=1):
     return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
 
 
-def rsub(input, other):
-    """other − input."""
+def rsub(input, other, *, alpha=1):
+    """other − alpha·input."""
     a, b = promoted(input, other)
-    return b - a
+    return b - a if isinstance(alpha, int) and alpha == 1 else b - _times(a, alpha)
 
 
 def _times(array, number):
@@ -134,7 +63,7 @@ def div(input, other, *, rounding_mode=None):
         return jnp.floor_divide(a, b)
     if rounding_mode != "trunc":
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return jnp.trunc(a / b) if jnp.issubdtype(a.dtype, jnp.floating) else lax.div(a, b)
+    return jnp.trunc(a / b) if jnp.issubdtype(a.dtype, jnp.floating) else lax.div(*jnp.broadcast_arrays(a, b))
 
 
 def floor_divide(input, other):
@@ -154,37 +83,123 @@ def pow(input, exponent):
         (a,) = promoted(input)
         return lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
-    return jnp.power(a, b)
+    return jnp.power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
 
 
-def maximum(input, other):
-    """The larger of both, element by element."""
-    return jnp.maximum(*promoted(input, other))
+def _whole_power(a, b):
+    """A power of integers; a negative one is 0, but of 1 and −1."""
+    of_one = jnp.where(a == 1, 1, jnp.where(a == -1, 1 - 2 * (b & 1), 0)).astype(a.dtype)
+    return jnp.where(b < 0, of_one, jnp.power(a, jnp.maximum(b, 0)))
 
 
-def minimum(input, other):
-    """The smaller of both, element by element."""
-    return jnp.minimum(*promoted(input, other))
+def fmod(input, other):
+    """What is left of input after division by other, with the sign of input."""
+    a, b = promoted(input, other)
+    return lax.rem(*jnp.broadcast_arrays(a, b))
+
+
+def float_power(input, exponent):
+    """input to the power of exponent, in float64 (or complex128)."""
+    kind = jnp.complex128 if any(map(jnp.iscomplexobj, (input, exponent))) else jnp.float64
+    return jnp.power(*(jnp.asarray(array, kind) for array in promoted(input, exponent)))
+
+
+def atan2(input, other):
+    """The angle of the point (other, input)."""
+    return jnp.arctan2(*promoted(input, other, floating=True))
+
+
+def hypot(input, other):
+    """√(input² + other²)."""
+    a, b = promoted(input, other)
+    require("hypot", a, "f")
+    return jnp.hypot(a, b)
+
+
+def copysign(input, other):
+    """|input| with the sign of other; it has no gradient where input is 0."""
+    a, b = promoted(input, other, floating=True)
+    signed = jnp.where(jnp.signbit(a) == jnp.signbit(b), a, -a)
+    return jnp.where(a == 0, lax.stop_gradient(signed), signed)
+
+
+def ldexp(input, other):
+    """input·2^other."""
+    (power,) = promoted(other, floating=True)
+    a, b = promoted(input, widened(jnp.exp2)(power))
+    return a * b
+
+
+def logaddexp(input, other):
+    """log(exp(input) + exp(other))."""
+    a, b = promoted(input, other)
+    require("logaddexp", a, "fc")
+    return log_sum(a, b)
+
+
+def log_sum(a, b):
+    """log(exp(a) + exp(b)); of complex numbers as a multiple of i around that of the one with the larger real part, as torch has it."""
+    if not jnp.iscomplexobj(a):
+        return jnp.logaddexp(a, b)
+    first = (a.real >= b.real) | jnp.isnan(a)
+    high, low = jnp.where(first, a, b), jnp.where(first, b, a)
+    infinite = jnp.isinf(high.real)
+    difference = jnp.where(infinite, 0, low - high)
+    return jnp.where(infinite, high, high + jnp.log1p(jnp.exp(difference)))
+
+
+def logaddexp2(input, other):
+    """log2(2^input + 2^other)."""
+    a, b = promoted(input, other)
+    require("logaddexp2", a, "f")
+    return jnp.logaddexp2(a, b)
+
+
+@jax.custom_jvp
+def _nextafter(a, b):
+    return jnp.nextafter(a, b)
+
+
+@_nextafter.defjvp
+def _nextafter_jvp(primals, tangents):
+    return _nextafter(*primals), jnp.where(primals[0] == primals[1], 0, tangents[0])
+
+
+def nextafter(input, other):
+    """The number of the type that follows input on the way to other."""
+    return _nextafter(*promoted(input, other))
 
 
 def _gradient_of_pow(input, exponent):
     return "PowBackward0" if not isinstance(exponent, Tensor) else "PowBackward1" if isinstance(input, Tensor) else "PowBackward2"
 
 
-def _by_other(name, tensor, number):
-    return lambda input, other: f"{name}Backward{tensor if isinstance(other, Tensor) else number}"
-
-
 _BINARY = ("input", "other")
 row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True)
 row("sub", sub, "SubBackward0", scalars=(*_BINARY, "alpha"), inplace=True, aliases=("subtract",))
-row("rsub", rsub, _by_other("Rsub", 0, 1), scalars=_BINARY)
+row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"))
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",))
-row("div", div, "DivBackward0", scalars=_BINARY, inplace=True, aliases=("divide", "true_divide"))
 row("floor_divide", floor_divide, scalars=_BINARY, inplace=True)
-row("remainder", remainder, _by_other("Remainder", 1, 0), scalars=_BINARY, inplace=True)
-row("maximum", maximum, "MaximumBackward0")
-row("minimum", minimum, "MinimumBackward0")
+row("remainder", remainder, by_operand("Remainder", 1, 0), scalars=_BINARY, inplace=True)
+row("fmod", fmod, by_operand("Fmod", 1, 0), scalars=_BINARY, inplace=True)
+row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",))
+row("hypot", hypot, saves=("input", "result"), inplace=True)
+row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True)
+row("ldexp", ldexp, inplace=True)
+row("logaddexp", logaddexp, saves=("input",))
+row("logaddexp2", logaddexp2, saves=("input",))
+row("nextafter", nextafter, inplace=True)
+
+_quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY) for number in (0, 2))
+
+
+def _run_div(input, other, *, rounding_mode=None, out=None):
+    op = _quotient if rounding_mode is None else _rounded_quotient
+    result = call(op, (input, other), {"rounding_mode": rounding_mode} if rounding_mode is not None else {})
+    return result if out is None else write_out(out, result)
+
+
+publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"))
 
 _power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",))
 _small_power = Op(pow, "PowBackward0", saves=("input",))
@@ -196,60 +211,25 @@ def _run_pow(input: Any, exponent: Any) -> Any:
     return call(_small_power if small else _power, (input, exponent), {})
 
 
-def square(input):
-    """input · input."""
-    return _run_pow(input, 2)
-
-
 publish("pow", _run_pow, pow, inplace=True)
-publish("square", square, inplace=True)
+row("float_power", float_power, _gradient_of_pow, scalars=("input", "exponent"))
 
 
-def _comparison(name: str, compare: Any) -> None:
-    def pure(input, other):
-        return compare(*promoted(input, other))
+def float_power_(self, exponent):
+    """In-place version of float_power, of a tensor that is float64 (or complex128) already."""
+    result = self.float_power(exponent)
+    if result.dtype is not self.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.dtype.legacy} but the operation's result requires dtype {result.dtype.legacy}; "
+            "use float_power()"
+        )
+    return assign(self, result)
 
-    pure.__name__ = name
-    row(name, pure, scalars=_BINARY, inplace=True)
 
-
-for _name, _compare in (("eq", jnp.equal), ("ne", jnp.not_equal), ("lt", jnp.less), ("le", jnp.less_equal)):
-    _comparison(_name, _compare)
-for _name, _compare in (("gt", jnp.greater), ("ge", jnp.greater_equal)):
-    _comparison(_name, _compare)
-
-row("logical_and", lambda input, other: jnp.logical_and(input, other), inplace=True)
-row("logical_or", lambda input, other: jnp.logical_or(input, other), inplace=True)
-row("logical_xor", lambda input, other: jnp.logical_xor(input, other), inplace=True)
-row("logical_not", lambda input: jnp.logical_not(input), inplace=True)
-row("bitwise_and", lambda input, other: jnp.bitwise_and(*promoted(input, other)), scalars=_BINARY, inplace=True)
-row("bitwise_or", lambda input, other: jnp.bitwise_or(*promoted(input, other)), scalars=_BINARY, inplace=True)
-row("bitwise_xor", lambda input, other: jnp.bitwise_xor(*promoted(input, other)), scalars=_BINARY, inplace=True)
-row("bitwise_not", lambda input: jnp.bitwise_not(input), inplace=True)
+Tensor.float_power_ = float_power_
 
 
 # -- three operands
-
-
-def clamp(input, min=None, max=None):
-    """input kept between min and max; NaN stays."""
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    bounds = [bound for bound in (min, max) if bound is not None]
-    a, *bounds = promoted(input, *bounds)
-    low = bounds[0] if min is not None else None
-    high = bounds[-1] if max is not None else None
-    if low is not None:  # selections, not jnp.clip: the gradient at a bound is the input's, as in torch
-        a = jnp.where(a < low, low, a)
-    if high is not None:
-        a = jnp.where(a > high, high, a)
-    return a
-
-
-def where(condition, input, other):
-    """input where the condition holds, else other."""
-    a, b = promoted(input, other)
-    return jnp.where(condition, a, b)
 
 
 def masked_fill(input, mask, value):
@@ -257,33 +237,63 @@ def masked_fill(input, mask, value):
     return jnp.where(mask, jnp.asarray(value, dtype=input.dtype), input)
 
 
+def _gradient_of_masked_fill(input, mask, value):
+    return f"MaskedFillBackward{int(isinstance(value, Tensor))}"
+
+
 def lerp(input, end, weight):
     """input + weight·(end − input)."""
-    return input + weight * (end - input)
+    return _lerp(*promoted(input, end, jnp.asarray(weight, input.dtype)))
+
+
+@widened
+def _lerp(start, end, weight):
+    return jnp.where(jnp.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
 
 
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value·tensor1·tensor2."""
-    a, b, c = promoted(input, tensor1, tensor2)
-    return a + _times(b * c, value)
+    return _addcmul(*promoted(input, tensor1, tensor2), value)
+
+
+@widened
+def _addcmul(a, b, c, value):
+    return a + _times(b, value) * c
 
 
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value·tensor1/tensor2."""
-    a, b, c = promoted(input, tensor1, tensor2)
-    return a + _times(b / c, value)
+    arrays = promoted(input, tensor1, tensor2)
+    if not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported; convert the tensors with .float(), or use torch.div with rounding_mode"
+        )
+    return _addcdiv(*arrays, value)
 
 
-def _gradient_of_clamp(input, min=None, max=None):
-    return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
+@widened
+def _addcdiv(a, b, c, value):
+    return a + _times(b, value) / c
 
 
-row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",))
-row("masked_fill", masked_fill, "MaskedFillBackward0", scalars=("value",), inplace=True)
+_filled = Op(lambda input, value: jnp.full(input.shape, value, input.dtype), "FillBackward0", scalars=("value",))
+_filled_with_tensor = Op(lambda input, value: jnp.broadcast_to(value, input.shape).astype(input.dtype), "FillBackward1")
+
+
+def fill(input, value):
+    """One number in the shape and dtype of ``input``."""
+    if not isinstance(value, Tensor):
+        return call(_filled, (input, value), {})
+    if value.dim():
+        raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+    return call(_filled_with_tensor, (input, value), {})
+
+
+row("masked_fill", masked_fill, _gradient_of_masked_fill, scalars=("value",), inplace=True)
 row("lerp", lerp, lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}", scalars=("weight",), inplace=True)
 row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)
 row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True)
-row("where", where, "WhereBackward0", scalars=("input", "other"), method=False)
+publish("fill", fill, method=False)
 
 
 # -- types
@@ -308,49 +318,3 @@ def clone(input, *, memory_format=None):
 
 
 row("clone", clone, "CloneBackward0")
-
-
-# -- Python's operators
-
-
-def _operator(name: str, function: Any, reverse: Any = None, inplace: Any = None) -> None:
-    def forward(self, other):
-        return function(self, other) if _operand(other) else NotImplemented
-
-    setattr(Tensor, f"__{name}__", forward)
-    if reverse is not None:
-        setattr(Tensor, f"__r{name}__", lambda self, other: reverse(self, other) if _operand(other) else NotImplemented)
-    if inplace is not None:
-        setattr(Tensor, f"__i{name}__", lambda self, other: inplace(self, other) if _operand(other) else NotImplemented)
-
-
-def _operand(other: Any) -> bool:
-    return isinstance(other, (Tensor, int, float, complex)) or hasattr(other, "__array__")
-
-
-def _swapped(function: Any) -> Any:
-    return lambda self, other: function(other, self)
-
-
-def _install_operators(f: dict) -> None:
-    _operator("add", f["add"], f["add"], Tensor.add_)
-    _operator("sub", f["sub"], f["rsub"], Tensor.sub_)
-    _operator("mul", f["mul"], f["mul"], Tensor.mul_)
-    _operator("truediv", f["div"], lambda self, other: f["mul"](f["reciprocal"](self), other), Tensor.div_)
-    _operator("floordiv", f["floor_divide"], _swapped(f["floor_divide"]), Tensor.floor_divide_)
-    _operator("mod", f["remainder"], _swapped(f["remainder"]), Tensor.remainder_)
-    _operator("pow", f["pow"], _swapped(f["pow"]), Tensor.pow_)
-    for name in ("and", "or", "xor"):
-        bitwise = f[f"bitwise_{name}"]
-        _operator(name, bitwise, bitwise, getattr(Tensor, f"bitwise_{name}_"))
-    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-        _operator(name, f[name])
-    Tensor.__neg__ = f["neg"]
-    Tensor.__pos__ = lambda self: self
-    Tensor.__abs__ = f["abs"]
-    Tensor.__invert__ = f["bitwise_not"]
-    Tensor.__array_priority__ = 1000
-    Tensor.where = lambda self, condition, other: f["where"](condition, self, other)
-
-
-_install_operators(FUNCTIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -49,14 +50,19 @@ def publish(
     inplace: bool = False,
     aliases: tuple[str, ...] = (),
 ) -> Callable:
-    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature."""
+    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature.
+
+    A name with a dot is of a namespace within torch, such as ``linalg.det``; there are no methods of such names.
+    """
     if like is not None:
         functools.update_wrapper(run, like)
         run.__signature__ = inspect.signature(like)
-    run.__name__ = run.__qualname__ = name
+    run.__name__ = run.__qualname__ = name.rpartition(".")[2]
     for alias in (name, *aliases):
         if function:
             FUNCTIONS[alias] = run
+        if "." in alias:
+            continue
         if method:
             setattr(Tensor, alias, run)
         if inplace:
@@ -65,6 +71,11 @@ def publish(
             if function:
                 FUNCTIONS[f"{alias}_"] = write
     return run
+
+
+def namespace(name: str) -> dict[str, Callable]:
+    """The functions of ``torch.name``; of ``torch`` itself for ""."""
+    return {key.rpartition(".")[2]: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}
 
 
 def _runner(op: Op, sizes: int | None) -> Callable:
@@ -88,15 +99,22 @@ def gather_sizes(loose: tuple) -> tuple:
 
 
 def write_out(out: Any, result: Any) -> Any:
-    """The meaning of ``out=``: the result is written into the given tensor, which takes its shape."""
+    """The meaning of ``out=``: the result is written into the given tensor's memory, after that took the result's shape."""
     if isinstance(result, tuple):
         for target, value in zip(out, result, strict=True):
             write_out(target, value)
         return out
     if result.requires_grad or out.requires_grad:
         raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
-    out._set_storage(result.to(out.dtype))
-    return out
+    if out._shape() != result._shape():
+        if out.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
+                f"output shape {list(result.shape)}; give an empty tensor, torch.empty(0), or one of that shape",
+                stacklevel=3,
+            )
+        out.resize_(result._shape())
+    return assign(out, result)
 
 
 def _writer(run: Callable, name: str) -> Callable:

@@ -1,4 +1,7 @@
-"""Views: operations whose result shares memory with its input. Each is arithmetic on windows; the values follow from the window."""
+"""Views: operations whose result shares memory with its input. Each is arithmetic on windows; the values follow from the window.
+
+A view's name with ``_copy`` gives the same values in memory of their own, with ``_scatter`` the input with other values in the view's place.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,37 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from funnn.torch import _dtype
 from funnn.torch._call import Op, call
-from funnn.torch._ops.table import gather_sizes, publish
-from funnn.torch._storage import Window, contiguous_stride, is_contiguous, plan_window, read_window, whole
+from funnn.torch._ops import windows
+from funnn.torch._ops.table import gather_sizes, publish, write_out
+from funnn.torch._ops.windows import infer_sizes, view_or_none, wrap_dim
+from funnn.torch._storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
-_ops: dict[str, Op] = {}
+_ops: dict[tuple, Op] = {}
 
 
-def _op(grad: str) -> Op:
-    if grad not in _ops:
-        _ops[grad] = Op(read_window, grad, scalars=("starts",))
-    return _ops[grad]
+def _op(pure: Callable, grad: str, *scalars: str) -> Op:
+    if (pure, grad) not in _ops:
+        _ops[pure, grad] = Op(pure, grad, scalars=scalars)
+    return _ops[pure, grad]
+
+
+def read_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str) -> Tensor:
+    """The values of a view as an operation on the tensor's values, so that it can be recorded."""
+    if change is windows.as_strided and tensor._window is not None:
+        return _read_memory(tensor, change(tensor._view_window(), *args), grad)
+    plan, starts = plan_window(tensor._shape(), change(whole(tensor._shape()), *args), tensor.dtype.numpy)
+    return call(_op(read_window, grad, "starts"), (tensor, starts, plan), {})
+
+
+def _read_memory(tensor: Tensor, window: Window, grad: str) -> Tensor:
+    """The values of a window of the memory that ``tensor`` sees a part of; gradients flow to that part."""
+    memory = tensor._storage.array
+    own, read = (plan_window(memory.shape, item, memory.dtype)[::-1] for item in (tensor._view_window(), window))
+    return call(_op(read_through, grad, "own", "read"), (tensor, memory, own, read), {})
 
 
 def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str, piece: int | None = None) -> Tensor:
@@ -28,16 +49,17 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     number of the view among several that one call returns.
     """
     window = change(tensor._view_window(), *args)
+    storage = tensor._storage
+    if window.dtype is not None and window.dtype.numpy == storage.array.dtype:
+        window = window._replace(dtype=None)
     if mode.grad and tensor.requires_grad:
-        relative = window if tensor._window is None else change(whole(tensor._shape()), *args)
-        plan, starts = plan_window(tensor._shape(), relative)
-        view = call(_op(grad), (tensor, starts, plan), {})
-        view._value, view._value_writes = view._storage.array, tensor._storage.writes
-        view._storage = tensor._storage
-        _move_saved(view)
+        view = read_view(tensor, change, args, grad)
+        view._value, view._value_writes = view._storage.array, storage.writes
+        view._storage = storage
+        _saves_nothing(view)
     else:
         view = tensor._alias(None)
-    view._window = None if window == whole(tensor._storage.array.shape) else window
+    view._window = None if window == whole(storage.array.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
     if piece is not None and mode.grad:
@@ -47,220 +69,86 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     return view
 
 
-def _move_saved(view: Tensor) -> None:
-    view._grad_fn.saved = []  # a window saves no values
+def _saves_nothing(view: Tensor) -> None:
+    if view._grad_fn is not None:
+        view._grad_fn.saved = []  # a window saves no values
 
 
 def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
-    own = base._view_window()
-    if not is_contiguous(own):
-        raise NotImplementedError(
-            "the history of a view whose base is not contiguous was lost by an in-place operation; clone() the base first"
-        )
-    relative = Window(window.shape, window.stride, window.offset - own.offset)
-    plan, starts = plan_window(base._shape(), relative)
     before, mode.grad = mode.grad, True
     try:
-        result = call(_op("AsStridedBackward0"), (base, starts, plan), {})
+        if base._window is None:
+            plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
+            result = call(_op(read_window, "AsStridedBackward0", "starts"), (base, starts, plan), {})
+        else:
+            result = _read_memory(base, window, "AsStridedBackward0")
     finally:
         mode.grad = before
-    _move_saved(result)
+    _saves_nothing(result)
     return result._grad_fn, result._output
 
 
-# -- windows
+def _publish(
+    name: str, change: Callable, grad: str | Callable, arguments: Callable, *, copy: bool = False, write: bool = False, **where: Any
+) -> None:
+    """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's.
 
-
-def wrap_dim(dim: int, rank: int) -> int:
-    """A dimension counted from either end, as a number from 0; IndexError outside."""
-    limit = max(rank, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
-    return dim % limit
-
-
-def permute(window: Window, dims: tuple) -> Window:
-    rank = len(window.shape)
-    if len(dims) != rank:
-        raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions "
-            f"i.e. input.dim() = {rank} is not equal to len(dims) = {len(dims)}"
-        )
-    order = [wrap_dim(dim, rank) for dim in dims]
-    if len(set(order)) != rank:
-        raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return Window(tuple(window.shape[d] for d in order), tuple(window.stride[d] for d in order), window.offset)
-
-
-def transpose(window: Window, dim0: int, dim1: int) -> Window:
-    rank = len(window.shape)
-    order = list(range(rank))
-    a, b = wrap_dim(dim0, rank), wrap_dim(dim1, rank)
-    if rank:
-        order[a], order[b] = order[b], order[a]
-    return permute(window, tuple(order))
-
-
-def select(window: Window, dim: int, index: int) -> Window:
-    if not window.shape:
-        raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    dim = wrap_dim(dim, len(window.shape))
-    size = window.shape[dim]
-    if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
-    shape, stride = window.shape, window.stride
-    return Window(shape[:dim] + shape[dim + 1 :], stride[:dim] + stride[dim + 1 :], window.offset + index % size * stride[dim])
-
-
-def slice_(window: Window, dim: int, start: int | None, stop: int | None, step: int) -> Window:
-    if step <= 0:
-        raise ValueError("step must be greater than zero")
-    span = range(*slice(start, stop, step).indices(window.shape[dim]))
-    shape, stride = list(window.shape), list(window.stride)
-    offset = window.offset + span.start * stride[dim] if len(span) else window.offset
-    shape[dim], stride[dim] = len(span), stride[dim] * step
-    return Window(tuple(shape), tuple(stride), offset)
-
-
-def unsqueeze(window: Window, dim: int) -> Window:
-    rank = len(window.shape)
-    dim = wrap_dim(dim, rank + 1)
-    step = window.shape[dim] * window.stride[dim] if dim < rank else 1
-    return Window(window.shape[:dim] + (1,) + window.shape[dim:], window.stride[:dim] + (step,) + window.stride[dim:], window.offset)
-
-
-def squeeze(window: Window, dim: Any = None) -> Window:
-    rank = len(window.shape)
-    dims = range(rank) if dim is None else [wrap_dim(d, rank) for d in (dim if isinstance(dim, (tuple, list)) else (dim,))]
-    kept = [d for d in range(rank) if not (d in dims and window.shape[d] == 1)]
-    return Window(tuple(window.shape[d] for d in kept), tuple(window.stride[d] for d in kept), window.offset)
-
-
-def expand(window: Window, sizes: tuple) -> Window:
-    extra = len(sizes) - len(window.shape)
-    if extra < 0:
-        raise RuntimeError(
-            f"expand(torch.FloatTensor{{{list(window.shape)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must be greater "
-            f"or equal to the number of dimensions in the tensor ({len(window.shape)})"
-        )
-    shape, stride = [], []
-    for position, size in enumerate(sizes):
-        old = window.shape[position - extra] if position >= extra else 1
-        if size == -1 and position >= extra:
-            size = old
-        if old not in (1, size):
-            raise RuntimeError(
-                f"The expanded size of the tensor ({size}) must match the existing size ({old}) at non-singleton dimension {position}.  "
-                f"Target sizes: {list(sizes)}.  Tensor sizes: {list(window.shape)}"
-            )
-        shape.append(size)
-        stride.append(window.stride[position - extra] if old == size and position >= extra else 0)
-    return Window(tuple(shape), tuple(stride), window.offset)
-
-
-def infer_sizes(sizes: tuple, count: int) -> tuple:
-    """Sizes with one −1 resolved so that they hold ``count`` elements."""
-    if sizes.count(-1) > 1:
-        raise RuntimeError("only one dimension can be inferred")
-    known = math.prod(size for size in sizes if size != -1)
-    if -1 in sizes and known and count % known == 0:
-        return tuple(count // known if size == -1 else size for size in sizes)
-    if -1 in sizes and known == 0 and count == 0:
-        raise RuntimeError(
-            f"cannot reshape tensor of 0 elements into shape {list(sizes)} because the unspecified dimension size -1 can be any value and is ambiguous"
-        )
-    if -1 in sizes or known != count:
-        raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {count}")
-    return sizes
-
-
-def view_or_none(window: Window, sizes: tuple) -> Window | None:
-    """The window of other sizes on the same memory, or None where only a copy can have them."""
-    sizes = infer_sizes(tuple(sizes), math.prod(window.shape))
-    if is_contiguous(window):
-        return Window(sizes, contiguous_stride(sizes), window.offset)
-    strides: list[int] = []
-    step, elements, placed = window.stride[-1], 1, 1  # of the present run of dimensions that lie in memory as one
-    for axis in reversed(range(len(window.shape))):
-        elements *= window.shape[axis]
-        if axis and (window.shape[axis - 1] == 1 or window.stride[axis - 1] == elements * step):
-            continue
-        while len(strides) < len(sizes) and (placed < elements or sizes[-1 - len(strides)] == 1):
-            strides.append(placed * step)
-            placed *= sizes[-len(strides)]
-        if placed != elements:
-            return None
-        step, elements, placed = window.stride[axis - 1], 1, 1
-    return Window(sizes, tuple(reversed(strides)), window.offset) if len(strides) == len(sizes) else None
-
-
-def view(window: Window, sizes: tuple) -> Window:
-    result = view_or_none(window, sizes)
-    if result is None:
-        raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous subspaces). "
-            "Use .reshape(...) instead."
-        )
-    return result
-
-
-def diagonal(window: Window, offset: int, dim1: int, dim2: int) -> Window:
-    rank = len(window.shape)
-    a, b = wrap_dim(dim1, rank), wrap_dim(dim2, rank)
-    if a == b:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    rows, columns = window.shape[a], window.shape[b]
-    length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
-    start = window.offset + (offset * window.stride[b] if offset >= 0 else -offset * window.stride[a]) * (length > 0)
-    kept = [d for d in range(rank) if d not in (a, b)]
-    return Window(
-        tuple(window.shape[d] for d in kept) + (length,),
-        tuple(window.stride[d] for d in kept) + (window.stride[a] + window.stride[b],),
-        start,
-    )
-
-
-def unfold(window: Window, dimension: int, size: int, step: int) -> Window:
-    dim = wrap_dim(dimension, len(window.shape))
-    if size > window.shape[dim]:
-        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {window.shape[dim]} but size is {size}")
-    shape, stride = list(window.shape), list(window.stride)
-    shape[dim] = (shape[dim] - size) // step + 1
-    stride[dim] *= step
-    return Window((*shape, size), (*stride, window.stride[dim]), window.offset)
-
-
-def as_strided(window: Window, size: tuple, stride: tuple, storage_offset: int | None) -> Window:
-    return Window(tuple(size), tuple(stride), window.offset if storage_offset is None else storage_offset)
-
-
-# -- torch's functions
-
-
-def _publish(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
-    """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's."""
+    ``copy``: whether there is ``name_copy``. ``write``: whether there is ``name_``, which turns the tensor itself into the view.
+    """
 
     def run(input, *args, **kwargs):
         given = arguments(input, *args, **kwargs)
         return make_view(input, change, given, grad(*given) if callable(grad) else grad)
 
     publish(name, run, arguments, **where)
-    if name in _IN_PLACE:
-
-        def write(self, *args, **kwargs):
-            if mode.grad and self.requires_grad and self.is_leaf:
-                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-            other = run(self, *args, **kwargs)
-            self._window, self._value, self._value_writes = other._window, other._value, other._value_writes
-            self._grad_fn, self._output = other._grad_fn, other._output
-            self._changes += 1
-            return self
-
-        setattr(Tensor, f"{name}_", write)
+    if copy:
+        publish_copy(f"{name}_copy", change, grad, arguments)
+    if write:
+        for alias in (name, *where.get("aliases", ())):
+            setattr(Tensor, f"{alias}_", _becoming(run))
 
 
-_IN_PLACE = frozenset(("t", "transpose", "squeeze", "unsqueeze", "swapaxes", "swapdims"))
+def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
+    """The values of a view in memory of their own."""
+
+    def run(input, *args, out=None, **kwargs):
+        given = arguments(input, *args, **kwargs)
+        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}_copy")
+        return result if out is None else write_out(out, result)
+
+    publish(name, run, arguments, **{"method": False, **where})
+
+
+def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
+    """The input with ``src`` in the place that a view shows; the input itself stays as it is."""
+    op = Op(write_window, f"{name.title().replace('_', '')}Backward0", scalars=("starts",))
+
+    def run(input, src, *args, out=None, **kwargs):
+        window = change(whole(input._shape()), *arguments(input, *args, **kwargs))
+        if src._shape() != window.shape:
+            raise RuntimeError(
+                f"expected src to have a size equal to the slice of self. src size = {list(src._shape())}, slice size = {list(window.shape)}"
+            )
+        plan, starts = plan_window(input._shape(), window, input.dtype.numpy)
+        result = call(op, (input, src.to(input.dtype), starts, plan), {})
+        return result if out is None else write_out(out, result)
+
+    run.__doc__ = _publish_scatter.__doc__
+    publish(name, run)
+
+
+def _becoming(run: Callable) -> Callable:
+    def write(self, *args, **kwargs):
+        if mode.grad and self.requires_grad and self.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        other = run(self, *args, **kwargs)
+        self._window, self._value, self._value_writes = other._window, other._value, other._value_writes
+        self._grad_fn, self._output = other._grad_fn, other._output
+        self._changes += 1
+        return self
+
+    return write
 
 
 def _permute(input, *dims):
@@ -270,7 +158,7 @@ def _permute(input, *dims):
 
 def _transpose(input, dim0, dim1):
     """Two dimensions exchanged."""
-    return dim0, dim1
+    return int(dim0), int(dim1)
 
 
 def _t(input):
@@ -283,8 +171,16 @@ def _t(input):
 def _movedim(input, source, destination):
     """Dimensions moved to other positions."""
     rank = input.dim()
-    sources = [wrap_dim(d, rank) for d in (source if isinstance(source, (tuple, list)) else (source,))]
-    targets = [wrap_dim(d, rank) for d in (destination if isinstance(destination, (tuple, list)) else (destination,))]
+    lists = [list(dims) if isinstance(dims, (tuple, list)) else [dims] for dims in (source, destination)]
+    sources, targets = ([wrap_dim(d, rank) for d in dims] for dims in lists)
+    if len(sources) != len(targets):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({lists[0]} dims) should contain the same number of dims as destination "
+            f"({lists[1]} dims)"
+        )
+    for name, given, dims in (("source", lists[0], sources), ("destination", lists[1], targets)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({given})")
     rest = iter([d for d in range(rank) if d not in sources])
     where = dict(zip(targets, sources, strict=True))
     return (tuple(where[d] if d in where else next(rest) for d in range(rank)),)
@@ -297,12 +193,25 @@ def _select(input, dim, index):
 
 def _narrow(input, dim, start, length):
     """``length`` elements from ``start`` along ``dim``."""
-    dim = wrap_dim(dim, input.dim())
+    if input.dim() == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, Tensor) and (start.dim() or start.dtype.category != 1):
+        raise RuntimeError(f"start must be an 0-dim integral Tensor, got {start.dim()} dimensions of {start.dtype}.")
+    dim, start = wrap_dim(dim, input.dim()), int(start)
     size = input.size(dim)
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
     start = start + size if start < 0 else start
-    if length < 0 or start + length > size:
+    if length < 0:
+        raise RuntimeError(f"narrow(): length must be non-negative, got {length}")
+    if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
     return dim, start, start + length, 1
+
+
+def _slice(input, dim=0, start=None, end=None, step=1):
+    """Every ``step``-th element from ``start`` up to ``end`` along ``dim``."""
+    return dim, start, end, step
 
 
 def _unsqueeze(input, dim):
@@ -312,12 +221,12 @@ def _unsqueeze(input, dim):
 
 def _squeeze(input, dim=None):
     """Without its dimensions of size 1, or without those named."""
-    return (dim,)
+    return (tuple(dim) if isinstance(dim, list) else dim,)
 
 
-def _expand(input, *sizes):
+def _expand(input, *size, implicit=False):
     """Dimensions of size 1 repeated without copying; −1 keeps a size."""
-    return (gather_sizes(sizes),)
+    return (gather_sizes(size),)
 
 
 def _expand_as(input, other):
@@ -325,9 +234,9 @@ def _expand_as(input, other):
     return (tuple(other.shape),)
 
 
-def _view(input, *shape):
+def _sizes(input, *size):
     """The same memory in another shape."""
-    return (gather_sizes(shape),)
+    return (gather_sizes(size),)
 
 
 def _view_as(input, other):
@@ -339,6 +248,8 @@ def _unflatten(input, dim, sizes):
     """One dimension split into several."""
     dim = wrap_dim(dim, input.dim())
     shape = tuple(input.shape)
+    if not len(sizes):
+        raise RuntimeError("unflatten: sizes must be non-empty")
     return (shape[:dim] + infer_sizes(tuple(sizes), shape[dim]) + shape[dim + 1 :],)
 
 
@@ -354,34 +265,94 @@ def _unfold(input, dimension, size, step):
 
 def _as_strided(input, size, stride, storage_offset=None):
     """An arbitrary window on the same memory."""
+    window = windows.as_strided(input._view_window(), tuple(size), tuple(stride), storage_offset)
+    last = window.offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    item, memory = input.dtype.itemsize, input._storage.array
+    if 0 not in size and (last + 1) * item > memory.size * memory.dtype.itemsize:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {window.offset}, and itemsize {item} requiring a storage "
+            f"size of {(last + 1) * item} are out of bounds for storage of size {memory.size * memory.dtype.itemsize}"
+        )
     return tuple(size), tuple(stride), storage_offset
 
 
-_publish("permute", permute, "PermuteBackward0", _permute)
-_publish("transpose", transpose, "TransposeBackward0", _transpose, aliases=("swapaxes", "swapdims"))
-_publish("t", permute, "TBackward0", _t)
-_publish("movedim", permute, "PermuteBackward0", _movedim, aliases=("moveaxis",))
-_publish("select", select, "SelectBackward0", _select)
-_publish("narrow", slice_, "SliceBackward0", _narrow)
-_publish("unsqueeze", unsqueeze, "UnsqueezeBackward0", _unsqueeze)
-_publish("squeeze", squeeze, lambda dim: f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}", _squeeze)
-_publish("expand", expand, "ExpandBackward0", _expand, function=False)
-_publish("expand_as", expand, "ExpandBackward0", _expand_as, function=False)
-_publish("broadcast_to", expand, "ExpandBackward0", _expand)
-_publish("view", view, "ViewBackward0", _view, function=False)
-_publish("view_as", view, "ViewBackward0", _view_as, function=False)
-_publish("unflatten", view, "ViewBackward0", _unflatten)
-_publish("diagonal", diagonal, "DiagonalBackward0", _diagonal)
-_publish("unfold", unfold, "UnfoldBackward0", _unfold, function=False)
-_publish("as_strided", as_strided, "AsStridedBackward0", _as_strided)
+def _alias(input):
+    """All of it."""
+    return ()
 
-Tensor.T = property(lambda self: make_view(self, permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"))
-Tensor.mT = property(lambda self: self.transpose(-2, -1))
+
+def _squeeze_grad(dim):
+    return f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
+
+
+_publish("permute", windows.permute, "PermuteBackward0", _permute, copy=True)
+_publish("transpose", windows.transpose, "TransposeBackward0", _transpose, copy=True, write=True, aliases=("swapaxes", "swapdims"))
+_publish("t", windows.permute, "TBackward0", _t, copy=True, write=True)
+_publish("movedim", windows.permute, "PermuteBackward0", _movedim, aliases=("moveaxis",))
+_publish("select", windows.select, "SelectBackward0", _select, copy=True)
+_publish("narrow", windows.slice_, "SliceBackward0", _narrow)
+_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy=True, write=True)
+_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy=True, write=True)
+_publish("expand", windows.expand, "ExpandBackward0", _expand, copy=True, function=False)
+_publish("expand_as", windows.expand, "ExpandBackward0", _expand_as, function=False)
+_publish("broadcast_to", windows.expand, "ExpandBackward0", _expand)
+_publish("view_as", windows.view, "ViewBackward0", _view_as, function=False)
+_publish("unflatten", windows.view, "ViewBackward0", _unflatten)
+_publish("diagonal", windows.diagonal, "DiagonalBackward0", _diagonal, copy=True)
+_publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy=True, function=False)
+_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy=True, write=True)
+publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias)
+publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow, method=True)
+publish_copy("view_copy", windows.view, "ViewBackward0", _sizes)
+_publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
+_publish_scatter("select_scatter", windows.select, _select)
+_publish_scatter("slice_scatter", windows.slice_, _slice)
+_publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
+
+Tensor.T = property(lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"))
+Tensor.mT = property(lambda self: _matrix(self, "mT").transpose(-2, -1))
+
+
+def _matrix(tensor: Tensor, name: str) -> Tensor:
+    if tensor.dim() < 2:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {tensor.dim()}-D tensor.")
+    return tensor
+
+
+def _adjoint(tensor: Tensor) -> Tensor:
+    turned = tensor.transpose(-2, -1)
+    return turned.conj() if tensor.is_complex() else turned
+
+
+def _hermitian(self: Tensor) -> Tensor:
+    if self.dim() not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
+    return _adjoint(self) if self.dim() else self.conj() if self.is_complex() else self
+
+
+def adjoint(input):
+    """The last two dimensions exchanged, and the complex conjugate."""
+    return _adjoint(_matrix(input, "adjoint()"))
+
+
+Tensor.mH = property(lambda self: _adjoint(_matrix(self, "mH")))
+Tensor.H = property(_hermitian)
+publish("adjoint", adjoint)
+
+
+def view(input, *shape, dtype=None):
+    """The same memory in another shape, or (without a gradient) as numbers of another type."""
+    if len(shape) == 1 and isinstance(shape[0], _dtype.dtype):
+        dtype = shape[0]
+    if dtype is not None:
+        return make_view(input.detach(), windows.view_dtype, (input.dtype, dtype), "ViewBackward0")
+    return make_view(input, windows.view, (gather_sizes(shape),), "ViewBackward0")
 
 
 def contiguous(input, memory_format=None):
-    """The tensor itself if its values lie in row-major order, else a copy in which they do."""
-    return input if input.is_contiguous() else input.clone()
+    """The tensor itself if its values lie in row-major order (or that of ``memory_format``), else a copy in which they do."""
+    return input if input.is_contiguous(memory_format) else input.clone(memory_format=memory_format)
 
 
 _reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
@@ -392,7 +363,7 @@ def reshape(input, *shape):
     sizes = gather_sizes(shape)
     window = view_or_none(input._view_window(), sizes)
     if window is not None:
-        return make_view(input, view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
+        return make_view(input, windows.view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
     return call(_reshape_copy, (input.clone(), infer_sizes(sizes, input.numel())), {})
 
 
@@ -420,49 +391,7 @@ def ravel(input):
     return reshape(input, (-1,))
 
 
-def split(input, split_size_or_sections, dim=0):
-    """Views of consecutive pieces along ``dim``: of one size (the last may be smaller) or of the given sizes."""
-    dim = wrap_dim(dim, input.dim())
-    size = input.size(dim)
-    if isinstance(split_size_or_sections, int):
-        step = split_size_or_sections
-        grad = "SplitBackward0"
-        sections = [step] * (size // step) + ([size % step] if size % step else []) or [0]
-    else:
-        grad = "SplitWithSizesBackward0"
-        sections = list(split_size_or_sections)
-        if math.fsum(sections) != size:
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), "
-                f"but got split_sizes={sections}"
-            )
-    pieces, start = [], 0
-    for length in sections:
-        pieces.append(make_view(input, slice_, (dim, start, start + length, 1), grad, len(pieces)))
-        start += length
-    return tuple(pieces)
-
-
-def chunk(input, chunks, dim=0):
-    """At most ``chunks`` views of equal pieces along ``dim``."""
-    return split(input, max(-(-input.size(dim) // chunks), 1), dim)
-
-
-def unbind(input, dim=0):
-    """The elements along ``dim``, as views."""
-    return tuple(make_view(input, select, (dim, index), "UnbindBackward0", index) for index in range(input.size(dim)))
-
-
-for _function in (contiguous, reshape, flatten, ravel, split, chunk, unbind):
+for _function in (contiguous, reshape, flatten, ravel):
     publish(_function.__name__, _function)
+publish("view", view, function=False)
 publish("reshape_as", reshape_as, function=False)
-
-
-def _iterate(self: Tensor) -> Any:
-    if not self._shape():
-        raise TypeError("iteration over a 0-d tensor")
-    return iter(unbind(self))
-
-
-Tensor.__iter__ = _iterate
-Tensor.__contains__ = lambda self, item: bool((self == item).any())

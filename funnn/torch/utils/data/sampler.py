@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Generic, TypeVar
 
 from funnn.torch import _dtype
-from funnn.torch._factories import empty, randint, randperm
+from funnn.torch._factories import empty
 from funnn.torch._random import Generator
+from funnn.torch._sampling import randint, randperm
 
 T_co = TypeVar("T_co", covariant=True)
 

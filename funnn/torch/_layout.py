@@ -1,0 +1,49 @@
+"""The orders in which torch lays dimensions out in memory. XLA chooses its own; here they decide strides, and what is_contiguous says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class memory_format:
+    """An order of the dimensions in memory, such as ``torch.channels_last``."""
+
+    def __init__(self, name: str, order: tuple[int, ...] | None = None):
+        self.name, self.order = name, order
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class layout:
+    """How a tensor's elements are kept; all tensors here are ``torch.strided``."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last", (0, 2, 3, 1))
+channels_last_3d = memory_format("channels_last_3d", (0, 2, 3, 4, 1))
+strided = layout("strided")
+
+
+def order_of(format: Any, rank: int) -> tuple[int, ...] | None:
+    """The dimensions from the outermost in memory to the innermost, or None for their usual order."""
+    if format is None:
+        return None
+    if not isinstance(format, memory_format):
+        raise TypeError(f"argument 'memory_format' must be torch.memory_format, not {type(format).__name__}")
+    if format.order is not None and len(format.order) != rank:
+        raise RuntimeError(f"required rank {len(format.order)} tensor to use {format.name} format, got {rank} dimensions")
+    return format.order

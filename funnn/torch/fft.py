@@ -1,0 +1,7 @@
+"""torch.fft: discrete Fourier transforms."""
+
+from funnn.torch._ops.table import namespace as _namespace
+
+__all__ = sorted(_namespace("fft"))
+
+globals().update(_namespace("fft"))

@@ -1,0 +1,88 @@
+"""PyTorch's database of operations: those of the namespace ``torch`` itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from opinfo import MATRIX_NAMES, check, dtype_of, op_id, operations
+
+import funnn.torch as shim
+
+#: Operations that are not there: name -> the reason.
+ABSENT: dict[str, str] = {
+    "to_sparse": "tensors are dense",
+    **dict.fromkeys(
+        (
+            "jiterator_unary",
+            "jiterator_binary",
+            "jiterator_binary_return_by_ref",
+            "jiterator_2inputs_2outputs",
+            "jiterator_4inputs_with_extra_args",
+        ),
+        "kernels given as CUDA source text",
+    ),
+    "_segment_reduce": "private; torch.scatter_reduce is its public counterpart",
+    "chalf": "complex numbers of two halves (complex32) exist in neither JAX nor NumPy",
+    **dict.fromkeys(
+        ("slice", "max_pool2d_with_indices_backward", "native_dropout_backward", "_batch_norm_with_update", "_upsample_bilinear2d_aa"),
+        "not in PyTorch's own namespace: reached only as torch.ops.aten.…",
+    ),
+}
+
+#: Operations whose values nobody specifies: shapes, strides and types are compared.
+UNSPECIFIED = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided")
+
+#: Operations whose gradient in PyTorch is wrong, by its own gradcheck: outputs are compared.
+WRONG_GRADIENT = {"as_strided_scatter": "the input's gradient is kept where src was written, and dropped elsewhere"}
+
+#: Operations that give an index of one of several equal elements, and PyTorch says not of which: in types where that happens, values are compared.
+UNSPECIFIED_INDEX = ("kthvalue", "mode", "topk")
+
+#: Samples that are left out, with the reason.
+LEFT_OUT = {
+    "addbmm": lambda sample: sample.input.dim() < 2,  # in place, PyTorch resizes what it would broadcast; here that is an error
+    "renorm": lambda sample: sample.input.is_complex() and sample.args[0] == float("inf"),  # PyTorch's gradient is NaN
+}
+
+#: Relative and absolute tolerance where that of the other operations is too narrow, with the reason.
+TOLERANCE = {
+    **dict.fromkeys(("matmul", "__rmatmul__", "kron"), (2e-5, 2e-5)),  # sums of products of 10 to 100 in size that cancel
+    "native_layer_norm": (2e-5, 5e-6),  # of a single value, which is its own mean: PyTorch leaves a rounding error
+    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d"), (2e-5, 5e-4)),  # the same
+}
+
+OPS = operations(lambda name: "." not in name and name not in MATRIX_NAMES and name not in ABSENT)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("op", OPS, ids=op_id)
+def test_samples(op):
+    """Function, method and in-place form on samples: outputs and gradients."""
+    leave_out, tolerance = LEFT_OUT.get(op.name, lambda sample: False), TOLERANCE.get(op.name)
+    assert check(op, dtype_of(op), leave_out, tolerance, op.name not in UNSPECIFIED, op.name not in WRONG_GRADIENT)
+
+
+OTHERS = [
+    (op, dtype) for dtype in (torch.bool, torch.int64, torch.bfloat16, torch.float64, torch.complex64) for op in OPS if dtype in op.dtypes
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("op, dtype", OTHERS, ids=[f"{str(dtype).removeprefix('torch.')}-{op_id(op)}" for op, dtype in OTHERS])
+def test_other_dtypes(op, dtype):
+    """The same of other types of numbers, on fewer samples; gradients of complex numbers."""
+    if dtype == dtype_of(op):
+        pytest.skip("in test_samples")
+    part = (lambda result: result[0]) if op.name in UNSPECIFIED_INDEX else lambda result: result
+    leave_out = LEFT_OUT.get(op.name, lambda sample: False)
+    gradients = dtype.is_complex and op.name not in WRONG_GRADIENT
+    assert check(op, dtype, leave_out, None, op.name not in UNSPECIFIED, gradients, part, most=3)
+
+
+@pytest.mark.parametrize(
+    "name, args", [("kthvalue", (3,)), ("median", (0,)), ("mode", (0,)), ("sort", (0,)), ("topk", (3, 0)), ("cummax", (0,)), ("max", (0,))]
+)
+def test_an_index_is_where_the_value_is(name, args):
+    x = shim.tensor([[2, 0, 2, 1, 2, 0], [1, 1, 0, 0, 1, 1]]).t()
+    values, indices = getattr(shim, name)(x, *args, **({"dim": 0} if name == "kthvalue" else {}))
+    assert (x.gather(0, indices.reshape(-1, 2)) == values.reshape(-1, 2)).all()
