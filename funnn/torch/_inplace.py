@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from funnn.torch._call import Op, call
 from funnn.torch._history import SEVERAL_VIEWS
-from funnn.torch._storage import plan_window, write_through, write_window
+from funnn.torch._storage import covers, plan_window, write_through, write_window
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
@@ -63,6 +63,12 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
     if base._window is None:
         changed = call(_copy_slices, (base, result, *at), {})
     else:
+        window = tensor._view_window()
+        if window.dtype is base._window.dtype and not covers(base._window, window):
+            raise NotImplementedError(
+                "writing with gradients through a view (as_strided) that reaches outside the tensor it was taken from is not supported; "
+                "take the view from a clone() of all that it reaches"
+            )
         own = plan_window(memory.shape, base._window, memory.dtype)[::-1]
         changed = call(_copy_through, (base, result, memory, own, at), {})
     base._write(changed._read())

@@ -81,6 +81,17 @@ def is_contiguous(window: Window) -> bool:
     return all(size == 1 or a == b for size, a, b in zip(window.shape, window.stride, expected, strict=True))
 
 
+@functools.lru_cache(maxsize=4096)
+def covers(outer: Window, inner: Window) -> bool:
+    """Whether every element that ``inner`` sees is one that ``outer`` sees; both count numbers of the same size."""
+
+    def places(window: Window) -> np.ndarray:
+        steps = (np.arange(size) * stride for size, stride in zip(window.shape, window.stride, strict=True))
+        return np.unique(functools.reduce(np.add.outer, steps, np.asarray(window.offset)))
+
+    return bool(np.isin(places(inner), places(outer)).all())
+
+
 class Plan(NamedTuple):
     """How to reach a window of an array of a given shape; the starts are traced, so that x[0], x[1], … share one program.
 

@@ -300,3 +300,13 @@ def test_other_names():
         return t.ger(x, y), t.row_stack([x, x]), t.grid_sampler(numbers(t, 1, 1, 3, 3), grid, 0, 1, True)
 
     same(program)
+
+
+def test_writing_outside_the_tensor_a_view_was_taken_from():
+    x = shim.arange(6.0).requires_grad_()
+    base = (x * 3).as_strided_((2, 2), (1, 2), 1)
+    base.as_strided((2,), (1,), 2).mul_(2)
+    with pytest.raises(NotImplementedError, match=r"a view \(as_strided\) that reaches outside the tensor it was taken from"):
+        base.as_strided((2,), (1,), 0).mul_(2)
+    base.sum().backward()
+    assert x.grad.tolist() == [0, 3, 6, 6, 3, 0]
