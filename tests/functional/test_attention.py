@@ -137,7 +137,7 @@ def test_grouped_queries():
     np.testing.assert_array_equal(attend(q, k, v, is_causal=True, enable_gqa=True), expected)
 
 
-def same_numbers(run, tolerance=1e-6):
+def same_numbers(run, tolerance=4e-6):  # float32; where x has three roles, its three gradients are added in another order
     """Output and gradients of ``run(torch)`` in both, with the same seed; and the next number that is drawn."""
     results = []
     for t in (torch, ft):

@@ -680,3 +680,17 @@ ERRORS = {
 def test_errors(name):
     program, error, text = ERRORS[name]
     same_error(lambda t: program(t, t.tensor([[1.5, -0.5, 2.0], [-3.0, 0.25, 1.0]])), error, text)
+
+
+OLDER_NAMES = {
+    "chain_matmul": lambda t: t.chain_matmul(t.ones(2, 3), t.arange(12.0).reshape(3, 4), t.ones(4, 2)),
+    "slogdet": lambda t: tuple(t.slogdet(t.tensor([[2.0, 1.0], [1.0, -3.0]]))),
+    "fftfreq": lambda t: (t.fft.fftfreq(5), t.fft.fftfreq(4, d=0.5)),
+    "rfftfreq": lambda t: (t.fft.rfftfreq(5), t.fft.rfftfreq(4, d=0.5)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated")
+@pytest.mark.parametrize("name", OLDER_NAMES)
+def test_names_outside_the_database(name):
+    same(OLDER_NAMES[name])
