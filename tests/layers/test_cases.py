@@ -18,6 +18,8 @@ from tests.cases import CASES, OTHERS, Case
 from tests.quick import quick
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+#: One case of each layer, for what does not depend on its options.
+every_layer = pytest.mark.parametrize("case", list({case.name: case for case in reversed(CASES)}.values()), ids=str)
 #: Each case in training, and in evaluation where that differs.
 every_mode = pytest.mark.parametrize(
     ("case", "train"),
@@ -216,7 +218,7 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     assert jax.tree.map(lambda a: a.shape, shaped) == jax.tree.map(lambda a: a.shape, (y, new_state))
 
 
-@every_case
+@every_layer
 def test_vmap_over_parameters_and_inputs(case):
     layer, inputs = case.layer(), Inputs(case)
     stacked = jax.vmap(layer.init)(jax.random.split(jax.random.key(0), 2))
@@ -259,7 +261,7 @@ def test_forward_mode_agrees_with_reverse_mode(case):
     np.testing.assert_allclose(forward, reverse, rtol=1e-3, atol=1e-3)
 
 
-@every_case
+@every_layer
 def test_scan_and_remat(case):
     layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
@@ -324,7 +326,7 @@ def test_both_ways_between_the_worlds(case):
         assert_close(run_module(m, inputs, inputs.of(ft)), expected, (2e-5, 2e-6))
 
 
-@every_case
+@every_layer
 def test_module_pickles_and_copies(case):
     import copy
 
@@ -336,7 +338,7 @@ def test_module_pickles_and_copies(case):
             np.testing.assert_array_equal(twin.state_dict()[key].numpy(), value.numpy())
 
 
-@every_case
+@every_layer
 def test_outputs_do_not_depend_on_64_bit_mode(case):
     y, state = run_pure(case)
     with jax.enable_x64(True):

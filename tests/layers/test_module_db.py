@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
-MOST = 3  # samples a module and mode; a fixed random choice of those that have more
+MOST = 2  # samples a module and mode; a fixed random choice of those that have more
 LAZY = "a Layer is a value with its sizes given; the lazy classes are Modules of funnn.torch"
 #: Classes that have no layer: name -> reason.
 NO_LAYER = {info.name.removeprefix("nn."): LAZY for info in module_db if info.is_lazy}
