@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import DTypeLike
 
 from . import _rng_integers as integers
+from . import _rng_rejection as rejection
 from ._rng_engine import DEFAULT_SEED, Engine
 from ._rng_integers import LARGEST, TYPES, cast, name_of, not_implemented
 from ._rng_normal import blocks_of_16, elementwise, pairs
@@ -230,6 +232,27 @@ class MT19937(Engine):
             samples[:] = np.searchsorted(cumulative.astype(np.float64), self.unit64(num_samples), side="left")
         return out.reshape(*p.shape[:-1], num_samples)
 
+    def standard_gamma(self, concentration: np.ndarray) -> np.ndarray:
+        """`_standard_gamma(concentration)`: a gamma value for each, at least the dtype's smallest normal number."""
+        dtype = concentration.dtype
+        return np.maximum(cast(rejection.each(self, rejection.gamma(_number(dtype)), concentration), dtype), _tiny(dtype))
+
+    def dirichlet(self, concentration: np.ndarray) -> np.ndarray:
+        """`_sample_dirichlet(concentration)`: float64 gamma values over their sum in the last dimension, kept inside (0, 1)."""
+        values, dtype = rejection.each(self, rejection.gamma(np.float64), concentration), concentration.dtype
+        below_one = np.nextafter(dtype.type(1), dtype.type(0))
+        return np.clip(cast(values / values.sum(-1, keepdims=True), dtype), _tiny(dtype), below_one).astype(dtype, copy=False)
+
+    def poisson(self, rate: np.ndarray) -> np.ndarray:
+        """`poisson(rate)`: a number of events for each rate."""
+        if not np.all(rate >= 0):
+            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        return cast(rejection.each(self, rejection.poisson, rate), rate.dtype)
+
+    def binomial(self, count: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """`binomial(count, p)`: a number of successes for each, which are of one dtype."""
+        return cast(rejection.each(self, rejection.binomial(_number(p.dtype)), *np.broadcast_arrays(count, p)), p.dtype)
+
     def _fill(self, shape: Shape, dtype: np.dtype, draw: Callable[[int], np.ndarray]) -> np.ndarray:
         """An array of values from `draw(n)`, n at most a chunk."""
         out = np.empty(math.prod(_dims(shape)), dtype)
@@ -241,6 +264,15 @@ class MT19937(Engine):
 
 def _dims(shape: Shape) -> tuple[int, ...]:
     return (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
+
+
+def _number(dtype: np.dtype) -> type[np.floating]:
+    """The type in which PyTorch computes with a parameter of this dtype."""
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def _tiny(dtype: np.dtype) -> np.generic:
+    return ml_dtypes.finfo(dtype).tiny
 
 
 def _parts(out: np.ndarray) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from funnn.torch._call import Op, call
 from funnn.torch._dtype import as_dtype
 from funnn.torch._factories import finish, like, size_of
 from funnn.torch._inplace import assign, check_writable
+from funnn.torch._ops import reparameterised
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, publish, write_out
 from funnn.torch._random import Generator, pick
 from funnn.torch._storage import Storage
@@ -24,10 +25,10 @@ def _values(tensor: Tensor) -> Any:
 _ops: dict[str, Op] = {}
 
 
-def _drawn(name: str, values: Any, *inputs: Any) -> Tensor:
-    """Random numbers as a result of tensors, whose gradients are zero."""
+def _drawn(name: str, values: Any, *inputs: Any, pure: Callable | None = None) -> Tensor:
+    """Random numbers as a result of tensors: their gradients are zero, or those of ``pure``, which gives back ``values``."""
     if name not in _ops:
-        _ops[name] = Op(lambda values, *inputs: values, name)
+        _ops[name] = Op(pure or (lambda values, *inputs: values), name)
     return call(_ops[name], (values, *(item for item in inputs if isinstance(item, Tensor))), {})
 
 
@@ -122,7 +123,38 @@ def multinomial(
     return result if out is None else write_out(out, result)
 
 
-for _function in (rand, randn, randint, randperm, normal):
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """A number of events for each rate in ``input``."""
+    return _drawn("PoissonBackward0", pick(generator).draw("poisson", _values(input)), input)
+
+
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """A number of successes in ``count`` trials of probability ``prob`` each; both of one floating-point type."""
+    for name, tensor in (("count", count), ("prob", prob)):
+        if not tensor.is_floating_point():
+            raise ValueError(
+                f"binomial only supports floating-point dtypes for {name}, got: {tensor.dtype.legacy}; convert it with .float()"
+            )
+    if count.dtype is not prob.dtype:
+        raise RuntimeError(
+            f"Found dtype {prob.dtype.legacy} but expected {count.dtype.legacy}: convert binomial()'s count, {count.dtype}, to prob's dtype"
+        )
+    return _drawn("BinomialBackward0", pick(generator).draw("binomial", _values(count), _values(prob)), count, prob)
+
+
+def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Values from Gamma(input, 1), with the gradient of a value whose quantile is fixed."""
+    values = pick(generator).draw("standard_gamma", _values(input))
+    return _drawn("StandardGammaBackward0", values, input, pure=reparameterised.standard_gamma)
+
+
+def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Values from Dirichlet(input), with the gradient of values whose quantiles are fixed."""
+    values = pick(generator).draw("dirichlet", _values(input))
+    return _drawn("_DirichletBackward", values, input, pure=reparameterised.dirichlet)
+
+
+for _function in (rand, randn, randint, randperm, normal, poisson, binomial, _standard_gamma, _sample_dirichlet):
     publish(_function.__name__, _function, method=False)
 publish("bernoulli", bernoulli)
 publish("multinomial", multinomial)
