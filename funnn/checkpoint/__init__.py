@@ -1,7 +1,9 @@
-"""state_dict <-> pytrees: a flat dict under torch's keys, and the nested dicts that a layer's init returns."""
+"""state_dict <-> pytrees, and files: a flat dict under torch's keys, the nested dicts that a layer's init returns, torch's .pt format."""
 
 from funnn.checkpoint._flat import flatten as flatten
 from funnn.checkpoint._flat import unflatten as unflatten
 from funnn.checkpoint._state_dict import StateDictError as StateDictError
 from funnn.checkpoint._state_dict import from_state_dict as from_state_dict
 from funnn.checkpoint._state_dict import to_state_dict as to_state_dict
+from funnn.checkpoint._torch_file import load_pt as load_pt
+from funnn.checkpoint._torch_write import save_pt as save_pt

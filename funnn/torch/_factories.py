@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from funnn.torch import _dtype
 from funnn.torch._dtype import as_dtype, check_device
-from funnn.torch._ops.table import FUNCTIONS, gather_sizes
+from funnn.torch._ops.table import FUNCTIONS, gather_sizes, write_out
 from funnn.torch._tensor import Tensor
 
 
@@ -36,7 +37,10 @@ def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
     """Python data as a NumPy array, and the dtype that torch infers for it."""
     if isinstance(data, (np.ndarray, np.generic, jax.Array)):
         values = np.asarray(data)
+        if min(values.strides, default=0) < 0:
+            raise ValueError(f"At least one stride in the given numpy array is negative, {values.strides}; use array.copy()")
         return values, _dtype.dtype.of(values.dtype)
+    data = list(data) if isinstance(data, bytearray) else data
     kinds = _kinds(data)
     if not kinds:
         return np.zeros(np.shape(data), np.float32), _dtype.get_default_dtype()
@@ -108,10 +112,24 @@ def _checked(shape: tuple) -> tuple:
     return shape
 
 
+def _into_out(function: Callable) -> Callable:
+    """The function with an argument ``out``, whose dtype decides; another ``dtype`` beside it is an error."""
+
+    @functools.wraps(function)
+    def make(*args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Tensor:
+        if out is None:
+            return function(*args, dtype=dtype, **kwargs)
+        if dtype is not None and as_dtype(dtype) is not out.dtype:
+            raise RuntimeError(
+                f"dtype {as_dtype(dtype).legacy} does not match dtype of out parameter ({out.dtype.legacy}); leave dtype out"
+            )
+        return write_out(out, function(*args, dtype=out.dtype, **kwargs))
+
+    return make
+
+
 def _filled(value: Any) -> Callable:
-    def make(
-        *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any
-    ):
+    def make(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
         shape = size_of(size, rest)
         rest.pop("pin_memory", None), rest.pop("memory_format", None)
         if rest:
@@ -137,20 +155,31 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
     """start, start + step, … below end: arange(end), arange(start, end) or arange(start, end, step)."""
-    bounds = tuple(bound.item() if isinstance(bound, Tensor) else bound for bound in bounds)
-    start, end = (0, bounds[0]) if len(bounds) == 1 else bounds[:2] if bounds else (named.get("start", 0), named["end"])
-    end = named.get("end", end)
-    if "end" in named and len(bounds) == 1:
-        start = bounds[0]
-    step = bounds[2] if len(bounds) == 3 else named.get("step", 1)
+    if len(bounds) == 1 and "end" not in named:
+        bounds = (0, *bounds)
+    return _stepped(dict(zip(("start", "end", "step"), bounds, strict=False)) | named, math.ceil, dtype, device, requires_grad)
+
+
+def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+    """As arange, but with ``end`` itself, and of floating-point numbers by default. Deprecated."""
+    warnings.warn("torch.range is deprecated and will be removed: it includes the end, unlike Python's; use torch.arange", stacklevel=3)
+    kind = _dtype.get_default_dtype() if dtype is None else dtype
+    return _stepped({"start": start, "end": end, "step": step}, lambda steps: math.floor(steps) + 1, kind, device, requires_grad)
+
+
+def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """start + i·step, with so many values as ``count`` makes of the number of steps up to the end."""
+    given = {name: value.item() if isinstance(value, Tensor) else value for name, value in given.items()}
+    start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) / step < 0:
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: start={start}, end={end}, step={step}")
     integers = all(isinstance(value, int) for value in (start, end, step))
     kind = (_dtype.int64 if integers else _dtype.get_default_dtype()) if dtype is None else as_dtype(dtype)
-    count = math.ceil((end - start) / step)
-    values = start + step * np.arange(count, dtype=np.int64 if integers else np.float64)
+    values = start + step * np.arange(count((end - start) / step), dtype=np.int64 if integers else np.float64)
     return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
 
 
@@ -233,20 +262,28 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
     return tensor(args[0], dtype=kind)
 
 
-def legacy_type(kind: _dtype.dtype) -> type:
-    """torch.FloatTensor and its kin: constructors, and what isinstance asks for."""
+def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
+    """torch.FloatTensor, torch.cuda.FloatTensor and their kin: constructors, and what isinstance asks for."""
+    prefix = "torch" if device == "cpu" else f"torch.{device}"
 
     class Meta(type):
         def __call__(cls, *args: Any) -> Tensor:
+            if device != "cpu" and jax.default_backend() != "gpu":
+                raise TypeError(f"type {prefix}.{cls.__name__} not available: JAX sees no GPU; use torch.{cls.__name__}")
             return legacy_tensor(args, kind)
 
         def __instancecheck__(cls, instance: Any) -> bool:
-            return isinstance(instance, Tensor) and instance.dtype is kind
+            return isinstance(instance, Tensor) and instance.dtype is kind and (device == "cpu" or instance.device.type == device)
 
         def __repr__(cls) -> str:
-            return f"<class 'torch.{cls.__name__}'>"
+            return f"<class '{prefix}.{cls.__name__}'>"
 
-    return Meta(f"{kind.legacy}Tensor", (), {"kind": kind, "__doc__": f"Tensors of dtype {kind!r}."})
+    return Meta(f"{kind.legacy}Tensor", (), {"kind": kind, "__doc__": f"Tensors of dtype {kind!r}.", "__module__": prefix})
+
+
+def legacy_types(device: str = "cpu") -> dict[str, type]:
+    """All of them, by name."""
+    return {f"{kind.legacy}Tensor": legacy_type(kind, device) for kind in _dtype.ALL if kind.category < 3 and kind.legacy[:4] != "UInt"}
 
 
 _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}
@@ -262,17 +299,19 @@ def _new(function: Callable) -> Callable:
 
 for _name, _function in _NEW.items():
     setattr(Tensor, _name, _new(_function))
-for _function in (tensor, as_tensor, from_numpy, full, arange, linspace, logspace, eye):
+for _function in (tensor, as_tensor, from_numpy):
     FUNCTIONS[_function.__name__] = _function
-for _name, _function in (("zeros", zeros), ("ones", ones), ("empty", empty)):
+for _name, _function in (
+    *(("zeros", zeros), ("ones", ones), ("empty", empty), ("full", full), ("arange", arange), ("range", range_), ("eye", eye)),
+    *(("linspace", linspace), ("logspace", logspace)),
+):
     _function.__name__ = _name
-    FUNCTIONS[_name] = _function
+    FUNCTIONS[_name] = _into_out(_function)
 for _name in ("zeros", "ones", "empty", "full"):
-    FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name])
+    FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name], _name)
 FUNCTIONS["scalar_tensor"] = tensor
 FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
 FUNCTIONS["numel"] = lambda input: input.numel()
 FUNCTIONS["is_floating_point"] = lambda input: input.is_floating_point()
 FUNCTIONS["result_type"] = lambda tensor1, tensor2: _dtype.promote(*(x._read() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
 FUNCTIONS["promote_types"] = _dtype.join
-FUNCTIONS["asarray"] = as_tensor

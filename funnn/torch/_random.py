@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,10 +45,11 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, a 64-bit integer (negative ones count from the end)."""
-        seed = int(seed)
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(2**63) <= seed < 2**64:
-            raise RuntimeError(f"Overflow when unpacking long: the seed {seed} is not a 64-bit integer")
-        self._engine.seed(seed % 2**64)
+            raise ValueError(f"Overflow when unpacking long long: the seed {seed} is not a 64-bit integer")
+        self._engine.seed(int(seed) % 2**64)
         self._reset_key()
         return self
 
@@ -65,6 +69,8 @@ class Generator:
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Continue from a state that ``get_state`` gave, here or in PyTorch."""
+        if not isinstance(new_state, Tensor):
+            raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
         self._engine.set_state(np.asarray(new_state))
         self._reset_key()
         return self
@@ -73,11 +79,30 @@ class Generator:
         """A generator of the same state."""
         return Generator(self.device).set_state(self.get_state())
 
+    def __reduce__(self) -> tuple:
+        return _rebuild, (self.device.type, self._engine.get_state())
+
+    def get_offset(self) -> int:
+        raise RuntimeError("CPU Generator does not use offset; the whole state is in get_state()")
+
+    def set_offset(self, offset: int) -> None:
+        raise RuntimeError("CPU Generator does not use offset; the whole state is set by set_state(state)")
+
+    def graphsafe_get_state(self) -> Generator:
+        raise NotImplementedError("graphsafe_get_state is not supported in this Generator; use get_state()")
+
+    def graphsafe_set_state(self, state: Generator) -> Generator:
+        raise NotImplementedError("graphsafe_set_state is not supported in this Generator; use set_state(state.get_state())")
+
     def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Numbers from one of the engine's distributions, or while compiling from its counterpart in ``_TRACED``."""
+        """Numbers from one of the engine's distributions, or while compiling from its counterpart in ``_TRACED``; inside vmap as it says."""
+        vmaps = () if Storage.tracing is None else Storage.tracing.vmaps
+        return draw_for_examples(self._draw, vmaps, name, args, kwargs) if vmaps else self._draw(name, *args, **kwargs)
+
+    def _draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if self._lent is not _NOT_LENT:
             return _TRACED[name](self._lent_key(name), *args, **kwargs)
-        if Storage.tracing is None:
+        if Storage.tracing is None or not Storage.tracing.compiling:
             with jax.enable_x64(True):
                 return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
         if name not in _TRACED:
@@ -119,6 +144,9 @@ class Generator:
     def exponential(self, shape: Any, dtype: Any) -> jax.Array:
         return self.draw("exponential", tuple(shape), np.dtype(dtype))
 
+    def permutation(self, n: int) -> jax.Array:
+        return self.draw("randperm", n, np.dtype(np.int64))
+
 
 def _traced_bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = np.float32) -> jax.Array:
     return jax.random.bernoulli(key, p, shape).astype(dtype)
@@ -142,6 +170,11 @@ def _traced_multinomial(key: Any, p: Any, num_samples: int, replacement: bool = 
     return jax.lax.top_k(logits + jax.random.gumbel(key, p.shape, p.dtype), num_samples)[1].astype(np.int64)
 
 
+def _traced_poisson(key: Any, rate: Any) -> jax.Array:
+    key = jax.random.key(jax.random.bits(key), impl="threefry2x32")  # the one kind of key that jax.random.poisson takes
+    return jax.random.poisson(key, rate).astype(rate.dtype)
+
+
 _TRACED = {
     "uniform": lambda key, shape, dtype=np.float32, low=0.0, high=1.0: jax.random.uniform(key, shape, dtype, low, high),
     "normal": lambda key, shape, dtype=np.float32, mean=0.0, std=1.0: mean + std * jax.random.normal(key, shape, dtype),
@@ -151,10 +184,36 @@ _TRACED = {
     "log_normal": lambda key, shape, dtype=np.float32, mean=1.0, std=2.0: jnp.exp(mean + std * jax.random.normal(key, shape, dtype)),
     "geometric": _traced_geometric,
     "multinomial": _traced_multinomial,
+    "standard_gamma": lambda key, concentration: jax.random.gamma(key, concentration, dtype=concentration.dtype),
+    "dirichlet": lambda key, concentration: jax.random.dirichlet(key, concentration, dtype=concentration.dtype),
+    "poisson": _traced_poisson,
+    "binomial": lambda key, count, p: jax.random.binomial(key, count, p, dtype=p.dtype),
     "random_": _traced_random,
     "randint": lambda key, low, high, shape, dtype=np.int64: jax.random.randint(key, shape, low, high).astype(dtype),
     "randperm": lambda key, n, dtype=np.int64: jax.random.permutation(key, n).astype(dtype),
 }
+
+
+def draw_for_examples(draw: Callable, vmaps: tuple, name: str, args: tuple, kwargs: dict) -> Any:
+    """Random numbers inside vmap: one draw for all examples ("same"), or one array with a row for each ("different")."""
+    if any(level.randomness == "error" for level in vmaps):
+        raise RuntimeError(
+            "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on vmap or "
+            "perform the randomness operation out of vmap"
+        )
+    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())) and not Storage.tracing.compiling:
+        raise NotImplementedError(f"random numbers ({name}) that depend on values inside vmap are not supported; draw them outside")
+    rows = [level for level in vmaps if level.randomness == "different"]
+    sizes = tuple(level.size for level in rows)
+    arguments = inspect.signature(_TRACED[name]).bind_partial(None, *args, **kwargs).arguments
+    if arguments.get("shape") is not None:
+        numbers = draw(name, **{**{k: v for k, v in arguments.items() if k != "key"}, "shape": (*sizes, *arguments["shape"])})
+    else:
+        draws = [draw(name, *args, **kwargs) for _ in range(math.prod(sizes))]
+        numbers = jnp.stack(draws).reshape(*sizes, *draws[0].shape)
+    for level in rows:
+        numbers = jax.lax.dynamic_index_in_dim(numbers, jax.lax.axis_index(level.axis), 0, keepdims=False)
+    return numbers
 
 
 def _wrap(values: np.ndarray) -> Tensor:
@@ -162,12 +221,16 @@ def _wrap(values: np.ndarray) -> Tensor:
         return Tensor._wrap(jnp.asarray(values))
 
 
+def _rebuild(device: str, state: np.ndarray) -> Generator:
+    return Generator(device).set_state(_wrap(state))
+
+
 default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator; afterwards every draw equals PyTorch's on a CPU."""
-    return default_generator.manual_seed(seed)
+    return default_generator.manual_seed(int(seed))
 
 
 def seed() -> int:

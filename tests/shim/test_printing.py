@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import funnn.torch as shim
 from funnn.torch import _printing
 from funnn.torch._printing import PrintOptions, format_tensor, resolve_options
 
@@ -290,6 +291,108 @@ def tensors(draw):
 @given(tensors(), options)
 def test_any_tensor_under_any_options(tensor, options):
     expect_same(tensor, **options)
+
+
+# -- the shim's own tensors
+
+ALL_DTYPES = [*DTYPES, "uint16", "uint32", "uint64"]
+CASTS = {"uint16": np.uint16, "uint32": np.uint32, "uint64": np.uint64, "bfloat16": ml_dtypes.bfloat16}
+
+
+@st.composite
+def pairs(draw, dtype):
+    """One tensor in both libraries, made by NumPy so that nothing is compiled."""
+    shape, count = draw(shapes), 0
+    kind = draw(st.sampled_from([reals, st.floats(-10, 10), st.integers(-2000, 2000).map(float)]))
+    if dtype in COMPLEX:
+        kind = st.builds(complex, kind, kind)
+    elif dtype not in FLOATS:
+        kind = st.one_of(st.integers(-9, 9), st.integers(-(2**63), 2**63 - 1))
+    pool = draw(st.lists(kind, min_size=1, max_size=8))
+    count = int(np.prod(shape))
+    wide = np.array((pool * (count // len(pool) + 1))[:count], complex if dtype in COMPLEX else float if dtype in FLOATS else np.int64)
+    with np.errstate(all="ignore"):
+        array = wide.astype(CASTS.get(dtype, dtype)).reshape(shape)
+    theirs = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16) if dtype == "bfloat16" else torch.from_numpy(array)
+    return shim.from_numpy(array), theirs
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_the_shims_tensors(dtype, data):
+    ours, theirs = data.draw(pairs(dtype))
+    chosen = data.draw(options)
+    try:
+        for library in (shim, torch):
+            library.set_printoptions(**chosen)
+        assert repr(ours) == repr(theirs) and str(ours) == str(theirs)
+        if dtype in FLOATS + COMPLEX:
+            assert repr(ours.requires_grad_()) == repr(theirs.requires_grad_())
+            assert repr(shim.nn.Parameter(ours.detach())) == repr(torch.nn.Parameter(theirs.detach()))
+    finally:
+        shim.set_printoptions(profile="default")
+        torch.set_printoptions(profile="default")
+
+
+SPECS = ["", ".4f", "8.2f", "+.1e", "g", "5", "<9", "%", "d", "x", "s", "08.3f", ","]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_format(spec):
+    """A 0-d tensor is formatted as its number, others as objects are."""
+
+    def text(t, make):
+        try:
+            return format(make(t), spec)
+        except Exception as error:
+            return type(error).__name__, str(error)
+
+    for make in (
+        lambda t: t.tensor(3.14159),
+        lambda t: t.tensor(-2.5, requires_grad=True),
+        lambda t: t.tensor(12345),
+        lambda t: t.tensor(True),
+        lambda t: t.tensor(1 + 2j),
+        lambda t: t.tensor([1.5]),
+        lambda t: t.nn.Parameter(t.tensor(2.0)),
+        lambda t: t.tensor(2.5).half(),
+    ):
+        assert text(shim, make) == text(torch, make)
+
+
+@pytest.mark.parametrize("default", ["float16", "bfloat16", "float64"])
+def test_default_dtype_of_the_shim(default):
+    def texts(t):
+        t.set_default_dtype(getattr(t, default))
+        try:
+            return [
+                repr(x)
+                for x in (
+                    t.ones(2),
+                    t.ones(2, dtype=t.float32),
+                    t.ones(2, dtype=t.float64),
+                    t.zeros(0),
+                    t.ones(1, dtype=t.complex64),
+                    t.arange(2),
+                )
+            ]
+        finally:
+            t.set_default_dtype(t.float32)
+
+    assert texts(shim) == texts(torch)
+
+
+def test_options_of_the_shim():
+    def texts(t):
+        x, found = t.arange(2000.0) / 7, []
+        for call in OPTION_CALLS:
+            t.set_printoptions(**call)
+            found.append(str(x[:6]) + str(x[:3].double().sum()) + str(x.reshape(2, 1000)) * (call.get("profile") != "full"))
+        t.set_printoptions(profile="default", sci_mode=None)
+        return found
+
+    assert texts(shim) == texts(torch)
 
 
 def test_signalling_nan_does_not_warn():

@@ -1,0 +1,359 @@
+"""torch.save and torch.load, in PyTorch's file format; the format itself is in ``funnn.checkpoint``."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import math
+import os
+import pickle
+import pickletools
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.checkpoint import _torch_file as files
+from funnn.checkpoint._torch_file import Record
+from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
+from funnn.checkpoint._unpickle import unpickle
+from funnn.torch import _dtype, _layout
+from funnn.torch._pickling import attributes, is_own, on_memory
+from funnn.torch._storage import Storage, Window, contiguous_stride
+from funnn.torch._tensor import Tensor
+from funnn.torch.nn.parameter import Buffer, Parameter
+from funnn.torch.storage import TypedStorage, UntypedStorage
+
+# -- writing
+
+_PARAMETER = Global("torch._utils", "_rebuild_parameter")
+_PARAMETER_WITH_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
+_OF_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
+_SIZE, _DEVICE = Global("torch", "Size"), Global("torch", "device")
+_LAYOUT = Global("torch.serialization", "_get_layout")
+_NAMED = {Tensor: Global("torch", "Tensor"), Parameter: Global("torch.nn.parameter", "Parameter")}
+_HANDLED = (_dtype.dtype, _dtype.device, _dtype.Size, _layout.layout, Tensor, TypedStorage, UntypedStorage)
+
+
+class _Pickler(TorchPickler):
+    """Tensors as torch's rebuilding calls, storages as records."""
+
+    def __init__(self, file: Any, protocol: int = 2):
+        super().__init__(file, protocol)
+        self.stored: dict[int, tuple[Storage, np.dtype, Record]] = {}
+
+    def name_of(self, obj: Any) -> Global | None:
+        if isinstance(obj, _dtype.dtype):
+            return DTYPES[obj.numpy]
+        return _NAMED.get(obj) if isinstance(obj, type) else None
+
+    def describe(self, obj: Any) -> tuple | None:
+        if not isinstance(obj, _HANDLED):
+            return None
+        if isinstance(obj, Tensor):
+            return self.tensor(obj) if type(obj).__reduce_ex__ is Tensor.__reduce_ex__ else None
+        if isinstance(obj, _dtype.Size):
+            return _SIZE, (tuple(obj),)
+        if isinstance(obj, _dtype.device):
+            return _DEVICE, (obj.type,) if obj.index is None else (obj.type, obj.index)
+        return (_LAYOUT, (repr(obj),)) if isinstance(obj, _layout.layout) else None
+
+    def persistent_id(self, obj: Any) -> tuple | None:
+        if not isinstance(obj, (TypedStorage, UntypedStorage)):
+            return super().persistent_id(obj)
+        name, kind, *rest = super().persistent_id(self.record(obj._tensor))
+        return name, UNTYPED_STORAGE if isinstance(obj, UntypedStorage) else kind, *rest
+
+    def tensor(self, tensor: Tensor) -> tuple:
+        for hook in (tensor._hooks or {}).values():
+            warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.", stacklevel=2)
+        kind, state = type(tensor), attributes(tensor)
+        if isinstance(tensor, Buffer):  # which torch has as a plain Tensor with attributes
+            kind, state = Tensor, {**state, "_is_buffer": True}
+        if kind is Parameter:
+            arguments = tensor.detach(), tensor.requires_grad, OrderedDict()
+            return (_PARAMETER_WITH_STATE, (*arguments, state)) if state else (_PARAMETER, arguments)
+        window = tensor._view_window()
+        plain = tensor_call(
+            self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.numpy, requires_grad=tensor.requires_grad
+        )
+        return plain if kind is Tensor and not state else (_OF_TYPE, (plain[0], kind, plain[1], state))
+
+    def record(self, tensor: Tensor) -> Record:
+        storage, kind = tensor._storage, tensor.dtype.numpy
+        if id(storage) not in self.stored:
+            tensor._host()  # raises while compiling, when there are no values
+            values = np.asarray(storage.array).reshape(-1)
+            self.stored[id(storage)] = storage, kind, record_for(values if values.dtype == kind else values.view(kind))
+        if self.stored[id(storage)][1] != kind:
+            raise RuntimeError(
+                f"Cannot save multiple tensors or storages that view the same data as different types: {self.stored[id(storage)][1]} and {kind}; "
+                "clone() one of them"
+            )
+        return self.stored[id(storage)][2]
+
+
+def save(
+    obj: Any,
+    f: files.File,
+    pickle_module: Any = pickle,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+) -> None:
+    """Write an object to a file that ``torch.load`` reads, here and in PyTorch.
+
+    Tensors keep their strides and what they share. Objects of other classes are pickled by reference to their class, as ever.
+
+    Args:
+      obj: tensors, containers, numbers, a state_dict, a whole Module.
+      f: a path, or a binary file open for writing.
+      pickle_protocol: of the pickle inside; PyTorch's weights_only reading knows 2.
+    """
+    if pickle_module is not pickle:
+        raise NotImplementedError(f"pickle_module {getattr(pickle_module, '__name__', pickle_module)!r} is not supported; leave it out")
+    if not _use_new_zipfile_serialization:
+        raise NotImplementedError("writing the format before PyTorch 1.6 is not supported (reading is); leave out the argument")
+    if not isinstance(f, (str, os.PathLike)) and not hasattr(f, "write"):
+        raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}")
+    write(obj, f, lambda stream: _Pickler(stream, pickle_protocol))
+
+
+# -- reading
+
+
+def _rebuild_tensor(
+    memory: Any, offset: int, size: Any, stride: Any, requires_grad: bool = False, hooks: Any = None, metadata: Any = None, kind: Any = None
+) -> Tensor:
+    """A tensor on a storage of the file; the first tensor decides in which shape the storage keeps its array."""
+    kind = memory.dtype if kind is None else kind
+    storage, count = memory._tensor._storage, memory.nbytes() // kind.itemsize
+    files.check_window(count, offset, size, stride)
+    window = Window(tuple(size), tuple(stride), offset)
+    whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
+    if isinstance(storage.array, np.ndarray):
+        with jax.enable_x64(True):
+            own, storage.array = memory.dtype, jnp.asarray(storage.array.view(kind.numpy).reshape(window.shape if whole else count))
+        memory._see(storage, own)
+    if storage.array.dtype != kind.numpy:
+        window = window._replace(dtype=kind)
+    elif whole and storage.array.shape == window.shape:
+        window = None
+    return files.resolve_flags(on_memory(Tensor, storage, window, requires_grad), metadata)
+
+
+def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
+    return _rebuild_tensor(memory, offset, size, stride, requires_grad, hooks, metadata, dtype)
+
+
+def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = None) -> Parameter:
+    return _with_state(Parameter(data, requires_grad), state)
+
+
+_REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_parameter)
+
+
+def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
+    if function not in _REBUILDERS or not (isinstance(kind, type) and issubclass(kind, Tensor)):
+        raise pickle.UnpicklingError(f"Trying to rebuild a tensor of type {kind!r} by unrecognized function {function!r}")
+    tensor = function(*arguments)
+    if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
+        kind, state = Buffer, {name: value for name, value in state.items() if name != "_is_buffer"}
+    if type(tensor) is not kind:
+        tensor = on_memory(kind, tensor._storage, tensor._window, tensor.requires_grad)
+    return _with_state(tensor, state)
+
+
+def _with_state(tensor: Tensor, state: Any) -> Any:
+    for names in state if isinstance(state, tuple) else (state or {},):
+        for name, value in (names or {}).items():
+            if is_own(name):
+                raise pickle.UnpicklingError(f"a tensor in the file has an attribute of the reserved name {name!r}")
+            setattr(tensor, name, value)
+    return tensor
+
+
+def _get_layout(name: str) -> Any:
+    found = getattr(_layout, name.removeprefix("torch."), None)
+    if not isinstance(found, _layout.layout):
+        raise NotImplementedError(f"the layout {name} is not supported; convert the tensor to a dense one and save it again")
+    return found
+
+
+_NAMES: dict[str, Any] = {
+    **files.PLAIN_NAMES,
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v3": _rebuild_typed,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+    "torch.Tensor": Tensor,
+    "torch.nn.parameter.Parameter": Parameter,
+    "torch.Size": _dtype.Size,
+    "torch.device": _dtype.device,
+    "torch.serialization._get_layout": _get_layout,
+    **{f"torch.{kind.name}": kind for kind in _dtype.ALL},
+}
+
+
+class _FullUnpickler(pickle.Unpickler):
+    """Python's own unpickler, which runs what the file says; torch's names mean this library's."""
+
+    def __init__(self, data: bytes, load: Callable, **options: Any):
+        super().__init__(io.BytesIO(data), **options)
+        self.persistent_load = load
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in _NAMES:
+            return _NAMES[f"{module}.{name}"]
+        if module.split(".")[0] != "torch":
+            return super().find_class(module, name)
+        *path, _ = (*module.split("."), None)
+        for place in (".".join(path[:length]) for length in range(len(path), 0, -1)):
+            try:
+                return getattr(importlib.import_module(f"funnn.{place}"), name)
+            except (ImportError, AttributeError):
+                continue
+        raise pickle.UnpicklingError(f"the file names {module}.{name}, which funnn.torch does not have; save a state_dict instead")
+
+
+def load(
+    f: files.File,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Read an object that ``torch.save`` wrote, here or in PyTorch, in the zip format or the older one.
+
+    Args:
+      f: a path, or a binary file that can be read and moved in.
+      map_location: where tensors go: a device, a dict of locations, or a function of (storage, location) that gives a storage or None.
+        Tensors saved on an accelerator need one where there is none.
+      weights_only: build tensors, containers, numbers and strings only, and classes given to ``add_safe_globals``. If False, whatever the
+        file names is imported and run: for files of one's own.
+      mmap: accepted; files are read at once.
+
+    Raises:
+      pickle.UnpicklingError: with weights_only, for anything else in the file; and for damaged files.
+    """
+    if pickle_module is not None and weights_only:
+        raise RuntimeError("Can not safely load weights when explicit pickle_module is specified; leave out one of both")
+    if mmap and not isinstance(f, (str, os.PathLike)):
+        raise ValueError("f must be a file path in order to use the mmap argument")
+    if not isinstance(f, (str, os.PathLike)) and not all(hasattr(f, name) for name in ("read", "seek", "tell")):
+        raise AttributeError(
+            f"{type(f).__name__!r} object has no attribute 'seek'. You can only torch.load from a path or a seekable file."
+        )
+    _check_devices(map_location)
+    full = not weights_only and (weights_only is not None or pickle_module is not None)
+
+    def decode(data: bytes, load_record: Callable) -> Any:
+        def persistent_load(identity: Any) -> Any:
+            record = load_record(identity)
+            if record.made is None:
+                record.made = _place(record, map_location)
+            return record.made
+
+        if full:
+            return _FullUnpickler(data, persistent_load, **options).load()
+        try:
+            return unpickle(data, _NAMES, persistent_load, _trusted_names())[0]
+        except pickle.UnpicklingError as error:
+            raise pickle.UnpicklingError(
+                "Weights only load failed. If the file is from a source you trust, load it with weights_only=False, which runs what it says. "
+                f"WeightsUnpickler error: {error}"
+            ) from None
+
+    return files.read(f, decode)
+
+
+def _check_devices(map_location: Any) -> None:
+    if map_location is not None and not callable(map_location):
+        for place in map_location.values() if isinstance(map_location, dict) else (map_location,):
+            _dtype.check_device(place)
+
+
+def _place(record: Record, map_location: Any) -> Any:
+    """The storage of a record, after ``map_location`` had its say."""
+    location = record.location
+    if isinstance(map_location, dict):
+        location = map_location.get(location, location)
+    if (
+        (map_location is None or isinstance(map_location, dict))
+        and _dtype.device(location).type == "cuda"
+        and jax.default_backend() != "gpu"
+    ):
+        raise RuntimeError(
+            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. Use torch.load with "
+            "map_location=torch.device('cpu') to map your storages to the CPU."
+        )
+    made = object.__new__(TypedStorage)._see(Storage(record.array), _dtype.dtype.of(record.array.dtype))
+    if callable(map_location):
+        moved = map_location(made.untyped(), location)
+        if moved is not None:
+            made._see(moved._tensor._storage, made.dtype)
+    return made
+
+
+# -- what weights_only may build besides
+
+_trusted: list[Any] = []
+
+
+def add_safe_globals(safe_globals: Iterable[Any]) -> None:
+    """Let ``torch.load`` with weights_only build these classes and call these functions: objects, or (object, "module.name") pairs."""
+    _trusted.extend(item for item in safe_globals if item not in _trusted)
+
+
+def get_safe_globals() -> list[Any]:
+    """What ``add_safe_globals`` added."""
+    return list(_trusted)
+
+
+def clear_safe_globals() -> None:
+    """Forget what ``add_safe_globals`` added."""
+    _trusted.clear()
+
+
+class safe_globals:
+    """``add_safe_globals`` for the time of a ``with`` block."""
+
+    def __init__(self, safe_globals: Iterable[Any]):
+        self.safe_globals = list(safe_globals)
+
+    def __enter__(self) -> None:
+        add_safe_globals(self.safe_globals)
+
+    def __exit__(self, *exc: Any) -> None:
+        _trusted[:] = [item for item in _trusted if item not in self.safe_globals]
+
+
+def _trusted_names() -> dict[str, Any]:
+    pairs = (item if isinstance(item, tuple) else (item, f"{item.__module__}.{item.__qualname__}") for item in _trusted)
+    return {name: item for item, name in pairs}
+
+
+def get_unsafe_globals_in_checkpoint(f: files.File) -> list[str]:
+    """The names in a file that weights_only would refuse; nothing is built."""
+    found: list[str] = []
+
+    def look(data: bytes, load: Callable) -> None:
+        recent: list[str] = []
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name == "GLOBAL":
+                found.append(argument.replace(" ", ".", 1))
+            elif opcode.name == "STACK_GLOBAL":
+                found.append(".".join(recent[-2:]))
+            elif isinstance(argument, str):
+                recent.append(argument)
+
+    files.read(f, look)
+    return [name for name in dict.fromkeys(found) if name not in _NAMES and name not in _trusted_names()]

@@ -1,0 +1,170 @@
+"""torch.storage: the memory of a tensor as a sequence of bytes, or of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.torch import _dtype
+from funnn.torch._storage import Storage, Window
+from funnn.torch._tensor import Tensor
+
+
+class _Storage:
+    """A flat view of a tensor's memory; two are equal when they are of the same memory."""
+
+    is_cuda = is_sparse = False
+
+    def __init__(self, size: int = 0, *, dtype: Any = None, device: Any = None):
+        kind = self._kind(dtype)
+        with jax.enable_x64(True):
+            self._see(Storage(jnp.zeros(size, kind.numpy)), kind)
+
+    def _kind(self, dtype: Any) -> _dtype.dtype:
+        raise NotImplementedError
+
+    def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
+        array = storage.array
+        self._tensor = Tensor._wrap(array)
+        self._tensor._storage = storage
+        own = None if kind.numpy == array.dtype else kind
+        self._tensor._window = Window((array.size * array.dtype.itemsize // kind.itemsize,), (1,), 0, own)
+        return self
+
+    @classmethod
+    def _of(cls, tensor: Tensor) -> Any:
+        """The storage of a tensor."""
+        made = object.__new__(cls)
+        return made._see(tensor._storage, made._kind(tensor.dtype))
+
+    @property
+    def dtype(self) -> _dtype.dtype:
+        """The type of the numbers."""
+        return self._tensor.dtype
+
+    @property
+    def device(self) -> _dtype.device:
+        """Where the numbers are."""
+        return self._tensor.device
+
+    def size(self) -> int:
+        """The number of elements."""
+        return self._tensor.numel()
+
+    __len__ = size
+
+    def element_size(self) -> int:
+        return self._tensor.element_size()
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self.size() * self.element_size()
+
+    def data_ptr(self) -> int:
+        """A number that all views of this memory share."""
+        return self._tensor.data_ptr()
+
+    _cdata = property(data_ptr)
+
+    def tolist(self) -> list:
+        """The values as Python numbers."""
+        return self._tensor.tolist()
+
+    def __iter__(self) -> Iterator:
+        return iter(self.tolist())
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._tensor[index] = value
+
+    def fill_(self, value: Any) -> Any:
+        """One value everywhere, in place."""
+        self._tensor.fill_(value)
+        return self
+
+    def copy_(self, source: Any, non_blocking: bool = False) -> Any:
+        """The values of another storage, in place."""
+        self._tensor.copy_(source._tensor)
+        return self
+
+    def clone(self) -> Any:
+        """A storage of its own with the same values."""
+        return type(self)._of(self._tensor.clone())
+
+    def cpu(self) -> Any:
+        return self
+
+    def is_shared(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._tensor._storage is other._tensor._storage
+
+    def __hash__(self) -> int:
+        return hash(self._tensor._storage)
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        copied = object.__new__(type(self))
+        copied._tensor = self._tensor.__deepcopy__(memo)
+        return copied
+
+    def __repr__(self) -> str:
+        lines = "".join(f" {value}\n" for value in self.tolist())
+        return f"{lines}[torch.storage.{type(self).__name__}({self._details()}device={self.device}) of size {self.size()}]"
+
+    def _details(self) -> str:
+        return ""
+
+
+class UntypedStorage(_Storage):
+    """The bytes of a tensor's memory: ``tensor.untyped_storage()``, or new ones of zeros, ``UntypedStorage(size)``."""
+
+    def _kind(self, dtype: Any) -> _dtype.dtype:
+        return _dtype.uint8
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return UntypedStorage._of(self._tensor[index].clone())
+        return self._tensor[index].item()
+
+    def untyped(self) -> UntypedStorage:
+        return self
+
+
+class TypedStorage(_Storage):
+    """The numbers in a tensor's memory: ``tensor.storage()``; torch calls it deprecated."""
+
+    def _kind(self, dtype: Any) -> _dtype.dtype:
+        return _dtype.get_default_dtype() if dtype is None else dtype
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            raise RuntimeError("slices are only supported in UntypedStorage.__getitem__")
+        return self._tensor[index].item()
+
+    def untyped(self) -> UntypedStorage:
+        """The same memory as bytes."""
+        return UntypedStorage._of(self._tensor)
+
+    def pickle_storage_type(self) -> str:
+        """The name that files have for storages of this type."""
+        return f"{self.dtype.legacy}Storage"
+
+    def _details(self) -> str:
+        return f"dtype={self.dtype}, "
+
+
+def _untyped_storage(self: Tensor) -> UntypedStorage:
+    """The memory that this tensor sees, as bytes."""
+    return UntypedStorage._of(self)
+
+
+def _storage(self: Tensor) -> TypedStorage:
+    """The memory that this tensor sees, as numbers of its type."""
+    return TypedStorage._of(self)
+
+
+Tensor.untyped_storage = _untyped_storage
+Tensor.storage = Tensor._typed_storage = _storage
