@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-Number = float | jax.Array | np.ndarray
+from funnn.optim._checks import CHECKS, Check
+from funnn.optim._numbers import Number, compute_dtype, decayed, scalar, to_complex, to_real
+
 Schedule = Callable[[jax.Array], Number]
 State = dict[str, jax.Array]
+Options = SimpleNamespace
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
     """torch's update of one parameter array, as pure functions.
 
-    Options are of two kinds. Numbers (lr, momentum, betas, …) may be traced, so that a changed value does not recompile; ``update`` never
+    What all of torch's optimizers do alike is here, so that a rule is little more than its formula: the count of steps, ``maximize``,
+    weight decay, complex parameters (pairs of real ones, as in torch) and 16-bit ones (computed in float32, rounded once at the end).
+
+    Options are of two kinds. Numbers (lr, momentum, betas, …) may be traced, so that a changed value does not recompile; a formula never
     branches on them in Python. The names in ``flags`` are static Python values (nesterov, amsgrad, …) that choose the formula.
 
     Attributes:
       name: torch's name of the optimizer, for error texts.
-      init: ``init(param, **options) -> state``, a dict of arrays under torch's state names. Its keys depend on the flags and on which
-        numbers are a plain 0, never on a traced value.
-      update: ``update(grad, state, param, **options) -> (delta, state)``. delta is added to the parameter and has its dtype; the new state
-        has the keys, shapes and dtypes of the old one. 16-bit parameters are updated in float32 and rounded once at the end.
-      validate: ``validate(**options)`` raises torch's ValueError for an option out of range; traced numbers and schedules pass.
-      flags: the names of the static options.
+      defaults: every option with torch's default.
+      slots: ``slots(param, options) -> state``, the arrays before the first step under torch's state names. The keys depend on the flags,
+        on which numbers are a plain 0 and on the parameter's rank, never on a traced value. ``param`` is real.
+      formula: ``formula(grad, state, param, options) -> (delta, state)`` on real arrays; delta is added to the parameter. Options are
+        attributes, ``options.dtype`` is the parameter's. ``state["step"]`` counts from 1. Entries that the new state leaves out stay.
+      static: names of options that are static without being a bool.
+      checks: checks of options by name that differ from the common ones.
+      relation: ``relation(options)`` raises for options that do not go together.
+      counts: whether the state has a ``step``, the number of updates done.
+      decoupled: whether weight decay shrinks the parameter instead of entering the gradient (else the option decoupled_weight_decay says).
+      real_only: whether complex parameters are refused.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,20 +56,77 @@ class Rule:
     """
 
     name: str
-    init: Callable[..., State]
-    update: Callable[..., tuple[jax.Array, State]]
-    validate: Callable[..., None]
-    flags: tuple[str, ...]
+    defaults: dict[str, Any]
+    slots: Callable[[jax.Array, Options], State]
+    formula: Callable[[jax.Array, State, jax.Array, Options], tuple[jax.Array, State]]
+    static: tuple[str, ...] = ()
+    checks: dict[str, Check] = field(default_factory=dict)
+    relation: Callable[[Options], None] | None = None
+    counts: bool = True
+    decoupled: bool = False
+    real_only: bool = False
 
     @property
-    def defaults(self) -> dict[str, Any]:
-        """torch's default of every option, in the order of ``update``'s signature."""
-        parameters = inspect.signature(self.update).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    def flags(self) -> tuple[str, ...]:
+        """The names of the static options."""
+        return tuple(name for name, default in self.defaults.items() if isinstance(default, bool) or name in self.static)
+
+    def validate(self, **options: Any) -> None:
+        """Raise torch's ValueError for an option out of range; traced numbers and schedules pass."""
+        for name, value in options.items():
+            check = self.checks.get(name) or CHECKS.get(name)
+            if check is not None:
+                check(value)
+        if self.relation is not None:
+            self.relation(self._options(options))
+
+    def init(self, param: jax.Array, **options: Any) -> State:
+        """The state before the first step; ``scalar_dtype`` (float32) is the dtype of counts, as torch takes it from its default dtype."""
+        real = to_real(param)
+        o = self._options(options)
+        slots = self.slots(real, o)
+        if jnp.iscomplexobj(param):
+            slots = {name: to_complex(value) if value.shape == real.shape else value for name, value in slots.items()}
+        return {"step": jnp.zeros((), o.scalar_dtype), **slots} if self.counts else slots
+
+    def update(self, grad: jax.Array, state: State, param: jax.Array, **options: Any) -> tuple[jax.Array, State]:
+        """The change of the parameter, in its dtype, and the new state, with the keys, shapes and dtypes of the old one."""
+        o = self._options({name: value if name in self.flags else scalar(value) for name, value in options.items()})
+        if self.real_only and jnp.iscomplexobj(param):
+            raise RuntimeError(f"{self.name} does not support complex parameters; optimize torch.view_as_real(parameter)")
+        dtype = compute_dtype(param)
+        theta = to_real(param).astype(dtype)
+        grad = to_real(grad.astype(param.dtype) if jnp.iscomplexobj(param) else grad).astype(dtype)
+        old = {name: to_real(value).astype(dtype) if value.dtype == param.dtype else value for name, value in state.items()}
+        if self.counts:
+            old["step"] = state["step"] + 1
+        if getattr(o, "maximize", False):
+            grad = -grad
+        weight_decay = getattr(o, "weight_decay", 0)
+        decoupled = getattr(o, "decoupled_weight_decay", self.decoupled)
+        if not decoupled:
+            grad = decayed(grad, theta, weight_decay)
+        o.dtype = param.dtype
+        delta, new = self.formula(grad, old, theta, o)
+        if decoupled:  # torch first shrinks the parameter by (1 − lr · weight_decay), then adds the rest
+            delta = decayed(delta, theta, -o.lr * weight_decay)
+        new = {name: _as(value, new.get(name, old[name])) for name, value in state.items()}
+        return _as(param, delta), new
+
+    def _options(self, options: dict[str, Any]) -> Options:
+        return SimpleNamespace(**{"scalar_dtype": jnp.float32, **self.defaults, **options})
+
+
+def _as(model: jax.Array, value: jax.Array) -> jax.Array:
+    """A result in the dtype of what it replaces."""
+    return (to_complex(value) if jnp.iscomplexobj(model) else value).astype(model.dtype)
 
 
 class RuleState(NamedTuple):
-    """State of :func:`transformation`: the number of updates, and for each of the rule's state names a tree shaped like the parameters."""
+    """State of :func:`transformation`: the number of updates, and for each of the rule's state names a tree shaped like the parameters.
+
+    A parameter that has no such state (Adafactor's ``row_var`` for a vector) has None there.
+    """
 
     count: jax.Array
     slots: dict[str, Any]
@@ -101,70 +168,37 @@ def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
     options = {**rule.defaults, **options}
     rule.validate(**options)
 
+    def at(count: jax.Array) -> dict[str, Any]:
+        return {name: jnp.asarray(value(count)) if callable(value) else value for name, value in options.items()}
+
     def init(params: Any) -> RuleState:
-        states = jax.tree.map(lambda p: None if p is None else rule.init(p, **options), params, is_leaf=_is_none)
+        count = jnp.zeros((), jnp.int32)
+        now = at(count)
+        states = jax.tree.map(lambda p: None if p is None else rule.init(p, **now), params, is_leaf=_is_none)
 
         def column(name: str) -> Any:
-            return jax.tree.map(lambda p, s: None if p is None else s[name], params, states, is_leaf=_is_none)
+            return jax.tree.map(lambda p, s: None if p is None else s.get(name), params, states, is_leaf=_is_none)
 
-        names = rule.init(jnp.zeros(()), **options)  # the keys do not depend on the parameter, and there may be none
-        return RuleState(jnp.zeros((), jnp.int32), {name: column(name) for name in names})
+        # The names of all states that there may be, because there may be no parameter to ask.
+        names = [name for rank in (0, 2) for name in rule.init(jnp.zeros((1,) * rank), **now)]
+        return RuleState(count, {name: column(name) for name in dict.fromkeys(names)})
 
     def update(updates: Any, state: RuleState, params: Any = None) -> tuple[Any, RuleState]:
         if params is None:
             raise ValueError(f"{rule.name} needs the parameters; call update(grads, state, params)")
-        now = {name: value(state.count) if callable(value) else value for name, value in options.items()}
+        now = at(state.count)
         grads, tree = jax.tree.flatten(updates, is_leaf=_is_none)
         columns = {name: tree.flatten_up_to(slot) for name, slot in state.slots.items()}
         deltas = []
         for i, (grad, param) in enumerate(zip(grads, tree.flatten_up_to(params), strict=True)):
             delta = None
             if grad is not None:
-                delta, new = rule.update(grad, {name: column[i] for name, column in columns.items()}, param, **now)
-                for name, column in columns.items():
-                    column[i] = new[name]
+                mine = {name: column[i] for name, column in columns.items() if column[i] is not None}
+                delta, new = rule.update(grad, mine, param, **now)
+                for name, value in new.items():
+                    columns[name][i] = value
             deltas.append(delta)
         slots = {name: tree.unflatten(column) for name, column in columns.items()}
         return tree.unflatten(deltas), RuleState(optax.safe_increment(state.count), slots)
 
     return optax.GradientTransformation(init, update)
-
-
-# What the rules share.
-
-
-def compute_dtype(param: jax.Array) -> Any:
-    """The dtype an update is computed in: the parameter's, and float32 for 16-bit ones, as torch's kernels do inside each operation."""
-    return jnp.dtype(jnp.float32) if param.dtype.itemsize < 4 else param.dtype
-
-
-def scalar(value: Number) -> Number:
-    """A number ready for arithmetic with others: Python floats stay exact (double), arrays take JAX's widest enabled float."""
-    return jnp.asarray(value, jnp.result_type(float)) if isinstance(value, (jax.Array, np.ndarray)) else value
-
-
-def times(value: Number, array: jax.Array) -> jax.Array:
-    """value · array, with the number rounded to the array's (real) dtype first, as torch does; never promotes."""
-    return jnp.asarray(value, jnp.finfo(array.dtype).dtype) * array
-
-
-def zeros_like(param: jax.Array) -> jax.Array:
-    """Zeros of the parameter's shape, dtype and sharding; the explicit dtype drops a weak type, which would change at the first step."""
-    return jnp.zeros_like(param, dtype=param.dtype)
-
-
-def decayed(grad: jax.Array, param: jax.Array, weight_decay: Number) -> jax.Array:
-    """grad + weight_decay · param, and exactly grad where weight_decay is 0: -0.0 keeps its sign and 0 · inf does not make a NaN."""
-    return jnp.where(weight_decay != 0, grad + times(weight_decay, param), grad)
-
-
-def known(value: Any) -> Any:
-    """The value that ``validate`` can look at: a NumPy scalar, or None for what has no value yet (a traced array, a schedule)."""
-    return None if callable(value) or isinstance(value, jax.core.Tracer) else np.asarray(value)
-
-
-def require_nonnegative(label: str, value: Any, fix: str) -> None:
-    """Raise torch's ``Invalid {label}: {value}`` for a known number below 0 (or NaN)."""
-    number = known(value)
-    if number is not None and not number >= 0:
-        raise ValueError(f"Invalid {label}: {value}; expected a number >= 0, {fix}")

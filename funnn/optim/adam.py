@@ -1,115 +1,36 @@
-"""Adam, as torch.optim.Adam computes it."""
+"""Adam and AdamW, as torch.optim computes them."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from funnn.optim._rule import (
-    Number,
-    Rule,
-    Schedule,
-    State,
-    compute_dtype,
-    decayed,
-    known,
-    require_nonnegative,
-    scalar,
-    times,
-    transformation,
-    zeros_like,
-)
+from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, times, zeros_like
+from funnn.optim._rule import Options, Rule, Schedule, State, transformation
 
 
-def _init(param: jax.Array, *, amsgrad: bool = False, **_: Any) -> State:
-    names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if amsgrad else ("exp_avg", "exp_avg_sq")
-    return {"step": jnp.zeros((), jnp.float32)} | {name: zeros_like(param) for name in names}
+def _slots(param: jax.Array, o: Options) -> State:
+    return {name: zeros_like(param) for name in ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if o.amsgrad else []))}
 
 
-def _bias_correction(beta: Number, step: jax.Array) -> jax.Array:
-    """1 - beta**step, as -expm1(step · log beta): float32 would lose half its digits where beta**step is near 1."""
-    if isinstance(beta, (jax.Array, np.ndarray)):
-        log = jnp.log(beta)
-    else:
-        log = math.log(beta) if beta > 0 else -math.inf
-    return -jnp.expm1(step.astype(jnp.result_type(float)) * log)
+def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tuple[jax.Array, State]:
+    beta1, beta2 = o.betas
+    exp_avg = lerp(state["exp_avg"], grad, 1 - beta1)
+    largest = exp_avg_sq = mean_of_squares(state["exp_avg_sq"], grad, beta2)
+    new = {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+    if o.amsgrad:
+        largest = new["max_exp_avg_sq"] = jnp.maximum(state["max_exp_avg_sq"], exp_avg_sq)
+    root = jnp.sqrt(one_minus_power(beta2, state["step"]))
+    denom = plus(o.eps, jnp.sqrt(largest) / root.astype(theta.dtype))
+    return times(-o.lr / one_minus_power(beta1, state["step"]), exp_avg) / denom, new
 
 
-def _lerp(start: jax.Array, end: jax.Array, weight: Number) -> jax.Array:
-    """start + weight · (end - start), from the nearer side as torch.lerp does it, so that weight 1 gives exactly end."""
-    step = end - start
-    return jnp.where(weight < 0.5, start + times(weight, step), end - times(1 - weight, step))
-
-
-def _update(
-    grad: jax.Array,
-    state: State,
-    param: jax.Array,
-    *,
-    lr: Number = 1e-3,
-    betas: tuple[Number, Number] = (0.9, 0.999),
-    eps: Number = 1e-8,
-    weight_decay: Number = 0,
-    amsgrad: bool = False,
-    maximize: bool = False,
-    decoupled_weight_decay: bool = False,
-) -> tuple[jax.Array, State]:
-    options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-    flags = {"amsgrad": amsgrad, "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay}
-    if jnp.iscomplexobj(param):  # a complex number is two real parameters, as in torch
-        real = {name: value if name == "step" else _to_real(value) for name, value in state.items()}
-        delta, real = _update(_to_real(grad.astype(param.dtype)), real, _to_real(param), **options, **flags)
-        return _to_complex(delta), {name: value if name == "step" else _to_complex(value) for name, value in real.items()}
-
-    dtype = compute_dtype(param)
-    lr, beta1, beta2, weight_decay = map(scalar, (lr, *betas, weight_decay))
-    step = state["step"] + 1
-    theta, grad, exp_avg, exp_avg_sq = (x.astype(dtype) for x in (param, grad, state["exp_avg"], state["exp_avg_sq"]))
-    if maximize:
-        grad = -grad
-    if not decoupled_weight_decay:
-        grad = decayed(grad, theta, weight_decay)
-    exp_avg = _lerp(exp_avg, grad, 1 - beta1)
-    exp_avg_sq = times(beta2, exp_avg_sq) + times(1 - beta2, grad) * grad
-    new = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
-    largest = exp_avg_sq
-    if amsgrad:
-        largest = new["max_exp_avg_sq"] = jnp.maximum(state["max_exp_avg_sq"].astype(dtype), exp_avg_sq)
-    root = jnp.sqrt(_bias_correction(beta2, step))
-    denom = jnp.sqrt(largest) / root.astype(dtype) + jnp.asarray(eps, dtype)
-    delta = times(-lr / _bias_correction(beta1, step), exp_avg) / denom
-    if decoupled_weight_decay:
-        # torch first shrinks the parameter by (1 - lr · weight_decay), then adds the rest.
-        delta = decayed(delta, theta, -lr * weight_decay)
-    return delta.astype(param.dtype), {name: value if name == "step" else value.astype(param.dtype) for name, value in new.items()}
-
-
-def _to_real(x: jax.Array) -> jax.Array:
-    return jnp.stack([x.real, x.imag], axis=-1)
-
-
-def _to_complex(x: jax.Array) -> jax.Array:
-    return jax.lax.complex(x[..., 0], x[..., 1])
-
-
-def _validate(*, lr: Number, betas: tuple[Number, Number], eps: Number, weight_decay: Number, **_: Any) -> None:
-    require_nonnegative("learning rate", lr, "use maximize=True to ascend")
-    require_nonnegative("epsilon value", eps, "usually 1e-8")
-    for index, beta in enumerate(betas):
-        value = known(beta)
-        if value is not None and not 0 <= value < 1:
-            raise ValueError(f"Invalid beta parameter at index {index}: {beta}; expected 0 <= beta < 1, usually {(0.9, 0.999)[index]}")
-    require_nonnegative("weight_decay value", weight_decay, "0 switches it off")
-
+_DEFAULTS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "maximize": False}
 
 #: Adam for one array. State: ``step``, ``exp_avg``, ``exp_avg_sq`` and, with amsgrad, ``max_exp_avg_sq``. The flag decoupled_weight_decay
 #: makes it AdamW.
-adam_rule = Rule("Adam", _init, _update, _validate, flags=("amsgrad", "maximize", "decoupled_weight_decay"))
+adam_rule = Rule("Adam", {**_DEFAULTS, "decoupled_weight_decay": False}, _slots, _formula)
 
 
 def adam(
@@ -178,4 +99,46 @@ def adam(
       the paper (and ``optax.amsgrad``) differ there. 16-bit parameters are updated in float32 and rounded once, where torch rounds after
       each operation.
     """
-    return transformation(adam_rule, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize)
+    return transformation(adam_rule, **locals())
+
+
+def adamw(
+    lr: Number | Schedule = 1e-3,
+    betas: tuple[Number, Number] = (0.9, 0.999),
+    eps: Number | Schedule = 1e-8,
+    weight_decay: Number | Schedule = 1e-2,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformation:
+    r"""Adam with decoupled weight decay, with torch.optim.AdamW's arguments and numbers.
+
+    As :func:`adam`, but the decay does not pass through the running means: :math:`\theta_t \leftarrow (1 - \gamma \lambda) \theta_{t-1}`
+    comes first, then Adam's step with the gradient as it is.
+
+    Args:
+      lr: learning rate :math:`\gamma` ≥ 0, or an optax schedule of the number of updates done.
+      betas: decay rates in [0, 1) of the two running means.
+      eps: added to the root, ≥ 0.
+      weight_decay: :math:`\lambda` ≥ 0; the parameter shrinks by lr · weight_decay of itself at each step.
+      amsgrad: divide by the largest second moment so far.
+      maximize: ascend instead of descend.
+
+    Returns:
+      An ``optax.GradientTransformation``; its ``update`` needs ``params``.
+
+    Raises:
+      ValueError: for a number out of its range, with torch's text.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from funnn.optim import adamw
+      >>> optimizer, params = adamw(lr=0.1, weight_decay=0.5), jnp.array([2.0])
+      >>> updates, _ = optimizer.update(jnp.array([1.0]), optimizer.init(params), params)
+      >>> print(updates)  # -0.1 of Adam, -0.1 · 0.5 · 2 of the decay
+      [-0.2]
+
+    References:
+      torch.optim.AdamW; Loshchilov and Hutter, `Decoupled Weight Decay Regularization <https://arxiv.org/abs/1711.05101>`_, 2017.
+    """
+    return transformation(adam_rule, **locals(), decoupled_weight_decay=True)

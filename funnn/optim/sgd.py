@@ -2,76 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from funnn.optim._rule import (
-    Number,
-    Rule,
-    Schedule,
-    State,
-    compute_dtype,
-    decayed,
-    known,
-    require_nonnegative,
-    scalar,
-    times,
-    transformation,
-    zeros_like,
-)
+from funnn.optim._checks import known
+from funnn.optim._numbers import Number, may_be_nonzero, times, zeros_like
+from funnn.optim._rule import Options, Rule, Schedule, State, transformation
 
 
-def _init(param: jax.Array, *, momentum: Number = 0, **_: Any) -> State:
-    # An array may hold another value at the next call, so it always gets a buffer; a plain 0 never changes.
-    if not isinstance(momentum, jax.Array) and not callable(momentum) and momentum == 0:
-        return {}
-    return {"step": jnp.zeros((), jnp.float32), "momentum_buffer": zeros_like(param)}
+def _slots(param: jax.Array, o: Options) -> State:
+    return {"step": jnp.zeros((), jnp.float32), "momentum_buffer": zeros_like(param)} if may_be_nonzero(o.momentum) else {}
 
 
-def _update(
-    grad: jax.Array,
-    state: State,
-    param: jax.Array,
-    *,
-    lr: Number = 1e-3,
-    momentum: Number = 0,
-    dampening: Number = 0,
-    weight_decay: Number = 0,
-    nesterov: bool = False,
-    maximize: bool = False,
-) -> tuple[jax.Array, State]:
-    dtype = compute_dtype(param)
-    grad = grad.astype(dtype)
-    grad = decayed(-grad if maximize else grad, param.astype(dtype), weight_decay)
+def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tuple[jax.Array, State]:
     if "momentum_buffer" in state:
-        step, old = state["step"], state["momentum_buffer"].astype(dtype)
-        buffer = times(momentum, old) + times(1 - scalar(dampening), grad)
-        buffer = jnp.where(step == 0, grad, buffer)
-        moving = jnp.asarray(momentum != 0)  # torch leaves the buffer alone while momentum is 0
-        grad = jnp.where(moving, grad + times(momentum, buffer) if nesterov else buffer, grad)
-        state = {"step": step + moving.astype(step.dtype), "momentum_buffer": jnp.where(moving, buffer, old).astype(param.dtype)}
-    return times(-scalar(lr), grad).astype(param.dtype), state
+        step, old = state["step"], state["momentum_buffer"]
+        buffer = jnp.where(step == 0, grad, times(o.momentum, old) + times(1 - o.dampening, grad))
+        moving = jnp.asarray(o.momentum != 0)  # torch leaves the buffer alone while momentum is 0
+        grad = jnp.where(moving, grad + times(o.momentum, buffer) if o.nesterov else buffer, grad)
+        state = {"step": step + moving.astype(step.dtype), "momentum_buffer": jnp.where(moving, buffer, old)}
+    return times(-o.lr, grad), state
 
 
-def _validate(*, lr: Number, momentum: Number, dampening: Number, weight_decay: Number, nesterov: bool, **_: Any) -> None:
-    require_nonnegative("learning rate", lr, "use maximize=True to ascend")
-    require_nonnegative("momentum value", momentum, "usually 0 or 0.9")
-    require_nonnegative("weight_decay value", weight_decay, "0 switches it off")
-    m, d = known(momentum), known(dampening)
-    if nesterov and ((m is not None and m <= 0) or (d is not None and d != 0)):
+def _relation(o: Options) -> None:
+    m, d = known(o.momentum), known(o.dampening)
+    if o.nesterov and ((m is not None and m <= 0) or (d is not None and d != 0)):
         raise ValueError(
-            f"Nesterov momentum requires a momentum and zero dampening; got momentum={momentum}, dampening={dampening}. "
+            f"Nesterov momentum requires a momentum and zero dampening; got momentum={o.momentum}, dampening={o.dampening}. "
             "Pass momentum > 0 and dampening=0, or nesterov=False"
         )
 
 
+_DEFAULTS = {"lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False}
+
 #: SGD for one array. State, only with momentum: ``momentum_buffer`` and ``step``, the number of momentum steps done. torch tells the first
 #: step, which is undamped, by the buffer's absence; a pure function cannot (the state would change its structure, and whether a retrace
 #: happened would matter), so it reads ``step == 0``.
-sgd_rule = Rule("SGD", _init, _update, _validate, flags=("nesterov", "maximize"))
+sgd_rule = Rule("SGD", _DEFAULTS, _slots, _formula, relation=_relation, counts=False)
 
 
 def sgd(
@@ -134,6 +102,4 @@ def sgd(
       As in torch, and not in the paper, the learning rate multiplies the buffer and not each gradient that enters it, so that a change of
       ``lr`` rescales the whole sum; and the first gradient enters undamped. ``optax.sgd`` has neither dampening nor weight decay.
     """
-    return transformation(
-        sgd_rule, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize
-    )
+    return transformation(sgd_rule, **locals())

@@ -72,6 +72,21 @@ def operation(t, name: str) -> Callable:
     }[name]
 
 
+def adam_step(t, **options) -> Callable:
+    """One step of Adam on 100 parameters of 1,000 numbers."""
+    t.manual_seed(0)
+    params = [t.nn.Parameter(t.randn(1000)) for _ in range(100)]
+    for param in params:
+        param.grad = t.randn(1000)
+    optimizer = t.optim.Adam(params, **options)
+
+    def step():
+        optimizer.step()
+        return params[-1]
+
+    return step
+
+
 def digits_steps() -> tuple[Callable, Callable]:
     """The compiled imperative step of the digits script, and the functional jitted one."""
     script = SimpleNamespace(**load_script(_digits._SCRIPT, "digits_torch"))
@@ -102,6 +117,8 @@ def import_seconds() -> float:
 if __name__ == "__main__":
     report("eager training step, 20-layer MLP of width 16, batch 8", *compare(mlp_step(ft), mlp_step(torch)))
     report("compiled imperative step of the digits script, batch 32", *compare(*digits_steps()), other="functional")
+    for kind in ("foreach", "fused"):
+        report(f"Adam.step(), 100 parameters of 1,000, torch's {kind}", *compare(adam_step(ft), adam_step(torch, **{kind: True})))
     for name in ("x + y", "x * 2.5", "x.exp()", "x.sum(1)", "x[3]", "x @ y.T", "relu(x)"):
         report(name, *compare(operation(ft, name), operation(torch, name)))
     print(f"import funnn, after import jax: {import_seconds():.3f} s")

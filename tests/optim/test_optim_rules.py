@@ -13,7 +13,9 @@ from torch.testing._internal.common_optimizers import optim_db
 
 from funnn import optim
 
-PAIRS = {"SGD": (optim.sgd, optim.sgd_rule, torch.optim.SGD), "Adam": (optim.adam, optim.adam_rule, torch.optim.Adam)}
+NAMES = {"adadelta": "Adadelta", "adafactor": "Adafactor", "adagrad": "Adagrad", "adam": "Adam", "adamax": "Adamax", "asgd": "ASGD"}
+NAMES |= {"muon": "Muon", "nadam": "NAdam", "radam": "RAdam", "rmsprop": "RMSprop", "rprop": "Rprop", "sgd": "SGD"}
+PAIRS = {cls: (getattr(optim, name), getattr(optim, f"{name}_rule"), getattr(torch.optim, cls)) for name, cls in NAMES.items()}
 
 CASES = [
     ("SGD", {}),
@@ -30,13 +32,23 @@ CASES = [
     ("Adam", {"lr": 0.1, "weight_decay": 0.1, "maximize": True}),
     ("Adam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("Adam", {"lr": 0.1, "weight_decay": 0.0, "decoupled_weight_decay": True, "amsgrad": True}),
+    ("Adadelta", {"weight_decay": 0.1, "rho": 0.5}),
+    ("Adafactor", {"lr": 0.1, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.5, "initial_accumulator_value": 0.1}),
+    ("Adamax", {"lr": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("ASGD", {"lr": 0.1, "t0": 5, "lambd": 0.1}),
+    ("Muon", {"lr": 0.1}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.1}),
+    ("RMSprop", {"momentum": 0.9, "centered": True, "weight_decay": 0.1}),
+    ("Rprop", {"lr": 0.1, "etas": (0.4, 1.5)}),
 ]
 
 
 def torch_table():
     """The option combinations that torch tests its optimizers with, without those that choose one of its implementations."""
     for info in optim_db:
-        if info.optim_cls.__name__ in PAIRS:
+        if info.optim_cls.__name__ in ("SGD", "Adam"):  # the others: tests/shim/test_optim_db.py, through the same rules
             for case in info.optim_inputs_func("cpu"):
                 options = {name: float(value) if isinstance(value, torch.Tensor) else value for name, value in case.kwargs.items()}
                 if options.keys() <= PAIRS[info.optim_cls.__name__][1].defaults.keys():
@@ -108,7 +120,7 @@ def test_complex(name, options, dtype):
 
 def test_torch_table_is_not_empty():
     table = list(torch_table())
-    assert {name for name, _ in table} == set(PAIRS)
+    assert {name for name, _ in table} == {"SGD", "Adam"}
     assert len(table) >= 13
 
 
@@ -117,18 +129,21 @@ def test_names_and_defaults_are_torchs(name):
     function, rule, cls = PAIRS[name]
     ours, theirs = inspect.signature(function).parameters, inspect.signature(cls).parameters
     for parameter in ours.values():
-        assert (parameter.default, parameter.kind) == (theirs[parameter.name].default, theirs[parameter.name].kind)
-        assert rule.defaults[parameter.name] == parameter.default
+        assert parameter.default == theirs[parameter.name].default == rule.defaults[parameter.name]
+        # torch has maximize among its switches, by position in some optimizers
+        assert parameter.kind == theirs[parameter.name].kind or parameter.name == "maximize"
     ignored = {"params", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"}
-    assert [p for p in theirs if p not in ignored] == list(ours)
-    assert set(rule.flags) == {key for key, value in rule.defaults.items() if isinstance(value, bool)}
+    assert [p for p in theirs if p in ours] == list(ours)
+    assert set(theirs) - set(ours) <= ignored
+    static = {"ns_steps", "adjust_lr_fn"} if name == "Muon" else set()
+    assert set(rule.flags) == {key for key, value in rule.defaults.items() if isinstance(value, bool)} | static
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_traced_numbers_give_the_same(name, options):
     """Numbers as traced scalars, as the shim passes them; also the ones that are 0, where the formula may not branch in Python."""
     rule = PAIRS[name][1]
-    start, grads = jnp.array([1.0, -2.0]), gradients((2,), np.float32)
+    start, grads = jnp.array([[1.0, -2.0]]), gradients((1, 2), np.float32)
     flags = {key: value for key, value in options.items() if key in rule.flags}
     numbers = {**rule.defaults, **options}
     numbers = {key: value for key, value in numbers.items() if key not in rule.flags}
@@ -193,7 +208,7 @@ def test_nothing_promotes(name, options, dtype, x64):
 def test_strict_promotion():
     with jax.numpy_dtype_promotion("strict"):
         for _, rule, _ in PAIRS.values():
-            param = jnp.ones(2, jnp.bfloat16)
+            param = jnp.ones((1, 2), jnp.bfloat16)
             numbers = {"lr": jnp.asarray(0.1, jnp.float32), "weight_decay": jnp.asarray(0.1, jnp.float32)}
             state = rule.init(param, momentum=0.9)
             rule.update(param, state, param, **numbers)
@@ -246,7 +261,8 @@ def test_concrete_arrays_are_validated_and_traced_ones_pass():
     jax.jit(lambda b: optim.adam(betas=(0.9, b)).init(jnp.zeros(1)))(2.0)
 
 
-@pytest.mark.parametrize("name", PAIRS)
+# Muon's bfloat16 and ASGD's float32 step size round away small differences; Rprop reads lr before the first step only.
+@pytest.mark.parametrize("name", [name for name in PAIRS if name not in ("Muon", "ASGD", "Rprop")])
 def test_differentiable_in_the_learning_rate(name):
     """Meta-learning: the derivative of the result in lr, against central differences."""
     with jax.enable_x64(True):

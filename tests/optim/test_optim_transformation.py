@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from funnn import optim
+from tests.quick import quick
 
 OPTIMIZERS = {
     "sgd": optim.sgd,
@@ -42,7 +43,24 @@ def assert_close(a, b, rtol=1e-6):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-7), a, b)
 
 
-@pytest.mark.parametrize("name", ["_rule", "sgd", "adam"])
+EXAMPLES = [
+    "_rule",
+    "schedules",
+    "lbfgs",
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "asgd",
+    "muon",
+    "nadam",
+    "radam",
+    "rmsprop",
+]
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, "rprop", "sgd", "sparse_adam"])
 def test_examples(name):
     results = doctest.testmod(importlib.import_module(f"funnn.optim.{name}"))
     assert results.attempted > 0
@@ -220,3 +238,56 @@ def test_errors():
 
 def test_rules_are_hashable_values_for_caches():
     assert len({optim.sgd_rule, optim.adam_rule, optim.sgd_rule}) == 2
+
+
+OTHERS = ["adadelta", "adafactor", "adagrad", "adamax", "adamw", "asgd", "muon", "nadam", "radam", "rmsprop", "rprop", "sparse_adam"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_other_rules_chained_masked_and_injected(name):
+    """One compiled step of clipping and the rule, its learning rate in the state, on the weights only, beside the plain rule."""
+    make = getattr(optim, name)
+    factory = optax.inject_hyperparams(make, static_args="ns_steps" if name == "muon" else ())
+    optimizer = optax.chain(optax.clip(0.5), optax.masked(factory(lr=0.1), {"fc": {"weight": True, "bias": False}, "relu": {}}))
+    grads = jax.grad(loss)(PARAMS)
+    state = optimizer.init(PARAMS)
+    jitted = quick(optimizer.update)
+    updates, state = jitted(grads, state, PARAMS)
+    weight = {"weight": PARAMS["fc"]["weight"]}
+    plain = make(0.1)
+    expected, _ = quick(plain.update)({"weight": jnp.clip(grads["fc"]["weight"], -0.5, 0.5)}, plain.init(weight), weight)
+    assert_close(updates["fc"]["weight"], expected["weight"], rtol=2e-5)
+    assert_close(updates["fc"]["bias"], jnp.clip(grads["fc"]["bias"], -0.5, 0.5))
+    assert jnp.abs(updates["fc"]["weight"]).max() > 0
+    state[1].inner_state.hyperparams["lr"] = jnp.zeros(())
+    updates, _ = jitted(grads, state, PARAMS)
+    if name not in ("rprop", "asgd"):  # which take the learning rate from their state
+        assert jnp.abs(updates["fc"]["weight"]).max() == 0
+    assert jitted._cache_size() == 1
+
+
+def test_a_schedule_drives_the_learning_rate():
+    schedule = optim.schedules.sequential_lr([optim.schedules.linear_lr(1.0, 0.5, total_iters=2), optim.schedules.step_lr(1.0, 2)], [3])
+    optimizer = optim.sgd(schedule)
+    state, moves = optimizer.init(jnp.zeros(())), []
+    update = quick(optimizer.update)
+    for _ in range(6):
+        updates, state = update(jnp.ones(()), state, jnp.zeros(()))
+        moves.append(-float(updates))
+    np.testing.assert_allclose(moves, [0.5, 0.75, 1, 1, 1, 0.1], rtol=1e-6)
+
+
+def test_adafactor_keeps_rows_and_columns_of_matrices_only():
+    state = optim.adafactor().init(PARAMS)
+    shapes = {name: jax.tree.map(jnp.shape, slot) for name, slot in state.slots.items()}
+    assert shapes["row_var"] == {"fc": {"weight": (2, 1), "bias": None}, "relu": {}}
+    assert shapes["col_var"]["fc"]["weight"] == (1, 2)
+    assert shapes["variance"] == {"fc": {"weight": None, "bias": (2,)}, "relu": {}}
+
+
+def test_state_is_sharded_like_the_parameters():
+    mesh = jax.make_mesh((1,), ("model",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("model"))
+    params = jax.device_put(jnp.ones(4), sharding)
+    state = optim.adamax().init(params)
+    assert state.slots["exp_inf"].sharding == sharding

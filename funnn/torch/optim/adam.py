@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.optim import adam_rule
+from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 
@@ -16,7 +17,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -30,5 +31,14 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ):
         options = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize}
-        inert = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
-        super().__init__(params, {**options, **inert, "decoupled_weight_decay": decoupled_weight_decay})
+        super().__init__(
+            params,
+            {
+                **options,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )

@@ -1,10 +1,11 @@
-"""torch.optim's objects over ``funnn.optim``'s rules: one compiled update for a whole parameter group."""
+"""torch.optim's objects over ``funnn.optim``'s rules."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -13,21 +14,25 @@ import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
 from funnn.optim import Rule
-from funnn.torch._storage import Storage
-from funnn.torch._tape import Handle, mode
+from funnn.torch._tape import Handle, Hooks, mode
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.module import clear_grads
+from funnn.torch.optim._update import fill_state, share_steps, step_group
+
+_global_pre_hooks, _global_post_hooks = Hooks(), Hooks()
+_HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
+
+required = object()  # the default of an option that every group must give
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
-def _update(rule: Rule, params: list, grads: list, states: list, numbers: dict, flags: tuple) -> tuple[list, list]:
-    """The rule over a group: new parameters and new states."""
-    new_params, new_states = [], []
-    for param, grad, state in zip(params, grads, states, strict=True):
-        delta, state = rule.update(grad, state, param, **numbers, **dict(flags))
-        new_params.append(param + delta)
-        new_states.append(state)
-    return new_params, new_states
+def register_optimizer_step_pre_hook(hook: Callable) -> Handle:
+    """``hook(optimizer, args, kwargs)`` runs before every step of every optimizer."""
+    return _global_pre_hooks.add(hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable) -> Handle:
+    """``hook(optimizer, args, kwargs)`` runs after every step of every optimizer."""
+    return _global_post_hooks.add(hook)
 
 
 def _hooked(step: Callable) -> Callable:
@@ -36,14 +41,14 @@ def _hooked(step: Callable) -> Callable:
     @functools.wraps(step)
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         args = (self, *args)
-        for hook in list(self._pre_hooks.values()):
+        for hook in list(itertools.chain(_global_pre_hooks.values(), self._hooks["step_pre"].values())):
             result = hook(self, args, kwargs)
             if isinstance(result, tuple) and len(result) == 2:
                 args, kwargs = result
             elif result is not None:
                 raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
         result = step(*args, **kwargs)
-        for hook in list(self._post_hooks.values()):
+        for hook in list(itertools.chain(self._hooks["step_post"].values(), _global_post_hooks.values())):
             hook(self, args, kwargs)
         return result
 
@@ -66,6 +71,9 @@ class Optimizer:
 
     def __init__(self, params: Any, defaults: dict[str, Any]):
         self.defaults = defaults
+        if isinstance(defaults.get("lr"), Tensor) and defaults["lr"].numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+        self._check_options(defaults)
         if isinstance(params, Tensor):
             raise TypeError(
                 f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}"
@@ -76,13 +84,28 @@ class Optimizer:
             raise ValueError("optimizer got an empty parameter list; pass module.parameters() of a module that has some")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
+        if defaults.get("fused"):
+            if defaults.get("differentiable"):
+                raise RuntimeError("`fused` does not support `differentiable`")
+            if defaults.get("foreach"):
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+    def _check_options(self, options: dict[str, Any]) -> None:
+        """Raise torch's ValueError for an option out of range."""
+        if self.rule is not None:
+            self.rule.validate(**{name: options[name] for name in self.rule.defaults if name in options})
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._pre_hooks, self._post_hooks = OrderedDict(), OrderedDict()
+        if "_hooks" not in self.__dict__:
+            self._hooks = {name: Hooks() for name in _HOOKS}
+        for group in self.param_groups:  # options that are newer than the file that the state comes from
+            for name in ("foreach", "maximize", "capturable", "differentiable", "fused", "amsgrad", "decoupled_weight_decay", "nesterov"):
+                if name in self.defaults:
+                    group.setdefault(name, None if name in ("foreach", "fused") else False)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with options of their own; missing options are the defaults."""
@@ -102,29 +125,29 @@ class Optimizer:
         for param in params:
             if not isinstance(param, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
-            if not (param.is_leaf or param.retains_grad):
+            if not (self.defaults.get("differentiable") or param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor; optimize the leaf that it was computed from")
+        param_group["params"] = params  # as in torch, the dict that was given becomes the group
+        if names:
+            param_group["param_names"] = names
+        for name, value in self.defaults.items():
+            if value is required and name not in param_group:
+                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+            param_group.setdefault(name, value)
         if len(params) != len(set(params)):
             warnings.warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error; "
                 "see github.com/pytorch/pytorch/issues/40967 for more information",
                 stacklevel=3,
             )
-        if any(bool(names) != ("param_names" in group) for group in self.param_groups):
+        if any(("param_names" in param_group) != ("param_names" in group) for group in self.param_groups):
             raise ValueError(
                 "all optimizer param groups should be with/without names. cannot add param group "
-                f"{'with' if names else 'without'} names to the optimizer"
+                f"{'with' if 'param_names' in param_group else 'without'} names to the optimizer"
             )
         if not {param for group in self.param_groups for param in group["params"]}.isdisjoint(params):
             raise ValueError("some parameters appear in more than one parameter group")
-        group = {**param_group, "params": params, **({"param_names": names} if names else {})}
-        for name, value in self.defaults.items():
-            group.setdefault(name, value)
-        if isinstance(group.get("lr"), Tensor) and group["lr"].numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if self.rule is not None:
-            self.rule.validate(**{name: group[name] for name in self.rule.defaults if name in group})
-        self.param_groups.append(group)
+        self.param_groups.append(param_group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zero."""
@@ -137,71 +160,74 @@ class Optimizer:
         if self.rule is None:
             raise NotImplementedError(f"{type(self).__name__} has no update rule: define step(self, closure=None)")
         loss = None
-        if closure is not None:
-            before, mode.grad = mode.grad, True
-            try:
+        before = mode.grad
+        try:
+            if closure is not None:
+                mode.grad = True
                 loss = closure()
-            finally:
-                mode.grad = before
-        for group in self.param_groups:
-            self._step_group(group)
+            mode.grad = bool(self.defaults.get("differentiable"))
+            for group in self.param_groups:
+                step_group(self.rule, group, self.state)
+        finally:
+            mode.grad = before
         return loss
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        options = {name: group[name] for name in self.rule.defaults if name in group}
-        chosen = [param for param in group["params"] if param.grad is not None]
-        if not chosen:
-            return
-        needed = _state_names(self.rule, group)
-        states = [self._state_of(param, options, needed) for param in chosen]
-        flags = _flags(self.rule, group)
-        if Storage.tracing is not None:
-            Storage.tracing.guard(lambda: (_flags(self.rule, group), _state_names(self.rule, group)))
-        numbers = {name: _numbers(group, name) for name in options if name not in self.rule.flags}
-        arrays = [{name: tensor._read() for name, tensor in state.items()} for state in states]
-        with jax.enable_x64(True):
-            params, updated = _update(
-                self.rule, [param._read() for param in chosen], [param.grad._read() for param in chosen], arrays, numbers, flags
-            )
-        for param, state, array, values in zip(chosen, states, params, updated, strict=True):
-            param._write(array)
-            for name, value in values.items():
-                state[name]._write(value)
+    def _fill_states(self) -> None:
+        """Make the state of all parameters now, for optimizers whose state is there before the first step."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                fill_state(self.rule, {name: self.defaults[name] for name in self.rule.defaults}, param, self.state[param])
 
-    def _state_of(self, param: Tensor, options: dict[str, Any], needed: frozenset[str]) -> dict[str, Any]:
-        """The state of a parameter, with the entries that the present options need.
-
-        New entries are made outside any compilation, so that a compiled step finds them there.
-        """
-        state = self.state[param]
-        missing = needed - state.keys()
-        if missing:
-            tracing, Storage.tracing = Storage.tracing, None
-            try:
-                with jax.enable_x64(True), jax.ensure_compile_time_eval():
-                    values = self.rule.init(jnp.zeros(param._shape(), param.dtype.numpy), **options)
-                state.update({name: Tensor._wrap(value) for name, value in values.items() if name in missing})
-            finally:
-                Storage.tracing = tracing
-        return state
+    # -- hooks
 
     def register_step_pre_hook(self, hook: Callable) -> Handle:
         """``hook(optimizer, args, kwargs)`` runs before every step."""
-        handle = Handle(self._pre_hooks)
-        self._pre_hooks[handle.id] = hook
-        return handle
+        return self._hooks["step_pre"].add(hook)
 
     def register_step_post_hook(self, hook: Callable) -> Handle:
         """``hook(optimizer, args, kwargs)`` runs after every step."""
-        handle = Handle(self._post_hooks)
-        self._post_hooks[handle.id] = hook
+        return self._hooks["step_post"].add(hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer)`` runs before every ``state_dict``."""
+        return self._add_hook("state_dict_pre", hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer, state_dict)`` runs after every ``state_dict`` and may return another dict."""
+        return self._add_hook("state_dict_post", hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer, state_dict)`` runs before every ``load_state_dict`` and may return another dict."""
+        return self._add_hook("load_state_dict_pre", hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+        """``hook(optimizer)`` runs after every ``load_state_dict``."""
+        return self._add_hook("load_state_dict_post", hook, prepend)
+
+    def _add_hook(self, kind: str, hook: Callable, prepend: bool) -> Handle:
+        handle = self._hooks[kind].add(hook)
+        if prepend:
+            self._hooks[kind].move_to_end(handle.id, last=False)
         return handle
+
+    def _run_hooks(self, kind: str, *args: Any) -> Any:
+        """Run the hooks of a kind; each may replace the dict that is the last argument."""
+        for hook in list(self._hooks[kind].values()):
+            result = hook(self, *args)
+            if result is not None and args:
+                args = (result,)
+        return args[0] if args else None
+
+    # -- saving and loading
 
     def state_dict(self) -> dict[str, Any]:
         """State and options, with parameters as numbers in the order of the groups; as torch writes it."""
-        numbers = {param: index for index, param in enumerate(p for group in self.param_groups for p in group["params"])}
+        self._run_hooks("state_dict_pre")
+        numbers: dict[Any, int] = {}
+        for index, param in enumerate(param for group in self.param_groups for param in group["params"]):
+            numbers.setdefault(param, index)
         state = {
-            numbers[param]: {name: value for name, value in entries.items() if name not in self.hidden}
+            numbers.get(param, param): self._saved({name: value for name, value in entries.items() if name not in self.hidden})
             for param, entries in self.state.items()
             if entries
         }
@@ -209,10 +235,11 @@ class Optimizer:
         for group in self.param_groups:
             options = {name: value for name, value in group.items() if name != "params"}
             groups.append({**options, "params": [numbers[param] for param in group["params"]]})
-        return {"state": state, "param_groups": groups}
+        return self._run_hooks("state_dict_post", {"state": state, "param_groups": groups})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what ``state_dict`` gave, here or in PyTorch."""
+        state_dict = self._run_hooks("load_state_dict_pre", dict(state_dict))
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -221,27 +248,36 @@ class Optimizer:
             if len(own["params"]) != len(loaded["params"]):
                 raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
             params.update(zip(loaded["params"], own["params"], strict=True))
+        new_groups = []
         for own, loaded in zip(self.param_groups, groups, strict=True):
-            options = {name: _own_tensors(value) for name, value in loaded.items() if name != "params"}
-            kept = {name: own[name] for name in ("params", "param_names") if name in own}
-            own.clear()
-            own.update({**kept, **options})
-        self.state.clear()
+            options = {name: _own_tensors(value, copy=True) for name, value in loaded.items() if name != "params"}
+            kept = {name: own[name] for name in ("param_names",) if name in own and name not in options}
+            new_groups.append({**options, "params": own["params"], **kept})
+        state: dict[Any, Any] = defaultdict(dict)
         for number, entries in state_dict["state"].items():
-            self.state[params[number]] = self._loaded(params[number], entries)
+            if number in params:
+                state[params[number]] = self._loaded(params[number], entries)
+            else:  # what an optimizer of the user's keeps beside its parameters
+                state[number] = entries
+        if self.rule is not None and self.rule.counts:
+            share_steps(state[param] for param in params.values() if param in state)
+        self.__setstate__({"state": state, "param_groups": new_groups})
+        self._run_hooks("load_state_dict_post")
+
+    def _saved(self, entries: dict[str, Any]) -> dict[str, Any]:
+        """A parameter's state as state_dict gives it."""
+        return entries
 
     def _loaded(self, param: Tensor, entries: dict[str, Any]) -> dict[str, Any]:
-        """The entries in the parameter's dtype, except the float32 count of steps."""
+        """The entries in the parameter's dtype, except the count of steps."""
         state = {}
         for name, value in entries.items():
-            if value is None:
+            if value is None and self.rule is not None:
                 continue
             value = _own_tensors(value, copy=True)
             if self.rule is not None and not isinstance(value, Tensor):  # a number, in state_dicts of old versions
                 value = Tensor._wrap(jnp.float32(value))
-            if isinstance(value, Tensor) and name != "step":
-                value = value.to(param.dtype)
-            state[name] = value
+            state[name] = _cast(value, param) if name != "step" else value
         return state
 
     def __repr__(self) -> str:
@@ -252,6 +288,15 @@ class Optimizer:
         return text + ")"
 
 
+def _cast(value: Any, param: Tensor) -> Any:
+    """Tensors of a loaded state, also inside containers, in the parameter's dtype if that is a floating one."""
+    if isinstance(value, Tensor):
+        return value.to(param.dtype) if param.is_floating_point() else value
+    if isinstance(value, dict):
+        return {name: _cast(item, param) for name, item in value.items()}
+    return type(value)(_cast(item, param) for item in value) if isinstance(value, (list, tuple)) else value
+
+
 def _own_tensors(value: Any, copy: bool = False) -> Any:
     """An option or an entry of the state with PyTorch's tensors turned into Tensors."""
     if isinstance(value, Tensor):
@@ -259,37 +304,6 @@ def _own_tensors(value: Any, copy: bool = False) -> Any:
     if hasattr(value, "detach"):
         with jax.enable_x64(True):
             return Tensor._wrap(jnp.array(as_array(value)))
+    if isinstance(value, dict):
+        return {name: _own_tensors(item, copy) for name, item in value.items()}
     return type(value)(_own_tensors(item, copy) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _static(value: Any) -> Any:
-    """An option as far as it decides which state there is: a number only by whether it is 0."""
-    return 1.0 if isinstance(value, (float, Tensor)) and value else value
-
-
-def _state_names(rule: Rule, group: dict[str, Any]) -> frozenset[str]:
-    """What state the present options need: it may depend on which numbers are 0."""
-    return _names_of_state(rule, tuple((name, _static(group[name])) for name in rule.defaults if name in group))
-
-
-@functools.lru_cache
-def _names_of_state(rule: Rule, options: tuple) -> frozenset[str]:
-    return frozenset(jax.eval_shape(lambda param: rule.init(param, **dict(options)), jax.ShapeDtypeStruct((), jnp.float32)))
-
-
-def _flags(rule: Rule, group: dict[str, Any]) -> tuple:
-    return tuple((name, group[name]) for name in rule.flags if name in group)
-
-
-def _numbers(group: dict[str, Any], name: str) -> Any:
-    """An option's numbers; while compiling, inputs that are read again at every call, so that a new learning rate compiles nothing."""
-    value = group[name]
-    if isinstance(value, (tuple, list)):
-        return tuple(_number(part, lambda i=i: group[name][i]) for i, part in enumerate(value))
-    return _number(value, lambda: group[name])
-
-
-def _number(value: Any, read_again: Callable) -> Any:
-    if isinstance(value, Tensor):
-        return value._read().reshape(())
-    return float(value) if Storage.tracing is None else Storage.tracing.number(read_again)

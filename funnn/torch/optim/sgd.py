@@ -13,7 +13,10 @@ from funnn.torch.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum; the formula is in :func:`funnn.optim.sgd`. Source: torch.optim.SGD."""
+    """Stochastic gradient descent with momentum; the formula is in :func:`funnn.optim.sgd`. Source: torch.optim.SGD.
+
+    With ``differentiable`` gradients also flow through the first momentum buffer, where torch cuts them.
+    """
 
     rule = sgd_rule
     hidden = ("step",)  # counts the steps with momentum, the first of which is undamped

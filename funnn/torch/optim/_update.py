@@ -1,0 +1,199 @@
+"""One step of a rule over a parameter group: one compiled program, or recorded operations where gradients flow through it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.optim import Rule
+from funnn.torch import _dtype
+from funnn.torch._call import Op, call
+from funnn.torch._inplace import assign
+from funnn.torch._storage import Storage
+from funnn.torch._tensor import Tensor
+
+
+def _whole(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict, states: list) -> tuple[list, list]:
+    """The rule over a group: new parameters and new states."""
+    new_params, new_states = [], []
+    for param, grad, state in zip(params, grads, states, strict=True):
+        delta, state = rule.update(grad, state, param, **numbers, **dict(flags))
+        new_params.append(param + delta)
+        new_states.append(state)
+    return new_params, new_states
+
+
+def _in_step(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict, states: list, step: jax.Array) -> tuple[list, list]:
+    """As ``_whole``, for parameters that have all done the same number of steps, which comes and goes once and not in every state."""
+    new_params, new_states = _whole(rule, flags, params, grads, numbers, [{**state, "step": step} for state in states])
+    steps = [state.pop("step") for state in new_states]
+    return new_params, new_states, steps[0]
+
+
+_update = jax.jit(_whole, static_argnums=(0, 1), donate_argnums=5)  # the old state's memory holds the new one
+_update_in_step = jax.jit(_in_step, static_argnums=(0, 1), donate_argnums=5)
+_update_traced = jax.jit(_whole, static_argnums=(0, 1))
+
+
+def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]]) -> None:
+    """Update the parameters of a group that have gradients, and their states, in place."""
+    params, grads, states = [], [], []
+    options = {name: group[name] for name in rule.defaults if name in group}
+    needed: dict[int, frozenset[str]] = {}
+    for param in group["params"]:
+        grad = param.grad
+        if grad is None:
+            continue
+        rank = min(len(param._shape()), 2)
+        if rank not in needed:
+            needed[rank] = _state_names(rule, options, rank)
+        state = state_of[param]
+        if not needed[rank] <= state.keys():
+            fill_state(rule, options, param, state, needed[rank])
+        params.append(param)
+        grads.append(grad)
+        states.append(state)
+    if not params:
+        return
+    flags = tuple([(name, options[name]) for name in rule.flags if name in options])
+    if group.get("differentiable"):
+        _step_recorded(rule, flags, options, params, grads, states)
+        return
+    if Storage.tracing is not None:
+        Storage.tracing.guard(lambda: [_state_names(rule, group, rank) for rank in needed] + [group.get(name) for name in rule.flags])
+    numbers = {name: _numbers(group, name) for name in options if name not in rule.flags}
+    with jax.enable_x64(True):
+        arrays = [param._read() for param in params], [grad._read() for grad in grads], numbers
+        step = None if Storage.tracing is not None else _common_step(rule, states)
+        if step is not None:
+            given = [{name: _give(tensor) for name, tensor in state.items() if name != "step"} for state in states]
+            new, updated, step = _update_in_step(rule, flags, *arrays, given, step)
+            for state in states:
+                state["step"]._write(step)
+        elif Storage.tracing is None:
+            new, updated = _update(rule, flags, *arrays, [{name: _give(tensor) for name, tensor in state.items()} for state in states])
+        else:
+            new, updated = _update_traced(rule, flags, *arrays, [{name: t._read() for name, t in state.items()} for state in states])
+    for param, array in zip(params, new, strict=True):
+        param._write(array)
+    for state, values in zip(states, updated, strict=True):
+        for name, array in values.items():
+            tensor = state[name]
+            tensor._write(array)
+            tensor._storage.owned = tensor._window is None and Storage.tracing is None
+
+
+def _common_step(rule: Rule, states: list) -> Any:
+    """The count of steps if it is one array that all states hold, as it is after they were made or stepped together."""
+    if not rule.counts:
+        return None
+    first = states[0]["step"]._storage.array
+    for state in states:
+        step = state["step"]
+        if step._storage.array is not first or step._window is not None:
+            return None
+    return first
+
+
+def _give(tensor: Tensor) -> Any:
+    """The array of a state, to be overwritten: its own if nobody else has it, else a copy."""
+    storage = tensor._storage
+    return storage.array if storage.owned and tensor._window is None else jnp.copy(tensor._read())
+
+
+def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None) -> None:
+    """Add the entries that the present options need and that are not there.
+
+    They are made outside any compilation, so that a compiled step finds them there.
+    """
+    tracing, Storage.tracing = Storage.tracing, None
+    try:
+        plain = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
+            counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
+            values = rule.init(jnp.zeros(param._shape(), param.dtype.numpy), scalar_dtype=counts, **plain)
+        for name, value in values.items():
+            if name not in state and (needed is None or name in needed):
+                state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
+    finally:
+        Storage.tracing = tracing
+
+
+def share_steps(states: Iterable[dict[str, Any]]) -> None:
+    """Let states that have done the same number of steps hold it as one array, as they do when they step together."""
+    shared: dict[tuple, jax.Array] = {}
+    for state in states:
+        step = state.get("step")
+        if isinstance(step, Tensor) and step.numel() == 1:
+            state["step"] = Tensor._wrap(shared.setdefault((step.dtype, step._shape(), step.item()), step._read()))
+
+
+@functools.lru_cache
+def _zero(dtype: Any) -> jax.Array:
+    with jax.enable_x64(True):
+        return jnp.zeros((), dtype)
+
+
+# -- where gradients flow through the step
+
+
+def _recorded(rule: Rule, flags: tuple, names: tuple, values: tuple, param: Any, grad: Any, numbers: tuple) -> tuple:
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in numbers}
+    delta, state = rule.update(grad, dict(zip(names, values, strict=True)), param, **options, **dict(flags))
+    return (param + delta, *(state[name] for name in names))
+
+
+_recorded_op = Op(_recorded, "OptimizerStepBackward", scalars=("numbers",))
+
+
+def _step_recorded(rule: Rule, flags: tuple, options: dict, params: list, grads: list, states: list) -> None:
+    """The step as operations that autograd records, with gradients to the parameters, their gradients, the state and Tensor options."""
+    numbers = tuple((name, value) for name, value in options.items() if name not in rule.flags)
+    for param, grad, state in zip(params, grads, states, strict=True):
+        names = tuple(state)
+        new, *values = call(_recorded_op, (rule, flags, names, tuple(state.values()), param, grad, numbers), {})
+        if new.grad_fn is not None:
+            new.grad_fn.saved = ()  # arrays, which stay good when the tensors that held them are written below
+        assign(param, new)
+        for name, value in zip(names, values, strict=True):
+            assign(state[name], value)
+
+
+# -- options
+
+
+def _static(value: Any) -> Any:
+    """An option as far as it decides which state there is: a number only by whether it is 0."""
+    return 1.0 if isinstance(value, (float, Tensor)) and value else value
+
+
+def _state_names(rule: Rule, options: dict[str, Any], rank: int) -> frozenset[str]:
+    """What state a parameter needs: it may depend on its rank and on which numbers are 0."""
+    return _names_of_state(rule, rank, tuple([(name, _static(options[name])) for name in rule.defaults if name in options]))
+
+
+@functools.lru_cache
+def _names_of_state(rule: Rule, rank: int, options: tuple) -> frozenset[str]:
+    param = jax.ShapeDtypeStruct((1,) * rank, jnp.float32)
+    plain = {name: 1.0 if isinstance(value, Tensor) else value for name, value in options}
+    return frozenset(jax.eval_shape(lambda param: rule.init(param, **plain), param))
+
+
+def _numbers(group: dict[str, Any], name: str) -> Any:
+    """An option's numbers; while compiling, inputs that are read again at every call, so that a new learning rate compiles nothing."""
+    value = group[name]
+    if isinstance(value, (tuple, list)):
+        return tuple([_number(part, lambda i=i: group[name][i]) for i, part in enumerate(value)])
+    return _number(value, lambda: group[name])
+
+
+def _number(value: Any, read_again: Callable) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return value._read().reshape(())
+    return float(value) if Storage.tracing is None else Storage.tracing.number(read_again)
