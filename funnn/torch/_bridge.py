@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from funnn import checkpoint, layers
 from funnn.layers import Layer
 from funnn.layers._layer import _Scope
+from funnn.torch._compile import cut
 from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._tape import Node, mode
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.container import ModuleList, Sequential
-from funnn.torch.nn.modules.derived import LayerModule, module_of, module_type
+from funnn.torch.nn.modules.derived import LayerModule, Undrawn, module_of, module_type
+from funnn.torch.nn.modules.hooks import CALL_HOOKS
 from funnn.torch.nn.modules.module import Module
+from funnn.torch.nn.parameter import Parameter
 
 
 class ModuleLayer(Layer):
@@ -54,11 +59,52 @@ class ModuleLayer(Layer):
 
 
 def _to_tensor(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, Tensor) or not hasattr(leaf, "shape") else Tensor._wrap(jnp.asarray(leaf))
+    """An array as a tensor that needs a gradient, as every input of a pure function may."""
+    if isinstance(leaf, Tensor) or not hasattr(leaf, "shape"):
+        return leaf
+    array = jnp.asarray(leaf)
+    return Tensor._wrap(array, _Input(()) if jnp.issubdtype(array.dtype, jnp.inexact) else None)
 
 
 def _to_array(leaf: Any) -> Any:
-    return leaf._read() if isinstance(leaf, Tensor) else leaf
+    if not isinstance(leaf, Tensor):
+        return leaf
+    return leaf._read() if leaf.requires_grad else lax.stop_gradient(leaf._read())
+
+
+class _Input(Node):
+    """What made an input of the function: nothing that can be walked."""
+
+    __slots__ = ()
+
+
+class _Pure:
+    """A Module's forward as a pure function in progress: what it records on the tape says where JAX's gradient ends.
+
+    The methods are those of a compilation; what only a compilation has to know is ignored.
+    """
+
+    compiling = pushing = differentiated = False
+    vmaps = ()
+
+    cut = staticmethod(cut)
+
+    def own_backward(self, what: str) -> None:
+        raise NotImplementedError(
+            f"{what} on the way runs Python in the backward pass, which jax.grad of a Module's pure function does not; write the derivative with "
+            "jax.custom_vjp and put it on the tape with torch.from_jax, or differentiate the Module with backward()"
+        )
+
+    def number(self, get: Callable[[], float]) -> float:
+        return float(get())
+
+    def text(self, tensor: Tensor) -> str:
+        return tensor._text("tensor(")
+
+    def created(self, *what: Any) -> None:
+        """Nothing to note."""
+
+    read = recorded = guard = guard_module = read_grad = wrote_grad = created
 
 
 class _Lent:
@@ -77,10 +123,12 @@ class _Lent:
             )
         owned = [attributes for m in self.module.modules() for attributes in (m.__dict__, m._parameters, m._buffers, m._modules)]
         self.before = [(attributes, attributes.copy()) for attributes in [*owned, *(tensor.__dict__ for tensor in tensors.values())]]
-        self.grad, mode.grad = mode.grad, False
+        self.grad, mode.grad = mode.grad, True
+        self.tracing, Storage.tracing = Storage.tracing, _Pure()
         self.lent = default_generator.lend(self.key)
         for name, tensor in tensors.items():
             tensor._storage, tensor._window = Storage(self.given[name]), None
+            tensor._leaf_requires_grad = isinstance(tensor, Parameter) and tensor.is_floating_point()
         self.module.train(self.train)
         return self
 
@@ -89,7 +137,7 @@ class _Lent:
 
     def __exit__(self, *exc: Any) -> None:
         default_generator.give_back(self.lent)
-        mode.grad = self.grad
+        mode.grad, Storage.tracing = self.grad, self.tracing
         for attributes, before in self.before:
             attributes.clear()
             attributes.update(before)
@@ -115,7 +163,7 @@ def to_functional(module: Module) -> tuple[Layer, dict, dict]:
 
 def _as_layer(module: Module | None) -> Layer | None:
     """The Layer that does what the module does, if every part of it is plainly derived from one."""
-    if module is None or module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+    if module is None or any(getattr(module, name) for name in CALL_HOOKS) or "forward" in module.__dict__:
         return None
     children = {name: _as_layer(child) for name, child in module._modules.items()}
     if None in children.values():
@@ -138,15 +186,6 @@ def _without_sharing(module: Module) -> bool:
     return all(len(list(walk())) == len(list(walk(remove_duplicate=False))) for walk in walks)
 
 
-class _Zeros:
-    """A random source for values that will be replaced."""
-
-    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
-        return jnp.zeros(tuple(shape), dtype)
-
-    normal = uniform
-
-
 def from_functional(layer: Layer, params: dict, state: dict) -> Module:
     """A Layer with its arrays as a Module: the inverse of :func:`to_functional`.
 
@@ -158,7 +197,7 @@ def from_functional(layer: Layer, params: dict, state: dict) -> Module:
         raise TypeError("this Layer was made from a Module by to_functional; use that Module, with load_state_dict")
     if not isinstance(layer, Layer):
         raise TypeError(f"from_functional takes a funnn Layer, got {type(layer).__name__}")
-    module = module_of(layer, source=_Zeros())
+    module = module_of(layer, source=Undrawn())
     given, tensors = checkpoint.to_state_dict(params, state), module.state_dict(keep_vars=True)
     problems = [f"missing {sorted(tensors.keys() - given.keys())}"] if tensors.keys() - given.keys() else []
     problems += [f"unknown {sorted(given.keys() - tensors.keys())}"] if given.keys() - tensors.keys() else []

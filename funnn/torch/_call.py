@@ -63,7 +63,7 @@ class Op:
 class Recording(Node):
     """A node made by :func:`call`."""
 
-    __slots__ = ("count", "entry", "inputs", "outputs", "residuals", "saved", "vjp")
+    __slots__ = ("count", "entry", "inputs", "linear", "outputs", "residuals", "saved", "vjp")
 
     def spread(self, values: Any, missing: Any) -> tuple:
         """One value for every input of torch's node, from one for every edge."""
@@ -77,8 +77,11 @@ class Recording(Node):
 
     def pull(self, gradients: list, create_graph: bool) -> Any:
         entry = self.entry
-        if self.vjp is None:
+        vjp = self.vjp
+        if vjp is None:
             raise RuntimeError(_tape.SECOND_TIME)
+        if type(vjp) is Packed:
+            vjp = vjp.unpack()
         for storage, version, seen in self.saved:
             if storage.version != version:
                 raise RuntimeError(
@@ -91,10 +94,11 @@ class Recording(Node):
             pairs = zip(gradients, self.outputs, strict=True)
             chosen = [_tape.zeros(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
-            results = call(entry.second(), (*self._input_tensors(), *map(_tape.as_tensor, chosen)), {})
+            inputs = self.inputs[0] if self.linear else self._input_tensors()
+            results = call(entry.second(), (*inputs, *map(_tape.as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         with jax.enable_x64(True):
-            return _pull_back(self.vjp, chosen[0] if entry.single else tuple(chosen))
+            return _pull_back(vjp, chosen[0] if entry.single else tuple(chosen))
 
     def _input_tensors(self) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
@@ -114,14 +118,26 @@ class Recording(Node):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What a vjp keeps, known when it is traced: which inputs and outputs of the call, and whether anything at all."""
+    """What a vjp keeps, known when it is traced: which inputs and outputs of the call, whether anything at all, and nothing of tracked inputs."""
 
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     residuals: bool
+    linear: bool
 
 
 _pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
+
+
+class Packed:
+    """What a vjp keeps, as the hooks of ``saved_tensors_hooks`` packed it."""
+
+    def __init__(self, vjp: Any, pack: Callable, unpack: Callable):
+        leaves, self.structure = jax.tree.flatten(vjp)
+        self.packed, self.hook = [pack(Tensor._wrap(leaf)) for leaf in leaves], unpack
+
+    def unpack(self) -> Any:
+        return jax.tree.unflatten(self.structure, [self.hook(item)._read() for item in self.packed])
 
 
 class Entry:
@@ -169,7 +185,9 @@ class Entry:
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
         saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
-        return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept))
+        fixed = [array for i, array in enumerate(arrays) if i not in self.tracked]
+        linear = all(any(leaf is array for array in fixed) or not isinstance(leaf, jax.core.Tracer) for leaf in kept)
+        return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept), linear)
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -294,6 +312,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     if entry is None:
         entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
     with jax.enable_x64(True):
+        if Storage.tracing is not None:
+            arrays = Storage.tracing.cut(arrays, tracked)
         outputs = entry.run(*arrays)
     if tracked:
         outputs, vjp, kept = outputs
@@ -348,7 +368,8 @@ def _wrap_all(outputs: Any) -> Any:
 def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
     edges = tuple([tensors[i]._edge() for i in entry.tracked])
     node = entry.type(edges)
-    node.entry, node.vjp, node.residuals, node.inputs = entry, vjp, kept.residuals, (arrays, edges)
+    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
+    node.residuals, node.linear = kept.residuals, kept.linear
     if Storage.tracing is not None:
         Storage.tracing.recorded(node)
     if isinstance(outputs, tuple):
@@ -363,6 +384,8 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
         node.count, node.outputs = 1, None
         result = Tensor._wrap(outputs, node)
         wrapped = (result,)
+    if mode.saved_hooks and kept.residuals:
+        node.vjp = Packed(vjp, *mode.saved_hooks[-1])
     saved = [_saved(tensors[i]) for i in kept.inputs if tensors[i] is not None]
     for i in kept.outputs:
         saved.append(_saved(wrapped[i]))
@@ -373,6 +396,8 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
 def _saved(tensor: Tensor) -> tuple:
     """A storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)."""
     storage = tensor._storage
+    if storage.inference and not Storage.inferring:
+        raise RuntimeError(_tape.INFERENCE_SAVED)
     return storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
 
 

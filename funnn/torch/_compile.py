@@ -18,10 +18,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend.core import ClosedJaxpr, DropVar, Literal, Primitive, jaxpr_as_fun
 
 from funnn.torch import _dtype, _tape
-from funnn.torch._call import Op, call
+from funnn.torch._call import Op, Recording, call
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Node, mode, node_type
 from funnn.torch._tensor import Tensor
@@ -30,8 +31,17 @@ _input_p = Primitive("funnn_input")  # stands in the traced program for an input
 _input_p.def_abstract_eval(lambda *, index, aval: aval)
 
 
+def cut(arrays: list, tracked: tuple[int, ...]) -> list:
+    """The operands of an operation, such that JAX's gradient of the whole ends where the tape's does: at detach and no_grad."""
+    return [array if i in tracked or not isinstance(array, jax.core.Tracer) else lax.stop_gradient(array) for i, array in enumerate(arrays)]
+
+
 class Tracing:
     """A compilation in progress; Storage, Tensor, Module and Optimizer report to it."""
+
+    compiling = True  # numbers are drawn inside the program
+    pushing = False  # forward mode
+    vmaps = ()  # of torch.func's vmap, none around it
 
     def __init__(self):
         self.sources: list[Source] = []
@@ -74,6 +84,13 @@ class Tracing:
         """A node was recorded; what it saved is gone when tracing ends."""
         self.nodes.append(weakref.ref(node))
 
+    def cut(self, arrays: list, tracked: tuple[int, ...]) -> list:
+        """What an operation gets of its operands."""
+        return cut(arrays, tracked)
+
+    def own_backward(self, what: str) -> None:
+        """Something whose gradient is Python's was recorded; that is seen when all is traced."""
+
     def number(self, get: Callable[[], float]) -> Any:
         """A Python number that is read again at every call."""
         return self._input(NumberSource(get), jax.core.ShapedArray((), jnp.float64, weak_type=True))
@@ -84,10 +101,10 @@ class Tracing:
         self.guards.append(lambda: get() == value)
 
     def guard_module(self, module: Any) -> None:
-        """A module was called: its mode decides what it does."""
+        """A module was called: its mode and its hooks decide what it does."""
         if module not in self._modules:
             self._modules.add(module)
-            self.guard(lambda: module.training)
+            self.guard(module._call_kind)
 
     def read_grad(self, tensor: Tensor) -> None:
         """``tensor.grad`` is about to be looked at: whether there is one was decided in Python."""
@@ -286,8 +303,17 @@ class Program:
             needs_grad |= tensor._grad_fn is not None
             return _Result(output(tensor._read()), tensor)
 
+        roots: list[Tensor] = []
+        _map(Tensor, result, roots.append)
+        own = _needs_tape(roots)
+        del roots
         self.result = _map(Tensor, result.pop(), describe)
         self.as_operation = needs_grad and not tracing.differentiated
+        if self.as_operation and own is not None:
+            raise NotImplementedError(
+                f"torch.compile of {self.name!r}: it returns tensors that still need gradients, and {own} on the way runs Python in its backward "
+                "pass; run backward inside the compiled function, or leave this part out of it"
+            )
         self.grads = []
         for tensor in tracing.grads:
             final = tensor._grad
@@ -391,6 +417,20 @@ class Program:
             tensors[position]._write(outputs[index])
         for tensor, final in self.grads:
             tensor._grad = Tensor._wrap(outputs[final]) if isinstance(final, int) else final
+
+
+def _needs_tape(tensors: list[Tensor]) -> str | None:
+    """The name of a node whose gradient JAX does not know: a function with a backward of its own, or with hooks."""
+    stack, seen = [tensor._grad_fn for tensor in tensors if tensor._grad_fn is not None], set()
+    while stack:
+        node = stack.pop()
+        if node in seen or isinstance(node, _tape.AccumulateGrad):
+            continue
+        seen.add(node)
+        if not (isinstance(node, Recording) or node.name() == "VmapBackward") or node.__dict__:
+            return node.name()
+        stack.extend(edge[0] for edge in node.edges if edge is not None)
+    return None
 
 
 def _needs_grad(source: Any) -> bool:

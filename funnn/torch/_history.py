@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from jax import lax
+
 from funnn.torch import _tape
 from funnn.torch._storage import Storage
 from funnn.torch._tape import AccumulateGrad
@@ -102,6 +104,10 @@ class History:
             raise RuntimeError(
                 f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()"
             )
+        if requires_grad and self._storage.inference and not Storage.inferring:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Use a clone() made outside inference_mode."
+            )
         if self._grad_fn is None:
             self._leaf_requires_grad = bool(requires_grad)
         return self
@@ -123,6 +129,8 @@ class History:
 
     @property
     def _version(self) -> int:
+        if self._storage.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._storage.version
 
     @property
@@ -171,7 +179,12 @@ class History:
         self._set_storage(value)
 
     def detach(self) -> Tensor:
-        """The same memory as a tensor without history."""
+        """The same memory as a tensor without history; in forward mode, the same values without tangent."""
+        if Storage.tracing is not None and Storage.tracing.pushing:
+            return type(self)._wrap(lax.stop_gradient(self._read()))
+        return self._bare()
+
+    def _bare(self) -> Tensor:
         return self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
 
     def detach_(self) -> Tensor:
@@ -191,6 +204,8 @@ class History:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if Storage.tracing is not None:
+            Storage.tracing.own_backward("a hook")
         if self._grad_fn is not None:
             return self._grad_fn.output_hooks(self._output).add(hook)
         if self._hooks is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from funnn.torch._call import Op, call
 from funnn.torch._history import SEVERAL_VIEWS
-from funnn.torch._storage import covers, plan_window, write_through, write_window
-from funnn.torch._tape import mode
+from funnn.torch._storage import Storage, covers, plan_window, write_through, write_window
+from funnn.torch._tape import Gate, mode
 from funnn.torch._tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
@@ -15,11 +15,15 @@ _LEAF = "a leaf Variable that requires grad is being used in an in-place operati
 
 def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
     """Raise torch's errors for in-place operations on leaves and, unless ``overlapping`` is allowed, on expanded tensors."""
+    if tensor._storage.inference and not Storage.inferring:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
+        )
     if mode.grad and tensor.requires_grad:
-        if tensor._grad_fn is None:
+        if _is_leaf(tensor):
             raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
         base = tensor._base
-        if base is not None and base.is_leaf and base.requires_grad:
+        if base is not None and base.requires_grad and _is_leaf(base):
             raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
     window = tensor._window
     if (
@@ -31,6 +35,11 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+
+
+def _is_leaf(tensor: Tensor) -> bool:
+    """Whether nothing made the tensor, as the function that is being transformed sees it."""
+    return tensor.is_leaf or type(tensor._grad_fn) is Gate
 
 
 def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:

@@ -25,17 +25,20 @@ class Storage:
       array: the values, a jax.Array (or a tracer while a step is being compiled).
       version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
       writes: how many times the array was replaced, by whatever way.
+      inference: whether it was made in inference mode.
       owned: whether the array is the fresh output of a compiled step that nobody else holds, so that the next step may reuse its memory.
     """
 
-    __slots__ = ("__weakref__", "array", "owned", "version", "writes")
+    __slots__ = ("__weakref__", "array", "inference", "owned", "version", "writes")
 
-    tracing: Any = None  # the compilation in progress, which must see every new storage
+    tracing: Any = None  # the compilation or transformation in progress, which must see every new storage
+    inferring = False  # whether inference mode is on
 
     def __init__(self, array: Any):
         self.array = array
         self.version = self.writes = 0
         self.owned = False
+        self.inference = Storage.inferring
         if Storage.tracing is not None:
             Storage.tracing.created(self)
 
@@ -61,6 +64,7 @@ class Window(NamedTuple):
     dtype: _dtype.dtype | None = None  # not NumPy's, which equals None where it is float64
 
 
+@functools.lru_cache(maxsize=4096)
 def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major strides, as torch counts them (a dimension of size 0 counts as 1)."""
     strides, step = [], 1
@@ -70,8 +74,10 @@ def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+@functools.lru_cache(maxsize=4096)
 def whole(shape: tuple[int, ...]) -> Window:
-    return Window(tuple(shape), contiguous_stride(tuple(shape)), 0)
+    """The window that sees all of an array."""
+    return Window(shape, contiguous_stride(shape), 0)
 
 
 def is_contiguous(window: Window) -> bool:

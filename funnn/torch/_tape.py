@@ -29,11 +29,21 @@ SECOND_TIME = (
 )
 
 
+INFERENCE_SAVED = (
+    "Inference tensors cannot be saved for backward. Please do not track its gradient, or use its clone(), made outside inference_mode, "
+    "which is a normal tensor."
+)
+
+
 class Mode(threading.local):
     """What the current thread records."""
 
     grad = True
-    inference = False
+    anomaly = False  # whether nodes remember where they were made, and what they pull back is looked at
+    check_nan = True  # whether that look is for NaN
+    saved_hooks: tuple = ()  # (pack, unpack) of what nodes save, the innermost last
+    walk: tuple | None = None  # of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate
+    transforms = 0  # how many of torch.func's transformations are in progress
 
 
 mode = Mode()
@@ -63,6 +73,13 @@ class Handle:
             if hooks is not None:
                 hooks.pop(self.id, None)
 
+    def __getstate__(self) -> dict:
+        return {"id": self.id, "hooks": [reference() for reference in self._all]}
+
+    def __setstate__(self, state: dict) -> None:  # a copy belongs to the copied hooks
+        self.id = state["id"]
+        self._all = [weakref.ref(OrderedDict() if hooks is None else hooks) for hooks in state["hooks"]]
+
     def __enter__(self) -> Handle:
         return self
 
@@ -80,6 +97,10 @@ class Node:
     def __init__(self, edges: tuple):
         self.edges = edges
         self.number = next(_numbers)
+        if mode.anomaly:
+            from funnn.torch.autograd.anomaly_mode import remember
+
+            remember(self)
 
     def name(self) -> str:
         name = type(self).__name__
@@ -104,10 +125,14 @@ class Node:
 
     def register_hook(self, hook: Callable) -> Handle:
         """``hook(grad_inputs, grad_outputs)`` runs after the node and may return other gradients of the inputs."""
+        if Storage.tracing is not None:
+            Storage.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_hooks", Hooks()).add(hook)
 
     def register_prehook(self, hook: Callable) -> Handle:
         """``hook(grad_outputs)`` runs before the node and may return other gradients of the outputs."""
+        if Storage.tracing is not None:
+            Storage.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_prehooks", Hooks()).add(hook)
 
     def output_hooks(self, index: int) -> Hooks:
@@ -123,6 +148,15 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
+
+
+class Gate(Node):
+    """Passes a gradient on: where a transformation's input, a leaf to the function inside, belongs to a graph outside."""
+
+    __slots__ = ()
+
+    def pull(self, gradients: list, create_graph: bool) -> list:
+        return gradients
 
 
 class AccumulateGrad(Node):
@@ -186,6 +220,7 @@ def run(
     create_graph: bool = False,
     inputs: dict[tuple, Any] | None = None,
     accumulate_only: set | None = None,
+    foreign: bool = False,
 ) -> dict[tuple, Any]:
     """Pull gradients from ``roots`` ((node, output), gradient) to the leaves.
 
@@ -194,6 +229,7 @@ def run(
       create_graph: record the backward pass itself; gradients are then Tensors.
       inputs: edges whose gradients are wanted; they are returned and nothing is accumulated.
       accumulate_only: accumulate into these leaves' nodes alone.
+      foreign: whether the nodes of ``inputs`` belong to a graph that will be walked later: none of their hooks run, and the walk ends there.
 
     Returns:
       The gradients of ``inputs`` that were reached.
@@ -201,7 +237,10 @@ def run(
     pending: dict[Node, list] = {}
     heap: list[tuple[int, int, Node]] = []
     captured: dict[tuple, Any] = {}
-    needed = None if inputs is None else _ancestors_of(roots, {edge[0] for edge in inputs})
+    targets = set() if inputs is None else {edge[0] for edge in inputs}
+    needed = None if inputs is None else _ancestors_of(roots, targets)
+    if mode.anomaly:
+        from funnn.torch.autograd.anomaly_mode import watched_pull
 
     def send(edge: tuple, gradient: Any) -> None:
         node, index = edge
@@ -215,8 +254,8 @@ def run(
 
     if Storage.tracing is not None:
         Storage.tracing.differentiated = True
-    before = mode.grad
-    mode.grad = create_graph
+    before, walk_before = mode.grad, mode.walk
+    mode.grad, mode.walk = create_graph, (roots, needed, accumulate_only)
     try:
         for edge, gradient in roots:
             send(edge, gradient)
@@ -224,7 +263,8 @@ def run(
             node = heapq.heappop(heap)[2]
             gradients = pending.pop(node)
             extra = node.__dict__
-            if extra:
+            theirs = foreign and node in targets
+            if extra and not theirs:
                 _before(node, gradients, extra, create_graph)
             if inputs is not None:
                 for index, gradient in enumerate(gradients):
@@ -234,9 +274,9 @@ def run(
                 if inputs is None and (accumulate_only is None or node in accumulate_only):
                     node.variable._accumulate(gradients[0], create_graph)
                 continue
-            if needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges):
+            if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
                 continue
-            results = node.pull(gradients, create_graph)
+            results = watched_pull(node, gradients, create_graph) if mode.anomaly else node.pull(gradients, create_graph)
             if "_hooks" in extra:
                 results = _after(node, extra["_hooks"], results, gradients, create_graph)
             if not retain_graph:
@@ -245,7 +285,7 @@ def run(
                 if edge is not None and gradient is not None:
                     send(edge, gradient)
     finally:
-        mode.grad = before
+        mode.grad, mode.walk = before, walk_before
     return captured
 
 

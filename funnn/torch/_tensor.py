@@ -10,8 +10,8 @@ import numpy as np
 
 from funnn.torch import _dtype, _layout, _printing
 from funnn.torch._history import History
-from funnn.torch._storage import Storage, Window, contiguous_stride, is_contiguous, plan_window, read_window, write_window
-from funnn.torch._tape import mode
+from funnn.torch._storage import Storage, Window, is_contiguous, plan_window, read_window, whole, write_window
+from funnn.torch._tape import Gate, mode
 
 _read_window = jax.jit(read_window, static_argnums=2)
 _write_window = jax.jit(write_window, static_argnums=3)
@@ -101,8 +101,7 @@ class Tensor(History):
     def _view_window(self) -> Window:
         if self._window is not None:
             return self._window
-        shape = self._storage.array.shape
-        return Window(shape, contiguous_stride(shape), 0)
+        return whole(self._storage.array.shape)
 
     def _shape(self) -> tuple[int, ...]:
         return self._storage.array.shape if self._window is None else self._window.shape
@@ -210,6 +209,14 @@ class Tensor(History):
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
         array = self._read()
         if isinstance(array, jax.core.Tracer):
+            concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
+            if concrete is not None:
+                return np.asarray(concrete)
+            if getattr(Storage.tracing, "vmaps", ()):
+                raise RuntimeError(
+                    "vmap: It looks like you're calling .item() on a Tensor, or using its values in some data-dependent control flow (if, while, "
+                    "tolist, numpy, print). Inside vmap there is one value for each example; use torch.where and the like"
+                )
             raise RuntimeError(
                 "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
                 "torch.compile is turning into one program, where values are not known yet; return the tensor and look at it outside"
@@ -227,8 +234,8 @@ class Tensor(History):
         return np.array(array, dtype=dtype) if copy else array.astype(dtype or array.dtype, copy=False)
 
     def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
-        with jax.enable_x64(True):
-            return Tensor._wrap(jnp.asarray(array))
+        with jax.enable_x64(True):  # torch still has NumPy's truth values as bytes
+            return Tensor._wrap(jnp.asarray(array, np.uint8 if array.dtype == bool else None))
 
     def __jax_array__(self) -> jax.Array:
         if self.requires_grad and mode.grad:
@@ -272,14 +279,17 @@ class Tensor(History):
         return id(self)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
+        if Storage.tracing is not None and not Storage.tracing.compiling:
+            return Storage.tracing.text(self)
         return self._text("tensor(")
 
-    def _text(self, prefix: str) -> str:
+    def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         suffixes = []
-        if self.grad_fn is not None:
+        if self.grad_fn is not None and type(self._grad_fn) is not Gate:
             suffixes.append(f"grad_fn=<{type(self._grad_fn).__name__}>")
-        elif self._leaf_requires_grad:
+        elif self.requires_grad:
             suffixes.append("requires_grad=True")
+        suffixes += more
         return _printing.format_tensor(
             self._host(),
             dtype_name=self.dtype.name,
@@ -293,35 +303,3 @@ class Tensor(History):
         if not self._shape() and type(self) is Tensor:
             return self.item().__format__(spec)
         return object.__format__(self, spec)
-
-    def __deepcopy__(self, memo: dict) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; use tensor.detach()"
-            )
-        if id(self) not in memo:
-            copied = type(self)._wrap(jnp.array(self._host()) if self._window is not None else self._export())
-            memo[id(self)] = copied
-            copied.__dict__.update({name: value for name, value in self.__dict__.items() if name not in _OWN_STATE})
-            copied._leaf_requires_grad = self._leaf_requires_grad
-            if self._grad is not None:
-                copied._grad = self._grad.__deepcopy__(memo)
-        return memo[id(self)]
-
-    def __reduce_ex__(self, protocol: int) -> tuple:
-        state = {name: value for name, value in self.__dict__.items() if name not in _OWN_STATE}
-        return _rebuild, (type(self), np.array(self.detach()._host()), self.dtype.name, self._leaf_requires_grad, state)
-
-
-_OWN_STATE = frozenset(
-    ("_storage", "_window", "_value", "_value_writes", "_grad_fn", "_output", "_leaf_requires_grad", "_base", "_base_changes", "_changes")
-    + ("_grad", "_accumulator", "_hooks", "_after_accumulate", "_tracked", "_piece")
-)
-
-
-def _rebuild(cls: type, values: np.ndarray, dtype_name: str, requires_grad: bool, state: dict) -> Tensor:
-    with jax.enable_x64(True):
-        tensor = cls._wrap(jnp.asarray(values, dtype=_dtype.dtype.named(dtype_name).numpy))
-    tensor._leaf_requires_grad = requires_grad
-    tensor.__dict__.update(state)
-    return tensor

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 import torch
-from test_module import NETWORKS, lenet
+from networks import NETWORKS, lenet
 
 import funnn.torch as shim
 from funnn import Layer, checkpoint, init, layers
@@ -453,3 +453,79 @@ def test_lenet_is_the_same_as_layer_module_and_in_torch():
     for (name, ours), reference in zip(module.named_parameters(), theirs.parameters(), strict=True):
         close(ours.grad.numpy(), flat[name])
         close(flat[name], reference.grad.numpy())
+
+
+def straight_through(torch):
+    """A module whose gradient ends in places, and which writes to its input's copy."""
+
+    class Rounded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 3)
+            self.norm = torch.nn.BatchNorm1d(3)
+
+        def forward(self, x):
+            h = self.linear(x)
+            h = h + (h.round() - h).detach()
+            with torch.no_grad():
+                largest = h.abs().max()
+            x = x.clone()
+            x.mul_(2)
+            return self.norm(h / largest) * x + x.detach(), x.detach() * 2
+
+    torch.manual_seed(0)
+    return Rounded()
+
+
+def test_gradients_end_where_the_tape_ends():
+    """At detach and under no_grad; in the pure function, and in a compiled one without backward inside."""
+    x = torch.randn(4, 3)
+
+    def gradients(library, model):
+        y = library.tensor(x.tolist()).requires_grad_()
+        out, constant = model(y)
+        assert not constant.requires_grad
+        out.square().sum().backward()
+        return y.grad.numpy(), model.linear.weight.grad.numpy()
+
+    expected = gradients(torch, straight_through(torch))
+    layer, params, state = shim.to_functional(straight_through(shim))
+
+    def loss(params, x):
+        (out, constant), _ = layer.apply(params, state, x, train=True)
+        return jnp.square(out).sum() + constant.sum()
+
+    of_params, of_x = jax.jit(jax.grad(loss, (0, 1)))(params, jnp.asarray(x.numpy()))
+    for got in (gradients(shim, straight_through(shim)), gradients(shim, shim.compile(straight_through(shim)))):
+        for a, b in zip(got, expected, strict=True):
+            close(a, b, 1e-5, 1e-5)
+    close(of_x, expected[0], 1e-5, 1e-5)
+    close(of_params["linear"]["weight"], expected[1], 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("what", ["function", "hook"])
+def test_a_gradient_in_python_is_refused(what):
+    class Double(shim.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 5
+
+    class Own(nn.Module):
+        def forward(self, x):
+            if what == "function":
+                return Double.apply(x)
+            y = x * 2
+            y.register_hook(lambda g: g * 5)
+            return y
+
+    layer, params, state = shim.to_functional(Own())
+    with pytest.raises(NotImplementedError, match="runs Python in the backward pass"):
+        layer.apply(params, state, jnp.ones(2))
+    with pytest.raises(NotImplementedError, match="runs Python in its backward pass"):
+        shim.compile(Own())(shim.ones(2).requires_grad_())
+    step = shim.compile(lambda x: shim.autograd.grad(Own()(x).sum(), x)[0])
+    assert step(shim.ones(2).requires_grad_()).tolist() == [5.0 if what == "function" else 10.0] * 2

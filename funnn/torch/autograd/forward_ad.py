@@ -1,0 +1,197 @@
+"""Forward mode as a context: dual tensors, a value with a tangent, through which derivatives travel with the values."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, NamedTuple
+
+import jax
+from jax._src import core  # the one thing that JAX's public interface does not offer: forward mode that is entered and left
+from jax._src.interpreters import ad
+
+from funnn.torch import _tape
+from funnn.torch._storage import Storage
+from funnn.torch._tape import Gate, Node, mode, node_type
+from funnn.torch._tensor import Tensor
+from funnn.torch._transform import PUSHED_INTO, Level, check_tangent
+
+
+class UnpackedDualTensor(NamedTuple):
+    """The parts of a dual tensor; tangent is None where there is none."""
+
+    primal: Tensor
+    tangent: Tensor | None
+
+
+class _Duals(Level):
+    """Forward mode in progress."""
+
+    current: _Duals | None = None
+
+    def __init__(self):
+        super().__init__(PUSHED_INTO)
+        self.nodes: list[weakref.ref] = []
+
+    def __enter__(self) -> _Duals:
+        super().__enter__()
+        mode.transforms -= 1  # backward() may be called inside
+        self.trace = ad.JVPTrace(core.trace_ctx.trace, core.TraceTag())
+        self._tracing = core.set_current_trace(self.trace)
+        self._tracing.__enter__()
+        _Duals.current = self
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._tracing.__exit__(*exc)
+        Storage.tracing, _Duals.current = self.outer, None
+        for storage in [*self.made, *self.read_first]:
+            if self.is_inside(storage.array):
+                storage.array = self.parts(storage.array)[0]
+                storage.writes += 1  # views that kept a value read again
+        for node in filter(None, (reference() for reference in self.nodes)):
+            if node.vjp is not None:
+                node.vjp, node.inputs = self._values(node.vjp), (self._values(node.inputs[0]), node.inputs[1])
+
+    def recorded(self, node: Node) -> None:
+        super().recorded(node)
+        self.nodes.append(weakref.ref(node))
+
+    def _values(self, tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: self.parts(leaf)[0], tree)
+
+    def parts(self, array: Any) -> tuple[Any, Any]:
+        """Value and tangent (None) of an array."""
+        if not self.is_inside(array):
+            return array, None
+        return array.primal, None if type(array.tangent) is ad.Zero else array.tangent
+
+    def text(self, tensor: Tensor) -> str:
+        """What a tensor prints as: its value, and its tangent if it has one."""
+        tangent = self.parts(tensor._read())[1]
+        return tensor._text("tensor(", () if tangent is None else (f"tangent={Tensor._wrap(tangent)}",))
+
+    def dual(self, primal: Any, tangent: Any) -> Any:
+        return ad.JVPTracer(self.trace, primal, tangent)
+
+    def own_tangents(self, cls: type, ctx: Any, args: tuple, outputs: Any) -> Any:
+        """A custom function's outputs with the tangents that its ``jvp`` gives."""
+        pairs = [self.parts(arg._read()) if isinstance(arg, Tensor) else (None, None) for arg in args]
+        if all(tangent is None for _, tangent in pairs):
+            return outputs
+        saved = ctx._saved_for_forward or ctx._to_save
+        with core.set_current_trace(self.trace.parent_trace):
+            ctx._saved = [None if t is None else _Plain(Tensor._wrap(self.parts(t._read())[0])) for t in saved]
+            derivatives = cls.jvp(ctx, *(None if tangent is None else Tensor._wrap(tangent) for _, tangent in pairs))
+        derivatives = derivatives if isinstance(derivatives, tuple) else (derivatives,)
+        flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        for out, derivative in zip(flat, derivatives, strict=True):
+            if isinstance(out, Tensor):
+                value = self.parts(out._read())[0]
+                out._write(value if derivative is None else self.dual(value, derivative._read()))
+        return outputs
+
+
+class _Plain:
+    """A saved tensor that has no history."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = tensor
+
+    def value(self, node: Node) -> Tensor:
+        return self.tensor
+
+
+class _TangentNode(Node):
+    """The tangent of a dual tensor as a function of what the dual tensor was computed from.
+
+    Pulling a gradient g back from the value, inside the level, gives J(x)ᵀ·g with its derivative along the tangents, which is what is wanted.
+    """
+
+    __slots__ = ("level", "root")
+
+    def pull(self, gradients: list, create_graph: bool) -> list:
+        level = self.level
+        if _Duals.current is not level:
+            raise NotImplementedError(
+                "backward from a tangent after its dual_level has ended is not supported; call it inside, or use torch.func.jvp"
+            )
+        if create_graph:
+            raise NotImplementedError("create_graph from a tangent of dual_level is not supported; use torch.func.jvp")
+        found = _tape.run([(self.root, gradients[0])], retain_graph=True, inputs=dict.fromkeys(self.edges), foreign=True)
+        return [level.parts(found[edge])[1] if edge in found else None for edge in self.edges]
+
+
+class dual_level:
+    """The context in which dual tensors exist; when it ends, they are their values."""
+
+    def __enter__(self) -> int:
+        enter_dual_level()
+        return 0
+
+    def __exit__(self, *exc: Any) -> None:
+        exit_dual_level()
+
+
+def enter_dual_level() -> int:
+    """Begin a level, as ``with dual_level()`` does."""
+    if _Duals.current is not None:
+        raise RuntimeError("Nested forward mode AD is not supported at the moment")
+    _Duals().__enter__()
+    return 0
+
+
+def exit_dual_level(*, level: int | None = None) -> None:
+    """End the level that ``enter_dual_level`` began."""
+    if _Duals.current is None:
+        raise RuntimeError("exit_dual_level: trying to exit a forward AD level that was not entered")
+    _Duals.current.__exit__(None, None, None)
+
+
+def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
+    """A tensor with the value of ``tensor`` (a copy) and that tangent.
+
+    >>> import funnn.torch as torch
+    >>> with dual_level():
+    ...     x = make_dual(torch.tensor(3.0), torch.tensor(1.0))
+    ...     print(unpack_dual(x * x).tangent)
+    tensor(6.)
+    """
+    duals = _Duals.current
+    if duals is None:
+        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first.")
+    for name, item in (("primal", tensor), ("tangent", tangent)):
+        if not (item.is_floating_point() or item.is_complex()):
+            raise ValueError(f"Expected {name} to be floating point or complex, but got: {item.dtype}")
+    check_tangent(tensor, tangent)
+    if tangent.requires_grad and mode.grad:
+        raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
+    result = Tensor._wrap(duals.dual(duals.parts(tensor._read())[0], duals.parts(tangent._read())[0]))
+    if tensor.requires_grad and mode.grad:
+        result._grad_fn = Gate((tensor._edge(),))
+    return result
+
+
+def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
+    """The value and the tangent of a dual tensor; the tangent is None if there is none."""
+    duals = _Duals.current
+    if duals is None:
+        return UnpackedDualTensor(tensor, None)
+    value, derivative = duals.parts(tensor._read())
+    primal, tangent = Tensor._wrap(value), None
+    if derivative is not None:
+        tangent = Tensor._wrap(derivative)
+    if tensor.requires_grad and mode.grad:
+        primal._grad_fn = node_type("Identity", Gate)((tensor._edge(),))
+        if tangent is not None:
+            tangent._grad_fn = node = node_type("TangentBackward", _TangentNode)(_leaves(duals, tensor))
+            node.level, node.root = duals, tensor._edge()
+    return UnpackedDualTensor(primal, tangent)
+
+
+def _leaves(duals: _Duals, tensor: Tensor) -> tuple:
+    """Where the part of the graph that was recorded in the level ends."""
+    _, edges = duals.edges_out([tensor], [])
+    return tuple(edges)
+
+
+__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]

@@ -1,0 +1,32 @@
+"""torch.func: transformations of functions of Tensors, which nest in any order."""
+
+from funnn.torch.func.derivatives import grad as grad
+from funnn.torch.func.derivatives import grad_and_value as grad_and_value
+from funnn.torch.func.derivatives import hessian as hessian
+from funnn.torch.func.derivatives import jacfwd as jacfwd
+from funnn.torch.func.derivatives import jacrev as jacrev
+from funnn.torch.func.derivatives import jvp as jvp
+from funnn.torch.func.derivatives import linearize as linearize
+from funnn.torch.func.derivatives import vjp as vjp
+from funnn.torch.func.modules import functional_call as functional_call
+from funnn.torch.func.modules import stack_module_state as stack_module_state
+from funnn.torch.func.vmap import vmap as vmap
+
+
+def functionalize(func, *, remove: str = "mutations"):
+    """The function itself: arrays are immutable below the shim, so no kernel mutates or aliases anything.
+
+    >>> import funnn.torch as torch
+    >>> functionalize(lambda x: x.clone().add_(1))(torch.zeros(2))
+    tensor([1., 1.])
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(f"functionalize: remove must be 'mutations' or 'mutations_and_views', got {remove!r}")
+    return func
+
+
+def debug_unwrap(tensor, *, recurse: bool = True):
+    """Not supported: inside a transformation a tensor has no single array to show."""
+    raise NotImplementedError(
+        "torch.func.debug_unwrap is not supported; return the value from the transformed function and look at it there"
+    )
