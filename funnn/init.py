@@ -85,7 +85,8 @@ def fans(shape: Shape) -> tuple[int, int]:
     return shape[1] * receptive, shape[0] * receptive
 
 
-def _fan(shape: Shape, mode: str) -> int:
+def fan(shape: Shape, mode: str) -> int:
+    """fan_in or fan_out of a weight, by ``mode``."""
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
@@ -97,7 +98,7 @@ def _kaiming(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
     if 0 in shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=4)
         return 0.0
-    return calculate_gain(nonlinearity, a) / math.sqrt(_fan(shape, mode))
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan(shape, mode))
 
 
 def kaiming_uniform(
@@ -130,3 +131,101 @@ def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any =
 def xavier_normal(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
     """N(0, gain²·2/(fan_in + fan_out)); the source is that of :func:`xavier_uniform`."""
     return normal(source, shape, 0.0, gain * math.sqrt(2.0 / sum(fans(shape))), dtype=dtype)
+
+
+def trunc_normal(
+    source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, dtype: Any = jnp.float32
+) -> jax.Array:
+    """N(mean, std²) with the values outside [a, b] drawn again.
+
+    A key, and any source whose numbers are not known yet (under jit), draws by the inverse distribution function instead: the same
+    distribution, in one draw. Source: torch.nn.init.trunc_normal_.
+    """
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn("mean is more than 2 std from [a, b] in trunc_normal: almost nothing of the distribution is left", stacklevel=3)
+    source, low, high = random_source(source), *(0.5 * (1 + math.erf((x - mean) / std / math.sqrt(2))) for x in (a, b))
+    draw = _redrawn_normal if high - low > 0.3 else _accepted_uniform
+    values = None if isinstance(source, KeySource) else draw(source, tuple(shape), dtype, mean, std, a, b)
+    if values is None:
+        u = source.uniform(shape, dtype, 2 * low - 1, 2 * high - 1)
+        values = jnp.clip(mean + std * math.sqrt(2) * jax.scipy.special.erfinv(u), a, b)
+    return values.astype(dtype)
+
+
+def _redrawn_normal(source: RandomSource, shape: Shape, dtype: Any, mean: float, std: float, a: float, b: float) -> jax.Array | None:
+    """Normal values until all are in [a, b]; None where they are not known."""
+    low, high = (jnp.asarray(x, dtype) for x in (a, b))
+    values = source.normal(shape, dtype, mean, std)
+    while not isinstance(values, jax.core.Tracer):
+        outside = (values < low) | (values > high)
+        if not outside.any():
+            return values
+        values = jnp.where(outside, source.normal(shape, dtype, mean, std), values)
+    return None
+
+
+def _accepted_uniform(source: RandomSource, shape: Shape, dtype: Any, mean: float, std: float, a: float, b: float) -> jax.Array | None:
+    """Uniform values, each drawn until it is accepted with the density's probability; None where they are not known."""
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    values, pending = jnp.zeros(shape, dtype), jnp.ones(shape, bool)
+    while True:
+        candidates = source.uniform(shape, dtype, a, b)
+        if isinstance(candidates, jax.core.Tracer):
+            return None
+        values = jnp.where(pending, candidates, values)
+        refused = jnp.log(source.uniform(shape, dtype)) > ((candidates - mean) / std) ** 2 * -0.5 - peak
+        pending &= refused
+        if not pending.any():
+            return values
+
+
+def eye(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+    """The identity matrix, for two dimensions; draws nothing."""
+    if len(shape) != 2:
+        raise ValueError(f"Only tensors with 2 dimensions are supported, got shape {tuple(shape)}")
+    return jnp.eye(*shape, dtype=dtype)
+
+
+def dirac(source: Any, shape: Shape, groups: int = 1, *, dtype: Any = jnp.float32) -> jax.Array:
+    """A convolution's weight that passes as many channels on as it can, in each group: 1 in the middle of the kernel; draws nothing."""
+    if len(shape) not in (3, 4, 5):
+        raise ValueError(f"Only tensors with 3, 4, or 5 dimensions are supported, got shape {tuple(shape)}")
+    if shape[0] % groups:
+        raise ValueError(f"dim 0 must be divisible by groups, got shape {tuple(shape)} and groups={groups}")
+    size = shape[0] // groups
+    channels = jnp.arange(min(size, shape[1]))
+    middle = tuple(length // 2 for length in shape[2:])
+    weight = jnp.zeros((groups, size, *shape[1:]), dtype).at[(slice(None), channels, channels, *middle)].set(1)
+    return weight.reshape(tuple(shape))
+
+
+def orthogonal(source: Any, shape: Shape, gain: float = 1, *, dtype: Any = jnp.float32) -> jax.Array:
+    """``gain`` times a matrix (shape[0], the rest) whose rows or columns, whichever are fewer, are orthonormal.
+
+    Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2013).
+    """
+    if len(shape) < 2:
+        raise ValueError(f"Only tensors with 2 or more dimensions are supported, got shape {tuple(shape)}")
+    if 0 in shape:
+        return jnp.zeros(tuple(shape), dtype)
+    rows, columns = shape[0], math.prod(shape[1:])
+    matrix = normal(source, (rows, columns), dtype=dtype)
+    q, r = jnp.linalg.qr(matrix.T if rows < columns else matrix)
+    q = q * jnp.sign(jnp.diagonal(r))  # which makes it uniformly distributed
+    return gain * (q.T if rows < columns else q).reshape(tuple(shape))
+
+
+def sparse(source: Any, shape: Shape, sparsity: float, std: float = 0.01, *, dtype: Any = jnp.float32) -> jax.Array:
+    """N(0, std²) for two dimensions, with ⌈sparsity · rows⌉ zeros in each column.
+
+    Martens, "Deep learning via Hessian-free optimization" (2010).
+    """
+    if len(shape) != 2:
+        raise ValueError(f"Only tensors with 2 dimensions are supported, got shape {tuple(shape)}")
+    source, (rows, columns) = random_source(source), shape
+    zeros = math.ceil(sparsity * rows)
+    values = source.normal(shape, dtype, 0.0, std)
+    if not columns:
+        return values
+    chosen = jnp.stack([source.permutation(rows)[:zeros] for _ in range(columns)], axis=1)
+    return values.at[chosen, jnp.arange(columns)].set(0)

@@ -45,6 +45,7 @@ from funnn.functional.distance import cosine_similarity, pairwise_distance, pdis
 from funnn.functional.distance_loss import cosine_embedding_loss, triplet_margin_loss, triplet_margin_with_distance_loss
 from funnn.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from funnn.functional.embedding_bag import embedding_bag
+from funnn.functional.flex_attention import flex_attention
 from funnn.functional.fold import fold, unfold
 from funnn.functional.fractional_pooling import (
     fractional_max_pool2d,
@@ -106,7 +107,7 @@ __all__ = [  # noqa: RUF022
     "celu", "elu", "gelu", "glu", "logsigmoid", "mish", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh", "tanhshrink",
     "gumbel_softmax", "log_softmax", "softmax", "softmin",
     "adaptive_log_softmax",
-    "multi_head_attention_forward", "scaled_dot_product_attention",
+    "flex_attention", "multi_head_attention_forward", "scaled_dot_product_attention",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss",
     "cross_entropy", "nll_loss",
     "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",

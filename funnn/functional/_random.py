@@ -29,6 +29,8 @@ class RandomSource(Protocol):
 
     def exponential(self, shape: Shape, dtype: Any) -> jax.Array: ...
 
+    def permutation(self, n: int) -> jax.Array: ...
+
 
 class KeySource:
     """A JAX key as a random source: the first draw uses the key itself, each later one the key folded with the draw's number."""
@@ -53,6 +55,9 @@ class KeySource:
 
     def exponential(self, shape: Shape, dtype: Any) -> jax.Array:
         return jax.random.exponential(self._next(), tuple(shape), dtype)
+
+    def permutation(self, n: int) -> jax.Array:
+        return jax.random.permutation(self._next(), n)
 
 
 def random_source(source: Any) -> RandomSource:

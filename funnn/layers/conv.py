@@ -72,10 +72,14 @@ class ConvNd(Layer):
         }
 
     def forward(self, input):
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input, weight, bias):
+        """The convolution with other weights than the layer's own, by torch's name."""
         padding = self.padding
         if self.padding_mode != "zeros" and padding != "valid":
             input, padding = F.pad(input, self._sides(), mode=self.padding_mode), 0
-        return type(self).function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return type(self).function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _sides(self):
         """The padding as F.pad takes it: before and after, of the last axis first."""

@@ -1,5 +1,7 @@
 """Rows of the table: attention."""
 
+import jax.numpy as jnp
+
 import funnn.functional as F
 from tests.cases._case import Bool, Given, case
 
@@ -19,7 +21,17 @@ LAYERS = [
     case("MultiheadAttention", 4, 2, 0.4, inputs=(SEQUENCE,) * 3, stochastic_=True),
 ]  # fmt: skip
 
+
+def soft_cap(score, b, h, i, j):
+    """A score_mod that depends on the score and on the place."""
+    return 2 * jnp.tanh(score / 2) + 0.1 * h - 0.2 * jnp.abs(i - j)
+
+
 FUNCTIONS = {
+    "flex_attention": (
+        [(2, 2, 3, 4), (2, 1, 5, 4), (2, 1, 5, 3)],
+        lambda q, k, v: F.flex_attention(q, k, v, soft_cap, lambda b, h, i, j: i + 1 >= j, enable_gqa=True),
+    ),
     "scaled_dot_product_attention": (
         [(2, 3, 4), (2, 5, 4), (2, 5, 3), (3, 5)],
         lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask),

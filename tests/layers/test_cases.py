@@ -19,17 +19,17 @@ from tests.quick import quick
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 #: One case of each layer, for what does not depend on its options.
-every_layer = pytest.mark.parametrize("case", list({case.name: case for case in reversed(CASES)}.values()), ids=str)
-#: Each case in training, and in evaluation where that differs.
-every_mode = pytest.mark.parametrize(
-    ("case", "train"),
-    [
-        pytest.param(case, train, id=f"{case}-{'train' if train else 'eval'}")
-        for case in CASES
-        for train in (True, False)
-        if train or case.modal
-    ],
-)
+ONE_EACH = list({case.name: case for case in reversed(CASES)}.values())
+every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=str)
+
+
+def _modes(cases: Any) -> Any:
+    """Each case in training, and in evaluation where that differs."""
+    pairs = [(case, train) for case in cases for train in (True, False) if train or case.modal]
+    return pytest.mark.parametrize(("case", "train"), pairs, ids=[f"{case}-{'train' if train else 'eval'}" for case, train in pairs])
+
+
+every_mode, every_layers_mode = _modes(CASES), _modes(ONE_EACH)
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),  # torch says so once, of its own speed
     pytest.mark.filterwarnings("ignore:`NLLLoss2d` has been deprecated:FutureWarning"),  # of torch and of both worlds here
@@ -236,7 +236,7 @@ def test_vmap_over_parameters_and_inputs(case):
     assert_close(y, expected, (2e-5, 1e-6))
 
 
-@every_case
+@every_layer
 def test_forward_mode_agrees_with_reverse_mode(case):
     layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
@@ -282,7 +282,7 @@ def test_module_runs_the_layers_forward(case):
     assert type(module).forward is type(case.layer()).forward
 
 
-@every_mode
+@every_layers_mode
 def test_module_equals_torchs_with_the_same_seed(case, train):
     """Same seed: the same initial values, random draws, outputs, gradients and buffers."""
     results, inputs = [], Inputs(case)
@@ -312,7 +312,7 @@ def test_module_equals_torchs_with_the_same_seed(case, train):
     assert case.several_nodes or names == expected_names
 
 
-@every_case
+@every_layer
 def test_both_ways_between_the_worlds(case):
     module, inputs = case.module(ft), Inputs(case)
     layer, params, state = ft.to_functional(module)

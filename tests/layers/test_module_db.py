@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,17 +14,15 @@ import torch
 
 from funnn import checkpoint, layers
 from funnn import functional as F
+from tests import module_samples
 from tests.layers.test_cases import assert_close, grad_of
+from tests.module_samples import ModuleErrorEnum, module_db, name_of, total
 from tests.quick import quick
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from torch.testing._internal.common_modules import ModuleErrorEnum, module_db
 
 MOST = 2  # samples a module and mode; a fixed random choice of those that have more
 LAZY = "a Layer is a value with its sizes given; the lazy classes are Modules of funnn.torch"
 #: Classes that have no layer: name -> reason.
-NO_LAYER = {info.name.removeprefix("nn."): LAZY for info in module_db if info.is_lazy}
+NO_LAYER = {name_of(info): LAZY for info in module_db if info.is_lazy}
 #: Samples that cannot pass: name -> (which, reason).
 CANNOT: dict[str, tuple[Callable, str]] = {}
 #: Error inputs that are no errors here: name -> (pattern of torch's message, reason).
@@ -55,7 +51,7 @@ LAYER_OF: dict[type, Callable] = {
     )
 }
 
-INFOS = [info for info in module_db if info.name.removeprefix("nn.") not in NO_LAYER]
+INFOS = [info for info in module_db if name_of(info) not in NO_LAYER]
 every_info = pytest.mark.parametrize("info", INFOS, ids=lambda info: info.name)
 
 
@@ -72,24 +68,15 @@ def given(value: Any) -> Any:
 
 def layer_of(info: Any, constructor: Any) -> layers.Layer:
     kwargs = {name: given(value) for name, value in constructor.kwargs.items() if name not in ("device", "dtype")}
-    return getattr(layers, info.name.removeprefix("nn."))(*map(given, constructor.args), **kwargs)
+    return getattr(layers, name_of(info))(*map(given, constructor.args), **kwargs)
 
 
 def to_jax(value: Any) -> Any:
     return jnp.asarray(value.detach().numpy()) if isinstance(value, torch.Tensor) else value
 
 
-def total(y: Any) -> Any:
-    """One number that depends on every floating output; asinh, because a sine of the database's large losses would amplify their rounding."""
-    leaves = [a for a in jax.tree.leaves(y) if "float" in str(a.dtype)]
-    return sum(jnp.arcsinh(a).astype(jnp.float32).sum() if isinstance(a, jax.Array) else a.asinh().sum() for a in leaves)
-
-
 def samples(info: Any, train: bool) -> list:
-    torch.manual_seed(0)
-    concerns = CANNOT.get(info.name.removeprefix("nn."), (lambda sample: False, ""))[0]
-    found = [s for s in info.module_inputs_func(info, "cpu", torch.float32, True, train) if not concerns(s)]
-    return found if len(found) <= MOST else random.Random(0).sample(found, MOST)
+    return module_samples.samples(info, train, MOST, *CANNOT.get(name_of(info), ())[:1])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -111,8 +98,6 @@ def test_samples(info, train):
 
 def compare(info: Any, sample: Any, train: bool) -> None:
     constructor, inputs = sample.constructor_input, sample.forward_input
-    # the database makes the numbers of fractional pools in float64 whatever the dtype asked for, which torch then refuses
-    constructor.kwargs = {n: v.float() if n == "_random_samples" else v for n, v in constructor.kwargs.items()}
     theirs = info.module_cls(*constructor.args, **constructor.kwargs).train(train)
     layer = layer_of(info, constructor)
     assert repr(layer) == repr(theirs)
@@ -136,7 +121,7 @@ def compare(info: Any, sample: Any, train: bool) -> None:
     expected = theirs(*args, **kwargs)
     summed = total(expected)
     summed.backward() if getattr(summed, "requires_grad", False) else None
-    tolerance, gradient_tolerance = TOLERANCES.get(info.name.removeprefix("nn."), ((2e-5, 1e-5), (1e-4, 1e-4)))
+    tolerance, gradient_tolerance = TOLERANCES.get(name_of(info), ((2e-5, 1e-5), (1e-4, 1e-4)))
     assert_close(y, expected, tolerance, "output")
     for name, parameter in theirs.named_parameters():
         assert_close(checkpoint.flatten(grads)[name], grad_of(parameter), gradient_tolerance, name)
@@ -150,7 +135,7 @@ def compare(info: Any, sample: Any, train: bool) -> None:
 @pytest.mark.parametrize("info", [info for info in INFOS if info.module_error_inputs_func is not None], ids=lambda info: info.name)
 def test_error_inputs(info):
     """What torch refuses, in the constructor or in forward, is refused, by a class that torch's users would catch."""
-    pattern = NO_ERROR.get(info.name.removeprefix("nn."), (r"(?!)", ""))[0]
+    pattern = NO_ERROR.get(name_of(info), (r"(?!)", ""))[0]
     refused = 0
     for bad in info.module_error_inputs_func(info, "cpu", torch.float32, False, True):
         if re.search(pattern, bad.error_regex):
@@ -171,10 +156,10 @@ def test_error_inputs(info):
 
 
 def test_every_entry_has_its_layer():
-    assert {info.name.removeprefix("nn.") for info in INFOS} - set(dir(layers)) == set()
+    assert {name_of(info) for info in INFOS} - set(dir(layers)) == set()
 
 
 def test_no_list_names_what_is_not_there():
-    names = {info.name.removeprefix("nn.") for info in module_db}
+    names = {name_of(info) for info in module_db}
     assert {*CANNOT, *NO_ERROR, *TOLERANCES} <= names
     assert all(np.isfinite(value) for pair in TOLERANCES.values() for part in pair for value in part)

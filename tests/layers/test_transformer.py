@@ -76,7 +76,7 @@ def test_copies_start_equal_and_a_transformers_do_not():
 def test_reset_draws_as_torch_does():
     theirs, ours = same_modules(lambda t: t.nn.MultiheadAttention(4, 2))
     torch.manual_seed(2), ft.manual_seed(2)
-    theirs._reset_parameters(), ours.reset_parameters()
+    theirs._reset_parameters(), ours._reset_parameters()
     for name, value in ours.state_dict().items():
         np.testing.assert_allclose(value.numpy(), theirs.state_dict()[name].numpy(), rtol=1e-6, atol=1e-7)
 

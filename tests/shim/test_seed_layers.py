@@ -221,3 +221,14 @@ CELLS = cells(globals())
 @pytest.mark.parametrize("name", CELLS)
 def test_cell(name):
     same(CELLS[name], tolerance=(2e-4, 4e-6))
+
+
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "dropout1d"])
+def test_dropout_of_a_permuted_view(name):
+    """torch draws in the order of the memory, which here is not that of the indices."""
+
+    def program(torch):
+        x = torch.randn(2, 3, 4).permute(2, 0, 1)
+        return getattr(torch.nn.functional, name)(x, 0.5, True), getattr(torch.nn.functional, name)(x[::2], 0.5, True)
+
+    same(program)

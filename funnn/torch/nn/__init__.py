@@ -1,152 +1,31 @@
 """torch.nn: modules, parameters, functions."""
 
 from funnn.layers import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from funnn.torch.nn import attention as attention
 from funnn.torch.nn import functional as functional
 from funnn.torch.nn import init as init
+from funnn.torch.nn import parallel as parallel
 from funnn.torch.nn import parameter as parameter
 from funnn.torch.nn import utils as utils
-from funnn.torch.nn.modules.container import ModuleDict as ModuleDict
-from funnn.torch.nn.modules.container import ModuleList as ModuleList
-from funnn.torch.nn.modules.container import Sequential as Sequential
-from funnn.torch.nn.modules.module import Module as Module
-from funnn.torch.nn.modules.rows import CELU as CELU
-from funnn.torch.nn.modules.rows import ELU as ELU
-from funnn.torch.nn.modules.rows import GELU as GELU
-from funnn.torch.nn.modules.rows import GLU as GLU
-from funnn.torch.nn.modules.rows import GRU as GRU
-from funnn.torch.nn.modules.rows import LSTM as LSTM
-from funnn.torch.nn.modules.rows import RNN as RNN
-from funnn.torch.nn.modules.rows import SELU as SELU
-from funnn.torch.nn.modules.rows import AdaptiveAvgPool1d as AdaptiveAvgPool1d
-from funnn.torch.nn.modules.rows import AdaptiveAvgPool2d as AdaptiveAvgPool2d
-from funnn.torch.nn.modules.rows import AdaptiveAvgPool3d as AdaptiveAvgPool3d
-from funnn.torch.nn.modules.rows import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
-from funnn.torch.nn.modules.rows import AdaptiveMaxPool1d as AdaptiveMaxPool1d
-from funnn.torch.nn.modules.rows import AdaptiveMaxPool2d as AdaptiveMaxPool2d
-from funnn.torch.nn.modules.rows import AdaptiveMaxPool3d as AdaptiveMaxPool3d
-from funnn.torch.nn.modules.rows import AlphaDropout as AlphaDropout
-from funnn.torch.nn.modules.rows import AvgPool1d as AvgPool1d
-from funnn.torch.nn.modules.rows import AvgPool2d as AvgPool2d
-from funnn.torch.nn.modules.rows import AvgPool3d as AvgPool3d
-from funnn.torch.nn.modules.rows import BatchNorm1d as BatchNorm1d
-from funnn.torch.nn.modules.rows import BatchNorm2d as BatchNorm2d
-from funnn.torch.nn.modules.rows import BatchNorm3d as BatchNorm3d
-from funnn.torch.nn.modules.rows import BCELoss as BCELoss
-from funnn.torch.nn.modules.rows import BCEWithLogitsLoss as BCEWithLogitsLoss
-from funnn.torch.nn.modules.rows import Bilinear as Bilinear
-from funnn.torch.nn.modules.rows import ChannelShuffle as ChannelShuffle
-from funnn.torch.nn.modules.rows import CircularPad1d as CircularPad1d
-from funnn.torch.nn.modules.rows import CircularPad2d as CircularPad2d
-from funnn.torch.nn.modules.rows import CircularPad3d as CircularPad3d
-from funnn.torch.nn.modules.rows import ConstantPad1d as ConstantPad1d
-from funnn.torch.nn.modules.rows import ConstantPad2d as ConstantPad2d
-from funnn.torch.nn.modules.rows import ConstantPad3d as ConstantPad3d
-from funnn.torch.nn.modules.rows import Conv1d as Conv1d
-from funnn.torch.nn.modules.rows import Conv2d as Conv2d
-from funnn.torch.nn.modules.rows import Conv3d as Conv3d
-from funnn.torch.nn.modules.rows import ConvTranspose1d as ConvTranspose1d
-from funnn.torch.nn.modules.rows import ConvTranspose2d as ConvTranspose2d
-from funnn.torch.nn.modules.rows import ConvTranspose3d as ConvTranspose3d
-from funnn.torch.nn.modules.rows import CosineEmbeddingLoss as CosineEmbeddingLoss
-from funnn.torch.nn.modules.rows import CosineSimilarity as CosineSimilarity
-from funnn.torch.nn.modules.rows import CrossEntropyLoss as CrossEntropyLoss
-from funnn.torch.nn.modules.rows import CTCLoss as CTCLoss
-from funnn.torch.nn.modules.rows import Dropout as Dropout
-from funnn.torch.nn.modules.rows import Dropout1d as Dropout1d
-from funnn.torch.nn.modules.rows import Dropout2d as Dropout2d
-from funnn.torch.nn.modules.rows import Dropout3d as Dropout3d
-from funnn.torch.nn.modules.rows import Embedding as Embedding
-from funnn.torch.nn.modules.rows import EmbeddingBag as EmbeddingBag
-from funnn.torch.nn.modules.rows import FeatureAlphaDropout as FeatureAlphaDropout
-from funnn.torch.nn.modules.rows import Flatten as Flatten
-from funnn.torch.nn.modules.rows import Fold as Fold
-from funnn.torch.nn.modules.rows import FractionalMaxPool2d as FractionalMaxPool2d
-from funnn.torch.nn.modules.rows import FractionalMaxPool3d as FractionalMaxPool3d
-from funnn.torch.nn.modules.rows import GaussianNLLLoss as GaussianNLLLoss
-from funnn.torch.nn.modules.rows import GroupNorm as GroupNorm
-from funnn.torch.nn.modules.rows import GRUCell as GRUCell
-from funnn.torch.nn.modules.rows import Hardshrink as Hardshrink
-from funnn.torch.nn.modules.rows import Hardsigmoid as Hardsigmoid
-from funnn.torch.nn.modules.rows import Hardswish as Hardswish
-from funnn.torch.nn.modules.rows import Hardtanh as Hardtanh
-from funnn.torch.nn.modules.rows import HingeEmbeddingLoss as HingeEmbeddingLoss
-from funnn.torch.nn.modules.rows import HuberLoss as HuberLoss
-from funnn.torch.nn.modules.rows import Identity as Identity
-from funnn.torch.nn.modules.rows import InstanceNorm1d as InstanceNorm1d
-from funnn.torch.nn.modules.rows import InstanceNorm2d as InstanceNorm2d
-from funnn.torch.nn.modules.rows import InstanceNorm3d as InstanceNorm3d
-from funnn.torch.nn.modules.rows import KLDivLoss as KLDivLoss
-from funnn.torch.nn.modules.rows import L1Loss as L1Loss
-from funnn.torch.nn.modules.rows import LayerNorm as LayerNorm
-from funnn.torch.nn.modules.rows import LeakyReLU as LeakyReLU
-from funnn.torch.nn.modules.rows import Linear as Linear
-from funnn.torch.nn.modules.rows import LinearCrossEntropyLoss as LinearCrossEntropyLoss
-from funnn.torch.nn.modules.rows import LocalResponseNorm as LocalResponseNorm
-from funnn.torch.nn.modules.rows import LogSigmoid as LogSigmoid
-from funnn.torch.nn.modules.rows import LogSoftmax as LogSoftmax
-from funnn.torch.nn.modules.rows import LPPool1d as LPPool1d
-from funnn.torch.nn.modules.rows import LPPool2d as LPPool2d
-from funnn.torch.nn.modules.rows import LPPool3d as LPPool3d
-from funnn.torch.nn.modules.rows import LSTMCell as LSTMCell
-from funnn.torch.nn.modules.rows import MarginRankingLoss as MarginRankingLoss
-from funnn.torch.nn.modules.rows import MaxPool1d as MaxPool1d
-from funnn.torch.nn.modules.rows import MaxPool2d as MaxPool2d
-from funnn.torch.nn.modules.rows import MaxPool3d as MaxPool3d
-from funnn.torch.nn.modules.rows import MaxUnpool1d as MaxUnpool1d
-from funnn.torch.nn.modules.rows import MaxUnpool2d as MaxUnpool2d
-from funnn.torch.nn.modules.rows import MaxUnpool3d as MaxUnpool3d
-from funnn.torch.nn.modules.rows import Mish as Mish
-from funnn.torch.nn.modules.rows import MSELoss as MSELoss
-from funnn.torch.nn.modules.rows import MultiheadAttention as MultiheadAttention
-from funnn.torch.nn.modules.rows import MultiLabelMarginLoss as MultiLabelMarginLoss
-from funnn.torch.nn.modules.rows import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
-from funnn.torch.nn.modules.rows import MultiMarginLoss as MultiMarginLoss
-from funnn.torch.nn.modules.rows import NLLLoss as NLLLoss
-from funnn.torch.nn.modules.rows import NLLLoss2d as NLLLoss2d
-from funnn.torch.nn.modules.rows import PairwiseDistance as PairwiseDistance
-from funnn.torch.nn.modules.rows import PixelShuffle as PixelShuffle
-from funnn.torch.nn.modules.rows import PixelUnshuffle as PixelUnshuffle
-from funnn.torch.nn.modules.rows import PoissonNLLLoss as PoissonNLLLoss
-from funnn.torch.nn.modules.rows import PReLU as PReLU
-from funnn.torch.nn.modules.rows import ReflectionPad1d as ReflectionPad1d
-from funnn.torch.nn.modules.rows import ReflectionPad2d as ReflectionPad2d
-from funnn.torch.nn.modules.rows import ReflectionPad3d as ReflectionPad3d
-from funnn.torch.nn.modules.rows import ReLU as ReLU
-from funnn.torch.nn.modules.rows import ReLU6 as ReLU6
-from funnn.torch.nn.modules.rows import ReplicationPad1d as ReplicationPad1d
-from funnn.torch.nn.modules.rows import ReplicationPad2d as ReplicationPad2d
-from funnn.torch.nn.modules.rows import ReplicationPad3d as ReplicationPad3d
-from funnn.torch.nn.modules.rows import RMSNorm as RMSNorm
-from funnn.torch.nn.modules.rows import RNNCell as RNNCell
-from funnn.torch.nn.modules.rows import RReLU as RReLU
-from funnn.torch.nn.modules.rows import Sigmoid as Sigmoid
-from funnn.torch.nn.modules.rows import SiLU as SiLU
-from funnn.torch.nn.modules.rows import SmoothL1Loss as SmoothL1Loss
-from funnn.torch.nn.modules.rows import SoftMarginLoss as SoftMarginLoss
-from funnn.torch.nn.modules.rows import Softmax as Softmax
-from funnn.torch.nn.modules.rows import Softmax2d as Softmax2d
-from funnn.torch.nn.modules.rows import Softmin as Softmin
-from funnn.torch.nn.modules.rows import Softplus as Softplus
-from funnn.torch.nn.modules.rows import Softshrink as Softshrink
-from funnn.torch.nn.modules.rows import Softsign as Softsign
-from funnn.torch.nn.modules.rows import SyncBatchNorm as SyncBatchNorm
-from funnn.torch.nn.modules.rows import Tanh as Tanh
-from funnn.torch.nn.modules.rows import Tanhshrink as Tanhshrink
-from funnn.torch.nn.modules.rows import Threshold as Threshold
-from funnn.torch.nn.modules.rows import Transformer as Transformer
-from funnn.torch.nn.modules.rows import TransformerDecoder as TransformerDecoder
-from funnn.torch.nn.modules.rows import TransformerDecoderLayer as TransformerDecoderLayer
-from funnn.torch.nn.modules.rows import TransformerEncoder as TransformerEncoder
-from funnn.torch.nn.modules.rows import TransformerEncoderLayer as TransformerEncoderLayer
-from funnn.torch.nn.modules.rows import TripletMarginLoss as TripletMarginLoss
-from funnn.torch.nn.modules.rows import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
-from funnn.torch.nn.modules.rows import Unflatten as Unflatten
-from funnn.torch.nn.modules.rows import Unfold as Unfold
-from funnn.torch.nn.modules.rows import Upsample as Upsample
-from funnn.torch.nn.modules.rows import UpsamplingBilinear2d as UpsamplingBilinear2d
-from funnn.torch.nn.modules.rows import UpsamplingNearest2d as UpsamplingNearest2d
-from funnn.torch.nn.modules.rows import ZeroPad1d as ZeroPad1d
-from funnn.torch.nn.modules.rows import ZeroPad2d as ZeroPad2d
-from funnn.torch.nn.modules.rows import ZeroPad3d as ZeroPad3d
+from funnn.torch.nn.modules import *  # noqa: F403
+from funnn.torch.nn.parallel import DataParallel as DataParallel
 from funnn.torch.nn.parameter import Buffer as Buffer
 from funnn.torch.nn.parameter import Parameter as Parameter
+from funnn.torch.nn.parameter import UninitializedBuffer as UninitializedBuffer
+from funnn.torch.nn.parameter import UninitializedParameter as UninitializedParameter
+
+
+def factory_kwargs(kwargs):
+    """The arguments ``device``, ``dtype`` and ``memory_format`` among ``kwargs``, for functions that make tensors.
+
+    They may also stand in ``kwargs["factory_kwargs"]``; then each only once.
+    """
+    kwargs = dict(kwargs or {})
+    given = dict(kwargs.pop("factory_kwargs", {}))
+    unknown = kwargs.keys() - {"device", "dtype", "memory_format"}
+    if unknown:
+        raise TypeError(f"unexpected kwargs {sorted(unknown)}; expected device, dtype, memory_format")
+    twice = kwargs.keys() & given.keys()
+    if twice:
+        raise TypeError(f"{sorted(twice)} are given in factory_kwargs and beside it; give each once")
+    return given | kwargs

@@ -11,6 +11,7 @@ _BEYOND = {
     "batch_norm_with_stats",
     "embedding_renorm",
     "flatten",
+    "flex_attention",
     "gru",
     "gru_cell",
     "instance_norm_with_stats",

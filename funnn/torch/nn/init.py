@@ -12,26 +12,46 @@ import jax
 
 from funnn import init as _pure
 from funnn.init import calculate_gain as calculate_gain
-from funnn.torch._random import Generator, pick
+from funnn.torch._random import Generator, default_generator, pick
 from funnn.torch._tensor import Tensor
 
 
-def _in_place(pure: Callable, warns_of_empty: bool = False) -> Callable:
+def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, source: Callable = pick) -> Callable:
+    """The initialiser that writes ``pure``'s values into a tensor; one that draws takes a ``generator``."""
+    arguments = [p for name, p in inspect.signature(pure).parameters.items() if name not in ("source", "shape", "dtype")]
+
     @functools.wraps(pure)
-    def fill(tensor: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
+    def fill(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        generator = kwargs.pop("generator", None) if draws else None
+        if draws and len(args) == len(arguments) + 1:
+            *args, generator = args
         if warns_of_empty and 0 in tensor.shape:
             warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
             return tensor
         with jax.enable_x64(True):
-            tensor.detach()._write(pure(pick(generator), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
+            tensor.detach()._write(pure(source(generator), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
         return tensor
 
-    parameters = [p for name, p in inspect.signature(pure).parameters.items() if name not in ("source", "shape", "dtype")]
-    first = inspect.Parameter("tensor", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    last = inspect.Parameter("generator", inspect.Parameter.KEYWORD_ONLY, default=None)
-    fill.__signature__ = inspect.Signature([first, *parameters, last])
+    first, last = (
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+        for name, default in (("tensor", inspect.Parameter.empty), ("generator", None))
+    )
+    fill.__signature__ = inspect.Signature([first, *arguments, *([last] if draws else [])])
     fill.__name__ = fill.__qualname__ = f"{pure.__name__}_"
+    fill.__module__ = __name__
+    fill.__doc__ = pure.__doc__.partition(">>>")[0].rstrip()  # an example shows the pure function's way of use
     return fill
+
+
+class _NormalsOnly:
+    """Normal numbers from a generator, permutations from the default one: torch's sparse_ gives its generator to the first alone."""
+
+    uniform = property(lambda self: self._generator.uniform)
+    normal = property(lambda self: self._generator.normal)
+    permutation = default_generator.permutation
+
+    def __init__(self, generator: Generator | None):
+        self._generator = pick(generator)
 
 
 def _deprecated(fill: Callable) -> Callable:
@@ -43,19 +63,36 @@ def _deprecated(fill: Callable) -> Callable:
         return fill(*args, **kwargs)
 
     run.__name__ = run.__qualname__ = old
+    run.__doc__ = f"Deprecated name of {old}_, whose arguments it takes."
     return run
 
 
 uniform_ = _in_place(_pure.uniform)
 normal_ = _in_place(_pure.normal)
-constant_ = _in_place(_pure.constant)
-zeros_ = _in_place(_pure.zeros)
-ones_ = _in_place(_pure.ones)
+trunc_normal_ = _in_place(_pure.trunc_normal)
+constant_ = _in_place(_pure.constant, draws=False)
+zeros_ = _in_place(_pure.zeros, draws=False)
+ones_ = _in_place(_pure.ones, draws=False)
+eye_ = _in_place(_pure.eye, draws=False)
+dirac_ = _in_place(_pure.dirac, draws=False)
 kaiming_uniform_ = _in_place(_pure.kaiming_uniform, warns_of_empty=True)
 kaiming_normal_ = _in_place(_pure.kaiming_normal, warns_of_empty=True)
 xavier_uniform_ = _in_place(_pure.xavier_uniform)
 xavier_normal_ = _in_place(_pure.xavier_normal)
+orthogonal_ = _in_place(_pure.orthogonal)
+sparse_ = _in_place(_pure.sparse, source=_NormalsOnly)
 
 uniform, normal, constant = _deprecated(uniform_), _deprecated(normal_), _deprecated(constant_)
 kaiming_uniform, kaiming_normal = _deprecated(kaiming_uniform_), _deprecated(kaiming_normal_)
 xavier_uniform, xavier_normal = _deprecated(xavier_uniform_), _deprecated(xavier_normal_)
+eye, dirac, orthogonal, sparse = _deprecated(eye_), _deprecated(dirac_), _deprecated(orthogonal_), _deprecated(sparse_)
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight, which users of torch call by this name."""
+    return _pure.fans(tuple(tensor.shape))
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """fan_in or fan_out of a weight."""
+    return _pure.fan(tuple(tensor.shape), mode)

@@ -1,9 +1,11 @@
-"""Parameters: tensors that a Module finds by itself."""
+"""Parameters and buffers: tensors that a Module finds by itself, also before their shape is known."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from funnn.torch import _dtype
 from funnn.torch._factories import empty
 from funnn.torch._tensor import Tensor
 
@@ -29,6 +31,11 @@ class Parameter(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
+    def __deepcopy__(self, memo: dict) -> Parameter:
+        copied = super().__deepcopy__(memo)
+        copied._grad = None  # as torch's: a copy starts without a gradient
+        return copied
+
 
 class Buffer(Tensor):
     """A tensor that, assigned to a Module's attribute, joins its buffers."""
@@ -41,3 +48,87 @@ class Buffer(Tensor):
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True):
         pass
+
+
+class UninitializedTensorMixin:
+    """A tensor without values: it knows its dtype alone, until ``materialize`` gives it a shape."""
+
+    cls_to_become: type
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        if device is not None:
+            _dtype.check_device(device)
+        tensor = object.__new__(cls)
+        tensor._kind = _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)
+        tensor._leaf_requires_grad = bool(requires_grad)
+        return tensor
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        pass
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Become an ordinary tensor of this shape; its values are still to be written."""
+        self._set_storage(empty(tuple(shape), dtype=dtype or self._kind, device=device))
+        del self.__dict__["_kind"]
+        self.__class__ = self.cls_to_become
+
+    def convert(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Take the dtype that ``fn`` gives to a tensor of this one's."""
+        self._kind = fn(empty(0, dtype=self._kind)).dtype
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "_storage":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter: this {type(self).__name__} has no shape yet; call the lazy module with an example "
+            "input first, or materialize(shape)"
+        )
+
+    @property
+    def shape(self) -> Any:
+        raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer; call the module's forward first")
+
+    def _shape(self) -> Any:
+        return self.shape
+
+    @property
+    def dtype(self) -> _dtype.dtype:
+        return self._kind
+
+    @property
+    def data(self) -> Tensor:
+        return empty(0, dtype=self._kind)
+
+    def share_memory_(self) -> None:
+        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer; call the module's forward first")
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        return memo.setdefault(id(self), type(self)(self._leaf_requires_grad, None, self._kind))
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        return type(self), (self._leaf_requires_grad, None, self._kind)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose shape is not known yet."""
+
+    cls_to_become = Parameter
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Buffer):
+    """A buffer whose shape is not known yet."""
+
+    cls_to_become = Tensor
+
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> UninitializedBuffer:
+        buffer = super().__new__(cls, requires_grad, device, dtype)
+        buffer.persistent = persistent
+        return buffer
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a tensor's shape is not known yet."""
+    return isinstance(param, UninitializedTensorMixin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -71,8 +72,15 @@ class _Numbered(Module):
         del self[key]
         return module
 
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name.isdigit()]
+
+class Container(Module):
+    """A Module with the children given by name; deprecated by torch."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__()
+        warnings.warn("nn.Container is deprecated; all of its functionality is in nn.Module, so subclass that", FutureWarning, stacklevel=2)
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class Sequential(_Numbered):
@@ -198,10 +206,28 @@ class ModuleDict(Module):
 
     def update(self, modules: Any) -> None:
         """Add modules from a mapping or from pairs."""
-        if not isinstance(modules, (Iterable, ModuleDict)):
-            raise TypeError(f"ModuleDict.update should be called with an iterable of key/value pairs, but got {type(modules).__name__}")
-        for name, module in modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules:
-            self.add_module(name, module)
+        for name, module in pairs("Module", modules, (OrderedDict, ModuleDict, Mapping)):
+            self[name] = module
+
+
+def pairs(what: str, given: Any, ordered: tuple[type, ...]) -> Iterable[tuple[str, Any]]:
+    """The names and values that ``update`` of a ModuleDict or ParameterDict was given."""
+    if not isinstance(given, Iterable):
+        name = "ParametersDict" if what == "Parameter" else "ModuleDict"
+        raise TypeError(f"{name}.update should be called with an iterable of key/value pairs, but got {type(given).__name__}")
+    if isinstance(given, ordered):
+        return given.items()
+    if isinstance(given, Mapping):
+        return sorted(given.items())
+    return [_pair(what, number, item) for number, item in enumerate(given)]
+
+
+def _pair(what: str, number: int, item: Any) -> tuple[str, Any]:
+    if not isinstance(item, Iterable):
+        raise TypeError(f"{what}Dict update sequence element #{number} should be Iterable; is{type(item).__name__}")
+    if len(item) != 2:
+        raise ValueError(f"{what}Dict update sequence element #{number} has length {len(item)}; 2 is required")
+    return item[0], item[1]
 
 
 LayerModule.adopt_type(layers.Sequential, Sequential)

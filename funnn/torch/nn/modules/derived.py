@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from funnn.layers import Buffer, Layer, Param, Repeat
 from funnn.layers._layer import _freeze, present
 from funnn.torch import _dtype
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
+from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
 
@@ -26,40 +29,75 @@ class _Given(Layer):
     module: Any
 
 
+class Undrawn:
+    """A random source for values that will be replaced: zeros, and no generator moves."""
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        return jnp.zeros(tuple(shape), dtype)
+
+    normal = uniform
+
+
 class LayerModule(Module):
-    """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``."""
+    """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``.
+
+    What a class writes itself, or one of its bases, stands before what the Layer has. A class without ``layer`` is a base of several, for
+    isinstance. ``file`` is the name of torch's file in which users look for the class and its subclasses (see ``files``), and ``placed`` says
+    whether the constructor takes ``device`` and ``dtype``, as torch's do that make parameters; by default those of layers with a ``spec``, and
+    these have ``reset_parameters`` too.
+    """
 
     _layer_type: type[Layer]
+    _file: str | None = None
+    _placed: bool | None = None
+    _written: frozenset[str] = frozenset()  # the names that classes wrote by hand
 
-    def __init_subclass__(cls, layer: type[Layer] | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, layer: type[Layer] | None = None, file: str | None = None, placed: bool | None = None, **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
+        cls._written = cls._written | vars(cls).keys()
+        cls._file = file or cls._file
+        cls._placed = cls._placed if placed is None else placed
+        if cls._file is not None and cls.__module__.startswith(__package__):
+            publish(cls, cls._file)
         if layer is None:
             return
         cls._layer_type = layer
-        cls.__doc__ = cls.__doc__ or (layer.__doc__ or "").partition(">>>")[0].rstrip()  # an example shows the Layer's way of use
-        skipped = (
-            vars(cls).keys()
-            | vars(Module).keys()
-            | vars(LayerModule).keys()
-            | vars(Layer).keys()
-            | {field.name for field in dataclasses.fields(layer)}
-            | {"spec"}
-        )
+        cls.__doc__ = (
+            vars(cls).get("__doc__") or (layer.__doc__ or "").partition(">>>")[0].rstrip()
+        )  # an example shows the Layer's way of use
+        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | {field.name for field in dataclasses.fields(layer)}
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
-                if name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__")):
+                if name not in cls._written and (name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__"))):
                     setattr(cls, name, value)
-        fields = [field for field in inspect.signature(layer).parameters.values() if field.kind is not field.VAR_KEYWORD]
-        added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ("device", "dtype")]
-        cls.__signature__ = inspect.Signature([*fields, *added])
+        own_spec = layer.spec is not Layer.spec
+        if cls._placed is None:
+            cls._placed = own_spec
+        if own_spec and placed is None and cls._placed and layer.redraw is Layer.redraw and "reset_parameters" not in cls._written:
+            cls.reset_parameters = cls._reset_parameters
+        cls.__signature__ = _signature(layer, cls._placed)
         _derived[layer] = cls
 
-    def __init__(self, *args: Any, device: Any = None, dtype: Any = None, **kwargs: Any):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
-        if device is not None:
-            _dtype.check_device(device)
-        kwargs = {name: _given(value) for name, value in kwargs.items()}
-        self._adopt(self._layer_type(*map(_given, args), **kwargs), dtype, default_generator)
+        self._adopt(*self._construct(args, kwargs), default_generator)
+
+    def _construct(self, args: tuple, kwargs: dict) -> tuple[Layer, Any]:
+        """The layer that the constructor's arguments describe, and the dtype."""
+        layer = getattr(self, "_layer_type", None)
+        if layer is None:
+            raise NotImplementedError(f"{type(self).__name__} is only the base of several classes; construct one of those")
+        dtype = None
+        if self._placed:
+            count = len(_positional(layer))  # device and dtype may stand behind the layer's own arguments
+            device, dtype = ((*args[count : count + 2], None, None)[i] for i in (0, 1))
+            device, dtype = kwargs.get("device", device), kwargs.get("dtype", dtype)
+            args, kwargs = args[:count] + args[count + 2 :], {k: v for k, v in kwargs.items() if k not in ("device", "dtype")}
+            if device is not None:
+                _dtype.check_device(device)
+        return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), dtype
 
     @staticmethod
     def adopt_type(layer: type[Layer], cls: type[Module]) -> None:
@@ -78,17 +116,21 @@ class LayerModule(Module):
         """Take over a layer's hyperparameters, draw its parameters, and derive its children."""
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         children, spec = layer.children(), layer.spec()
-        self._layer_names = tuple(name for name in layer.__dict__ if name != "_scope")
-        self.__dict__.update({name: value for name, value in layer.__dict__.items() if name not in {"_scope", *children, *spec}})
+        self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given"))
+        self._spent = _spent_arguments(layer)
+        self.__dict__.update({name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec})
         for name, entry in spec.items():
-            value = Tensor._wrap(draw(entry, source, kind)) if present(entry) else None
+            value = self._first_value(entry, source, kind) if present(entry) else None
             if isinstance(entry, Buffer):
                 self._buffers[name] = value
             else:
-                self._parameters[name] = None if value is None else Parameter(value)
+                self._parameters[name] = value if value is None or isinstance(value, Parameter) else Parameter(value)
         for name, child in children.items():
             self._modules[name] = (_alike if name in layer.alike else module_of)(child, dtype, source)
         self._redraw(layer, source)
+
+    def _first_value(self, entry: Param | Buffer, source: Any, dtype: Any) -> Tensor:
+        return Tensor._wrap(draw(entry, source, dtype))
 
     def _redraw(self, layer: Layer, source: Any) -> None:
         """What the layer draws again when all below it have been drawn."""
@@ -111,9 +153,11 @@ class LayerModule(Module):
             else:
                 value = getattr(self, name)
             layer.__dict__[name] = _freeze(value)
+        kept = {name: layer.__dict__[name] for name in _argument_names(self._layer_type) if name in layer.__dict__}
+        layer.__dict__["_given"] = (), {**self._spent, **kept}
         return layer
 
-    def reset_parameters(self) -> None:
+    def _reset_parameters(self) -> None:
         """Draw the initial values of the parameters and buffers again."""
         self._reset((Param, Buffer))
 
@@ -140,6 +184,37 @@ def draw(entry: Param | Buffer, source: Any, dtype: Any) -> jax.Array:
     """Initial values of one parameter or buffer."""
     with jax.enable_x64(True):
         return entry.init(source, entry.shape, dtype=getattr(entry, "dtype", None) or dtype)
+
+
+@functools.cache
+def _positional(layer: type[Layer]) -> tuple[inspect.Parameter, ...]:
+    """The arguments of a layer's constructor that may be given by position."""
+    parameters = inspect.signature(layer).parameters.values()
+    return tuple(p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+@functools.cache
+def _argument_names(layer: type[Layer]) -> tuple[str, ...]:
+    return tuple(inspect.signature(layer).parameters)
+
+
+def _spent_arguments(layer: Layer) -> dict[str, Any]:
+    """The constructor's arguments that are no attributes of the layer, such as the width of a Transformer's hidden layers."""
+    args, kwargs = layer._given
+    if all(name in layer.__dict__ for name in _argument_names(type(layer))):
+        return {}
+    given = inspect.signature(type(layer)).bind(*args, **kwargs).arguments
+    return {name: value for name, value in given.items() if name not in layer.__dict__ and not isinstance(value, _Given)}
+
+
+def _signature(layer: type[Layer], placed: bool) -> inspect.Signature:
+    """The layer's arguments, with ``device`` and ``dtype`` behind those by position."""
+    fields = [p for p in inspect.signature(layer).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    behind = next((place for place, p in enumerate(fields) if p.kind in (p.VAR_POSITIONAL, p.KEYWORD_ONLY)), len(fields))
+    kind = inspect.Parameter.KEYWORD_ONLY if any(p.kind is p.VAR_POSITIONAL for p in fields) else inspect.Parameter.POSITIONAL_OR_KEYWORD
+    behind = len(fields) if kind is inspect.Parameter.KEYWORD_ONLY else behind
+    added = [inspect.Parameter(name, kind, default=None) for name in ("device", "dtype")] if placed else []
+    return inspect.Signature([*fields[:behind], *added, *fields[behind:]])
 
 
 def module_type(layer: type[Layer]) -> type[Module]:

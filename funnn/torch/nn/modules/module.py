@@ -1,34 +1,56 @@
-"""torch.nn.Module: parameters, buffers and modules found by assignment; state_dict; hooks; the repr."""
+"""torch.nn.Module: parameters, buffers and modules found by assignment; the walks over them; the repr."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 
 from funnn.layers._text import layer_text
-from funnn.torch._dtype import dtype
-from funnn.torch._storage import Storage
 from funnn.torch._tape import Handle
 from funnn.torch._tensor import Tensor
-from funnn.torch.nn.modules.state import State
+from funnn.torch.nn.modules.conversion import Conversion
+from funnn.torch.nn.modules.hooks import HOOK_SETS, Running, add_hook, everywhere
+from funnn.torch.nn.modules.state import State, _IncompatibleKeys
 from funnn.torch.nn.parameter import Buffer, Parameter
 
+__all__ = ["Module", "_IncompatibleKeys"]
 
-class _Hook(NamedTuple):
-    """A registered hook with how it wants to be called."""
+register_module_forward_hook = everywhere.register_forward_hook
+register_module_forward_pre_hook = everywhere.register_forward_pre_hook
+register_module_full_backward_pre_hook = everywhere.register_full_backward_pre_hook
+register_module_full_backward_hook = everywhere.register_full_backward_hook
+register_module_backward_hook = everywhere.register_backward_hook
 
-    function: Callable
-    with_kwargs: bool
-    always_call: bool = False
-
-    def __call__(self, module: Module, args: tuple, kwargs: dict, *output: Any) -> Any:
-        return self.function(module, args, kwargs, *output) if self.with_kwargs else self.function(module, args, *output)
+#: Hooks ``hook(module, name, value)`` on every registration, which may return another value.
+_on_registration: dict[str, OrderedDict] = {"parameter": OrderedDict(), "buffer": OrderedDict(), "module": OrderedDict()}
 
 
-class Module(State):
+def register_module_parameter_registration_hook(hook: Callable) -> Handle:
+    """``hook(module, name, parameter)`` runs whenever a module gets a parameter, and may return another."""
+    return add_hook(_on_registration["parameter"], hook)
+
+
+def register_module_buffer_registration_hook(hook: Callable) -> Handle:
+    """``hook(module, name, buffer)`` runs whenever a module gets a buffer, and may return another."""
+    return add_hook(_on_registration["buffer"], hook)
+
+
+def register_module_module_registration_hook(hook: Callable) -> Handle:
+    """``hook(module, name, submodule)`` runs whenever a module gets a module, and may return another."""
+    return add_hook(_on_registration["module"], hook)
+
+
+def _registered(module: Module, kind: str, name: str, value: Any) -> Any:
+    for hook in _on_registration[kind].values():
+        result = hook(module, name, value)
+        value = value if result is None else result
+    return value
+
+
+class Module(Running, State, Conversion):
     """Base class of all network modules; a subclass assigns its parts in ``__init__`` and defines ``forward``."""
 
     training: bool
@@ -43,11 +65,8 @@ class Module(State):
                 else (f"takes 1 positional argument but {len(args) + 1} were given")
             )
             raise TypeError(f"{type(self).__name__}.__init__() {what}")
-        set_plain = super().__setattr__
-        set_plain("training", True)
-        for name in ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks"):
-            set_plain(name, OrderedDict())
-        set_plain("_non_persistent_buffers_set", set())
+        self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _non_persistent_buffers_set=set())
+        self._clear_hooks()
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
@@ -56,54 +75,6 @@ class Module(State):
     def forward(self, *input: Any) -> Any:
         """The computation; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if Storage.tracing is not None:
-            Storage.tracing.guard_module(self)
-        if not self._forward_hooks and not self._forward_pre_hooks:
-            return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
-
-    def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
-        output, waiting = None, list(self._forward_hooks.values())
-        try:
-            for hook in list(self._forward_pre_hooks.values()):
-                result = hook(self, args, kwargs)
-                if result is None:
-                    continue
-                if not hook.with_kwargs:
-                    args = result if isinstance(result, tuple) else (result,)
-                elif isinstance(result, tuple) and len(result) == 2:
-                    args, kwargs = result
-                else:
-                    raise RuntimeError(f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {result}.")
-            output = self.forward(*args, **kwargs)
-            while waiting:
-                result = waiting.pop(0)(self, args, kwargs, output)
-                output = output if result is None else result
-            return output
-        except Exception:
-            for hook in waiting:
-                if hook.always_call:
-                    hook(self, args, kwargs, output)
-            raise
-
-    def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> Handle:
-        """``hook(module, args, output)`` runs after every forward and may return another output; with ``always_call`` also when it raises."""
-        return self._add_hook(self._forward_hooks, _Hook(hook, with_kwargs, always_call), prepend)
-
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
-        """``hook(module, args)`` runs before every forward and may return other arguments."""
-        return self._add_hook(self._forward_pre_hooks, _Hook(hook, with_kwargs), prepend)
-
-    def _add_hook(self, hooks: OrderedDict, hook: _Hook, prepend: bool) -> Handle:
-        handle = Handle(hooks)
-        hooks[handle.id] = hook
-        if prepend:
-            hooks.move_to_end(handle.id, last=False)
-        return handle
 
     # -- attributes
 
@@ -125,11 +96,11 @@ class Module(State):
             self._require_init("module")
             self._remove_from(name, self.__dict__, self._parameters, self._buffers)
             self._non_persistent_buffers_set.discard(name)
-            self._modules[name] = value
+            self._modules[name] = _registered(self, "module", name, value)
         elif name in self.__dict__.get("_modules", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{_type_name(value)}' as child module '{name}' (torch.nn.Module or None expected)")
-            self._modules[name] = None
+            self._modules[name] = _registered(self, "module", name, None)
         elif isinstance(value, Buffer) or name in self.__dict__.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"cannot assign '{_type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)")
@@ -164,7 +135,8 @@ class Module(State):
         super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+        names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        return sorted(name for name in names if not name[:1].isdigit())
 
     def _check_name(self, name: Any, what: str, entries: dict) -> None:
         self._require_init(what)
@@ -187,14 +159,14 @@ class Module(State):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express '{name}' as a "
                 "function of another Tensor, compute the value in the forward() method."
             )
-        self._parameters[name] = param
+        self._parameters[name] = _registered(self, "parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but no parameter; without ``persistent`` it is not part of the state_dict."""
         self._check_name(name, "buffer", self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = _registered(self, "buffer", name, tensor)
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -202,7 +174,7 @@ class Module(State):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{_type_name(module)} is not a Module subclass")
         self._check_name(name, "module", self._modules)
-        self._modules[name] = module
+        self._modules[name] = _registered(self, "module", name, module)
 
     register_module = add_module
 
@@ -274,6 +246,20 @@ class Module(State):
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module at a path such as ``"encoder.0"``; with ``strict`` only where there is one."""
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if not isinstance(getattr(parent, name, module), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        setattr(parent, name, module)
+
     def _member(self, target: str, entries: str, what: str) -> Any:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
@@ -298,7 +284,7 @@ class Module(State):
         fn(self)
         return self
 
-    # -- modes and types
+    # -- modes
 
     def train(self, mode: bool = True) -> Module:
         """Set training mode here and in all modules inside."""
@@ -323,60 +309,6 @@ class Module(State):
         """Forget the gradients of all parameters, or set them to zero."""
         clear_grads(self.parameters(), set_to_none)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
-        for module in self.children():
-            module._apply(fn)
-        for parameter in self._parameters.values():
-            if parameter is not None:
-                parameter.data = fn(parameter.detach())
-                if parameter._grad is not None:
-                    parameter._grad.data = fn(parameter._grad.detach())
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = fn(buffer)
-        return self
-
-    def to(self, *args: Any, **kwargs: Any) -> Module:
-        """Convert the floating-point parameters and buffers to a dtype, or move everything to a device, in place."""
-        for value in (*args, *kwargs.values()):
-            kind = value.dtype if isinstance(value, Tensor) else value
-            if isinstance(kind, dtype) and not (kind.is_floating_point or kind.is_complex):
-                raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
-
-        def convert(tensor: Tensor) -> Tensor:
-            moved = tensor.to(*args, **kwargs)
-            return moved if tensor.is_floating_point() or tensor.is_complex() or moved.dtype is tensor.dtype else tensor
-
-        return self._apply(convert)
-
-    def type(self, dst_type: Any) -> Module:
-        """Convert all parameters and buffers to a dtype."""
-        return self._apply(lambda tensor: tensor.type(dst_type))
-
-    def float(self) -> Module:
-        """Convert the floating-point parameters and buffers to float32."""
-        return self._apply(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
-
-    def double(self) -> Module:
-        """Convert the floating-point parameters and buffers to float64."""
-        return self._apply(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
-
-    def half(self) -> Module:
-        """Convert the floating-point parameters and buffers to float16."""
-        return self._apply(lambda tensor: tensor.half() if tensor.is_floating_point() else tensor)
-
-    def bfloat16(self) -> Module:
-        """Convert the floating-point parameters and buffers to bfloat16."""
-        return self._apply(lambda tensor: tensor.bfloat16() if tensor.is_floating_point() else tensor)
-
-    def cpu(self) -> Module:
-        """Everything on the CPU."""
-        return self._apply(lambda tensor: tensor.cpu())
-
-    def cuda(self, device: Any = None) -> Module:
-        """Everything on the accelerator."""
-        return self._apply(lambda tensor: tensor.cuda(device))
-
     # -- text
 
     def _get_name(self) -> str:
@@ -389,14 +321,21 @@ class Module(State):
     def __repr__(self) -> str:
         return layer_text(self._get_name(), self.extra_repr(), {name: repr(module) for name, module in self._modules.items()})
 
+    # -- copies, compiling
+
     def __getstate__(self) -> dict:
-        return self.__dict__.copy()
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled_call_impl"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        for name in (*HOOK_SETS, "_non_persistent_buffers_set"):  # that a module saved by an older version has not got
+            self.__dict__.setdefault(name, set() if name.endswith("_set") else OrderedDict())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile this module's forward; see torch.compile."""
+        """Compile this module's calls, hooks included; see torch.compile."""
         from funnn.torch._compile import compile
 
-        object.__setattr__(self, "forward", compile(self.forward, *args, **kwargs))
+        self.__dict__["_compiled_call_impl"] = compile(self._call_impl, *args, **kwargs)
 
 
 def _type_name(value: Any) -> str:

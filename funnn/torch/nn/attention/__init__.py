@@ -1,0 +1,44 @@
+"""torch.nn.attention: which kernel computes attention (here always the one that fits the device), causal masks, flexible attention."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["SDPBackend", "sdpa_kernel"]
+
+
+class SDPBackend(enum.Enum):
+    """torch's kernels of scaled dot-product attention."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+    __str__ = enum.Enum.__str__
+
+    def __int__(self) -> int:
+        return self.value
+
+
+@contextlib.contextmanager
+def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[dict]:
+    """A context (and decorator) that asks for kernels of attention. All give the same numbers, so any choice of some is accepted as it is.
+
+    Raises:
+      AssertionError: no SDPBackend and no list.
+      RuntimeError: a list without any kernel; torch raises it when attention is then called.
+    """
+    if not isinstance(backends, (list, SDPBackend)):
+        raise AssertionError(f"Backend must be an instance of SDPBackend or a list of SDPBackend instances, got {type(backends).__name__}")
+    chosen = [backends] if isinstance(backends, SDPBackend) else backends
+    if not any(isinstance(backend, SDPBackend) and backend is not SDPBackend.ERROR for backend in chosen):
+        raise RuntimeError(
+            f"No viable backend for scaled_dot_product_attention was found in {chosen}. Name at least one, such as SDPBackend.MATH"
+        )
+    yield {}

@@ -1,0 +1,108 @@
+"""Another dtype or place for all of a Module's tensors, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from funnn.torch._dtype import dtype
+from funnn.torch._factories import empty
+from funnn.torch._tensor import Tensor
+from funnn.torch.autograd.grad_mode import no_grad
+from funnn.torch.nn.parameter import is_lazy
+
+
+class Conversion:
+    """The part of Module that converts; all return the module."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Put ``fn(tensor)`` in the place of every parameter, gradient and buffer; parameters stay the same objects."""
+        if recurse:
+            for module in self.children():
+                module._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is not None:
+                _convert(parameter, fn)
+                if parameter._grad is not None:
+                    _convert(parameter._grad, fn)
+        for name, buffer in self._buffers.items():
+            if is_lazy(buffer):
+                _convert(buffer, fn)
+            elif buffer is not None:
+                self._buffers[name] = fn(buffer)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Convert the floating-point parameters and buffers to a dtype, or move everything to a device, in place."""
+        for value in (*args, *kwargs.values()):
+            kind = value.dtype if isinstance(value, Tensor) else value
+            if isinstance(kind, dtype) and not (kind.is_floating_point or kind.is_complex):
+                raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
+        layout = kwargs.pop("memory_format", None)
+
+        def convert(tensor: Tensor) -> Tensor:
+            moved = tensor.to(*args, **kwargs) if args or kwargs else tensor
+            moved = moved if tensor.is_floating_point() or tensor.is_complex() or moved.dtype is tensor.dtype else tensor
+            return moved if layout is None or moved.dim() not in (4, 5) else moved.to(memory_format=layout)
+
+        return self._apply(convert)
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
+        """Move everything to a device without its values."""
+        return self._apply(lambda tensor: empty(tuple(tensor.shape), dtype=tensor.dtype, device=device), recurse)
+
+    def type(self, dst_type: Any) -> Any:
+        """Convert all parameters and buffers to a dtype."""
+        return self._apply(lambda tensor: tensor.type(dst_type))
+
+    def float(self) -> Any:
+        """Convert the floating-point parameters and buffers to float32."""
+        return self._floats(Tensor.float)
+
+    def double(self) -> Any:
+        """Convert the floating-point parameters and buffers to float64."""
+        return self._floats(Tensor.double)
+
+    def half(self) -> Any:
+        """Convert the floating-point parameters and buffers to float16."""
+        return self._floats(Tensor.half)
+
+    def bfloat16(self) -> Any:
+        """Convert the floating-point parameters and buffers to bfloat16."""
+        return self._floats(Tensor.bfloat16)
+
+    def _floats(self, fn: Callable[[Tensor], Tensor]) -> Any:
+        return self._apply(lambda tensor: fn(tensor) if tensor.is_floating_point() else tensor)
+
+    def cpu(self) -> Any:
+        """Everything on the CPU."""
+        return self._apply(lambda tensor: tensor.cpu())
+
+    def cuda(self, device: Any = None) -> Any:
+        """Everything on the accelerator."""
+        return self._apply(lambda tensor: tensor.cuda(device))
+
+    def share_memory(self) -> Any:
+        """Does nothing: JAX arrays are not shared between processes, and are copied when they are sent."""
+        return self
+
+
+def _other_device(kind: str) -> Callable:
+    def move(self: Any, device: int | None = None) -> Any:
+        return self.to(kind if device is None else f"{kind}:{device}")
+
+    move.__name__ = move.__qualname__ = kind
+    move.__doc__ = f"Everything on the device {kind}, if there is one."
+    return move
+
+
+for _kind in ("xpu", "ipu", "mtia"):
+    setattr(Conversion, _kind, _other_device(_kind))
+
+
+def _convert(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
+    with no_grad():
+        if is_lazy(tensor):
+            tensor.convert(fn)
+        else:
+            tensor.data = fn(tensor)

@@ -1,0 +1,93 @@
+"""What torch's batch and instance normalisations have beyond the layers: old state_dicts, running statistics, conversion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from funnn import functional as F
+from funnn.layers import Buffer, batchnorm
+from funnn.torch._factories import tensor
+from funnn.torch.nn.modules.derived import LayerModule
+from funnn.torch.nn.modules.files import publish
+from funnn.torch.nn.modules.module import Module
+
+
+class _NormBase(LayerModule, file="batchnorm"):
+    _version = 2  # of the state_dict, since it has num_batches_tracked
+
+    def reset_running_stats(self) -> None:
+        """The running statistics as they were in the beginning."""
+        self._reset(Buffer)
+
+    def check_rank(self, input: Any) -> None:
+        self._check_input_dim(input)
+
+    def _check_input_dim(self, input: Any) -> None:
+        """Refuse an input with the wrong number of axes; a subclass may allow others."""
+        if not hasattr(self._layer_type, "ranks") and self._layer_type.check_rank is batchnorm.BatchNormNd.check_rank:
+            raise NotImplementedError(f"{type(self).__name__} does not say which inputs it takes: define _check_input_dim(self, input)")
+        self._layer_type.check_rank(self, input)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        key, version = f"{prefix}num_batches_tracked", local_metadata.get("version")
+        if (version is None or version < 2) and self.track_running_stats and key not in state_dict:
+            state_dict[key] = tensor(0) if self.num_batches_tracked is None else self.num_batches_tracked
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+class _BatchNorm(_NormBase, layer=batchnorm.BatchNormNd):
+    pass
+
+
+class _InstanceNorm(_NormBase, layer=batchnorm.InstanceNormNd, file="instancenorm"):
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *rest: Any) -> None:
+        stale = [name for name in ("running_mean", "running_var") if prefix + name in state_dict]
+        if local_metadata.get("version") is None and not self.track_running_stats and stale:
+            rest[-1].append(
+                f"Unexpected running stats buffer(s) {' and '.join(map(repr, stale)).replace(chr(39), chr(34))} for {type(self).__name__} with "
+                "track_running_stats=False. If this state_dict is of before version 0.4, delete them from it."
+            )
+            for name in stale:
+                state_dict.pop(prefix + name)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+class SyncBatchNorm(_BatchNorm, layer=batchnorm.SyncBatchNorm):
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with every BatchNorm in it (itself included) replaced by a SyncBatchNorm of the same parameters."""
+        result = module
+        if isinstance(module, _BatchNorm):
+            result = cls(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats, process_group)
+            result._parameters.update(module._parameters)
+            result._buffers.update(module._buffers)
+            result.training = module.training
+        for name, child in module.named_children():
+            result.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return result
+
+
+class CrossMapLRN2d(Module):
+    """y = x · (k + alpha/size · s)^(−beta) with s the sum of squares over channels less than (size + 1)//2 away and over channel 0.
+
+    The old form of LocalResponseNorm, for (N, C, H, W). That channel 0 always counts is what torch computes; the gradient here is that of this
+    formula, where torch's leaves the channel out again. Source: torch.nn.CrossMapLRN2d.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1):
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Any) -> Any:
+        if input.dim() != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+        channels, reach = range(input.shape[1]), (self.size + 1) // 2
+        counted = tensor([[float(other == 0 or abs(c - other) < reach) for other in channels] for c in channels], dtype=input.dtype)
+        summed = F.conv2d(input**2, counted[:, :, None, None])
+        return input * (self.k + self.alpha / self.size * summed) ** -self.beta
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+publish(CrossMapLRN2d, "normalization")

@@ -1,0 +1,258 @@
+"""torch.nn's names: which classes there are, where users import them from, what they inherit from, what their constructors take."""
+
+import inspect
+import sys
+import warnings
+
+import pytest
+import torch
+from twin import same, same_error
+
+import funnn.torch as shim
+
+CLASSES = [
+    name for name in dir(torch.nn) if inspect.isclass(getattr(torch.nn, name)) and issubclass(getattr(torch.nn, name), torch.nn.Module)
+]
+#: Names of torch.nn that are none of these rooms: quantisation.
+ELSEWHERE = {"intrinsic", "qat", "quantizable", "quantized"}
+#: Constructors whose arguments stand in ``*args`` and ``**kwargs``, in torch or here, or whose keywords alone are in another order.
+OTHER_SIGNATURES = {"Embedding", "EmbeddingBag", "RNNBase", "RNNCellBase", "DataParallel", "LinearCrossEntropyLoss"}
+#: What a class of torch has in its line that is no class for users.
+INTERNAL = {"Generic", "Protocol", "object"}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class(name):
+    theirs, ours = getattr(torch.nn, name), getattr(shim.nn, name)
+    file = theirs.__module__.replace("torch.", "funnn.torch.", 1)
+    assert ours.__module__ == file and getattr(sys.modules[file], name) is ours
+    assert {base.__name__ for base in theirs.__mro__} - INTERNAL <= {base.__name__ for base in ours.__mro__}
+    signature = list(inspect.signature(theirs).parameters)
+    if name not in OTHER_SIGNATURES and "kwargs" not in signature:
+        assert list(inspect.signature(ours).parameters) == signature
+    if name not in ("RNNBase", "RNNCellBase"):
+        assert hasattr(ours, "reset_parameters") == hasattr(theirs, "reset_parameters")
+    assert ours.__doc__
+
+
+def test_every_public_name_of_torch_nn():
+    public = {name for name in dir(torch.nn) if not name.startswith("_")}
+    missing = {name for name in public - set(dir(shim.nn)) if name not in ELSEWHERE}
+    assert missing <= {"common_types", "grad"}, missing
+
+
+def test_every_public_method_of_module():
+    theirs = {name for name in dir(torch.nn.Module) if not name.startswith("_")}
+    assert theirs - set(dir(shim.nn.Module)) == {"T_destination"}, "which is a type variable for annotations"
+
+
+def test_submodules_that_users_import():
+    from funnn.torch.nn.modules.batchnorm import _BatchNorm, _NormBase  # noqa: F401 - that they can be imported is the test
+    from funnn.torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+    from funnn.torch.nn.modules.dropout import _DropoutNd
+    from funnn.torch.nn.modules.loss import _Loss, _WeightedLoss
+    from funnn.torch.nn.modules.rnn import RNNBase
+    from funnn.torch.nn.modules.transformer import _get_activation_fn, _get_clones
+
+    from funnn.torch.nn.modules.container import ParameterList  # noqa: F401
+    from funnn.torch.nn.modules.lazy import LazyModuleMixin
+
+    nn = shim.nn
+    assert isinstance(nn.ConvTranspose1d(1, 1, 1), (_ConvNd,)) and issubclass(nn.ConvTranspose1d, _ConvTransposeNd)
+    assert isinstance(nn.Dropout(), _DropoutNd) and isinstance(nn.NLLLoss(), _WeightedLoss) and isinstance(nn.MSELoss(), _Loss)
+    assert isinstance(nn.GRU(1, 1), RNNBase) and issubclass(nn.LazyLinear, LazyModuleMixin) and isinstance(nn.SyncBatchNorm(1), _BatchNorm)
+    assert _get_activation_fn("gelu") is nn.functional.gelu and repr(_get_clones(nn.ReLU(), 2)) == repr(nn.ModuleList([nn.ReLU()] * 2))
+    assert "class Conv2d(_ConvNd" in inspect.getsource(nn.Conv2d)
+    with pytest.raises(NotImplementedError, match="_ConvNd is only the base"):
+        _ConvNd()
+
+
+def test_helpers_of_modules_utils():
+    def program(t):
+        utils = t.nn.modules.utils
+        print(utils._single(3), utils._pair(3), utils._triple([1, 2, 3]), utils._quadruple(0), utils._ntuple(5)(1), utils._pair.__name__)
+        print(utils._reverse_repeat_tuple((1, 2, 3), 2), utils._list_with_default([None, 3], [7, 8, 9]), utils._list_with_default(4, [1]))
+        state = t.nn.ModuleDict({"module": t.nn.Sequential(t.nn.Linear(1, 1))}).state_dict()
+        utils.consume_prefix_in_state_dict_if_present(state, "module.")
+        print(list(state), state._metadata)
+
+    same(program)
+
+
+def test_device_and_dtype_by_position():
+    def program(t):
+        modules = [t.nn.Linear(2, 3, False, "cpu", t.float64), t.nn.BatchNorm1d(2, 1e-5, 0.1, True, True, None, t.float64, bias=False)]
+        modules += [
+            t.nn.PReLU(1, 0.3, "cpu", t.float64),
+            t.nn.GRU(2, 3, dtype=t.float64),
+            t.nn.MultiheadAttention(2, 1, device="cpu", dtype=t.float64),
+        ]
+        modules += [t.nn.Transformer(2, 1, 1, 1, 3, dtype=t.float64), t.nn.Embedding(3, 2, dtype=t.float64)]
+        return [m.state_dict() for m in modules]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's advice about nested tensors
+        same(program)
+    for make in (lambda t: t.nn.ReLU(device="cpu"), lambda t: t.nn.MaxPool1d(2, dtype=t.float32), lambda t: t.nn.MSELoss(device="cpu")):
+        same_error(make, TypeError, "unexpected keyword argument")
+    same_error(lambda t: t.nn.Linear(2, 3, True, "cpu", None, 4), TypeError, "positional arguments")
+
+
+def test_factory_kwargs():
+    def program(t):
+        print(t.nn.factory_kwargs(None), t.nn.factory_kwargs({"device": 1, "factory_kwargs": {"dtype": 2}}))
+
+    same(program)
+    same_error(lambda t: t.nn.factory_kwargs({"size": 1}), TypeError, "unexpected kwargs")
+    same_error(lambda t: t.nn.factory_kwargs({"dtype": 1, "factory_kwargs": {"dtype": 2}}), TypeError, "dtype")
+
+
+# -- what single classes have
+
+
+def test_tables_from_elsewhere():
+    def program(t):
+        table = t.arange(6.0).reshape(3, 2)
+        for cls in (t.nn.Embedding, t.nn.EmbeddingBag):
+            own, frozen = cls.from_pretrained(table, freeze=False), cls.from_pretrained(table, padding_idx=1)
+            print(
+                own,
+                frozen,
+                own.weight.requires_grad,
+                frozen.weight.requires_grad,
+                own.weight.data_ptr() == table.data_ptr(),
+                frozen.padding_idx,
+            )
+        shared = t.nn.Embedding(3, 2, _weight=table, _freeze=True)
+        print(shared.weight.requires_grad)
+
+        class Mine(t.nn.Embedding):
+            pass
+
+        return shared(t.tensor([2, 0])), type(Mine.from_pretrained(table)).__name__, t.rand(2)
+
+    same(program)
+    same_error(lambda t: t.nn.Embedding.from_pretrained(t.ones(3)), AssertionError, "Embeddings parameter is expected to be 2-dimensional")
+    same_error(lambda t: t.nn.Embedding(3, 3, _weight=t.ones(3, 2)), AssertionError, "Shape of weight does not match num_embeddings")
+
+
+def test_weights_of_recurrent_modules():
+    def program(t):
+        for net in (t.nn.LSTM(2, 3, 2, bidirectional=True, proj_size=1), t.nn.GRU(2, 3, bias=False), t.nn.RNN(1, 1, nonlinearity="relu")):
+            net.flatten_parameters()
+            print(net.mode, net._flat_weights_names, net._all_weights, [len(group) for group in net.all_weights])
+            print(net.all_weights[0][0] is net.weight_ih_l0, [tuple(w.shape) for w in net._flat_weights])
+        net.bias_hh_l0 = t.nn.Parameter(t.ones(1))
+        return net(t.ones(1, 1))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's remark on the speed of projections
+        same(program)
+
+
+def test_synchronous_batch_norm_from_another():
+    def program(t):
+        net = t.nn.Sequential(
+            t.nn.Linear(2, 2), t.nn.Sequential(t.nn.BatchNorm1d(2, momentum=0.3), t.nn.BatchNorm2d(2, affine=False)).eval()
+        )
+        result = t.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        print(result is net, net, net[1][0].training, type(t.nn.SyncBatchNorm.convert_sync_batchnorm(t.nn.BatchNorm3d(1))).__name__)
+        return net.state_dict(), list(net.parameters())
+
+    same(program)
+
+
+def test_old_state_dicts_of_normalisations():
+    def program(t):
+        norm, state = t.nn.BatchNorm1d(2), {"weight": t.ones(2), "bias": t.ones(2), "running_mean": t.ones(2), "running_var": t.ones(2)}
+        norm(t.randn(3, 2))
+        print(norm.load_state_dict(state), norm.num_batches_tracked)
+        instance = t.nn.InstanceNorm1d(2)
+        try:
+            instance.load_state_dict({"running_mean": t.ones(2), "running_var": t.ones(2)})
+        except RuntimeError as error:
+            print(str(error).partition(" with track_running_stats=False")[0])
+        return norm.state_dict()
+
+    same(program)
+
+
+def test_a_norm_of_ones_own_says_what_it_takes():
+    def program(t):
+        class Norm(t.nn.modules.batchnorm._BatchNorm):
+            def _check_input_dim(self, input):
+                print("asked", input.dim())
+
+        return Norm(3)(t.randn(2, 3, 1, 1, 1))
+
+    same(program, (2e-5, 1e-5))
+
+
+def test_a_distance_that_is_a_module():
+    def program(t):
+        class Distance(t.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = t.nn.Parameter(t.ones(1))
+
+            def forward(self, a, b):
+                return (a - b).abs().sum(-1) * self.scale
+
+        net = t.nn.TripletMarginWithDistanceLoss(distance_function=Distance(), margin=2.0)
+        print(net, [name for name, _ in net.named_parameters()], list(net.state_dict()), t.nn.TripletMarginWithDistanceLoss())
+        y = net(*t.randn(3, 4, 2))
+        y.backward()
+        return y, net.distance_function.scale
+
+    same(program)
+
+
+def test_parts_that_subclasses_replace():
+    def program(t):
+        class Conv(t.nn.Conv2d):
+            def forward(self, x):
+                weight = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+                return self._conv_forward(x, weight, self.bias)
+
+        class Layer(t.nn.TransformerEncoderLayer):
+            def _sa_block(self, x, attn_mask, key_padding_mask, is_causal=False):
+                return x * 2
+
+            def _ff_block(self, x):
+                return super()._ff_block(x) + 1
+
+        return Conv(1, 2, 3, padding=1, padding_mode="reflect")(t.randn(1, 1, 4, 4)), Layer(4, 2, 3, dropout=0.0)(t.randn(2, 1, 4))
+
+    same(program, (2e-5, 1e-5))
+
+
+def test_cross_map_normalisation():
+    def program(t):
+        x = t.randn(2, 7, 2, 2)
+        nets = [t.nn.CrossMapLRN2d(size, alpha=0.5, beta=0.6, k=2) for size in (1, 2, 3, 4, 5)]
+        print(nets[0], nets[-1])
+        return [net(x) for net in nets]
+
+    same(program)
+    same_error(lambda t: t.nn.CrossMapLRN2d(3)(t.ones(2, 2)), ValueError, "Expected input to be 4D, got 2D instead")
+
+
+def test_weight_sharing():
+    def program(t):
+        class Net(t.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.embed = t.nn.Embedding(5, 3)
+                self.out = t.nn.Linear(3, 5, bias=False)
+                self.out.weight = self.embed.weight
+
+            def forward(self, x):
+                return self.out(self.embed(x))
+
+        net = Net()
+        y = net(t.tensor([1, 4]))
+        y.sum().backward()
+        print([name for name, _ in net.named_parameters()], list(net.state_dict()))
+        return y, list(net.parameters())
+
+    same(program)
