@@ -178,7 +178,17 @@ def check_broadcast(*arrays: Any) -> None:
 def promoted(*arrays: Any, floating: bool = False) -> list[jax.Array]:
     """The operands as arrays of their common type; with ``floating``, integers become the default floating-point type."""
     check_broadcast(*arrays)
-    return common(*arrays, floating=floating)
+    converted = common(*arrays, floating=floating)
+    if dtype.of(converted[0].dtype) not in (float16, bfloat16):
+        return converted
+    shape = jnp.broadcast_shapes(*map(jnp.shape, arrays))
+    given = [getattr(array, "weak_type", True) for array in arrays]
+    return [array if number else _spread(array, shape) for array, number in zip(converted, given, strict=True)]
+
+
+def _spread(array: jax.Array, shape: tuple) -> jax.Array:
+    """A float of 16 bits broadcast by way of float32, in which its gradient is then summed."""
+    return array if array.shape == shape else jnp.broadcast_to(array.astype(jnp.float32), shape).astype(array.dtype)
 
 
 def common(*arrays: Any, floating: bool = False) -> list[jax.Array]:

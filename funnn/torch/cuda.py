@@ -8,6 +8,9 @@ from typing import Any
 import jax
 
 from funnn.torch._dtype import device as _device
+from funnn.torch._factories import legacy_types as _legacy_types
+
+globals().update(_legacy_types("cuda"))
 
 
 class OutOfMemoryError(RuntimeError):

@@ -9,7 +9,7 @@ from jax import lax
 
 from funnn.torch._call import Op, call
 from funnn.torch._dtype import check_broadcast, dtype
-from funnn.torch._ops.table import publish, row
+from funnn.torch._ops.table import publish, row, write_out
 
 
 def _two_reals(names, a, b):
@@ -62,9 +62,10 @@ def conj(input):
     return call(_conjugate, (input,), {}) if input.is_complex() else input
 
 
-def conj_physical(input):
+def conj_physical(input, *, out=None):
     """The complex conjugate; a real tensor itself."""
-    return call(_conjugate_now, (input,), {}) if input.is_complex() else input
+    result = call(_conjugate_now, (input,), {}) if input.is_complex() else input
+    return result if out is None else write_out(out, result)
 
 
 publish("conj", conj)

@@ -171,20 +171,23 @@ def _pairs(y, x, dx, dim):
 
 def trapezoid(y, x=None, *, dx=None, dim=-1):
     """The integral along ``dim`` by the trapezoidal rule, over the places ``x`` or at the distance ``dx`` (1)."""
-    heights, widths, dim = _pairs(y, x, dx, dim)
-    return jnp.sum(_areas(heights, widths), dim)
+    return _integral(jnp.sum, y, x, dx, dim)
 
 
 def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
     """The integrals along ``dim`` up to each sample after the first, by the trapezoidal rule."""
+    return _integral(jnp.cumsum, y, x, dx, dim)
+
+
+def _integral(total, y, x, dx, dim):
+    """Sums of areas; those over places are halved after summing, so that integers overflow where torch's do."""
     heights, widths, dim = _pairs(y, x, dx, dim)
-    return jnp.cumsum(_areas(heights, widths), dim)
-
-
-def _areas(heights, widths):
-    (half,) = promoted(heights, floating=True)
-    a, b = promoted(half / 2, widths)
-    return a * b
+    if x is None:
+        (heights,) = promoted(heights, floating=True)
+        return total(jnp.multiply(*promoted(heights / 2, widths)), dim)
+    areas = jnp.multiply(*promoted(heights, widths))
+    areas = areas if jnp.issubdtype(areas.dtype, jnp.inexact) else areas.astype(jnp.int64)
+    return promoted(total(areas, dim), floating=True)[0] / 2
 
 
 def _gradient_of_trapezoid(y, x=None, **kwargs):

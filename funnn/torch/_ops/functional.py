@@ -151,10 +151,25 @@ def _drawing(function: Callable) -> Callable:
             return tensors[unchanged]
         if not draws:
             return call(op, args, kwargs)
-        drawn = tuple([getattr(default_generator, name)(*arguments) for name, arguments in draws])
+        like = tensors[0] if function in _IN_MEMORY_ORDER else None
+        drawn = tuple([_draw(name, arguments, like) for name, arguments in draws])
         return call(op, args, {**kwargs, "drawn": drawn})
 
     return run
+
+
+_IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
+
+
+def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
+    """Numbers from the generator; those for the elements of ``like``, a permuted view, in the order in which they lie in memory."""
+    draw, (shape, *rest) = getattr(default_generator, name), arguments
+    if like is None or like._window is None or like._shape() != tuple(shape):
+        return draw(shape, *rest)
+    stride = like.stride()
+    order = sorted(range(len(stride)), key=lambda dim: -stride[dim])
+    with jax.enable_x64(True):
+        return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
 
 
 def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int | None]:

@@ -19,8 +19,19 @@ from funnn.torch._tensor import Tensor
 
 def _is_array(item: Any) -> bool:
     if isinstance(item, Tensor):
-        return item.dim() > 0 or item.dtype.name == "bool"
+        return item.dim() > 0 or item.dtype.name == "bool" or _is_unknown(item)
     return isinstance(item, (np.ndarray, list, range)) and not (isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype != bool)
+
+
+def _is_flag(item: Any) -> bool:
+    """Whether an index is a mask of no dimension."""
+    return np.ndim(item) == 0 and not (isinstance(item, Tensor) and item.dtype.name != "bool")
+
+
+def _is_unknown(item: Tensor) -> bool:
+    """Whether a number has no one value now: inside vmap and compile it gathers, like an index tensor."""
+    array = item._read()
+    return isinstance(array, jax.core.Tracer) and item.dtype.category == 1 and array.to_concrete_value() is None
 
 
 def _dimensions(item: Any) -> int:
@@ -59,7 +70,7 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
             dim += 1
-        elif item is True or item is False or (_is_array(item) and np.ndim(item) == 0):  # also a mask of no dimension
+        elif item is True or item is False or (_is_array(item) and _is_flag(item)):
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(np.array([0] if item else [], np.int64))
             dim += 1
@@ -70,6 +81,7 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
             arrays.append(None)
             dim += 1
         elif _is_array(item):
+            _check_place(item, arrays)
             for array in _index_arrays(item, tensor, dim):
                 arrays.append(array)
                 dim += 1
@@ -102,6 +114,16 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int) -> tuple:
             f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor {list(tensor.shape)} at index 0"
         )
     return array.nonzero()
+
+
+def _check_place(item: Any, before: list) -> None:
+    """A number that gathers would take its dimension elsewhere than a number that selects, if a slice parts it from a longer index."""
+    lengths = [np.ndim(array) for array in before if array is not None]
+    if before and before[-1] is None and lengths and (0 in lengths or np.ndim(item) == 0) and max(*lengths, np.ndim(item)) > 0:
+        raise NotImplementedError(
+            "an index of numbers that are known later (inside vmap or compile) and of tensors, with slices between, is not supported; "
+            "index in two steps, x[i][:, j]"
+        )
 
 
 def _plain(item: Any) -> Any:

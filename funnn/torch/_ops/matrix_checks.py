@@ -21,26 +21,32 @@ class LinAlgError(RuntimeError):
     """torch.linalg.LinAlgError: a matrix is not what the operation needs (singular, not positive-definite, not finite)."""
 
 
-def matrices(name: str, array: Any, what: str = "A") -> Any:
-    """The array, if it is a matrix or a batch of them, of float32, float64 or complex numbers."""
+def matrices(name: str, array: Any, what: str = "A", types: Callable | None = None) -> Any:
+    """The array, if it is a matrix or a batch of them, of those types of numbers: float32, float64 or complex ones by default."""
     if array.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor {what} must have at least 2 dimensions.")
-    return precise(name, array)
+    return (types or precise)(name, array)
+
+
+def inexact(name: str, array: Any) -> Any:
+    """The array, if its numbers are floating-point or complex."""
+    kind = _dtype.dtype.of(array.dtype)
+    if kind.category < 2:
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {kind.legacy}; convert it with .float()")
+    return array
 
 
 def precise(name: str, array: Any) -> Any:
     """The array, if its numbers are float32, float64 or complex."""
-    kind = _dtype.dtype.of(array.dtype)
-    if kind.category < 2:
-        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {kind.legacy}; convert it with .float()")
+    kind = _dtype.dtype.of(inexact(name, array).dtype)
     if kind.itemsize < 4:
         raise NotImplementedError(f"{name}: Low precision dtypes not supported. Got {kind.legacy}; convert it with .float()")
     return array
 
 
-def square(name: str, array: Any, what: str = "A") -> Any:
-    """The array, if it is a square matrix or a batch of them."""
-    matrices(name, array, what)
+def square(name: str, array: Any, what: str = "A", types: Callable = precise) -> Any:
+    """The array, if it is a square matrix or a batch of them, of those types of numbers."""
+    matrices(name, array, what, types)
     rows, columns = array.shape[-2:]
     if rows != columns:
         raise RuntimeError(f"{name}: {what} must be batches of square matrices, but they are {rows} by {columns} matrices")

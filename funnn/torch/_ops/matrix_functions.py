@@ -9,7 +9,8 @@ from jax.scipy.linalg import expm
 
 from funnn.torch._call import Op, call
 from funnn.torch._dtype import common
-from funnn.torch._ops.matrix_checks import precise, same_types, square
+from funnn.torch._ops.elementwise import widened
+from funnn.torch._ops.matrix_checks import inexact, same_types, square
 from funnn.torch._ops.return_types import return_type
 from funnn.torch._ops.table import FUNCTIONS, publish, row, write_out
 from funnn.torch._ops.windows import wrap_dim
@@ -60,7 +61,7 @@ row("logdet", logdet, "WhereBackward0")
 
 def matrix_exp(input):
     """The sum of the matrix's powers Aⁿ/n!."""
-    return expm(square("linalg.matrix_exp", input)) if input.size else input
+    return widened(expm)(square("linalg.matrix_exp", input, types=inexact)) if input.size else input
 
 
 row("linalg.matrix_exp", matrix_exp, "LinalgMatrixExpBackward0", aliases=("matrix_exp",))
@@ -141,7 +142,7 @@ publish("chain_matmul", chain_matmul, method=False)
 
 def vecdot(x, y, *, dim=-1):
     """Σ conj(x)·y along ``dim``."""
-    same_types("linalg.vecdot", x=precise("linalg.vecdot", x), y=precise("linalg.vecdot", y))
+    same_types("linalg.vecdot", x=inexact("linalg.vecdot", x), y=inexact("linalg.vecdot", y))
     dim = wrap_dim(dim, max(x.ndim, y.ndim))
     return jnp.sum(jnp.conj(x) * y, dim)
 

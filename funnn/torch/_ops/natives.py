@@ -10,6 +10,7 @@ from jax import lax
 from funnn import functional as F
 from funnn.functional._checks import accumulator
 from funnn.torch._call import Op, call
+from funnn.torch._ops.elementwise import widened
 from funnn.torch._ops.table import FUNCTIONS, publish, row, write_out
 from funnn.torch._tensor import Tensor
 
@@ -64,6 +65,7 @@ for _function in (native_layer_norm, native_batch_norm, _native_batch_norm_legit
     publish(_function.__name__, _function, method=False)
 
 
+@widened
 def _softmax_backward_data(grad_output, output, dim, input_dtype):
     """The gradient of softmax along ``dim`` from that of its ``output``: (g − Σ g·y)·y."""
     product = grad_output * output

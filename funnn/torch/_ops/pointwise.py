@@ -10,7 +10,7 @@ from jax import lax
 
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
-from funnn.torch._dtype import promoted
+from funnn.torch._dtype import check_broadcast, common, promoted
 from funnn.torch._inplace import assign
 from funnn.torch._ops.elementwise import by_operand, require, widened
 from funnn.torch._ops.table import publish, row, write_out
@@ -55,14 +55,19 @@ def div(input, other, *, rounding_mode=None):
     """input / other; rounded to integers by ``rounding_mode`` 'floor' or 'trunc'."""
     if rounding_mode is None:
         a, b = promoted(input, other, floating=True)
-        if b.ndim == 0 and a.ndim:  # else XLA multiplies by the reciprocal, which is rounded twice
+        if jnp.ndim(other) == 0 and a.ndim:  # else XLA multiplies by the reciprocal, which is rounded twice
             b = lax.optimization_barrier(jnp.broadcast_to(b, a.shape))
         return a / b
-    a, b = promoted(input, other)
-    if rounding_mode == "floor":
-        return jnp.floor_divide(a, b)
-    if rounding_mode != "trunc":
+    if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+    return (_floored if rounding_mode == "floor" else _truncated)(*promoted(input, other))
+
+
+_floored = widened(jnp.floor_divide)
+
+
+@widened
+def _truncated(a, b):
     return jnp.trunc(a / b) if jnp.issubdtype(a.dtype, jnp.floating) else lax.div(*jnp.broadcast_arrays(a, b))
 
 
@@ -73,8 +78,7 @@ def floor_divide(input, other):
 
 def remainder(input, other):
     """input modulo other, with the sign of other."""
-    a, b = promoted(input, other)
-    return jnp.remainder(a, b)
+    return widened(jnp.remainder)(*promoted(input, other))
 
 
 def pow(input, exponent):
@@ -101,7 +105,8 @@ def fmod(input, other):
 def float_power(input, exponent):
     """input to the power of exponent, in float64 (or complex128)."""
     kind = jnp.complex128 if any(map(jnp.iscomplexobj, (input, exponent))) else jnp.float64
-    return jnp.power(*(jnp.asarray(array, kind) for array in promoted(input, exponent)))
+    check_broadcast(input, exponent)
+    return jnp.power(*(array.astype(kind) for array in common(input, exponent)))
 
 
 def atan2(input, other):
@@ -205,10 +210,11 @@ _power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input"
 _small_power = Op(pow, "PowBackward0", saves=("input",))
 
 
-def _run_pow(input: Any, exponent: Any) -> Any:
+def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """Small integer powers are compiled in (they are products); other exponents are traced."""
     small = type(exponent) is int and 0 <= exponent <= 4 and isinstance(input, Tensor)
-    return call(_small_power if small else _power, (input, exponent), {})
+    result = call(_small_power if small else _power, (input, exponent), {})
+    return result if out is None else write_out(out, result)
 
 
 publish("pow", _run_pow, pow, inplace=True)

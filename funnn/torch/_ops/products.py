@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
-from funnn.torch._dtype import common
+from funnn.torch._dtype import common, promoted
 from funnn.torch._ops.elementwise import widened
 from funnn.torch._ops.table import FUNCTIONS, publish, row, write_out
 from funnn.torch._ops.windows import wrap_dim
@@ -88,8 +88,7 @@ def outer(input, vec2):
     """The product of every element of one vector with every one of the other."""
     if input.ndim != 1 or vec2.ndim != 1:
         raise RuntimeError(f"outer: Expected 1-D argument self and vec2, but got {input.ndim}-D and {vec2.ndim}-D")
-    a, b = common(input, vec2)
-    return a[:, None] * b[None, :]
+    return jnp.multiply(*promoted(input[:, None], vec2[None, :]))
 
 
 row("vdot", vdot, "VdotBackward0")
@@ -154,7 +153,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
         if vector.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {name}, but got {vector.ndim}-D")
     input, vec1, vec2 = common(input, vec1, vec2)
-    product = vec1[:, None] * vec2[None, :]
+    product = outer(vec1, vec2)
     if input.dtype == jnp.bool_:
         return (jnp.asarray(beta, bool) & input) | (jnp.asarray(alpha, bool) & product)
     if not jnp.issubdtype(input.dtype, jnp.inexact):
@@ -185,8 +184,10 @@ def inner(input, other):
 
 def kron(input, other):
     """The product of every element of one with all of the other, as blocks."""
-    a, b = common(input, other)
-    return jnp.kron(a.astype(jnp.uint8), b).astype(bool) if a.dtype == jnp.bool_ else jnp.kron(a, b)
+    rank = max(input.ndim, other.ndim)
+    sizes = [(1,) * (rank - array.ndim) + array.shape for array in (input, other)]
+    a, b = input.reshape([n for size in sizes[0] for n in (size, 1)]), other.reshape([n for size in sizes[1] for n in (1, size)])
+    return jnp.multiply(*promoted(a, b)).reshape([m * n for m, n in zip(*sizes, strict=True)])
 
 
 def _tensordot(a, b, dims):

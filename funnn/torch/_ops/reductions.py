@@ -243,7 +243,7 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
         if isinstance(dim, Tensor) or other is not None:
             return FUNCTIONS[f"{name}imum"](input, dim if other is None else other, out=out)
         result = call(reduce_all, (input,), {}) if dim is None else call(reduce_dim, (input, dim, keepdim), {})
-        return result if out is None else write_out(out, result)
+        return result if out is None else write_out(out, result, exact=True)
 
     run.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
     over.__doc__ = f"The {name}imum over ``dim`` (all by default); equal ones share the gradient."

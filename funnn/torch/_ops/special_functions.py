@@ -19,9 +19,15 @@ from funnn.torch._ops.table import publish, row, write_out
 # -- gamma
 
 
+@jax.custom_jvp
 def lgamma(input):
     """log |Γ(input)|."""
     return lax.lgamma(input)
+
+
+@lgamma.defjvp
+def _lgamma_jvp(primals, tangents):
+    return lgamma(*primals), _digamma(*primals) * tangents[0]
 
 
 @jax.custom_jvp
@@ -58,9 +64,8 @@ def _polygamma(input, n):
     value = (-1) ** (n + 1) * math.factorial(n) * lax.zeta(jnp.full(x.shape, n + 1, x.dtype), x)
     whole = jnp.round(input)
     cotangent = 1 / jnp.tan(math.pi * (input - whole))
-    at_pole = jnp.where(n % 2 == 1, jnp.inf, jnp.where(input == 0, jnp.copysign(jnp.inf, -input), jnp.nan)).astype(x.dtype)
     below = (-1) ** n * value - _cotangent_derivative(cotangent, n)
-    return jnp.where(reflected, jnp.where(input == whole, at_pole, below), value)
+    return jnp.where(reflected, jnp.where(input == whole, jnp.inf if n % 2 else -jnp.inf, below), jnp.where(x == jnp.inf, 0, value))
 
 
 @_polygamma.defjvp
@@ -122,7 +127,11 @@ def igammac(input, other):
 def _incomplete(name, function, input, other):
     a, x = promoted(input, other)
     require(name, a, "f")
-    return widened(function)(*jnp.broadcast_arrays(_fixed[name](a), x))
+    a, x = jnp.broadcast_arrays(_fixed[name](a), x)
+    below = jnp.where((a == 0) & (x > 0), 1, jnp.where((a == jnp.inf) & (jnp.abs(x) < jnp.inf), 0, jnp.nan))  # the limits of P
+    limit = jnp.where(x < 0, jnp.nan, below if name == "igamma" else 1 - below).astype(a.dtype)
+    at_limit = (a == 0) | (a == jnp.inf)
+    return jnp.where(at_limit, limit, widened(function)(jnp.where(at_limit, 1, a), x))
 
 
 row("igamma", igamma, saves=("input",), inplace=True)
@@ -166,9 +175,23 @@ row("i0", floating(widened(i0)), saves=("input",), inplace=True)
 # -- of elementary functions, with care at the ends
 
 
+@jax.custom_jvp
+def _sinc(x):
+    return jnp.sinc(x)
+
+
+@_sinc.defjvp
+def _sinc_jvp(primals, tangents):
+    (x,) = primals
+    near = jnp.abs(x) < 1e-2  # where the quotient's numerator cancels
+    far = jnp.where(near, 1, x)
+    slope = jnp.where(near, x * (-(math.pi**2) / 3 + math.pi**4 / 30 * x * x), (jnp.cos(math.pi * far) - _sinc(far)) / far)
+    return _sinc(x), slope * tangents[0]
+
+
 def sinc(input):
     """sin(π·input)/(π·input), and 1 at 0."""
-    return jnp.sinc(input)
+    return _sinc(input)
 
 
 def logit(input, eps=None):
@@ -179,8 +202,15 @@ def logit(input, eps=None):
     return _log_odds(jnp.where(input < low, low, jnp.where(input > high, high, input)))
 
 
+@jax.custom_jvp
 def _log_odds(p):
     return jnp.log(p / (1 - p))
+
+
+@_log_odds.defjvp
+def _log_odds_jvp(primals, tangents):
+    (p,) = primals
+    return _log_odds(p), tangents[0] / (p * (1 - p))
 
 
 def xlogy(input, other):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
+from funnn.torch._ops.out import EXACT, exactly
+from funnn.torch._ops.out import write_out as write_out
+from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 FUNCTIONS: dict[str, Callable] = {}
@@ -26,6 +28,7 @@ def row(
     method: bool = True,
     inplace: bool = False,
     sizes: int | None = None,
+    differentiable: bool = True,
     aliases: tuple[str, ...] = (),
 ) -> Callable:
     """Add an operation.
@@ -34,10 +37,12 @@ def row(
       pure, grad, scalars, saves: as in :class:`Op`.
       function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
+      differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       aliases: further names.
     """
     op = Op(pure, grad, scalars=scalars, saves=saves)
-    return publish(name, _runner(op, sizes), pure, function=function, method=method, inplace=inplace, aliases=aliases)
+    run = _runner(op, sizes, name in EXACT)
+    return _enter(name, run if differentiable else _constant(run), pure, function, method, inplace, aliases)
 
 
 def publish(
@@ -54,6 +59,14 @@ def publish(
 
     A name with a dot is of a namespace within torch, such as ``linalg.det``; there are no methods of such names.
     """
+    if "dim" in inspect.signature(run if like is None else like).parameters:
+        run = _with_numpys_names(run)
+    return _enter(name, exactly(run) if name in EXACT else run, like, function, method, inplace, aliases)
+
+
+def _enter(
+    name: str, run: Callable, like: Callable | None, function: bool, method: bool, inplace: bool, aliases: tuple[str, ...]
+) -> Callable:
     if like is not None:
         functools.update_wrapper(run, like)
         run.__signature__ = inspect.signature(like)
@@ -78,15 +91,43 @@ def namespace(name: str) -> dict[str, Callable]:
     return {key.rpartition(".")[2]: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}
 
 
-def _runner(op: Op, sizes: int | None) -> Callable:
+def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
         if sizes is not None and len(args) > sizes:
             args = (*args[:sizes], gather_sizes(args[sizes:]))
+        if kwargs and not _NUMPYS_NAMES.keys().isdisjoint(kwargs):
+            kwargs = _in_torchs_names(kwargs)
         if kwargs and "out" in kwargs:
             out = kwargs.pop("out")
             result = call(op, args, kwargs)
-            return result if out is None else write_out(out, result)
+            return result if out is None else write_out(out, result, exact)
         return call(op, args, kwargs)
+
+    return run
+
+
+_NUMPYS_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch takes as well
+
+
+def _in_torchs_names(kwargs: dict) -> dict:
+    return {_NUMPYS_NAMES.get(name, name): value for name, value in kwargs.items()}
+
+
+def _with_numpys_names(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **(_in_torchs_names(kwargs) if kwargs else kwargs))
+
+    return run
+
+
+def _constant(function: Callable) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        recording, mode.grad = mode.grad, False
+        try:
+            return function(*args, **kwargs)
+        finally:
+            mode.grad = recording
 
     return run
 
@@ -96,25 +137,6 @@ def gather_sizes(loose: tuple) -> tuple:
     if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
         loose = loose[0]
     return tuple(int(size) for size in loose)
-
-
-def write_out(out: Any, result: Any) -> Any:
-    """The meaning of ``out=``: the result is written into the given tensor's memory, after that took the result's shape."""
-    if isinstance(result, tuple):
-        for target, value in zip(out, result, strict=True):
-            write_out(target, value)
-        return out
-    if result.requires_grad or out.requires_grad:
-        raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
-    if out._shape() != result._shape():
-        if out.numel():
-            warnings.warn(
-                f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
-                f"output shape {list(result.shape)}; give an empty tensor, torch.empty(0), or one of that shape",
-                stacklevel=3,
-            )
-        out.resize_(result._shape())
-    return assign(out, result)
 
 
 def _writer(run: Callable, name: str) -> Callable:

@@ -96,7 +96,9 @@ def sign(input):
     """−1, 0 or 1."""
     if jnp.iscomplexobj(input):
         raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs. Use torch.sgn instead.")
-    return input if input.dtype == jnp.bool_ else jnp.sign(input)
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        return input if input.dtype == jnp.bool_ else jnp.sign(input)
+    return ((input > 0).astype(jnp.int8) - (input < 0).astype(jnp.int8)).astype(input.dtype)  # of NaN, 0
 
 
 def sgn(input):

@@ -5,6 +5,7 @@ A view's name with ``_copy`` gives the same values in memory of their own, with 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -42,13 +43,18 @@ def _read_memory(tensor: Tensor, window: Window, grad: str) -> Tensor:
     return call(_op(read_through, grad, "own", "read"), (tensor, memory, own, read), {})
 
 
+@functools.lru_cache(maxsize=8192)
+def _changed(change: Callable[..., Window], window: Window, args: tuple) -> Window:
+    return change(window, *args)
+
+
 def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str, piece: int | None = None) -> Tensor:
     """A view of ``tensor`` whose window is ``change(window, *args)``.
 
     The window is computed on the storage, for the memory, and on the tensor's own values, for the recorded operation. ``piece`` is the
     number of the view among several that one call returns.
     """
-    window = change(tensor._view_window(), *args)
+    window = _changed(change, tensor._view_window(), args)
     storage = tensor._storage
     if window.dtype is not None and window.dtype.numpy == storage.array.dtype:
         window = window._replace(dtype=None)
@@ -90,23 +96,29 @@ def strided_history(base: Tensor, window: Window) -> tuple:
 
 
 def _publish(
-    name: str, change: Callable, grad: str | Callable, arguments: Callable, *, copy: bool = False, write: bool = False, **where: Any
+    name: str, change: Callable, grad: str | Callable, arguments: Callable, *, copy: bool = False, write: bool | str = False, **where: Any
 ) -> None:
     """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's.
 
-    ``copy``: whether there is ``name_copy``. ``write``: whether there is ``name_``, which turns the tensor itself into the view.
+    ``copy``: whether there is ``name_copy``. ``write``: whether there is ``name_``, which turns the tensor itself into the view;
+    or torch's name of its grad_fn, if that is another.
     """
 
-    def run(input, *args, **kwargs):
-        given = arguments(input, *args, **kwargs)
-        return make_view(input, change, given, grad(*given) if callable(grad) else grad)
+    def make(grad: str | Callable) -> Callable:
+        def run(input, *args, **kwargs):
+            given = arguments(input, *args, **kwargs)
+            return make_view(input, change, given, grad(*given) if callable(grad) else grad)
+
+        return run
+
+    run = make(grad)
 
     publish(name, run, arguments, **where)
     if copy:
         publish_copy(f"{name}_copy", change, grad, arguments)
     if write:
         for alias in (name, *where.get("aliases", ())):
-            setattr(Tensor, f"{alias}_", _becoming(run))
+            setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write)))
 
 
 def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
@@ -209,6 +221,13 @@ def _narrow(input, dim, start, length):
     return dim, start, start + length, 1
 
 
+def _narrow_copy(input, dim, start, length):
+    """A copy of ``length`` elements from ``start`` along ``dim``."""
+    if dim >= input.dim():
+        raise RuntimeError(f"narrow_copy(): Expected dim < {input.dim()}, the tensor's number of dimensions, but got dim={dim}")
+    return _narrow(input, dim, start, length)
+
+
 def _slice(input, dim=0, start=None, end=None, step=1):
     """Every ``step``-th element from ``start`` up to ``end`` along ``dim``."""
     return dim, start, end, step
@@ -300,10 +319,10 @@ _publish("view_as", windows.view, "ViewBackward0", _view_as, function=False)
 _publish("unflatten", windows.view, "ViewBackward0", _unflatten)
 _publish("diagonal", windows.diagonal, "DiagonalBackward0", _diagonal, copy=True)
 _publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy=True, function=False)
-_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy=True, write=True)
+_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy=True, write="AsStridedBackward1")
 publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias)
 publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
-publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow, method=True)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True)
 publish_copy("view_copy", windows.view, "ViewBackward0", _sizes)
 _publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
 _publish_scatter("select_scatter", windows.select, _select)

@@ -1,3 +1,5 @@
-"""torch.utils: loading of data."""
+"""torch.utils: loading of data, checkpointing."""
 
+from funnn.torch.utils import checkpoint as checkpoint
 from funnn.torch.utils import data as data
+from funnn.torch.utils import dlpack as dlpack

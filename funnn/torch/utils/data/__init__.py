@@ -2,6 +2,7 @@
 
 from funnn.torch.utils.data import dataloader as dataloader
 from funnn.torch.utils.data import dataset as dataset
+from funnn.torch.utils.data import distributed as distributed
 from funnn.torch.utils.data import sampler as sampler
 from funnn.torch.utils.data._collate import default_collate as default_collate
 from funnn.torch.utils.data._collate import default_convert as default_convert
@@ -14,6 +15,7 @@ from funnn.torch.utils.data.dataset import IterableDataset as IterableDataset
 from funnn.torch.utils.data.dataset import Subset as Subset
 from funnn.torch.utils.data.dataset import TensorDataset as TensorDataset
 from funnn.torch.utils.data.dataset import random_split as random_split
+from funnn.torch.utils.data.distributed import DistributedSampler as DistributedSampler
 from funnn.torch.utils.data.sampler import BatchSampler as BatchSampler
 from funnn.torch.utils.data.sampler import RandomSampler as RandomSampler
 from funnn.torch.utils.data.sampler import Sampler as Sampler

@@ -1,0 +1,7 @@
+"""torch.signal.windows: bartlett, hann, kaiser and others."""
+
+from funnn.torch._ops.table import namespace as _namespace
+
+__all__ = sorted(_namespace("signal.windows"))
+
+globals().update(_namespace("signal.windows"))

@@ -1,0 +1,20 @@
+"""torch.special: gamma, error and Bessel functions, orthogonal polynomials, and others element by element."""
+
+from funnn.torch._ops.table import namespace as _namespace
+
+#: Functions of the namespace ``torch`` that are here too: by their name there.
+_SHARED = {
+    **{
+        name: name
+        for name in (
+            *("digamma", "erf", "erfc", "erfinv", "exp2", "expm1", "i0", "log1p", "log_softmax", "logit", "logsumexp", "polygamma"),
+            *("round", "sinc", "softmax", "xlogy"),
+        )
+    },
+    **{"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "gammaln": "lgamma", "multigammaln": "mvlgamma", "psi": "digamma"},
+}
+_found = {**{name: _namespace("")[shared] for name, shared in _SHARED.items()}, **_namespace("special")}
+
+__all__ = sorted(_found)
+
+globals().update(_found)
