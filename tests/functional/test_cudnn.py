@@ -99,8 +99,7 @@ def test_other_attention_stays_here(calls, options):
     assert not calls
 
 
-@pytest.mark.parametrize("biases", [False, True])
-@pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("layers", "bidirectional", "biases"), [(1, False, False), (1, True, True), (2, False, True)])
 def test_lstm(calls, layers, bidirectional, biases):
     directions = 2 if bidirectional else 1
     shapes = []

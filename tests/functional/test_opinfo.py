@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 #: Operations of the database that stand for a function of torch.nn.functional under another name.
 OTHER_NAMES = {"softmax": "softmax", "log_softmax": "log_softmax", "sigmoid": "sigmoid", "tanh": "tanh"}
 BEYOND = {"flatten": F.flatten, "unflatten": F.unflatten}
-MOST = 6  # samples an operation and dtype; max pools have up to 1440, of which a fixed random choice runs
+MOST = 4  # samples an operation and dtype; max pools have up to 1440, of which a fixed random choice runs
 
 #: What cannot pass: operation's name -> (the samples it concerns, the reason).
 CANNOT: dict[str, tuple[Callable, str]] = {

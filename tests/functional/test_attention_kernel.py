@@ -1,0 +1,138 @@
+"""Attention's kernel against its definition, operation by operation, in float64: every derivative, and blocks under a causal mask."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from funnn.functional import _attention_kernel as kernel
+from tests.quick import quick
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of three queries, in float64."""
+    monkeypatch.setattr(kernel, "ROWS", 3)
+    with jax.enable_x64(True):
+        yield
+
+
+# queries, keys, whether the mask is causal, then the shapes of what else is given
+CASES = {
+    "plain": (4, 5, False, {}),
+    "causal": (7, 7, True, {}),
+    "causal, fewer keys": (7, 4, True, {}),
+    "causal, more keys": (14, 16, True, {}),
+    "causal, all at once": (7, 7, True, {"bias": (7, 7), "mask": (3, 1, 7), "drop": (2, 3, 7, 7)}),
+    "bias by key": (4, 5, False, {"bias": (3, 1, 5)}),
+    "bias by query, dropout": (4, 5, False, {"bias": (4, 1), "drop": (2, 3, 4, 5)}),
+    "bias for all": (4, 5, False, {"bias": ()}),
+    "mask": (4, 5, False, {"mask": (2, 1, 4, 5)}),
+    "mask and bias": (4, 5, False, {"mask": (5,), "bias": (2, 3, 4, 5)}),
+}
+
+
+def numbers(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def textbook(q, k, v, bias, mask, drop, causal):
+    """The definition; no row may be masked as a whole."""
+    scores = q @ k.swapaxes(-1, -2)
+    if bias is not None:
+        scores = scores + bias
+    for allowed in (mask, np.tri(*scores.shape[-2:], dtype=bool) if causal else None):
+        scores = scores if allowed is None else jnp.where(allowed, scores, -jnp.inf)
+    weights = jax.nn.softmax(scores, -1)
+    return (weights if drop is None else weights * drop) @ v
+
+
+def derivatives(function, arrays):
+    """The value, both modes, and second derivatives forward over reverse and reverse over reverse; vmap; each operand alone in both modes."""
+
+    def total(arrays):
+        return jnp.sum(jnp.sin(function(*arrays)))
+
+    def alone(i):
+        def of_one(x):
+            return function(*arrays[:i], x, *arrays[i + 1 :])
+
+        return jax.jvp(of_one, arrays[i : i + 1], tangents[i : i + 1])[1], jax.vjp(of_one, arrays[i])[1](function(*arrays))
+
+    gradient, tangents = jax.grad(total), tuple(jnp.cos(3 * x) for x in arrays)
+    return (
+        function(*arrays),
+        gradient(arrays),
+        jax.jvp(lambda arrays: function(*arrays), (arrays,), (tangents,))[1],
+        jax.jvp(gradient, (arrays,), (tangents,))[1],
+        jax.grad(lambda arrays: sum(jnp.vdot(jnp.sin(g), t) for g, t in zip(gradient(arrays), tangents, strict=True)))(arrays),
+        jax.vmap(gradient)(tuple(jnp.stack([x, x + 1]) for x in arrays)),
+        [alone(i) for i in range(len(arrays))],
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_derivative_equals_the_textbooks(name):
+    queries, keys, causal, shapes = CASES[name]
+    arrays = tuple(numbers(2, 3, *shape, seed=i) for i, shape in enumerate([(queries, 4), (keys, 4), (keys, 5)]))
+    if "bias" in shapes:
+        arrays += (numbers(*shapes["bias"], seed=3),)
+    mask = (numbers(*shapes["mask"], seed=4) < 0.3).at[..., 0].set(True) if "mask" in shapes else None
+    drop = 2.0 * (numbers(*shapes["drop"], seed=5) < 0) if "drop" in shapes else None
+
+    def of(form):
+        return lambda q, k, v, bias=None: form(q, k, v, bias, mask, drop, causal)
+
+    got, expected = (quick(partial(derivatives, of(form)))(arrays) for form in (kernel.attend, textbook))
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("added", [False, True], ids=["mask", "bias"])
+def test_masked_rows_are_zero_and_so_are_their_gradients(added, causal):
+    """Of first and second order; the other rows are as without them."""
+    q, k, v = (numbers(2, 8, 4, seed=i) for i in range(3))
+    rows = np.array([0, 2, 5])
+    mask = jnp.ones((8, 8), bool).at[rows].set(False)
+    given = (jnp.where(mask, 0.0, -jnp.inf), None) if added else (None, mask)
+
+    def derivatives(*given, kept=1.0):
+        def function(q, k, v):
+            return kept * kernel.attend(q, k, v, *given, None, causal)
+
+        def gradient(*arrays):
+            return jax.grad(lambda *arrays: jnp.sum(jnp.sin(function(*arrays))), (0, 1, 2))(*arrays)
+
+        return function(q, k, v), gradient(q, k, v), jax.jvp(gradient, (q, k, v), (v, q, k))[1]
+
+    got = quick(derivatives)(*given)
+    expected = quick(partial(derivatives, kept=jnp.ones((8, 1)).at[rows].set(0)))(None, None)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    assert (got[0][:, rows] == 0).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    "shapes", [((2, 0, 4), (2, 3, 4), (2, 3, 5)), ((2, 7, 4), (2, 0, 4), (2, 0, 5)), ((0, 7, 4), (0, 3, 4), (0, 3, 5))]
+)
+def test_empty_sizes_give_zeros(shapes, causal):
+    arrays = tuple(numbers(*shape) for shape in shapes)
+    y, vjp = jax.vjp(lambda *arrays: kernel.attend(*arrays, None, None, None, causal), *arrays)
+    assert y.shape == (*shapes[0][:-1], shapes[2][-1]) and not y.any()
+    for x, g in zip(arrays, vjp(jnp.ones_like(y)), strict=True):
+        assert g.shape == x.shape and not g.any()
+
+
+@pytest.mark.parametrize(
+    ("queries", "products"), [(5, {(5, 5)}), (7, {(3, 3), (4, 7)}), (26, {(6, 6), (7, 13), (6, 19), (7, 26)})], ids=["one", "two", "four"]
+)
+def test_blocks_take_only_the_keys_that_they_may_see(queries, products):
+    """At most four blocks, of at least three queries each; in both passes."""
+    x = jax.ShapeDtypeStruct((queries, 2), jnp.float64)
+    jaxpr = jax.make_jaxpr(jax.grad(lambda x: kernel.attend(x, x, x, None, None, None, True).sum()))(x)
+    shapes = {equation.outvars[0].aval.shape for equation in jaxpr.eqns}
+    assert {shape for shape in shapes if len(shape) == 2 and min(shape) > 2} == products
