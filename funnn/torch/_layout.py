@@ -47,3 +47,9 @@ def order_of(format: Any, rank: int) -> tuple[int, ...] | None:
     if format.order is not None and len(format.order) != rank:
         raise RuntimeError(f"required rank {len(format.order)} tensor to use {format.name} format, got {rank} dimensions")
     return format.order
+
+
+def memory_order(tensor: Any) -> list[int]:
+    """The dimensions from the one whose neighbours lie farthest apart in memory to that whose neighbours lie closest."""
+    stride = tensor.stride()
+    return sorted(range(len(stride)), key=lambda dim: -stride[dim])

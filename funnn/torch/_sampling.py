@@ -10,6 +10,7 @@ from funnn.torch._call import Op, call
 from funnn.torch._dtype import as_dtype
 from funnn.torch._factories import finish, like, size_of
 from funnn.torch._inplace import assign, check_writable
+from funnn.torch._layout import memory_order
 from funnn.torch._ops import reparameterised
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, publish, write_out
 from funnn.torch._random import Generator, pick
@@ -172,12 +173,25 @@ def _write(name: str, arguments: Callable, grad: str | None = None) -> None:
 
     def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
         check_writable(self)
-        values = pick(generator).draw(name, *arguments(self, *args, **kwargs))
-        return assign(self, _drawn(grad, values.reshape(self._shape()), self))
+        if self._window is None or Storage.tracing is not None or self.is_contiguous():
+            values = pick(generator).draw(name, *arguments(self, *args, **kwargs)).reshape(self._shape())
+        else:
+            values = _in_memory_order(self, pick(generator), name, arguments, args, kwargs)
+        return assign(self, _drawn(grad, values, self))
 
     write.__doc__ = arguments.__doc__
     write.__name__ = write.__qualname__ = name if name.endswith("_") else f"{name}_"
     setattr(Tensor, write.__name__, write)
+
+
+def _in_memory_order(tensor: Tensor, generator: Generator, name: str, arguments: Callable, args: tuple, kwargs: dict) -> Any:
+    """The draw for a tensor that is not contiguous: in the order in which its elements lie in memory, and normals one by one."""
+    order = memory_order(tensor)
+    args = [item.detach().expand(tensor._shape()).permute(order) if isinstance(item, Tensor) else item for item in args]
+    lies = tensor.detach().permute(order)
+    one_by_one = {"contiguous": False} if name == "normal" else {}
+    values = generator.draw(name, *arguments(lies, *args, **kwargs), **one_by_one).reshape(lies._shape())
+    return values.transpose([order.index(dim) for dim in range(len(order))])
 
 
 def _uniform(self, from_=0.0, to=1.0, **named):

@@ -95,3 +95,27 @@ ERRORS = {
 def test_errors(name):
     program, error, text = ERRORS[name]
     same_error(lambda t: program(t, t.Generator()), error, text)
+
+
+@pytest.mark.parametrize("view", ["transposed", "part", "reversed part"])
+def test_draws_into_a_view_follow_its_memory(view):
+    def program(t):
+        base = t.zeros(3, 4, 6)
+        x = {"transposed": base.permute(1, 2, 0), "part": base[:, ::2, 1:4], "reversed part": base.transpose(0, 2)[1:]}[view]
+        t.manual_seed(3)
+        results = [getattr(x, name)(*args).clone() for name, args in DRAWS.items()]
+        return results, x.bernoulli_(t.linspace(0, 1, x.shape[-1])).clone(), base, t.rand(3)
+
+    same(program)
+
+
+DRAWS = {
+    "normal_": (),
+    "uniform_": (),
+    "bernoulli_": (0.3,),
+    "exponential_": (),
+    "random_": (9,),
+    "cauchy_": (),
+    "log_normal_": (),
+    "geometric_": (0.4,),
+}

@@ -14,6 +14,7 @@ from funnn import functional as F
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call, call_key
 from funnn.torch._inplace import assign
+from funnn.torch._layout import memory_order
 from funnn.torch._ops import views
 from funnn.torch._ops.functional_names import GRADS, ORDER, SAVES
 from funnn.torch._ops.table import FUNCTIONS
@@ -166,8 +167,7 @@ def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
     draw, (shape, *rest) = getattr(default_generator, name), arguments
     if like is None or like._window is None or like._shape() != tuple(shape):
         return draw(shape, *rest)
-    stride = like.stride()
-    order = sorted(range(len(stride)), key=lambda dim: -stride[dim])
+    order = memory_order(like)
     with jax.enable_x64(True):
         return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
 
