@@ -69,7 +69,19 @@ def operation(t, name: str) -> Callable:
         "x[3]": lambda: x[3],
         "x @ y.T": lambda: x @ y.T,
         "relu(x)": lambda: t.nn.functional.relu(x),
+        "print(x)": lambda: repr(x),
     }[name]
+
+
+def module_call(t) -> Callable:
+    """A Module that does nothing: what calling it costs, over the call of a function."""
+
+    class Same(t.nn.Module):
+        def forward(self, x):
+            return x
+
+    net, x = Same(), t.ones(1)
+    return lambda: net(x)
 
 
 def adam_step(t, **options) -> Callable:
@@ -119,6 +131,7 @@ if __name__ == "__main__":
     report("compiled imperative step of the digits script, batch 32", *compare(*digits_steps()), other="functional")
     for kind in ("foreach", "fused"):
         report(f"Adam.step(), 100 parameters of 1,000, torch's {kind}", *compare(adam_step(ft), adam_step(torch, **{kind: True})))
-    for name in ("x + y", "x * 2.5", "x.exp()", "x.sum(1)", "x[3]", "x @ y.T", "relu(x)"):
+    for name in ("x + y", "x * 2.5", "x.exp()", "x.sum(1)", "x[3]", "x @ y.T", "relu(x)", "print(x)"):
         report(name, *compare(operation(ft, name), operation(torch, name)))
+    report("call of a Module that gives its input", *compare(module_call(ft), module_call(torch)))
     print(f"import funnn, after import jax: {import_seconds():.3f} s")

@@ -25,6 +25,7 @@ OTHERS = {
     "LinearCrossEntropyOptions",
     "Parallel",
     "Param",
+    "Policy",
     "Remat",
     "Repeat",
     "Residual",

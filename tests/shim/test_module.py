@@ -2,11 +2,9 @@
 
 import copy
 import pickle
-import timeit
 import warnings
 
 import pytest
-import torch
 from networks import NETWORKS, normalised, xor_mlp
 from twin import same, same_error
 
@@ -578,17 +576,3 @@ def test_a_base_class_beside_module():
         print(Net(name="net").name, Net("first").name, Other("linear", in_features=1, out_features=2))
 
     same(program)
-
-
-def test_the_overhead_of_a_call():
-    """Calling a Module costs at most twice what torch's Module call does, over the bare function."""
-
-    def cost(t):
-        class Same(t.nn.Module):
-            def forward(self, x):
-                return x
-
-        net, bare, x = Same(), lambda x: x, t.ones(1)
-        return min(timeit.repeat(lambda: net(x), number=2000, repeat=9)) - min(timeit.repeat(lambda: bare(x), number=2000, repeat=9))
-
-    assert min(cost(shim) / cost(torch) for _ in range(5)) < 2

@@ -292,3 +292,14 @@ def test_orthogonal_complex():
         ValueError,
         "does not support complex tensors",
     )
+
+
+def test_reset_leaves_a_parametrised_weight():
+    def program(torch):
+        torch.manual_seed(0)
+        net = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 2))
+        before = net.weight.detach().clone()
+        net.reset_parameters()
+        return before, net.weight.detach(), net.bias
+
+    same(program)

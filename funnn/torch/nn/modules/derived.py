@@ -165,7 +165,7 @@ class LayerModule(Module):
         layer = self.as_layer()
         for name, entry in layer.spec().items():
             if present(entry) and isinstance(entry, kinds):
-                target = (self._buffers if isinstance(entry, Buffer) else self._parameters)[name]
+                target = getattr(self, name)  # of a parametrised one the value, which nobody keeps, as in torch
                 target.detach()._write(draw(entry, default_generator, target.dtype.numpy))
         self._redraw(layer, default_generator)
 
