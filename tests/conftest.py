@@ -9,7 +9,7 @@ import pytest
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
-import jax  # noqa: E402 (after the flags, which are read once)
+import jax  # after the flags, which it reads once
 
 #: Files whose programs are compiled as users' are; those of the others run once, without most of XLA's optimisations.
 OPTIMISED = {"test_compile", "test_contract", "test_digits", "test_fused", "test_functional", "test_linear_cross_entropy", "test_seeds"}

@@ -82,6 +82,8 @@ LOADERS = {
     "list": lambda t, g: t.utils.data.DataLoader([1.5, 2.5, 3.5], 2, shuffle=True),
     "numpy": lambda t, g: t.utils.data.DataLoader(np.arange(12, dtype=np.float32).reshape(6, 2), 4, shuffle=True),
     "strings": lambda t, g: t.utils.data.DataLoader(["a", "b", "c"], 2),
+    "stack": lambda t, g: t.utils.data.DataLoader(t.utils.data.StackDataset(tensors(t, 7), squares(t)), 3, shuffle=True),
+    "stack by name": lambda t, g: t.utils.data.DataLoader(t.utils.data.StackDataset(a=t.utils.data.Subset([5, 6, 7], [2, 0]), b="xy"), 2),
     "stream": lambda t, g: t.utils.data.DataLoader(stream(t), 3),
     "stream, drop_last": lambda t, g: t.utils.data.DataLoader(stream(t), 3, drop_last=True),
     "stream, single": lambda t, g: t.utils.data.DataLoader(stream(t), None),
@@ -115,6 +117,9 @@ SAMPLERS = {
     "replacement, 32": lambda d, g: d.RandomSampler(range(9), True, 32, g),
     "replacement, 70": lambda d, g: d.RandomSampler(range(9), True, 70, g),
     "subset": lambda d, g: d.SubsetRandomSampler([3, 1, 4, 1, 5], g),
+    "weighted": lambda d, g: d.WeightedRandomSampler([0.1, 0.9, 0.4, 0.7, 3.0, 0.6], 5),
+    "weighted, generator": lambda d, g: d.WeightedRandomSampler(np.arange(1.0, 5), 9, True, g),
+    "weighted, once": lambda d, g: d.WeightedRandomSampler([0.9, 0.4, 0.05, 0.2, 0.3, 0.1], 5, replacement=False),
     "sequential": lambda d, g: d.SequentialSampler(range(4)),
     "batches": lambda d, g: d.BatchSampler(d.SequentialSampler(range(7)), 3, False),
     "batches, drop_last": lambda d, g: d.BatchSampler(d.RandomSampler(range(7)), 3, True),
@@ -154,6 +159,9 @@ BATCHES = {
     "bools": lambda t: [True, False],
     "numpy scalars": lambda t: [np.float64(1), np.float64(2)],
     "numpy half": lambda t: [np.float16(1), np.float16(2)],
+    "numpy dtypes": lambda t: [np.ones(2, np.float32), np.ones(2, np.int64)],
+    "numpy shapes": lambda t: [np.ones(2), np.ones(3)],
+    "mixed numbers": lambda t: [1, 2.5],
     "numpy arrays": lambda t: [np.arange(3), np.arange(3)],
     "tensors": lambda t: [t.ones(2), t.zeros(2)],
     "tuples": lambda t: [(1, 2.0), (3, 4.0)],
@@ -223,6 +231,16 @@ ERRORS = {
     "sampler and shuffle": lambda t: t.utils.data.DataLoader([1], shuffle=True, sampler=[0]),
     "batch_sampler and batch_size": lambda t: t.utils.data.DataLoader([1], batch_size=2, batch_sampler=[[0]]),
     "no batches, drop_last": lambda t: t.utils.data.DataLoader([1], batch_size=None, drop_last=True),
+    "multiprocessing_context, name": lambda t: t.utils.data.DataLoader([1], num_workers=1, multiprocessing_context="thread"),
+    "multiprocessing_context, type": lambda t: t.utils.data.DataLoader([1], num_workers=1, multiprocessing_context=3),
+    "prefetch_factor, sign": lambda t: t.utils.data.DataLoader([1], num_workers=1, prefetch_factor=-1),
+    "workers' default": lambda t: t.utils.data.DataLoader([1], num_workers=1).prefetch_factor,
+    "stack nothing": lambda t: t.utils.data.StackDataset(),
+    "stack both": lambda t: t.utils.data.StackDataset([1], a=[1]),
+    "stack sizes": lambda t: t.utils.data.StackDataset([1], [1, 2]),
+    "weights": lambda t: t.utils.data.WeightedRandomSampler([[1.0]], 1),
+    "weighted num_samples": lambda t: t.utils.data.WeightedRandomSampler([1.0], 0),
+    "weighted replacement": lambda t: t.utils.data.WeightedRandomSampler([1.0], 1, 1),
     "batch_size 0": lambda t: t.utils.data.DataLoader([1], batch_size=0),
     "batch_size 1.5": lambda t: t.utils.data.DataLoader([1], batch_size=1.5),
     "drop_last": lambda t: t.utils.data.DataLoader([1], drop_last=1),
@@ -263,11 +281,6 @@ def test_a_timeout_needs_workers():
     for t in BOTH:
         with pytest.raises(AssertionError, match="requires timeout == 0"):
             iter(t.utils.data.DataLoader([1], timeout=1))
-
-
-def test_workers_are_refused_with_the_way_round():
-    with pytest.raises(NotImplementedError, match=r"num_workers=2.*use num_workers=0"):
-        ftorch.utils.data.DataLoader([1], num_workers=2)
 
 
 def test_a_stream_longer_than_announced_warns():

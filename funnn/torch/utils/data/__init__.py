@@ -12,6 +12,7 @@ from funnn.torch.utils.data.dataset import ChainDataset as ChainDataset
 from funnn.torch.utils.data.dataset import ConcatDataset as ConcatDataset
 from funnn.torch.utils.data.dataset import Dataset as Dataset
 from funnn.torch.utils.data.dataset import IterableDataset as IterableDataset
+from funnn.torch.utils.data.dataset import StackDataset as StackDataset
 from funnn.torch.utils.data.dataset import Subset as Subset
 from funnn.torch.utils.data.dataset import TensorDataset as TensorDataset
 from funnn.torch.utils.data.dataset import random_split as random_split
@@ -21,3 +22,4 @@ from funnn.torch.utils.data.sampler import RandomSampler as RandomSampler
 from funnn.torch.utils.data.sampler import Sampler as Sampler
 from funnn.torch.utils.data.sampler import SequentialSampler as SequentialSampler
 from funnn.torch.utils.data.sampler import SubsetRandomSampler as SubsetRandomSampler
+from funnn.torch.utils.data.sampler import WeightedRandomSampler as WeightedRandomSampler

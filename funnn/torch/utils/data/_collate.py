@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._tensor import Tensor
 
 _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}; pass a collate_fn of your own"
+_NUMBERS = {float: np.float64, int: np.int64, bool: np.bool_}
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -29,33 +31,50 @@ def default_collate(batch: Sequence[Any]) -> Any:
       TypeError: a sample of another type.
       RuntimeError: tensors of different shapes, or sequences of different lengths.
     """
+    return collate(batch, as_tensor, stack)
+
+
+def collate(batch: Sequence[Any], leaf: Callable[[np.ndarray], Any], stack: Callable[[list[Tensor]], Any]) -> Any:
+    """:func:`default_collate` with what to make of a stacked array and of a list of tensors; a worker makes neither a Tensor."""
     first = batch[0]
     if isinstance(first, Tensor):
-        return _stack(batch)
+        _check_shapes(batch)
+        return stack(list(batch))
     if isinstance(first, np.ndarray):
         if first.dtype.kind in "SUO":
             raise TypeError(_UNKNOWN.format(first.dtype))
-        return default_collate([as_tensor(item) for item in batch])
+        _check_shapes(batch)
+        if any(item.dtype != first.dtype for item in batch):
+            return stack([as_tensor(item) for item in batch])
+        return leaf(np.stack(batch))
     if isinstance(first, (np.bool_, np.number)):
-        return as_tensor(np.asarray(batch))
+        return leaf(np.asarray(batch))
     if isinstance(first, (float, int)):
-        return tensor(list(batch), dtype=_dtype.float64 if isinstance(first, float) else None)
+        return _of_numbers(batch, leaf)
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, Mapping):
-        return _like_mapping(first, {key: default_collate([item[key] for item in batch]) for key in first})
+        return _like_mapping(first, {key: collate([item[key] for item in batch], leaf, stack) for key in first})
     if isinstance(first, Sequence):
         lengths = {len(item) for item in batch}
         if len(lengths) > 1 and not hasattr(first, "_fields"):
             raise RuntimeError(
                 f"each element in list of batch should be of equal size; got lengths {sorted(lengths)}; pass a collate_fn that pads"
             )
-        fields = [default_collate(field) for field in zip(*batch, strict=False)]
+        fields = [collate(field, leaf, stack) for field in zip(*batch, strict=False)]
         return fields if type(first) is tuple else _like_sequence(first, fields)
     raise TypeError(_UNKNOWN.format(type(first)))
 
 
-def _stack(batch: Sequence[Tensor]) -> Tensor:
+def _of_numbers(batch: Sequence[float], leaf: Callable) -> Any:
+    kind = type(batch[0])
+    if kind in _NUMBERS and all(type(number) is kind for number in batch):
+        with contextlib.suppress(OverflowError):
+            return leaf(np.array(batch, dtype=_NUMBERS[kind]))
+    return tensor(list(batch), dtype=_dtype.float64 if isinstance(batch[0], float) else None)
+
+
+def _check_shapes(batch: Sequence[Any]) -> None:
     first = batch[0].shape
     for entry, item in enumerate(batch):
         if item.shape != first:
@@ -63,19 +82,27 @@ def _stack(batch: Sequence[Tensor]) -> Tensor:
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(item.shape)} at entry {entry}; "
                 "pass a collate_fn that pads or crops"
             )
-    return FUNCTIONS["stack"](list(batch), 0)
+
+
+def stack(tensors: list[Tensor]) -> Tensor:
+    return FUNCTIONS["stack"](tensors, 0)
 
 
 def default_convert(data: Any) -> Any:
     """NumPy arrays and scalars inside ``data`` as tensors; what a DataLoader does to a sample when it makes no batches."""
+    return convert(data, as_tensor)
+
+
+def convert(data: Any, leaf: Callable[[np.ndarray], Any]) -> Any:
+    """:func:`default_convert` with what to make of an array."""
     if isinstance(data, Tensor):
         return data
     if isinstance(data, (np.ndarray, np.generic)):
-        return data if isinstance(data, np.ndarray) and data.dtype.kind in "SUO" else as_tensor(data)
+        return data if isinstance(data, np.ndarray) and data.dtype.kind in "SUO" else leaf(np.asarray(data))
     if isinstance(data, Mapping):
-        return _like_mapping(data, {key: default_convert(value) for key, value in data.items()})
+        return _like_mapping(data, {key: convert(value, leaf) for key, value in data.items()})
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
-        items = [default_convert(item) for item in data]
+        items = [convert(item, leaf) for item in data]
         return items if type(data) is tuple else _like_sequence(data, items)
     return data
 

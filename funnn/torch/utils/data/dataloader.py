@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-import numpy as np
-
 from funnn.torch._random import Generator
 from funnn.torch.utils.data._collate import default_collate, default_convert
-from funnn.torch.utils.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
+from funnn.torch.utils.data._fetch import fetcher_of
+from funnn.torch.utils.data._worker import get_worker_info as get_worker_info
+from funnn.torch.utils.data._workers import WorkersEpoch
+from funnn.torch.utils.data.dataset import Dataset, IterableDataset
 from funnn.torch.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, draw_seed
 
 T_co = TypeVar("T_co", covariant=True)
 _FIXED = frozenset(("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"))
-
-
-def get_worker_info() -> None:
-    """None: data are loaded in the training process."""
-    return None
 
 
 class _Endless(Sampler[None]):
@@ -43,16 +40,24 @@ class DataLoader(Generic[T_co]):
       shuffle: a new random order every epoch.
       sampler: an iterable of indices, instead of ``shuffle``.
       batch_sampler: an iterable of lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
-      num_workers: 0 only; JAX's threads do not survive the fork of worker processes.
+      num_workers: how many processes make batches; 0 for none. They get the dataset, ``collate_fn`` and ``worker_init_fn`` by pickle, so a
+        script needs its main part under ``if __name__ == "__main__":``. JAX in them runs on the CPU, and starts (50 ms) only when a sample
+        makes a Tensor: NumPy samples need none. Batches come back through shared memory.
       collate_fn: makes a batch of a list of samples; :func:`default_collate` by default.
       drop_last: leave out a last batch that is shorter.
       generator: the source of the order and of the base seed.
-      pin_memory, pin_memory_device, worker_init_fn, in_order: accepted; they have no effect in a loader without workers.
-      timeout, prefetch_factor, persistent_workers, multiprocessing_context: options of workers, refused without them as in torch.
+      timeout: how many seconds to wait for a batch of a worker; 0 waits on.
+      worker_init_fn: called with 0 … num_workers − 1 in each worker, after seeding.
+      multiprocessing_context: "forkserver" (the default where there is one) or "spawn", or such a context.
+      prefetch_factor: batches under way per worker; 2 by default.
+      persistent_workers: keep the processes, and the state of their datasets and generators, from epoch to epoch.
+      in_order: False gives batches as they are ready.
+      pin_memory, pin_memory_device: accepted; they have no effect.
 
     Raises:
       ValueError: options that exclude each other or are out of range, with torch's texts.
-      NotImplementedError: ``num_workers`` above 0.
+      RuntimeError: while iterating, a worker died or the timeout went by; an exception in a worker is raised here with its traceback.
+      NotImplementedError: ``multiprocessing_context="fork"``.
     """
 
     _initialized = False
@@ -78,7 +83,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ):
-        _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
+        _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers)
         self._streams = isinstance(dataset, IterableDataset)
         if self._streams:
             for name, value in (("shuffle", shuffle or None), ("sampler", sampler), ("batch_sampler", batch_sampler)):
@@ -102,25 +107,33 @@ class DataLoader(Generic[T_co]):
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.sampler, self.batch_sampler, self.generator = sampler, batch_sampler, generator
         self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
-        self.num_workers, self.timeout, self.prefetch_factor, self.persistent_workers = 0, timeout, None, False
+        self.num_workers, self.timeout, self.persistent_workers = num_workers, timeout, persistent_workers
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.pin_memory, self.pin_memory_device, self.in_order = pin_memory, pin_memory_device, in_order
-        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, None
+        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, multiprocessing_context
         self._announced: int | None = None
+        self._iterator: _Epoch | None = None
         self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._initialized and name in _FIXED:
             raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized; make a new one")
-        super().__setattr__(name, value)
+        super().__setattr__(name, _checked_context(value, self.num_workers) if name == "multiprocessing_context" else value)
 
     @property
     def _index_sampler(self) -> Any:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
-        if self.timeout:
+        if self.timeout and not self.num_workers:
             raise AssertionError(f"timeout={self.timeout} needs workers, and a loader without (num_workers=0) requires timeout == 0")
-        return _Epoch(self)
+        if not self.persistent_workers:
+            return _Epoch(self)
+        if self._iterator is None:
+            self._iterator = _Epoch(self)
+        else:
+            self._iterator.restart()
+        return self._iterator
 
     def __len__(self) -> int:
         if not self._streams:
@@ -132,15 +145,21 @@ class DataLoader(Generic[T_co]):
 
 
 class _Epoch:
-    """One pass over a loader's dataset."""
+    """One pass over a loader's dataset, here or by workers."""
 
     def __init__(self, loader: DataLoader):
-        self._loader = loader
-        self._indices = iter(loader._index_sampler)
-        self._base_seed = draw_seed(loader.generator)  # torch's seed for workers; drawn so that later numbers are torch's
-        self._stream = iter(loader.dataset) if loader._streams else None
+        self._loader, self._given, self._workers = loader, 0, None
+        if loader.num_workers:
+            self._workers = WorkersEpoch(loader)
+        else:
+            self._indices = iter(loader._index_sampler)
+            draw_seed(loader.generator)  # torch's seed for workers; drawn so that later numbers are torch's
+            self._fetch = fetcher_of(loader)
+
+    def restart(self) -> None:
+        """Another pass with the same workers."""
         self._given = 0
-        self._gathers = loader.collate_fn is default_collate and loader.batch_sampler is not None
+        self._workers.restart()
 
     def __iter__(self) -> _Epoch:
         return self
@@ -149,64 +168,28 @@ class _Epoch:
         return len(self._loader._index_sampler)
 
     def __next__(self) -> Any:
-        index = next(self._indices)
-        if self._stream is not None:
-            data = self._from_stream(index)
-        elif self._gathers and (batch := _gather(self._loader.dataset, index)) is not None:
-            return batch
-        else:
-            data = _fetch(self._loader.dataset, index, self._loader.batch_sampler is not None)
-        return self._loader.collate_fn(data)
-
-    def _from_stream(self, index: list | None) -> Any:
-        if index is None:
-            data = next(self._stream)
-        else:
-            data = []
-            for _, sample in zip(index, self._stream, strict=False):
-                data.append(sample)
-            if not data or (self._loader.drop_last and len(data) < len(index)):
-                raise StopIteration
+        data = self._fetch(next(self._indices)) if self._workers is None else next(self._workers)
         self._given += 1
         announced = self._loader._announced
         if announced is not None and self._given > announced:
             warnings.warn(
                 f"Length of IterableDataset {self._loader.dataset} was reported to be {announced} (when accessing len(dataloader)), but "
-                f"{self._given} samples have been fetched. ",
-                stacklevel=3,
+                f"{self._given} samples have been fetched. "
+                + ("Give each worker its part of the stream, by get_worker_info()" if self._workers else ""),
+                stacklevel=2,
             )
         return data
 
 
-def _fetch(dataset: Any, index: Any, batched: bool) -> Any:
-    if not batched:
-        return dataset[index]
-    several = getattr(dataset, "__getitems__", None)
-    return several(index) if several else [dataset[i] for i in index]
-
-
-def _gather(dataset: Any, indices: Any) -> list | None:
-    """The batch of a TensorDataset, or of Subsets of one, by one index operation per tensor; None where only the general way will do."""
-    while type(dataset) is Subset:
-        dataset, indices = dataset.dataset, [dataset.indices[index] for index in indices]
-    if type(dataset) is not TensorDataset or any(tensor.requires_grad for tensor in dataset.tensors):
-        return None
-    positions = np.asarray(indices)
-    if positions.ndim != 1 or positions.dtype.kind not in "iu":
-        return None
-    return [tensor[positions] for tensor in dataset.tensors]
-
-
-def _check_worker_options(num_workers: int, timeout: float, prefetch_factor: Any, persistent_workers: bool, context: Any) -> None:
+def _check_worker_options(num_workers: int, timeout: float, prefetch_factor: Any, persistent_workers: bool) -> None:
     if num_workers < 0:
         raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers > 0:
-        raise NotImplementedError(
-            f"num_workers={num_workers}: loading in worker processes is not supported; use num_workers=0, which loads in the training "
-            "process. Prepare slow datasets once, as a TensorDataset, whose batches are one index operation per tensor"
-        )
+        if prefetch_factor is not None and prefetch_factor < 0:
+            raise ValueError("prefetch_factor option should be non-negative")
+        return
     if prefetch_factor is not None:
         raise ValueError(
             "prefetch_factor option could only be specified in multiprocessing."
@@ -214,7 +197,30 @@ def _check_worker_options(num_workers: int, timeout: float, prefetch_factor: Any
         )
     if persistent_workers:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if context is not None:
+
+
+def _checked_context(context: Any, num_workers: int) -> Any:
+    if context is None:
+        return None
+    if num_workers == 0:
         raise ValueError(
             f"multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got num_workers={num_workers}"
         )
+    if isinstance(context, str):
+        methods = multiprocessing.get_all_start_methods()
+        if context not in methods:
+            raise ValueError(
+                f"multiprocessing_context option should specify a valid start method in {methods!r}, but got "
+                f"multiprocessing_context={context!r}"
+            )
+        context = multiprocessing.get_context(context)
+    if not isinstance(context, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
+            f"multiprocessing_context={context}"
+        )
+    if context.get_start_method() == "fork":
+        raise NotImplementedError(
+            "multiprocessing_context='fork': JAX's threads do not survive a fork; use 'forkserver', which is as quick, 'spawn' or None"
+        )
+    return context

@@ -52,6 +52,52 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return self.tensors[0].size(0)
 
 
+class StackDataset(Dataset[Any]):
+    """Several datasets side by side: sample i is the tuple of their samples i, or a dict of them if they are given by name.
+
+    >>> StackDataset(image=[1, 2], text=["a", "b"])[1]
+    {'image': 2, 'text': 'b'}
+
+    Raises:
+      ValueError: no dataset, lengths that differ, or datasets by position and by name.
+    """
+
+    def __init__(self, *args: Dataset, **kwargs: Dataset):
+        if args and kwargs:
+            raise ValueError("Supported either ``tuple``- (via ``args``) or ``dict``- (via ``kwargs``) like datasets; both are given")
+        if not args and not kwargs:
+            raise ValueError("At least one dataset should be passed")
+        self.datasets = kwargs or args
+        lengths = list(map(len, self._parts()))
+        if len(set(lengths)) > 1:
+            raise ValueError(f"Size mismatch between datasets: their lengths are {lengths}")
+        self._length = lengths[0]
+
+    def _parts(self) -> list[Dataset]:
+        return list(self.datasets.values() if isinstance(self.datasets, dict) else self.datasets)
+
+    def _together(self, samples: Iterable) -> Any:
+        return dict(zip(self.datasets, samples, strict=True)) if isinstance(self.datasets, dict) else tuple(samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._together(dataset[index] for dataset in self._parts())
+
+    def __getitems__(self, indices: list[int]) -> list:
+        columns = [_several(dataset, indices) for dataset in self._parts()]
+        for column in columns:
+            if len(column) != len(indices):
+                raise ValueError(f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(column)}")
+        return [self._together(samples) for samples in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _several(dataset: Dataset, indices: list[int]) -> list:
+    several = getattr(dataset, "__getitems__", None)
+    return several(indices) if callable(several) else [dataset[index] for index in indices]
+
+
 class Subset(Dataset[T_co]):
     """The samples of ``dataset`` at ``indices``.
 
@@ -73,9 +119,7 @@ class Subset(Dataset[T_co]):
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
-        chosen = [self.indices[index] for index in indices]
-        several = getattr(self.dataset, "__getitems__", None)
-        return several(chosen) if callable(several) else [self.dataset[index] for index in chosen]
+        return _several(self.dataset, [self.indices[index] for index in indices])
 
     def __len__(self) -> int:
         return len(self.indices)

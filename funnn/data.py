@@ -1,0 +1,68 @@
+"""Batches on their way to devices, for training by pure functions; any iterable will do, such as a list, a generator or a DataLoader."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def stack(samples: Sequence[Any]) -> Any:
+    """Samples of one structure as one batch of NumPy arrays with a new first dimension; a DataLoader's ``collate_fn`` that makes no Tensors.
+
+    Raises:
+      ValueError: samples of different structures or shapes.
+
+    Example:
+      >>> stack([{"x": 1.0, "y": 2}, {"x": 3.0, "y": 4}])
+      {'x': array([1., 3.]), 'y': array([2, 4])}
+    """
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
+
+
+def prefetch(batches: Iterable[Any], sharding: jax.sharding.Sharding | None = None, size: int = 2) -> Iterator[Any]:
+    """The same batches as jax Arrays, copied to the devices while the program works on those before.
+
+    Args:
+      batches: pytrees of arrays (NumPy, jax, or what NumPy can read, as the Tensors of a DataLoader); other leaves, such as strings, stay as
+        they are. Types of 64 bits become those of 32 unless ``jax_enable_x64`` is set.
+      sharding: where each array goes: a ``Sharding``, as ``NamedSharding(mesh, PartitionSpec("data"))``, which splits dimension 0. With several
+        processes each gives its own part of the batch. None is the default device.
+      size: how many batches are under way or waiting on the devices, at least 1.
+
+    Raises:
+      ValueError: ``size`` below 1; from JAX, a batch that the sharding does not divide (leave it out, by ``drop_last=True``).
+
+    Example:
+      >>> import numpy as np
+      >>> for batch in prefetch([{"x": np.ones((4, 2))}, {"x": np.zeros((4, 2))}]):
+      ...     print(batch["x"].sum())
+      8.0
+      0.0
+    """
+    if size < 1:
+        raise ValueError(f"prefetch needs size >= 1, got size={size}")
+    return _prefetched(iter(batches), sharding, size)
+
+
+def _prefetched(batches: Iterator[Any], sharding: jax.sharding.Sharding | None, size: int) -> Iterator[Any]:
+    waiting = collections.deque(_put(batch, sharding) for batch in itertools.islice(batches, size))
+    while waiting:
+        yield waiting.popleft()
+        waiting.extend(_put(batch, sharding) for batch in itertools.islice(batches, 1))
+
+
+def _put(batch: Any, sharding: jax.sharding.Sharding | None) -> Any:
+    def put(leaf: Any) -> Any:
+        if not hasattr(leaf, "__array__") and not isinstance(leaf, (bool, int, float, complex)):
+            return leaf
+        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        if sharding is None:
+            return jax.device_put(array)
+        return jax.device_put(array, sharding) if isinstance(leaf, jax.Array) else jax.make_array_from_process_local_data(sharding, array)
+
+    return jax.tree.map(put, batch)
