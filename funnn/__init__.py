@@ -6,5 +6,6 @@ from funnn import layers as layers
 from funnn import optim as optim
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer
+from funnn.layers import Policy as Policy
 
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 from funnn.layers._layer import Buffer as Buffer
 from funnn.layers._layer import Layer as Layer
 from funnn.layers._layer import Param as Param
+from funnn.layers._policy import Policy as Policy
 from funnn.layers.activation import CELU as CELU
 from funnn.layers.activation import ELU as ELU
 from funnn.layers.activation import GELU as GELU

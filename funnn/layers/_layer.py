@@ -10,6 +10,7 @@ parameter, buffer and child stands under its name, and runs ``forward`` on it; f
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn import errors
+from funnn.layers._policy import Policy, cast, cast_params
 from funnn.layers._text import layer_text
 
 Tree = dict[str, Any]
@@ -124,6 +126,7 @@ class Layer:
     alike: ClassVar[tuple[str, ...]] = ()
     _hand_written = False
     _scope: ClassVar[_Scope | None] = None
+    _policy: ClassVar[Policy | None] = None
     _given: ClassVar[tuple[tuple, dict]]  # the arguments of the constructor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -170,12 +173,13 @@ class Layer:
 
         Args:
           key: a JAX key. Each array is drawn from the key folded with its path, so adding a layer leaves the others' values as they were.
-          dtype: of the parameters and of the floating-point buffers.
+          dtype: of the parameters and of the floating-point buffers; a policy's comes before it.
 
         Returns:
           ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
           buffers has ``{}`` as state.
         """
+        dtype = dtype if self._policy is None else self._policy.params
         params, state = {}, {}
         for name, entry in self.spec().items():
             if present(entry):
@@ -229,8 +233,8 @@ class Layer:
           ValueError: a name is missing from, or unknown in, ``params`` or ``state``.
           KeyRequiredError: a stochastic layer is in training and ``key`` is None.
         """
-        view = self._bind(params, state, key, train, "")
-        output = getattr(view, method)(*args, **kwargs)
+        view = self._bind(self._cast(params), state, key, train, "")
+        output = view._run(getattr(view, method), args, kwargs)
         return output, view._collect()
 
     def __iter__(self) -> Iterator[Callable]:
@@ -270,8 +274,21 @@ class Layer:
             attributes[name] = None if not present(entry) else (params if isinstance(entry, Param) else state)[name]
         for name, child in children.items():
             child_key = None if key is None else fold_name(key, name)
-            attributes[name] = child._bind(params.get(name, {}), state.get(name, {}), child_key, train, f"{path}.{name}" if path else name)
+            attributes[name] = child._bind(
+                child._cast(params.get(name, {})), state.get(name, {}), child_key, train, f"{path}.{name}" if path else name
+            )
         return view
+
+    def _cast(self, params: Tree) -> Tree:
+        """The parameters in the type that the layer computes in."""
+        return params if self._policy is None or not isinstance(params, Mapping) else cast_params(self, params, self._policy.compute)
+
+    def _run(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+        """A method of this view, between the casts of its policy."""
+        if self._policy is None:
+            return method(*args, **kwargs)
+        args, kwargs = cast((args, kwargs), self._policy.compute)
+        return cast(method(*args, **kwargs), self._policy.output)
 
     def _check_names(self, what: str, tree: Any, own: set[str], children: dict[str, Layer], path: str) -> None:
         where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
@@ -311,7 +328,7 @@ class Layer:
                 "use: params, state = layer.init(key); y, state = layer.apply(params, state, x)"
             )
         try:
-            return self.forward(*args, **kwargs)
+            return self._run(self.forward, args, kwargs)
         except Exception as error:
             error.add_note(f"in layer {scope.path!r}: {self!r}")
             raise
@@ -343,7 +360,29 @@ class Layer:
             raise TypeError(
                 f"{type(self).__name__}.replace can change {names}, but got {sorted(unknown)}; make a new layer with its constructor"
             )
-        return type(self)(**{**given, **changes})
+        return type(self)(**{**given, **changes}).with_policy(self._policy)
+
+    def with_policy(self, policy: Policy | None) -> Layer:
+        """The layer with types of its own for its parameters, its computation and its output; None takes them away.
+
+        A layer inside with another policy keeps it: its parameters are cast by that one alone. Names of parameters stay as they are.
+
+        >>> from funnn.layers import LayerNorm, Linear, Policy, Sequential
+        >>> exact = LayerNorm(3).with_policy(Policy(compute=jnp.float32))
+        >>> layer = Sequential(Linear(2, 3), exact).with_policy(Policy())
+        >>> params, state = layer.init(jax.random.key(0))
+        >>> layer.apply(params, state, jnp.ones((1, 2)))[0].dtype
+        dtype('float32')
+        """
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"with_policy takes a Policy or None, got {policy!r}")
+        if policy is self._policy:
+            return self
+        layer = copy.copy(self)
+        layer.__dict__.pop("_policy", None)
+        if policy is not None:
+            layer.__dict__["_policy"] = policy
+        return layer
 
     def _key(self) -> tuple:
         return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
@@ -359,4 +398,5 @@ class Layer:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        return layer_text(self._get_name(), self.extra_repr(), {name: repr(child) for name, child in self.children().items()})
+        extra = self.extra_repr() if self._policy is None else ", ".join(filter(None, (self.extra_repr(), f"policy={self._policy}")))
+        return layer_text(self._get_name(), extra, {name: repr(child) for name, child in self.children().items()})

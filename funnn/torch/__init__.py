@@ -5,7 +5,16 @@ from math import inf as inf
 from math import nan as nan
 from math import pi as pi
 
-from funnn.torch import _dtype, _factories, _sampling, _tensor, _unsupported
+from funnn.torch import _autocast, _dtype, _factories, _sampling, _tensor, _unsupported
+from funnn.torch._autocast import autocast_decrement_nesting as autocast_decrement_nesting
+from funnn.torch._autocast import autocast_increment_nesting as autocast_increment_nesting
+from funnn.torch._autocast import clear_autocast_cache as clear_autocast_cache
+from funnn.torch._autocast import get_autocast_dtype as get_autocast_dtype
+from funnn.torch._autocast import is_autocast_cache_enabled as is_autocast_cache_enabled
+from funnn.torch._autocast import is_autocast_enabled as is_autocast_enabled
+from funnn.torch._autocast import set_autocast_cache_enabled as set_autocast_cache_enabled
+from funnn.torch._autocast import set_autocast_dtype as set_autocast_dtype
+from funnn.torch._autocast import set_autocast_enabled as set_autocast_enabled
 from funnn.torch._dtype import Size as Size
 from funnn.torch._dtype import device as device
 from funnn.torch._dtype import dtype as dtype
@@ -91,8 +100,10 @@ from funnn.torch._settings import use_deterministic_algorithms as use_determinis
 from funnn.torch._tensor import Tensor as Tensor
 from funnn.torch import _exchange, _pickling
 from funnn.torch import accelerator as accelerator
+from funnn.torch import amp as amp
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
+from funnn.torch import cpu as cpu
 from funnn.torch import cuda as cuda
 from funnn.torch import jit as jit
 from funnn.torch import distributed as distributed
@@ -111,6 +122,7 @@ from funnn.torch import storage as storage
 from funnn.torch import testing as testing
 from funnn.torch import utils as utils
 from funnn.torch import distributions as distributions
+from funnn.torch.amp import autocast as autocast
 from funnn.torch._bridge import from_functional as from_functional
 from funnn.torch._bridge import to_functional as to_functional
 from funnn.torch._compile import compile as compile
@@ -132,6 +144,7 @@ from funnn.torch.storage import UntypedStorage as UntypedStorage
 globals().update(_namespace(""))
 globals().update(_dtype.ALIASES)
 globals().update(_factories.legacy_types())
+globals().update(_autocast.OLDER)
 
 newaxis = None
 __version__ = "2.13.0+funnn"

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from funnn.torch import _dtype, _tape
+from funnn.torch import _dtype, _settings, _tape
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Node, mode
 from funnn.torch._tensor import Tensor
@@ -97,7 +97,7 @@ class Recording(Node):
             inputs = self.inputs[0] if self.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(_tape.as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
-        with jax.enable_x64(True):
+        with _settings.running():
             return _pull_back(vjp, chosen[0] if entry.single else tuple(chosen))
 
     def _input_tensors(self) -> list[Any]:
@@ -287,6 +287,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
 
     The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
     """
+    if mode.autocast is not None:
+        args, kwargs = mode.autocast.operands(op, args, kwargs)
     arrays: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [op, _dtype._default]
@@ -311,7 +313,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     entry = _entries.get(key)
     if entry is None:
         entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
-    with jax.enable_x64(True):
+    with _settings.running():
         if Storage.tracing is not None:
             arrays = Storage.tracing.cut(arrays, tracked)
         outputs = entry.run(*arrays)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, DropVar, Literal, Primitive, jaxpr_as_fun
 
-from funnn.torch import _dtype, _tape
+from funnn.torch import _dtype, _settings, _tape
 from funnn.torch._call import Op, Recording, call
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Node, mode, node_type
@@ -270,7 +270,7 @@ class Program:
 
         before, grad_before = Storage.tracing, mode.grad
         try:
-            with jax.enable_x64(True):
+            with _settings.running():
                 traced = jax.make_jaxpr(body)(*(tensor._read() for tensor in tensors))
         finally:
             Storage.tracing, mode.grad = before, grad_before
@@ -378,7 +378,7 @@ class Program:
         taken = [None if source.written else source.take() for source in sources]
         storages = [sources[position].target() for position in self.written]
         written = [storage.array if storage.owned else jnp.copy(storage.array) for storage in storages]
-        with jax.enable_x64(True):
+        with _settings.running():
             outputs = self.run(written, [tensor._read() for tensor in tensors], taken)
         self._put_back(tensors, outputs)
         return _map(_Result, self.result, lambda item: item.make(outputs[item.index]))
@@ -482,7 +482,14 @@ class Compiled:
         if Storage.tracing is not None:  # inside another compiled function
             return self._function(*args, **kwargs)
         tensors: list[Tensor] = []
-        key = (_key(args, tensors), _key(kwargs, tensors), mode.grad, _dtype._default)
+        key = (
+            _key(args, tensors),
+            _key(kwargs, tensors),
+            mode.grad,
+            _dtype._default,
+            mode.autocast,
+            _settings.get_float32_matmul_precision(),
+        )
         programs = self.programs.setdefault(key, [])
         for program in programs:
             if program.fits():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from typing import Any
@@ -13,6 +14,8 @@ from funnn.torch import _dtype
 _DEBUG_MODES = ("default", "warn", "error")
 #: torch's name of a precision -> JAX's, which counts on accelerators.
 _PRECISIONS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
+#: The context in which operations run: 64-bit types exist, and the precision of products is the one that was set.
+running = functools.partial(jax.enable_x64, True)
 _kept: dict[str, Any] = {
     "deterministic": "default",
     "precision": "highest",
@@ -67,13 +70,32 @@ set_num_threads, get_num_threads = _threads("set_num_threads", "threads")
 set_num_interop_threads, get_num_interop_threads = _threads("set_num_interop_threads", "interop")
 
 
+class _Running:
+    """64-bit types, and a precision of products of float32 matrices."""
+
+    __slots__ = ("_contexts",)
+
+    def __init__(self, precision: str):
+        self._contexts = jax.enable_x64(True), jax.default_matmul_precision(precision)
+
+    def __enter__(self) -> None:
+        for context in self._contexts:
+            context.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        for context in reversed(self._contexts):
+            context.__exit__(*exc)
+
+
 def set_float32_matmul_precision(precision: str) -> None:
-    """'highest', 'high' (TF32) or 'medium' (bfloat16) in products of float32 matrices on an accelerator: JAX's default matmul precision."""
+    """'highest', 'high' (TF32) or 'medium' (bfloat16) in this library's products of float32 matrices on an accelerator; JAX's own setting, and what
+    jax.numpy computes elsewhere, stay as they are."""
+    global running
     if precision not in _PRECISIONS:
         warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; nothing is changed", stacklevel=2)
         return
     _kept["precision"] = precision
-    jax.config.update("jax_default_matmul_precision", _PRECISIONS[precision])
+    running = functools.partial(_Running, _PRECISIONS[precision])
 
 
 def get_float32_matmul_precision() -> str:

@@ -43,6 +43,7 @@ class Mode(threading.local):
     check_nan = True  # whether that look is for NaN
     saved_hooks: tuple = ()  # (pack, unpack) of what nodes save, the innermost last
     walk: tuple | None = None  # of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate
+    autocast: Any = None  # the Casting in force, or None
     transforms = 0  # how many of torch.func's transformations are in progress
 
 

@@ -57,7 +57,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"as_subclass|record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
     (r"lobpcg", "use torch.linalg.eigh, or jax.experimental.sparse.linalg.lobpcg_standard"),
     (r"Stream|Event|StreamObjType", "XLA orders its work itself; torch.cuda.synchronize() waits for it"),
-    (r"autocast\w*|\w+_autocast\w*", "cast the module and its inputs instead: module.to(torch.bfloat16)"),
+    (r"\w+_autocast_(ipu|xla)_\w+", _DEVICES),
 )
 _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES)
 

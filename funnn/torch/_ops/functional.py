@@ -20,6 +20,7 @@ from funnn.torch._ops.functional_names import GRADS, ORDER, SAVES
 from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
+from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 _runners: dict[Callable, Callable] = {}
@@ -142,6 +143,8 @@ def _drawing(function: Callable) -> Callable:
 
     def run(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
+        if mode.autocast is not None:  # before the numbers are drawn, for their type
+            args, kwargs = mode.autocast.operands(op, args, kwargs)
         arrays, tensors, layout, signature = call_key(op, args, kwargs)
         signature = (signature, *[(array.shape, array.dtype) for array in arrays])
         plan = plans.get(signature)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from funnn.torch._autocast import uncast
 from funnn.torch._inplace import assign
 
 #: Operations whose ``out`` must be of the result's own type; others convert to a type of the same or a higher category.
@@ -57,7 +58,7 @@ def exactly(run: Callable) -> Callable:
 
     @functools.wraps(run)
     def checked(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = run(*args, **kwargs)
+        result = run(*args, **kwargs) if out is None else uncast(run, *args, **kwargs)
         return result if out is None else write_out(out, result, exact=True)
 
     return checked

@@ -60,6 +60,7 @@ def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str) -> No
             raise RuntimeError(f"{name}: batch1 and batch2 must have same number of batches, got {len(a)} and {len(b)}")
         return matmul(a, b)
 
+    product.__name__ = name
     op = Op(product, grad)
 
     def run(*args, out=None, **kwargs):

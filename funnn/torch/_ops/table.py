@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from funnn.torch._autocast import uncast
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
 from funnn.torch._ops.out import EXACT, exactly
@@ -99,7 +100,7 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
             kwargs = _in_torchs_names(kwargs)
         if kwargs and "out" in kwargs:
             out = kwargs.pop("out")
-            result = call(op, args, kwargs)
+            result = call(op, args, kwargs) if out is None else uncast(call, op, args, kwargs)
             return result if out is None else write_out(out, result, exact)
         return call(op, args, kwargs)
 
@@ -141,7 +142,8 @@ def gather_sizes(loose: tuple) -> tuple:
 
 def _writer(run: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return assign(self, run(self, *args, **kwargs))
+        result = run(self, *args, **kwargs) if mode.autocast is None else uncast(run, self, *args, **kwargs)
+        return assign(self, result)
 
     functools.update_wrapper(write, run)
     write.__name__ = write.__qualname__ = name

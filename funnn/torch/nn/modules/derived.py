@@ -245,4 +245,8 @@ def module_of(layer: Layer, dtype: Any = None, source: Any = default_generator) 
     """A Module that does what ``layer`` does, with parameters drawn from ``source``."""
     if isinstance(layer, _Given):
         return layer.module
+    if layer._policy is not None:
+        raise NotImplementedError(
+            f"{type(layer).__name__} has a policy, which a Module can't: take layer.with_policy(None) and run the Module under torch.autocast"
+        )
     return module_type(type(layer)).from_layer(layer, dtype, source)

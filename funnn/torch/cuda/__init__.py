@@ -9,6 +9,7 @@ import jax
 
 from funnn.torch._dtype import device as _device
 from funnn.torch._factories import legacy_types as _legacy_types
+from funnn.torch.cuda import amp as amp
 
 globals().update(_legacy_types("cuda"))
 

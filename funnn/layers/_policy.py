@@ -1,0 +1,66 @@
+"""The types of numbers that a layer keeps, computes in and gives out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """Mixed precision of a layer: ``layer.with_policy(Policy())``.
+
+    Args:
+      params: the type in which ``init`` draws parameters, and in which they stay; default float32.
+      compute: the type to which parameters and inputs are cast when the layer runs; default bfloat16.
+      output: the type of what the layer gives out; default that of ``params``.
+
+    Only arrays of floating point are cast; integers, complex numbers, keys and the layer's state (running statistics) are not. Gradients of the
+    parameters come in their own type. float16 has a small range: scale the loss, and the gradients back.
+
+    Raises:
+      TypeError: a type is not of floating point.
+
+    >>> from funnn.layers import Linear
+    >>> layer = Linear(2, 3).with_policy(Policy(output=jnp.bfloat16))
+    >>> params, state = layer.init(jax.random.key(0))
+    >>> y, _ = layer.apply(params, state, jnp.ones(2))
+    >>> params["weight"].dtype, y.dtype
+    (dtype('float32'), dtype(bfloat16))
+    """
+
+    params: Any = jnp.float32
+    compute: Any = jnp.bfloat16
+    output: Any = None
+
+    def __post_init__(self):
+        for name in ("params", "compute", "output"):
+            given = getattr(self, name)
+            dtype = jnp.dtype(self.params if name == "output" and given is None else given)
+            if not jnp.issubdtype(dtype, jnp.floating):
+                raise TypeError(f"Policy: {name} must be a floating-point type such as jnp.bfloat16, but got {dtype}")
+            object.__setattr__(self, name, dtype)
+
+    def __repr__(self) -> str:
+        return f"Policy(params={self.params}, compute={self.compute}, output={self.output})"
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """The tree with its arrays of floating point in another type."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
+
+
+def cast_params(layer: Any, params: Any, dtype: Any) -> Any:
+    """A layer's parameters in another type, except those of layers inside it that have a policy of their own."""
+    children = layer.children()
+    return {
+        name: (value if children[name]._policy is not None else cast_params(children[name], value, dtype))
+        if name in children
+        else cast(value, dtype)
+        for name, value in params.items()
+    }
