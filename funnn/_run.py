@@ -158,8 +158,12 @@ def _torch_name(module: str | None) -> str | None:
 
 
 def _is_machinery(traceback: types.TracebackType) -> bool:
-    name = traceback.tb_frame.f_code.co_filename
-    return name == _RUNNER or name.startswith("<frozen importlib")
+    code = traceback.tb_frame.f_code
+    name = code.co_filename
+    asked = _is_own(traceback) and (
+        code.co_name == "__getattr__" or Path(name).name == "_unsupported.py"
+    )  # what says that a name is not there
+    return asked or name == _RUNNER or name.startswith("<frozen importlib")
 
 
 def _is_own(traceback: types.TracebackType) -> bool:

@@ -1,5 +1,6 @@
 """PyTorch's interface on JAX: ``import funnn.torch as torch``."""
 
+import sys as _sys
 from math import e as e
 from math import inf as inf
 from math import nan as nan
@@ -159,7 +160,7 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
 
 def __getattr__(name):
     """For what is not there: the reason, where torch has it."""
-    _unsupported.missing("torch", name)
+    _unsupported.missing(_sys.modules[__name__], "torch", name)
 
 
 Tensor.__getattr__ = _unsupported.missing_of_tensor

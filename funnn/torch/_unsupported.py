@@ -62,19 +62,18 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES)
 
 
-def missing(owner: str, name: str) -> NoReturn:
-    """Raise for an attribute that is not there: with the reason if torch has it, else a plain AttributeError."""
+def missing(owner: object, kind: str, name: str) -> NoReturn:
+    """Raise for an attribute of ``owner``, a ``kind``, that is not there: with the reason if torch has it, else a plain AttributeError."""
     if not name.startswith("__"):
         for pattern, reason in _PATTERNS:
             if pattern.fullmatch(name):
-                raise Unsupported(f"{owner}.{name} is not supported: {reason}", name=name)
-    if owner == "torch":
-        raise AttributeError(f"module 'funnn.torch' has no attribute {name!r}", name=name)
-    raise AttributeError(f"{owner!r} object has no attribute {name!r}", name=name)
+                raise Unsupported(f"{kind}.{name} is not supported: {reason}", name=name, obj=owner)
+    what = "module 'funnn.torch'" if kind == "torch" else f"{kind!r} object"
+    raise AttributeError(f"{what} has no attribute {name!r}", name=name, obj=owner)
 
 
 def missing_of_tensor(tensor: object, name: str) -> object:
     """``Tensor.__getattr__``: called where an attribute is not there, and where a property raised AttributeError, which is raised again."""
     if hasattr(type(tensor), name):
         return object.__getattribute__(tensor, name)
-    missing(type(tensor).__name__, name)
+    missing(tensor, type(tensor).__name__, name)

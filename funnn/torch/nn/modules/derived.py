@@ -203,7 +203,7 @@ def _spent_arguments(layer: Layer) -> dict[str, Any]:
     args, kwargs = layer._given
     if all(name in layer.__dict__ for name in _argument_names(type(layer))):
         return {}
-    given = inspect.signature(type(layer)).bind(*args, **kwargs).arguments
+    given = inspect.signature(type(layer)).bind_partial(*args, **kwargs).arguments
     return {name: value for name, value in given.items() if name not in layer.__dict__ and not isinstance(value, _Given)}
 
 
