@@ -1,5 +1,6 @@
 """torch.nn's names: which classes there are, where users import them from, what they inherit from, what their constructors take."""
 
+import importlib
 import inspect
 import sys
 import warnings
@@ -256,3 +257,25 @@ def test_weight_sharing():
         return y, list(net.parameters())
 
     same(program)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_gradients_of_convolutions_as_functions(dims):
+    def program(t):
+        from_name = {name: getattr(t.nn.grad, f"conv{dims}d_{name}") for name in ("input", "weight")}
+        t.manual_seed(0)
+        x, w = t.randn(2, 4, *(7, 6, 5)[:dims]).requires_grad_(), t.randn(6, 2, *(3, 2, 3)[:dims])
+        options = (2, 1, 1, 2)
+        g = t.randn(getattr(t.nn.functional, f"conv{dims}d")(x, w, None, *options).shape)
+        of_weight = from_name["weight"](x, w.shape, g, *options)
+        of_weight.square().sum().backward()
+        return from_name["input"](x.shape, w, g, *options), of_weight, x
+
+    same(program, (2e-5, 2e-5))  # gradients of up to 60, some of whose terms cancel
+
+
+def test_types_of_arguments():
+    hints = vars(importlib.import_module("torch.nn.common_types"))
+    names = {name for name, value in hints.items() if name.endswith("_t") and not name.startswith("__")}
+    assert names <= vars(shim.nn.common_types).keys()
+    assert shim.nn.common_types._size_2_t == int | tuple[int, int]

@@ -2,7 +2,9 @@
 
 from funnn.layers import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from funnn.torch.nn import attention as attention
+from funnn.torch.nn import common_types as common_types
 from funnn.torch.nn import functional as functional
+from funnn.torch.nn import grad as grad
 from funnn.torch.nn import init as init
 from funnn.torch.nn import parallel as parallel
 from funnn.torch.nn import parameter as parameter
