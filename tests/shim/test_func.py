@@ -466,3 +466,16 @@ def test_a_jax_function_on_the_tape():
         mixed({"x": x, "m": m}, {1})
     with pytest.raises(TypeError, match=r"must give arrays.* got int"):
         shim.from_jax(lambda v: 3)(x)
+
+
+def test_batch_norm_without_running_statistics():
+    def program(t):
+        net = t.nn.Sequential(t.nn.Linear(3, 2), t.nn.BatchNorm1d(2))
+        assert t.func.replace_all_batch_norm_modules_(net) is net
+        params = {name: p.detach() for name, p in net.named_parameters()}
+        x = t.randn(4, 5, 3)
+        y = t.func.vmap(lambda x: t.func.functional_call(net, params, (x,)))(x)
+        print(net, list(net.state_dict()))
+        return y, net.eval()(x[0]).detach()
+
+    same(program)

@@ -9,6 +9,7 @@ from funnn.torch.func.derivatives import jvp as jvp
 from funnn.torch.func.derivatives import linearize as linearize
 from funnn.torch.func.derivatives import vjp as vjp
 from funnn.torch.func.modules import functional_call as functional_call
+from funnn.torch.func.modules import replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_
 from funnn.torch.func.modules import stack_module_state as stack_module_state
 from funnn.torch.func.vmap import vmap as vmap
 

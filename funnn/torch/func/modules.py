@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.torch._tensor import Tensor
+from funnn.torch.nn.modules.batchnorm import _BatchNorm
 from funnn.torch.nn.modules.module import Module
 
 
@@ -124,3 +125,12 @@ def stack_module_state(models: Any) -> tuple[dict[str, Tensor], dict[str, Tensor
                 raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
             stacked[name] = stack([tensor.detach() for tensor in tensors]).requires_grad_(first.requires_grad)
     return parameters, buffers
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Take the running statistics from every BatchNorm in ``root``, in place: under vmap they cannot be written; batches' own are used then."""
+    for module in root.modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root
