@@ -120,7 +120,7 @@ def test_a_worker_keeps_what_a_sample_carries():
 PROGRAM = """
 from tests.shim import data_for_workers as samples
 import funnn.torch as torch
-for batch in torch.utils.data.DataLoader(samples.Scene(samples.sleep), 1, num_workers=2, sampler=[0, 1, 0] + [2] * 9):
+for batch in torch.utils.data.DataLoader(samples.Scene(samples.sleep), 1, num_workers=2, sampler=[0, 1, 0] + [2] * 90):
     print("batch", flush=True)
 """
 

@@ -1,5 +1,6 @@
 """torch.nn.parallel and torch.distributed with one process: everything passes through."""
 
+import sys
 import warnings
 
 import pytest
@@ -7,6 +8,12 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
+
+
+@pytest.fixture(autouse=True)
+def own_excepthook(monkeypatch):
+    """torch's init_process_group puts its own in place, for good."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 
 @pytest.fixture
