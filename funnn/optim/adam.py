@@ -135,8 +135,8 @@ def adamw(
       >>> from funnn.optim import adamw
       >>> optimizer, params = adamw(lr=0.1, weight_decay=0.5), jnp.array([2.0])
       >>> updates, _ = optimizer.update(jnp.array([1.0]), optimizer.init(params), params)
-      >>> print(updates)  # -0.1 of Adam, -0.1 · 0.5 · 2 of the decay
-      [-0.2]
+      >>> print(f"{updates[0]:.4f}")  # -0.1 of Adam, -0.1 · 0.5 · 2 of the decay
+      -0.2000
 
     References:
       torch.optim.AdamW; Loshchilov and Hutter, `Decoupled Weight Decay Regularization <https://arxiv.org/abs/1711.05101>`_, 2017.
