@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import warnings
 from collections import defaultdict
@@ -55,17 +56,50 @@ def _hooked(step: Callable) -> Callable:
     return run
 
 
+#: Options that choose how torch computes a step, with their defaults; here all but ``differentiable`` change nothing.
+_SWITCHES = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+
+
+def _constructor(name: str, takes: str, keeps: str, defaults: dict[str, Any]) -> Callable:
+    """``__init__(self, params, …)``; see :class:`Optimizer`."""
+    free, _, named = takes.partition("* ")
+    parameters = [inspect.Parameter(word, inspect.Parameter.POSITIONAL_OR_KEYWORD) for word in ("self", "params")]
+    for words, kind in ((free, inspect.Parameter.POSITIONAL_OR_KEYWORD), (named, inspect.Parameter.KEYWORD_ONLY)):
+        parameters += [inspect.Parameter(word, kind, default=defaults[word]) for word in words.split()]
+    signature = inspect.Signature(parameters)
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{name}.__init__() {error}") from None
+        self = given["self"]
+        options = {word: given.get(word, defaults[word]) for word in keeps.split()}
+        Optimizer.__init__(self, given["params"], self._given(options))
+        self._made()
+
+    __init__.__signature__ = signature
+    __init__.__qualname__ = f"{name}.__init__"
+    return __init__
+
+
 class Optimizer:
     """Base of the optimizers: parameter groups, their options, and a state of tensors per parameter.
 
-    A subclass names its rule, or defines ``step`` as a user's optimizer does.
+    A subclass defines ``step``, as a user's optimizer does, or names its rule and the options that torch's constructor ``takes``, in torch's order
+    (those behind ``*`` by name only); ``keeps`` is the order in which a group holds them, if that is another. Defaults are the rule's, or
+    ``values``, which also fix options that the constructor does not take.
     """
 
     rule: Rule | None = None
     hidden: tuple[str, ...] = ()  # state that torch does not have and that state_dict leaves out
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, rule: Rule | None = None, takes: str | None = None, keeps: str | None = None, **values: Any) -> None:
+        super().__init_subclass__()
+        if rule is not None:
+            cls.rule = rule
+        if takes is not None:
+            cls.__init__ = _constructor(cls.__name__, takes, keeps or takes.replace("* ", ""), {**_SWITCHES, **cls.rule.defaults, **values})
         if "step" in cls.__dict__:
             cls.step = _hooked(cls.step)
 
@@ -89,6 +123,13 @@ class Optimizer:
                 raise RuntimeError("`fused` does not support `differentiable`")
             if defaults.get("foreach"):
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+
+    def _given(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options as the groups keep them."""
+        return options
+
+    def _made(self) -> None:
+        """What a subclass does when its groups are there."""
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Raise torch's ValueError for an option out of range."""

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from funnn.optim import rmsprop_rule
-from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 
-class RMSprop(Optimizer):
+class RMSprop(
+    Optimizer,
+    rule=rmsprop_rule,
+    takes="lr alpha eps weight_decay momentum centered capturable foreach maximize differentiable",
+    keeps="lr momentum alpha eps centered weight_decay capturable foreach maximize differentiable",
+):
     """Steps by the root of the mean square; the formula is in :func:`funnn.optim.rmsprop`. Source: torch.optim.RMSprop."""
-
-    rule = rmsprop_rule
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Tensor = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
-        centered: bool = False,
-        capturable: bool = False,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        differentiable: bool = False,
-    ):
-        options = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered, "weight_decay": weight_decay}
-        super().__init__(
-            params, {**options, "capturable": capturable, "foreach": foreach, "maximize": maximize, "differentiable": differentiable}
-        )

@@ -12,31 +12,17 @@ from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 
-class SGD(Optimizer):
+class SGD(
+    Optimizer,
+    rule=sgd_rule,
+    takes="lr momentum dampening weight_decay nesterov * maximize foreach differentiable fused",
+):
     """Stochastic gradient descent with momentum; the formula is in :func:`funnn.optim.sgd`. Source: torch.optim.SGD.
 
     With ``differentiable`` gradients also flow through the first momentum buffer, where torch cuts them.
     """
 
-    rule = sgd_rule
     hidden = ("step",)  # counts the steps with momentum, the first of which is undamped
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
-        nesterov: bool = False,
-        *,
-        maximize: bool = False,
-        foreach: bool | None = None,
-        differentiable: bool = False,
-        fused: bool | None = None,
-    ):
-        options = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, {**options, "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
     def _loaded(self, param: Tensor, entries: dict[str, Any]) -> dict[str, Any]:
         state = super()._loaded(param, entries)

@@ -5,27 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.optim import sparse_adam_rule
-from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 
-class SparseAdam(Optimizer):
+class SparseAdam(
+    Optimizer,
+    rule=sparse_adam_rule,
+    takes="lr betas eps maximize",
+):
     """Adam of the rows that have a gradient; the formula is in :func:`funnn.optim.sparse_adam`.
 
     Gradients are dense here, also those of ``Embedding(sparse=True)``: a row whose gradient is exactly zero counts as not looked up.
     Source: torch.optim.SparseAdam."""
 
-    rule = sparse_adam_rule
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        maximize: bool = False,
-    ):
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
+    def _made(self) -> None:
         complex_params = [[g, i] for g, group in enumerate(self.param_groups) for i, p in enumerate(group["params"]) if p.is_complex()]
         if complex_params:
             raise ValueError(f"Complex params at indices {complex_params}: SparseAdam does not support complex parameters")
