@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,11 +11,11 @@ from jax import lax
 from funnn import checkpoint, layers
 from funnn.layers import Layer
 from funnn.layers._layer import _Scope
-from funnn.torch._compile import cut
 from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
 from funnn.torch._tape import Node, mode
 from funnn.torch._tensor import Tensor
+from funnn.torch._tracing import Listener, cut
 from funnn.torch.nn.modules.container import ModuleList, Sequential
 from funnn.torch.nn.modules.derived import LayerModule, Undrawn, module_of, module_type
 from funnn.torch.nn.modules.hooks import CALL_HOOKS
@@ -78,14 +77,8 @@ class _Input(Node):
     __slots__ = ()
 
 
-class _Pure:
-    """A Module's forward as a pure function in progress: what it records on the tape says where JAX's gradient ends.
-
-    The methods are those of a compilation; what only a compilation has to know is ignored.
-    """
-
-    compiling = pushing = differentiated = False
-    vmaps = ()
+class _Pure(Listener):
+    """A Module's forward as a pure function in progress: what it records on the tape says where JAX's gradient ends."""
 
     cut = staticmethod(cut)
 
@@ -94,17 +87,6 @@ class _Pure:
             f"{what} on the way runs Python in the backward pass, which jax.grad of a Module's pure function does not; write the derivative with "
             "jax.custom_vjp and put it on the tape with torch.from_jax, or differentiate the Module with backward()"
         )
-
-    def number(self, get: Callable[[], float]) -> float:
-        return float(get())
-
-    def text(self, tensor: Tensor) -> str:
-        return tensor._text("tensor(")
-
-    def created(self, *what: Any) -> None:
-        """Nothing to note."""
-
-    read = recorded = guard = guard_module = read_grad = wrote_grad = created
 
 
 class _Lent:

@@ -237,6 +237,7 @@ def run(
     """
     pending: dict[Node, list] = {}
     heap: list[tuple[int, int, Node]] = []
+    leaves: OrderedDict[Node, None] = OrderedDict()  # in the order in which their gradients became whole
     captured: dict[tuple, Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
@@ -248,9 +249,13 @@ def run(
         if needed is not None and node not in needed:
             return
         slots = pending.get(node)
+        if isinstance(node, AccumulateGrad):
+            leaves[node] = None
+            leaves.move_to_end(node)
+        elif slots is None:
+            heapq.heappush(heap, (-node.number, id(node), node))
         if slots is None:
             slots = pending[node] = [None] * node.count
-            heapq.heappush(heap, (-node.number, id(node), node))
         slots[index] = gradient if slots[index] is None else add(slots[index], gradient, create_graph)
 
     if Storage.tracing is not None:
@@ -260,8 +265,8 @@ def run(
     try:
         for edge, gradient in roots:
             send(edge, gradient)
-        while heap:
-            node = heapq.heappop(heap)[2]
+        while heap or leaves:
+            node = heapq.heappop(heap)[2] if heap else leaves.popitem(last=False)[0]
             gradients = pending.pop(node)
             extra = node.__dict__
             theirs = foreign and node in targets

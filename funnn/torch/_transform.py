@@ -23,6 +23,7 @@ from funnn.torch._random import default_generator
 from funnn.torch._storage import Storage
 from funnn.torch._tape import AccumulateGrad, Gate, Node, mode, node_type
 from funnn.torch._tensor import Tensor
+from funnn.torch._tracing import Listener
 
 Function = Callable[[list[Tensor]], list[Tensor]]
 _names = itertools.count()
@@ -38,14 +39,8 @@ PUSHED_INTO = (
 )
 
 
-class Level:
-    """A transformation in progress: what it reads, and what it may tell a compilation around it.
-
-    Attributes:
-      vmaps: the vmaps in progress, outermost first.
-      pushing: whether it, or one around it, is forward mode.
-      compiling: whether a compilation is in progress around it.
-    """
+class Level(Listener):
+    """A transformation in progress: what it reads and makes; the rest it passes on to the listener around it."""
 
     def __init__(self, refusal: str, size: int | None = None, randomness: str = "error"):
         self.refusal, self.size, self.randomness = refusal, size, randomness
@@ -56,16 +51,17 @@ class Level:
         self.made: weakref.WeakSet[Storage] = weakref.WeakSet()
 
     def __enter__(self) -> Level:
-        self.outer = Storage.tracing
-        self.vmaps = (*(self.outer.vmaps if self.outer is not None else ()), *([self] if self.size is not None else []))
-        self.pushing = self.size is None or (self.outer is not None and self.outer.pushing)
-        self.compiling = self.outer is not None and self.outer.compiling
+        self.before = Storage.tracing
+        self.outer = Listener() if self.before is None else self.before
+        self.vmaps = self.outer.vmaps if self.size is None else (*self.outer.vmaps, self)
+        self.pushing = self.size is None or self.outer.pushing
+        self.compiling = self.outer.compiling
         Storage.tracing = self
         mode.transforms += 1
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        Storage.tracing = self.outer
+        Storage.tracing = self.before
         mode.transforms -= 1
         leaked = [storage for storage in self.read_first if self.is_inside(storage.array)]
         for storage in leaked:
@@ -85,52 +81,44 @@ class Level:
 
     def created(self, storage: Storage) -> None:
         self.made.add(storage)
-        if self.outer is not None:
-            self.outer.created(storage)
+        self.outer.created(storage)
 
     def read(self, storage: Storage, tensor: Tensor | None = None) -> None:
         if storage in self.made:
             return
-        if self.outer is not None:
-            self.outer.read(storage, tensor)
+        self.outer.read(storage, tensor)
         if storage not in self.read_first:
             self.read_first[storage] = storage.array, storage.version, storage.writes
 
     def recorded(self, node: Node) -> None:
-        if self.outer is not None:
-            self.outer.recorded(node)
-
-    def guard(self, get: Callable) -> None:
-        if self.outer is not None:
-            self.outer.guard(get)
-
-    def guard_module(self, module: Any) -> None:
-        if self.outer is not None:
-            self.outer.guard_module(module)
+        self.outer.recorded(node)
 
     def cut(self, arrays: list, tracked: tuple[int, ...]) -> list:
-        return self.outer.cut(arrays, tracked) if self.compiling and not self.pushing else arrays
+        return arrays if self.pushing else self.outer.cut(arrays, tracked)
 
     def own_backward(self, what: str) -> None:
-        if self.outer is not None:
-            self.outer.own_backward(what)
+        self.outer.own_backward(what)
 
-    def number(self, get: Callable) -> Any:
-        return float(get()) if self.outer is None else self.outer.number(get)
+    def guard(self, get: Callable) -> None:
+        self.outer.guard(get)
+
+    def guard_module(self, module: Any) -> None:
+        self.outer.guard_module(module)
 
     def read_grad(self, tensor: Tensor) -> None:
-        if self.outer is not None:
-            self.outer.read_grad(tensor)
+        self.outer.read_grad(tensor)
 
     def wrote_grad(self, tensor: Tensor) -> None:
-        if self.outer is not None:
-            self.outer.wrote_grad(tensor)
+        self.outer.wrote_grad(tensor)
+
+    def number(self, get: Callable) -> Any:
+        return self.outer.number(get)
 
     def text(self, tensor: Tensor) -> str:
         """What a tensor of the vmap prints as."""
         array = tensor._read()
         if self.size is None or not self.is_inside(array):
-            return tensor._text("tensor(") if self.outer is None or not isinstance(array, Tracer) else self.outer.text(tensor)
+            return self.outer.text(tensor)
         with jax.ensure_compile_time_eval():
             values = repr(Tensor._wrap(array.val)) if not isinstance(array.val, Tracer) else f"<{array.val.aval}>"
         values = values.replace("\n", "\n    ")

@@ -529,3 +529,13 @@ def test_a_gradient_in_python_is_refused(what):
         shim.compile(Own())(shim.ones(2).requires_grad_())
     step = shim.compile(lambda x: shim.autograd.grad(Own()(x).sum(), x)[0])
     assert step(shim.ones(2).requires_grad_()).tolist() == [5.0 if what == "function" else 10.0] * 2
+
+
+def test_gradients_end_inside_vmap_too():
+    class Rows(nn.Module):
+        def forward(self, x):
+            return shim.func.vmap(lambda row: (row.detach() * row).sum())(x)
+
+    layer, params, state = shim.to_functional(Rows())
+    x = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    assert jnp.array_equal(jax.grad(lambda x: layer.apply(params, state, x)[0].sum())(x), x)

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from funnn.torch import _dtype
-from funnn.torch._compile import StorageSource, Tracing
 from funnn.torch._storage import Storage
 from funnn.torch._tensor import Tensor
+from funnn.torch._tracing import StorageSource, Tracing
 
 
 class OptState(enum.Enum):

@@ -43,7 +43,7 @@ class _Duals(Level):
 
     def __exit__(self, *exc: Any) -> None:
         self._tracing.__exit__(*exc)
-        Storage.tracing, _Duals.current = self.outer, None
+        Storage.tracing, _Duals.current = self.before, None
         for storage in [*self.made, *self.read_first]:
             if self.is_inside(storage.array):
                 storage.array = self.parts(storage.array)[0]
