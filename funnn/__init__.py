@@ -4,8 +4,11 @@ from funnn import functional as functional
 from funnn import init as init
 from funnn import layers as layers
 from funnn import optim as optim
+from funnn._summary import summary as summary
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer
 from funnn.layers import Policy as Policy
+from funnn.train import TrainState as TrainState
+from funnn.train import train_step as train_step
 
 __version__ = "0.1.0"

@@ -59,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
         help="run a PyTorch script on funnn",
         description="Run a PyTorch script as it is, with torch answered by funnn.torch. What follows the script is its own command line.",
     )
+    run.add_argument("--profile", action="store_true", help="print which operations took the time, to stderr, when the script is done")
+    run.add_argument(
+        "--trace", metavar="FOLDER", help="as --profile, and write a trace of JAX's profiler there, for Perfetto or TensorBoard"
+    )
     run.add_argument("script", metavar="SCRIPT", help="the path of a Python file")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
     return main
@@ -70,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "run":
         from funnn import _run
 
-        return _run.main(options.script, options.args)
+        return _run.main(options.script, options.args, options.profile, options.trace)
     from funnn.examples.data import load_digits
 
     try:

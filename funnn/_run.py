@@ -9,7 +9,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +172,32 @@ def _is_own(traceback: types.TracebackType) -> bool:
     return file.is_relative_to(_PACKAGE) and not file.is_relative_to(Path(_PACKAGE, "examples"))
 
 
-def main(path: str, args: Sequence[str]) -> int:
-    """The command: run the script; print the traceback of its error without funnn's frames. Returns the exit code."""
+@contextmanager
+def profiled(trace: str | None = None) -> Iterator[None]:
+    """Print a table of what took the time within the block, to stderr; with a folder for ``trace``, also write jax.profiler's trace there."""
+    import jax
+
+    from funnn.torch.autograd.profiler import profile
+
+    try:
+        with jax.profiler.trace(trace) if trace else nullcontext(), profile.around() as times:
+            yield
+    finally:
+        sys.stdout.flush()
+        print(times, file=sys.stderr)
+
+
+def main(path: str, args: Sequence[str], profile: bool = False, trace: str | None = None) -> int:
+    """The command: run the script; print the traceback of its error without funnn's frames. Returns the exit code.
+
+    With ``profile`` or ``trace`` the script runs in :func:`profiled`.
+    """
     if not Path(path).is_file():
         print(f"python -m funnn run: error: no such script: {path!r}; give the path of a Python file", file=sys.stderr)
         return 2
     try:
-        run_script(path, args)
+        with profiled(trace) if profile or trace else nullcontext():
+            run_script(path, args)
     except SystemExit:
         raise
     except BaseException as error:

@@ -1,8 +1,10 @@
 """``python -m funnn run``: PyTorch scripts as they are, and everything restored afterwards."""
 
+import contextlib
 import sys
 import textwrap
 
+import jax
 import pytest
 import torch
 
@@ -136,3 +138,52 @@ def test_real_torch_is_never_imported(script):
     """
     names = _run.run_script(script(text))
     assert names["files"] and all("funnn" in file for file in names["files"])
+
+
+PROFILED = """
+import sys, torch
+from torch.autograd.profiler import profile
+with profile() as times:
+    loss = (torch.ones(2, requires_grad=True) * 2).sum()
+loss.backward()
+print({event.key: event.count for event in times}["mul"], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "end, code", [("", 0), ("sys.exit(3)", 3), ("torch.ones(2) @ torch.ones(3)", 1)], ids=["returns", "exits", "raises"]
+)
+def test_profile(script, capsys, end, code):
+    file = script(PROFILED + end)
+    try:
+        assert __main__.main(["run", "--profile", str(file), "--profile", "x"]) == code
+    except SystemExit as error:
+        assert error.code == code == 3
+    printed = capsys.readouterr()
+    assert printed.out == "1 ['--profile', 'x']\n"
+    table = [line.split() for line in printed.err.splitlines()]
+    names = [line[0] for line in table]
+    assert names[0] == "Name" and {"mul", "sum", "backward", "MulBackward0"} <= set(names) and "Self" in names
+    assert [line[-1] for line in table if line[0] in ("mul", "backward")] == ["1", "1"]
+    assert ("Traceback" in names) == (code == 1) and "_run.py" not in printed.err
+    if code == 1:  # the error comes last
+        assert names.index("Traceback") > names.index("Self") and f'File "{file}", line 8' in printed.err
+
+
+def test_without_profile_nothing_is_printed(script, capsys):
+    assert __main__.main(["run", str(script(PROFILED)), "--profile"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_trace_is_written_to_its_folder(script, capsys, tmp_path, monkeypatch):
+    folders = []
+
+    @contextlib.contextmanager
+    def trace(folder):
+        folders.append(folder)
+        yield
+        folders.append("stopped")
+
+    monkeypatch.setattr(jax.profiler, "trace", trace)  # the real one takes seconds to stop
+    assert __main__.main(["run", "--trace", str(tmp_path), str(script(PROFILED))]) == 0
+    assert folders == [str(tmp_path), "stopped"] and "MulBackward0" in capsys.readouterr().err

@@ -16,6 +16,7 @@ import functools
 import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
 import jax
@@ -27,6 +28,9 @@ from funnn.layers._policy import Policy, cast, cast_params
 from funnn.layers._text import layer_text
 
 Tree = dict[str, Any]
+
+#: Called as ``watch(view, run)`` for every layer that runs, if it is set; it returns ``run()``.
+watching: ContextVar[Callable[[Layer, Callable], Any] | None] = ContextVar("watching", default=None)
 
 
 class Param(NamedTuple):
@@ -173,13 +177,20 @@ class Layer:
 
         Args:
           key: a JAX key. Each array is drawn from the key folded with its path, so adding a layer leaves the others' values as they were.
-          dtype: of the parameters and of the floating-point buffers; a policy's comes before it.
+          dtype: of the parameters and of the floating-point buffers; a policy's come before it.
 
         Returns:
           ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
           buffers has ``{}`` as state.
         """
-        dtype = dtype if self._policy is None else self._policy.params
+        if self._policy is None:
+            return self._draw_all(key, dtype)
+        params, state = self._draw_all(key, self._policy.params)
+        if state and self._policy.state != self._policy.params:
+            state = self._draw_all(key, self._policy.state)[1]
+        return params, state
+
+    def _draw_all(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
         params, state = {}, {}
         for name, entry in self.spec().items():
             if present(entry):
@@ -285,6 +296,10 @@ class Layer:
 
     def _run(self, method: Callable, args: tuple, kwargs: dict) -> Any:
         """A method of this view, between the casts of its policy."""
+        watch = watching.get()
+        return self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+
+    def _run_cast(self, method: Callable, args: tuple, kwargs: dict) -> Any:
         if self._policy is None:
             return method(*args, **kwargs)
         args, kwargs = cast((args, kwargs), self._policy.compute)

@@ -423,6 +423,6 @@ def test_profiler():
             with shim.autograd.profiler.record_function("part"):
                 shim.ones(2) + 1
     lines = times.key_averages().table(sort_by="cpu_time_total").splitlines()
-    assert lines[1].split()[0] == "part" and lines[1].split()[-1] == "2" and len(lines) == 2
+    assert lines[1].split()[0] == "part" and lines[1].split()[-1] == "2"
     with pytest.raises(NotImplementedError, match=r"jax.profiler.trace"):
         shim.autograd.profiler.emit_nvtx()

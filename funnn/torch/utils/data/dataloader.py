@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
+
+import jax
 
 from funnn.torch._random import Generator
 from funnn.torch.utils.data._collate import default_collate, default_convert
@@ -20,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 _FIXED = frozenset(("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"))
 
 
-class _Endless(Sampler[None]):
+class _InfiniteConstantSampler(Sampler[None]):
     """The sampler of a stream, whose samples have no index."""
 
     def __iter__(self) -> Iterator[None]:
@@ -99,7 +102,7 @@ class DataLoader(Generic[T_co]):
             raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if sampler is None:
             if self._streams:
-                sampler = _Endless()
+                sampler = _InfiniteConstantSampler()
             else:
                 sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         if batch_size is not None:
@@ -114,6 +117,7 @@ class DataLoader(Generic[T_co]):
         self._announced: int | None = None
         self._iterator: _Epoch | None = None
         self._initialized = True
+        self.check_worker_number_rationality()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._initialized and name in _FIXED:
@@ -127,6 +131,8 @@ class DataLoader(Generic[T_co]):
     def __iter__(self) -> Iterator[Any]:
         if self.timeout and not self.num_workers:
             raise AssertionError(f"timeout={self.timeout} needs workers, and a loader without (num_workers=0) requires timeout == 0")
+        if self._iterator is None:
+            self.check_worker_number_rationality()
         if not self.persistent_workers:
             return _Epoch(self)
         if self._iterator is None:
@@ -134,6 +140,23 @@ class DataLoader(Generic[T_co]):
         else:
             self._iterator.restart()
         return self._iterator
+
+    def check_worker_number_rationality(self) -> None:
+        """Warn of more workers than there are CPUs for this process; called when the loader is made, and before workers start."""
+        known = hasattr(os, "sched_getaffinity")
+        processors = len(os.sched_getaffinity(0)) if known else os.cpu_count()
+        if self.num_workers and (processors is None or self.num_workers > processors):
+            advice = (
+                "DataLoader is not able to compute a suggested max number of worker in current system."
+                if processors is None
+                else f"Our suggested max number of worker in current system is {processors}{'' if known else ' (`cpuset` is not taken into account)'}, "
+                "which is smaller than what this DataLoader is going to create."
+            )
+            warnings.warn(
+                f"This DataLoader will create {self.num_workers} worker processes in total. {advice} They would wait for each other; "
+                "lower the worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=3,
+            )
 
     def __len__(self) -> int:
         if not self._streams:
@@ -149,6 +172,8 @@ class _Epoch:
 
     def __init__(self, loader: DataLoader):
         self._loader, self._given, self._workers = loader, 0, None
+        if loader.pin_memory:
+            _warn_of_pinning(loader.pin_memory_device)
         if loader.num_workers:
             self._workers = WorkersEpoch(loader)
         else:
@@ -179,6 +204,15 @@ class _Epoch:
                 stacklevel=2,
             )
         return data
+
+
+def _warn_of_pinning(device: str) -> None:
+    if device:
+        warnings.warn(f"pin_memory_device is deprecated, and ignored: {device!r}", stacklevel=4)
+    if jax.default_backend() == "cpu":
+        warnings.warn(
+            "'pin_memory' argument is set as true but no accelerator is found: JAX runs on the CPU, and memory is not pinned", stacklevel=4
+        )
 
 
 def _check_worker_options(num_workers: int, timeout: float, prefetch_factor: Any, persistent_workers: bool) -> None:
