@@ -98,6 +98,8 @@ def _run(
     check_probability(dropout)
     if input.ndim not in (2, 3):
         raise ShapeError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+    if not isinstance(hx, (tuple, list, type(None))):
+        raise ArgumentError(f"{name}: hx must be a tuple of the states (h_0, c_0), but got a single value")
     batched = input.ndim == 3
     if not batched:
         input = input[:, None]

@@ -62,11 +62,13 @@ class BatchNormNd(_NormNd):
 
     def forward(self, input):
         self.check_rank(input)
-        if not (self.training and self.running_mean is not None):
+        if not (self.training and self.track_running_stats and self.running_mean is not None):
             use_batch = self.training or self.running_mean is None
             return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, use_batch, 0.0, self.eps)
-        self.num_batches_tracked = self.num_batches_tracked + 1
-        momentum = 1.0 / self.num_batches_tracked if self.momentum is None else self.momentum
+        momentum = self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked = self.num_batches_tracked + 1
+            momentum = 1.0 / self.num_batches_tracked if momentum is None else momentum
         y, self.running_mean, self.running_var = F.batch_norm_with_stats(
             input, self.running_mean, self.running_var, self.weight, self.bias, momentum, self.eps, mesh_axis=self.mesh_axis()
         )

@@ -43,10 +43,10 @@ class Sequential(_Numbered):
     def __iter__(self) -> Iterator[Any]:
         return super().__iter__() if self._scope is None else iter(self.children().values())
 
-    def forward(self, x):
+    def forward(self, input):
         for layer in self:
-            x = layer(x)
-        return x
+            input = layer(input)
+        return input
 
 
 class LayerList(_Numbered):

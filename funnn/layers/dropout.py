@@ -8,7 +8,21 @@ from funnn import functional as F
 from funnn.layers._layer import Layer
 
 
-class Dropout(Layer):
+class DropoutNd(Layer):
+    """What all share: the probability ``p`` and torch's ``inplace``."""
+
+    p: float = 0.5
+    inplace: bool = False
+
+    def __post_init__(self):
+        if self.p < 0 or self.p > 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {self.p}")
+
+    def extra_repr(self):
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(DropoutNd):
     """In training each element is zeroed with probability ``p`` and the others are scaled by 1/(1−p); otherwise y = x.
 
     ``apply`` needs ``key`` in training. Srivastava et al., "Dropout" (2014); source: torch.nn.Dropout.
@@ -19,18 +33,8 @@ class Dropout(Layer):
 
     function: ClassVar[Any] = staticmethod(F.dropout)
 
-    p: float = 0.5
-    inplace: bool = False
-
-    def __post_init__(self):
-        if self.p < 0 or self.p > 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {self.p}")
-
     def forward(self, input):
         return type(self).function(input, self.p, self.training, self.inplace, key=self.make_key() if self.p else None)
-
-    def extra_repr(self):
-        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout1d(Dropout):

@@ -90,8 +90,10 @@ class RNNBase(Layer):
         return {name: Param(shape, draw) for name, shape in self._weight_shapes().items()}
 
     def _arguments(self):
-        weights = [getattr(self, name) for name in self._weight_shapes()]
-        return weights, self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first
+        return self._weights(), self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first
+
+    def _weights(self):
+        return [getattr(self, name) for name in self._weight_shapes()]
 
     def _draws(self):
         return self.dropout > 0 and self.num_layers > 1

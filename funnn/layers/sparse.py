@@ -6,7 +6,7 @@ from typing import Any
 
 from funnn import functional as F
 from funnn import init
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import AssertedError, ShapeError
 from funnn.layers._layer import Layer, Param
 
 
@@ -20,7 +20,7 @@ class _Table(Layer):
         count = self.num_embeddings
         if self.padding_idx is not None:
             if not -count <= self.padding_idx < count:
-                raise ArgumentError(f"Padding_idx must be within num_embeddings; got {self.padding_idx} with {count} embeddings")
+                raise AssertedError(f"Padding_idx must be within num_embeddings; got {self.padding_idx} with {count} embeddings")
             self.padding_idx %= count
 
     def _draw(self, source: Any, shape: Any, *, dtype: Any) -> Any:

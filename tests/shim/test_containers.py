@@ -206,3 +206,16 @@ def test_parameters_in_a_list_train():
         return list(net.parameters()), copy.deepcopy(net).state_dict()
 
     same(program)
+
+
+def refused_insertion(t):
+    net, listed = t.nn.Sequential(t.nn.ReLU(), t.nn.Tanh()), t.nn.ModuleList([t.nn.ReLU()])
+    with pytest.raises(AssertionError, match="module should be of type"):
+        net.insert(0, 3)
+    print(net, net(input=t.ones(1)))
+    print(net._get_item_by_idx(net._modules.values(), -1), listed._get_abs_string_index(-1))
+
+
+def test_a_refused_insertion_changes_nothing():
+    same(refused_insertion)
+    same_error(lambda t: t.nn.Sequential({"a": t.nn.ReLU()}), TypeError, "dict is not a Module subclass")

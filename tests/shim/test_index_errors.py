@@ -3,6 +3,8 @@
 import pytest
 from twin import same, same_error
 
+import funnn.torch as shim
+
 
 def x(t):
     return t.zeros(3, 4)
@@ -74,12 +76,47 @@ CASES = {
     "tril_indices": (lambda t: t.tril_indices(-1, 3), RuntimeError, "row must be non-negative"),
     "strides": (lambda t: t.empty_strided((2, 3), (1,)), RuntimeError, "must match dimensionality of strides"),
     "permuted": (lambda t: t.empty_permuted((2, 3), (0, 0)), RuntimeError, "Duplicate dim not allowed"),
+    "embedding": (lambda t: t.nn.Embedding(3, 2)(i(t, 0, 3)), IndexError, "index out of range in self"),
+    "embedding_below": (lambda t: t.embedding(t.ones(3, 2), i(t, -2)), IndexError, "index out of range in self"),
+    "bag": (lambda t: t.nn.EmbeddingBag(3, 2)(i(t, [0, 3])), RuntimeError, r"Index 1 of input takes value 3 .* \[0, 3\)"),
+    "bag_max": (lambda t: t.nn.EmbeddingBag(3, 2, mode="max")(i(t, [4])), RuntimeError, "found idx to be 4"),
+    "bag_start": (lambda t: t.nn.EmbeddingBag(3, 2)(i(t, 0, 1), i(t, 1)), RuntimeError, r"offsets\[0\] has to be 0"),
+    "bag_end": (lambda t: t.nn.EmbeddingBag(3, 2)(i(t, 0, 1), i(t, 0, 5)), RuntimeError, r"can not be greater than input's length 2"),
+    "class": (lambda t: t.nn.CrossEntropyLoss()(x(t), i(t, 0, 4, 1)), IndexError, "Target 4 is out of bounds."),
+    "class_below": (lambda t: t.nn.CrossEntropyLoss()(t.zeros(3), i(t, -1)[0]), IndexError, "Target -1 is out of bounds."),
+    "class_of_place": (lambda t: t.nn.NLLLoss()(t.zeros(1, 2, 3), i(t, [0, 1, 2])), IndexError, "Target 2 is out of bounds."),
+    "linear_class": (lambda t: t.nn.LinearCrossEntropyLoss(2, 3)(t.ones(1, 2), i(t, 3)), IndexError, "Target 3 is out of bounds."),
+    "margin_class": (lambda t: t.nn.MultiMarginLoss()(x(t), i(t, 0, 4, 1)), RuntimeError, "target out of range"),
+    "margin_classes": (lambda t: t.nn.MultiLabelMarginLoss()(t.ones(1, 3), i(t, [0, 3, -1])), RuntimeError, "'target' is out of range"),
+    "adaptive": (
+        lambda t: t.nn.AdaptiveLogSoftmaxWithLoss(4, 6, [2])(t.ones(2, 4), i(t, 0, 6)),
+        RuntimeError,
+        r"should be in \[0, 5\], but values in range \[0, 6\]",
+    ),
+    "probability": (lambda t: t.nn.BCELoss()(t.ones(1) * 2, t.ones(1)), RuntimeError, "all elements of input should be between 0 and 1"),
+    "probability_nan": (lambda t: t.nn.BCELoss()(t.ones(1) * float("nan"), t.ones(1)), RuntimeError, "all elements of input should be"),
+    "probability_of": (lambda t: t.nn.BCELoss()(t.ones(1), t.ones(1) * 2), RuntimeError, "all elements of target should be between"),
+    "variance": (lambda t: t.nn.GaussianNLLLoss()(t.ones(1), t.ones(1), -t.ones(1)), ValueError, "var has negative entry"),
+    "ctc_length": (
+        lambda t: t.nn.CTCLoss()(t.zeros(5, 1, 4), i(t, [1, 2]), i(t, 9), i(t, 2)),
+        RuntimeError,
+        "input_lengths to have value at most 5, but got value 9",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_refused(name):
     same_error(*CASES[name])
+
+
+def test_classes_that_are_ignored():
+    same(lambda t: t.nn.NLLLoss(ignore_index=9)(x(t), i(t, 0, 9, 1)))
+
+
+def test_while_compiling_values_are_not_looked_at():
+    look_up = shim.compile(lambda index: shim.nn.functional.embedding(index, shim.ones(3, 2)))
+    assert look_up(shim.tensor([0, 3])).isnan().sum() == 2
 
 
 def test_what_beta_ignores():

@@ -164,6 +164,7 @@ ERRORS = {
     "shape": (lambda t: t.nn.LazyLinear(2).weight.shape, RuntimeError, "Can't access the shape of an uninitialized parameter or buffer"),
     "arithmetic": (lambda t: t.nn.LazyLinear(2).weight + 1, ValueError, "Attempted to use an uninitialized parameter"),
     "function": (lambda t: t.sin(t.nn.LazyLinear(2).weight), ValueError, "Attempted to use an uninitialized parameter"),
+    "count": (lambda t: t.nn.LazyLinear(2).weight.numel(), ValueError, "Attempted to use an uninitialized parameter"),
     "initialiser": (lambda t: t.nn.init.zeros_(t.nn.LazyLinear(2).weight), ValueError, "Attempted to use an uninitialized parameter"),
     "rank": (
         lambda t: t.nn.LazyConv1d(2, 1)(t.ones(3)),

@@ -17,7 +17,7 @@ CLASSES = [
 #: Names of torch.nn that are none of these rooms: quantisation.
 ELSEWHERE = {"intrinsic", "qat", "quantizable", "quantized"}
 #: Constructors whose arguments stand in ``*args`` and ``**kwargs``, in torch or here, or whose keywords alone are in another order.
-OTHER_SIGNATURES = {"Embedding", "EmbeddingBag", "RNNBase", "RNNCellBase", "DataParallel", "LinearCrossEntropyLoss"}
+OTHER_SIGNATURES = {"RNNBase", "RNNCellBase", "DataParallel", "LinearCrossEntropyLoss"}
 #: What a class of torch has in its line that is no class for users.
 INTERNAL = {"Generic", "Protocol", "object"}
 
@@ -44,11 +44,11 @@ def test_every_public_name_of_torch_nn():
 
 def test_every_public_method_of_module():
     theirs = {name for name in dir(torch.nn.Module) if not name.startswith("_")}
-    assert theirs - set(dir(shim.nn.Module)) == {"T_destination"}, "which is a type variable for annotations"
+    assert not theirs - set(dir(shim.nn.Module))
 
 
 def test_submodules_that_users_import():
-    from funnn.torch.nn.modules.batchnorm import _BatchNorm, _NormBase  # noqa: F401 - that they can be imported is the test
+    from funnn.torch.nn.modules.batchnorm import _BatchNorm, _NormBase
     from funnn.torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
     from funnn.torch.nn.modules.dropout import _DropoutNd
     from funnn.torch.nn.modules.loss import _Loss, _WeightedLoss
@@ -64,8 +64,8 @@ def test_submodules_that_users_import():
     assert isinstance(nn.GRU(1, 1), RNNBase) and issubclass(nn.LazyLinear, LazyModuleMixin) and isinstance(nn.SyncBatchNorm(1), _BatchNorm)
     assert _get_activation_fn("gelu") is nn.functional.gelu and repr(_get_clones(nn.ReLU(), 2)) == repr(nn.ModuleList([nn.ReLU()] * 2))
     assert "class Conv2d(_ConvNd" in inspect.getsource(nn.Conv2d)
-    with pytest.raises(NotImplementedError, match="_ConvNd is only the base"):
-        _ConvNd()
+    with pytest.raises(NotImplementedError, match="_NormBase is only the base"):
+        _NormBase()
 
 
 def test_helpers_of_modules_utils():
@@ -279,3 +279,115 @@ def test_types_of_arguments():
     names = {name for name, value in hints.items() if name.endswith("_t") and not name.startswith("__")}
     assert names <= vars(shim.nn.common_types).keys()
     assert shim.nn.common_types._size_2_t == int | tuple[int, int]
+
+
+def imports(t):
+    """What programs import from torch's files, though those only import it themselves."""
+    for line in (
+        "nn.modules.transformer: Module ModuleList MultiheadAttention Linear Dropout LayerNorm Tensor xavier_uniform_ _get_clones",
+        "nn.modules.conv: F Module Parameter init _pair _single _triple _reverse_repeat_tuple _size_2_t",
+        "nn.modules.batchnorm: F Parameter init _LazyNormBase",
+        "nn.modules.rnn: PackedSequence Parameter apply_permutation",
+        "nn.modules.module: _addindent _global_forward_hooks _EXTRA_STATE_KEY_SUFFIX _has_any_global_hook RemovableHandle",
+        "nn.functional: _canonical_mask _in_projection _in_projection_packed _mha_shape_check _pair _Reduction Tensor",
+        "nn.init: _no_grad_uniform_ _no_grad_normal_ _no_grad_trunc_normal_ _no_grad_fill_ _no_grad_zero_",
+        "nn.utils.prune: _validate_pruning_amount_init _compute_nparams_toprune",
+        "utils.hooks: RemovableHandle",
+    ):
+        module, _, names = line.partition(": ")
+        found = importlib.import_module(f"{t.__name__}.{module}")
+        print(module, [name for name in names.split() if not hasattr(found, name)])
+    handle = t.nn.Linear(1, 1).register_forward_hook(print)
+    print(isinstance(handle, t.utils.hooks.RemovableHandle), t.nn.modules.module._addindent("a\nb", 2))
+    w = t.nn.Parameter(t.empty(2, 3))
+    return t.nn.init._no_grad_trunc_normal_(w, 0.0, 1.0, -1.0, 1.0)
+
+
+def test_what_torchs_files_import():
+    same(imports)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        print(shim.nn.modules.conv.nothing)
+
+
+def attention_parts(t):
+    F, masks = t.nn.functional, ["mask", None, "other", t.float32]
+    q, k, w, b = t.randn(5, 2, 4), t.randn(6, 2, 4), t.randn(12, 4), t.randn(12)
+    print(F._mha_shape_check(q, k, k, None, None, 2), F._mha_shape_check(q[:, 0], k[:, 0], k[:, 0], t.ones(6), t.ones(2, 5, 6), 2))
+    print(F._none_or_dtype(None), F._none_or_dtype(q), F._Reduction.get_enum("sum"), F._Reduction.legacy_get_string(None, False, False))
+    attention = t.nn.MultiheadAttention(4, 2, batch_first=True)
+    mask, padding = t.zeros(3, 3), t.tensor([[0.0, 0.0, -1.0]] * 2)
+    merged = [attention.merge_masks(a, p, t.ones(2, 3, 4)) for a in (None, mask, mask.expand(4, 3, 3)) for p in (None, padding)]
+    return (
+        [
+            F._in_projection_packed(q, q, q, w, b),
+            F._in_projection_packed(q, k, k, w),
+            F._in_projection(q, k, k, w[:4], w[4:8], w[8:], b[:4]),
+        ],
+        [F._canonical_mask(t.tensor([[True, False]]), *masks), F._canonical_mask(t.ones(1, 2), *masks), F._canonical_mask(None, *masks)],
+        merged,
+    )
+
+
+def test_parts_of_attention():
+    same(attention_parts)
+    f = "functional"
+    refused = {
+        "only bool and floating types of m are supported": lambda t: getattr(t.nn, f)._canonical_mask(
+            t.ones(1).long(), "m", None, "o", None
+        ),
+        "query should be unbatched 2D": lambda t: getattr(t.nn, f)._mha_shape_check(t.ones(1), t.ones(1), t.ones(1), None, None, 1),
+        "expected `key` and `value` to be 3-D": lambda t: getattr(t.nn, f)._mha_shape_check(
+            *[t.ones(1, 1, 1), t.ones(1, 1)] + [t.ones(1)], None, None, 1
+        ),
+        "Expected `attn_mask` shape to be": lambda t: getattr(t.nn, f)._mha_shape_check(*[t.ones(2, 4)] * 3, None, t.ones(3, 2, 2), 2),
+    }
+    for text, program in refused.items():
+        same_error(program, AssertionError, text)
+
+
+def functions_of_flat_weights(t):
+    x, lstm, gru, cell = t.randn(5, 2, 3), t.nn.LSTM(3, 4, 2), t.nn.GRU(3, 4), t.nn.GRUCell(3, 4)
+    y, h = t.gru(x, t.zeros(1, 2, 4), gru._flat_weights, True, 1, 0.0, True, False, False)
+    y.sum().backward()
+    state = (t.zeros(2, 2, 4), t.zeros(2, 2, 4))
+    return (
+        (y, h, gru.weight_ih_l0),
+        t.lstm(x, state, lstm._flat_weights, True, 2, 0.0, False, False, False),
+        t.gru_cell(x[0], t.zeros(2, 4), cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh),
+        *_plain(t, x),
+    )
+
+
+def _plain(t, x):
+    for kind in ("tanh", "relu"):
+        rnn, cell = t.nn.RNN(3, 4, nonlinearity=kind), t.nn.RNNCell(3, 4, nonlinearity=kind)
+        weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
+        yield getattr(t, f"rnn_{kind}")(x, t.zeros(1, 2, 4), rnn._flat_weights, True, 1, 0.0, True, False, False)
+        yield getattr(t, f"rnn_{kind}_cell")(x[0], t.ones(2, 4), *weights)
+    cell = t.nn.LSTMCell(3, 4)
+    yield t.lstm_cell(x[0], (t.ones(2, 4), t.ones(2, 4)), cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh)
+
+
+def test_recurrent_functions_of_flat_weights():
+    same(functions_of_flat_weights)
+
+
+@pytest.mark.parametrize("name", ["quantized", "qat", "intrinsic", "quantizable", "backends.thnn", "parallel.comm", "attention.varlen"])
+def test_names_that_are_not_supported(name):
+    """Read or imported, they say so, and what to do instead; ``hasattr`` and ``except ImportError`` work as for any name that is not there."""
+    first = name.split(".")[-1] if name.startswith(("parallel", "attention")) else name.split(".")[0]
+    owner = getattr(shim.nn, name.split(".")[0]) if first != name.split(".")[0] else shim.nn
+    assert not hasattr(owner, first)
+    with pytest.raises(NotImplementedError, match=rf"torch.nn\.(\w+\.)?{first} is not supported: "):
+        getattr(owner, first)
+    for error in (NotImplementedError, ImportError):
+        with pytest.raises(error, match="is not supported: "):
+            importlib.import_module(f"funnn.torch.nn.{name}")
+
+
+@pytest.mark.parametrize("name", ["ao.quantization", "quantization", "fx", "onnx"])
+def test_modules_of_torch_that_are_not_supported(name):
+    with pytest.raises(NotImplementedError, match=f"torch.{name.split('.')[0]} is not supported: "):
+        importlib.import_module(f"funnn.torch.{name}")
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'funnn\.torch\.nothing'"):
+        importlib.import_module("funnn.torch.nothing")

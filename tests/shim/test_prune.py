@@ -135,3 +135,20 @@ def test_a_failed_mask_leaves_the_parameter():
         print(list(model.state_dict()), prune(torch).is_pruned(model))
 
     same(program)
+
+
+def test_checks_for_methods_of_ones_own():
+    def program(torch):
+        P = prune(torch)
+        P._validate_pruning_amount_init(0.5)
+        P._validate_pruning_amount(3, 10)
+        P._validate_structured_pruning(torch.ones(2, 2))
+        print(P._compute_nparams_toprune(0.25, 10), P._compute_nparams_toprune(3, 10))
+        return P._compute_norm(torch.ones(2, 3), 2, 0), P._compute_norm(torch.ones(2, 3), 1, -1)
+
+    same(program)
+    same_error(
+        lambda t: prune(t)._validate_pruning_amount(30, 10), ValueError, "should be smaller than the number of parameters to prune=10"
+    )
+    same_error(lambda t: prune(t)._validate_structured_pruning(t.ones(2)), ValueError, "Structured pruning can only be applied")
+    same_error(lambda t: prune(t)._validate_pruning_dim(t.ones(2), 3), IndexError, "Invalid index 3 for tensor of size")

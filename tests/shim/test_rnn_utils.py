@@ -86,3 +86,12 @@ def test_recurrent_modules(kind, options, order):
         return first, out, last, state, parts, list(module.parameters()), module(packed)[0].data.detach()
 
     same(program)
+
+
+def test_sequences_that_do_not_fit():
+    for gradients in (False, True):
+        same_error(
+            lambda t, wanted=gradients: t.nn.utils.rnn.pad_sequence([t.ones(2, 2, requires_grad=wanted), t.ones(2, 3)]),
+            RuntimeError,
+            "The size of tensor a .*must match the size of tensor b",
+        )

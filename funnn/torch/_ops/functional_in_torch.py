@@ -14,6 +14,7 @@ _SAME = (
     *("adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d", "max_pool3d", "bilinear", "channel_shuffle"),
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "pairwise_distance"),
     *("pdist", "pixel_shuffle", "pixel_unshuffle", "celu", "selu", "threshold", "rms_norm"),
+    *("gru", "lstm", "rnn_relu", "rnn_tanh", "gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"),
 )
 #: With a number for the reduction: 0 for none, 1 for mean, 2 for sum.
 _LOSSES = {

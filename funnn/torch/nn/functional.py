@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn import functional as _pure
+from funnn.torch._tensor import Tensor as Tensor
+from funnn.torch.nn import _attention_parts, _reduction, _tuples
 
 #: What funnn.functional has beyond torch.nn.functional.
 _BEYOND = {
@@ -29,6 +31,11 @@ __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
 ScalingType, SwizzleType = _pure.ScalingType, _pure.SwizzleType
+
+#: torch's helpers, of which programs make functions of their own.
+_Reduction = _reduction
+for _parts in (_attention_parts, _tuples):
+    globals().update({name: value for name, value in vars(_parts).items() if name[0] == "_" and name[1] != "_" and callable(value)})
 
 
 def _in_place(name: str) -> Callable:

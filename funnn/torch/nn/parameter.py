@@ -7,6 +7,7 @@ from typing import Any
 
 from funnn.torch import _dtype
 from funnn.torch._factories import empty
+from funnn.torch._overrides import disabled
 from funnn.torch._tensor import Tensor
 
 
@@ -15,6 +16,8 @@ class Parameter(Tensor):
 
     It shares memory with ``data``, as torch's does.
     """
+
+    __torch_function__ = classmethod(disabled)
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         data = empty(0) if data is None else data
@@ -39,6 +42,8 @@ class Parameter(Tensor):
 
 class Buffer(Tensor):
     """A tensor that, assigned to a Module's attribute, joins its buffers."""
+
+    __torch_function__ = classmethod(disabled)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         buffer = object.__new__(cls)
@@ -89,7 +94,7 @@ class UninitializedTensorMixin:
         raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer; call the module's forward first")
 
     def _shape(self) -> Any:
-        return self.shape
+        return self._storage
 
     @property
     def dtype(self) -> _dtype.dtype:

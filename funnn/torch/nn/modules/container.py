@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import warnings
 from collections import OrderedDict
@@ -24,6 +25,14 @@ class _Numbered(Module):
         for name, child in layer.children().items():
             module.add_module(name, module_of(child, dtype, source))
         return module
+
+    def _get_abs_string_index(self, idx: Any) -> str:
+        """The name of the module at a position, as torch's subclasses ask for it."""
+        return str(self._position(idx))
+
+    def _get_item_by_idx(self, iterator: Iterable[Any], idx: Any) -> Any:
+        """The item at a position of an iterable as long as this, as torch's subclasses ask for it."""
+        return next(itertools.islice(iterator, self._position(idx), None))
 
     def _position(self, index: Any) -> int:
         index, size = operator.index(index), len(self)
@@ -62,6 +71,8 @@ class _Numbered(Module):
         return self
 
     def _insert(self, index: int, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}, got {type(module).__name__}")
         modules = list(self)
         modules.insert(index, module)
         self._replace_all(modules)
@@ -77,8 +88,10 @@ class Container(Module):
     """A Module with the children given by name; deprecated by torch."""
 
     def __init__(self, **kwargs: Any):
+        warnings.warn(
+            "`nn.Container` is deprecated: all of its functionality is in nn.Module, so subclass that", FutureWarning, stacklevel=2
+        )
         super().__init__()
-        warnings.warn("nn.Container is deprecated; all of its functionality is in nn.Module, so subclass that", FutureWarning, stacklevel=2)
         for name, module in kwargs.items():
             self.add_module(name, module)
 
@@ -90,7 +103,7 @@ class Sequential(_Numbered):
 
     def __init__(self, *args: Any):
         super().__init__()
-        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else ((str(i), m) for i, m in enumerate(args))
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], OrderedDict) else ((str(i), m) for i, m in enumerate(args))
         for name, module in named:
             self.add_module(name, module)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,8 @@ class Conversion:
             kind = value.dtype if isinstance(value, Tensor) else value
             if isinstance(kind, dtype) and not (kind.is_floating_point or kind.is_complex):
                 raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
+            if isinstance(kind, dtype) and kind.is_complex:
+                warnings.warn("Complex modules are a new feature: not every module accepts complex parameters", stacklevel=2)
         layout = kwargs.pop("memory_format", None)
 
         def convert(tensor: Tensor) -> Tensor:

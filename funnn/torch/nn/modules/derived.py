@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from funnn.torch import _dtype
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.files import publish
-from funnn.torch.nn.modules.module import Module
+from funnn.torch.nn.modules.module import Module, registered
 from funnn.torch.nn.parameter import Parameter
 
 _derived: dict[type[Layer], type[Module]] = {}
@@ -38,19 +39,38 @@ class Undrawn:
     normal = uniform
 
 
+class Computed:
+    """A property that may be assigned to, and then is an ordinary attribute, as it is in torch from the beginning."""
+
+    def __init__(self, compute: Callable[[Any], Any]):
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, module: Any, owner: type | None = None) -> Any:
+        return self if module is None else self.compute(module)
+
+
+def alias(name: str) -> property:
+    """Another name of an attribute: torch's, where the layer has its own."""
+    return property(lambda module: getattr(module, name), lambda module, value: setattr(module, name, value))
+
+
 class LayerModule(Module):
     """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``.
 
     What a class writes itself, or one of its bases, stands before what the Layer has. A class without ``layer`` is a base of several, for
     isinstance. ``file`` is the name of torch's file in which users look for the class and its subclasses (see ``files``), and ``placed`` says
     whether the constructor takes ``device`` and ``dtype``, as torch's do that make parameters; by default those of layers with a ``spec``, and
-    these have ``reset_parameters`` too.
+    these have ``reset_parameters`` too. A user's subclass may define that anew (or ``_reset_parameters``, for those that draw again what their
+    parts have drawn): the constructor then calls it instead of drawing, as torch's does.
     """
 
     _layer_type: type[Layer]
     _file: str | None = None
     _placed: bool | None = None
     _written: frozenset[str] = frozenset()  # the names that classes wrote by hand
+    _reset_name: str | None = None  # the method by which torch's constructor draws
+    _own_reset = False  # whether a user's subclass has another
+    __constants__: list[str] = []  # noqa: RUF012 - torch's, for TorchScript; subclasses add to it
 
     def __init_subclass__(
         cls, layer: type[Layer] | None = None, file: str | None = None, placed: bool | None = None, **kwargs: Any
@@ -62,6 +82,11 @@ class LayerModule(Module):
         if cls._file is not None and cls.__module__.startswith(__package__):
             publish(cls, cls._file)
         if layer is None:
+            if "__init__" in vars(cls):
+                cls.__signature__ = _without_self(cls.__init__)
+            library = next((base for base in cls.__mro__ if "_reset_name" in vars(base)), LayerModule)
+            name = library._reset_name
+            cls._own_reset = name is not None and getattr(cls, name) is not getattr(library, name)
             return
         cls._layer_type = layer
         cls.__doc__ = (
@@ -71,18 +96,26 @@ class LayerModule(Module):
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
                 if name not in cls._written and (name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__"))):
-                    setattr(cls, name, value)
+                    setattr(cls, name, Computed(value.fget) if isinstance(value, property) else value)
         own_spec = layer.spec is not Layer.spec
         if cls._placed is None:
             cls._placed = own_spec
-        if own_spec and placed is None and cls._placed and layer.redraw is Layer.redraw and "reset_parameters" not in cls._written:
-            cls.reset_parameters = cls._reset_parameters
+        cls._reset_name = None if layer.redraw is Layer.redraw else "_reset_parameters"
+        if own_spec and placed is None and cls._placed and cls._reset_name is None and "reset_parameters" not in cls._written:
+            cls._reset_name, cls.reset_parameters = "reset_parameters", reset_parameters
+        cls.__constants__ = [field.name for field in dataclasses.fields(layer)]
         cls.__signature__ = _signature(layer, cls._placed)
         _derived[layer] = cls
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
-        self._adopt(*self._construct(args, kwargs), default_generator)
+        self._start(*self._construct(args, kwargs))
+
+    def _start(self, layer: Layer, dtype: Any) -> None:
+        """The constructor's work: the parameters come from the layer, or from the method that a user's subclass has for that."""
+        self._adopt(layer, dtype, default_generator, drawn=not self._own_reset)
+        if self._own_reset:
+            getattr(self, self._reset_name)()
 
     def _construct(self, args: tuple, kwargs: dict) -> tuple[Layer, Any]:
         """The layer that the constructor's arguments describe, and the dtype."""
@@ -112,22 +145,27 @@ class LayerModule(Module):
         module._adopt(layer, dtype, source)
         return module
 
-    def _adopt(self, layer: Layer, dtype: Any, source: Any) -> None:
-        """Take over a layer's hyperparameters, draw its parameters, and derive its children."""
+    def _adopt(self, layer: Layer, dtype: Any, source: Any, drawn: bool = True) -> None:
+        """Take over a layer's hyperparameters, draw its parameters (unless not ``drawn``), and derive its children."""
+        own = source if drawn else Undrawn()
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         children, spec = layer.children(), layer.spec()
         self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given"))
         self._spent = _spent_arguments(layer)
         self.__dict__.update({name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec})
         for name, entry in spec.items():
-            value = self._first_value(entry, source, kind) if present(entry) else None
+            value = self._first_value(entry, own, kind) if present(entry) else None
             if isinstance(entry, Buffer):
-                self._buffers[name] = value
+                self._buffers[name] = registered(self, "buffer", name, value)
+            elif value is None:
+                self._parameters[name] = None
             else:
-                self._parameters[name] = value if value is None or isinstance(value, Parameter) else Parameter(value)
+                self._parameters[name] = registered(self, "parameter", name, value if isinstance(value, Parameter) else Parameter(value))
         for name, child in children.items():
-            self._modules[name] = (_alike if name in layer.alike else module_of)(child, dtype, source)
-        self._redraw(layer, source)
+            made = (_alike if name in layer.alike else module_of)(child, dtype, source)
+            self._modules[name] = registered(self, "module", name, made)
+        if drawn:
+            self._redraw(layer, source)
 
     def _first_value(self, entry: Param | Buffer, source: Any, dtype: Any) -> Tensor:
         return Tensor._wrap(draw(entry, source, dtype))
@@ -180,8 +218,15 @@ class LayerModule(Module):
             super().__setattr__(name, value)
 
 
+def reset_parameters(self: LayerModule) -> None:
+    """Draw the initial values of the parameters and buffers again."""
+    self._reset_parameters()
+
+
 def draw(entry: Param | Buffer, source: Any, dtype: Any) -> jax.Array:
     """Initial values of one parameter or buffer."""
+    if min(entry.shape, default=0) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(entry.shape)}: {list(entry.shape)}")
     with jax.enable_x64(True):
         return entry.init(source, entry.shape, dtype=getattr(entry, "dtype", None) or dtype)
 
@@ -215,6 +260,11 @@ def _signature(layer: type[Layer], placed: bool) -> inspect.Signature:
     behind = len(fields) if kind is inspect.Parameter.KEYWORD_ONLY else behind
     added = [inspect.Parameter(name, kind, default=None) for name in ("device", "dtype")] if placed else []
     return inspect.Signature([*fields[:behind], *added, *fields[behind:]])
+
+
+def _without_self(function: Callable) -> inspect.Signature:
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
 def module_type(layer: type[Layer]) -> type[Module]:

@@ -10,7 +10,6 @@ from funnn.layers import Buffer, Param
 from funnn.torch import _dtype
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.grad_mode import no_grad
-from funnn.torch.nn.modules.derived import LayerModule
 from funnn.torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 
@@ -98,7 +97,7 @@ class LazyLayer(LazyModuleMixin):
                 tensor = self._parameters.get(name, self._buffers.get(name))
                 if is_lazy(tensor):
                     tensor.materialize(entry.shape)
-            LayerModule._reset_parameters(self)
+            self.reset_parameters()
 
 
 class LazyLastAxis(LazyLayer):
@@ -125,6 +124,13 @@ class _LazyConvXdMixin(LazyLayer):
 
 class _LazyNormBase(LazyLayer):
     """Takes the size of axis 1. Like torch's, those of instance normalisation have parameters and statistics unless told otherwise."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        fields = cls.__signature__.parameters.values()
+        cls.__signature__ = inspect.Signature(
+            [field.replace(default=True) if field.name in ("affine", "track_running_stats") else field for field in fields]
+        )
 
     def _construct(self, args: tuple, kwargs: dict) -> tuple:
         by_name = [name for place, name in ((2, "affine"), (3, "track_running_stats")) if len(args) <= place]

@@ -12,11 +12,16 @@ from funnn.layers._text import layer_text
 from funnn.torch._tape import Handle
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.conversion import Conversion
-from funnn.torch.nn.modules.hooks import HOOK_SETS, Running, add_hook, everywhere
-from funnn.torch.nn.modules.state import State, _IncompatibleKeys
+from funnn.torch.nn.modules.hooks import CALL_HOOKS, HOOK_SETS, Running, add_hook, everywhere
+from funnn.torch.nn.modules.state import EXTRA, State, _IncompatibleKeys
 from funnn.torch.nn.parameter import Buffer, Parameter
 
 __all__ = ["Module", "_IncompatibleKeys"]
+
+# The names by which programs read what of these hooks is there.
+_global_forward_hooks, _global_forward_pre_hooks = everywhere._forward_hooks, everywhere._forward_pre_hooks
+_global_backward_hooks, _global_backward_pre_hooks = everywhere._backward_hooks, everywhere._backward_pre_hooks
+_EXTRA_STATE_KEY_SUFFIX, RemovableHandle = EXTRA, Handle
 
 register_module_forward_hook = everywhere.register_forward_hook
 register_module_forward_pre_hook = everywhere.register_forward_pre_hook
@@ -43,7 +48,18 @@ def register_module_module_registration_hook(hook: Callable) -> Handle:
     return add_hook(_on_registration["module"], hook)
 
 
-def _registered(module: Module, kind: str, name: str, value: Any) -> Any:
+def _addindent(s_: str, numSpaces: int) -> str:
+    """All lines but the first moved to the right, as reprs that programs write do."""
+    return s_.replace("\n", "\n" + " " * numSpaces)
+
+
+def _has_any_global_hook() -> bool:
+    """Whether any hook runs on all modules."""
+    return any(everywhere.__dict__[name] for name in CALL_HOOKS)
+
+
+def registered(module: Module, kind: str, name: str, value: Any) -> Any:
+    """``value``, or what the hooks on all registrations of its kind put in its place."""
     for hook in _on_registration[kind].values():
         result = hook(module, name, value)
         value = value if result is None else result
@@ -96,11 +112,11 @@ class Module(Running, State, Conversion):
             self._require_init("module")
             self._remove_from(name, self.__dict__, self._parameters, self._buffers)
             self._non_persistent_buffers_set.discard(name)
-            self._modules[name] = _registered(self, "module", name, value)
+            self._modules[name] = registered(self, "module", name, value)
         elif name in self.__dict__.get("_modules", ()):
             if value is not None:
                 raise TypeError(f"cannot assign '{_type_name(value)}' as child module '{name}' (torch.nn.Module or None expected)")
-            self._modules[name] = _registered(self, "module", name, None)
+            self._modules[name] = registered(self, "module", name, None)
         elif isinstance(value, Buffer) or name in self.__dict__.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"cannot assign '{_type_name(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor or None expected)")
@@ -138,7 +154,7 @@ class Module(Running, State, Conversion):
         names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
         return sorted(name for name in names if not name[:1].isdigit())
 
-    def _check_name(self, name: Any, what: str, entries: dict) -> None:
+    def _check_name(self, name: Any, what: str, entries: str) -> None:
         self._require_init(what)
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
@@ -146,12 +162,12 @@ class Module(Running, State, Conversion):
             raise KeyError(f'{what} name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
-        if hasattr(self, name) and name not in entries:
+        if hasattr(self, name) and name not in self.__dict__[entries]:
             raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter; None keeps the name without one."""
-        self._check_name(name, "parameter", self._parameters)
+        self._check_name(name, "parameter", "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"cannot assign '{_type_name(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)")
         if param is not None and param.grad_fn is not None:
@@ -159,22 +175,22 @@ class Module(Running, State, Conversion):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To express '{name}' as a "
                 "function of another Tensor, compute the value in the forward() method."
             )
-        self._parameters[name] = _registered(self, "parameter", name, param)
+        self._parameters[name] = registered(self, "parameter", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is part of the state but no parameter; without ``persistent`` it is not part of the state_dict."""
-        self._check_name(name, "buffer", self._buffers)
+        self._check_name(name, "buffer", "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
-        self._buffers[name] = _registered(self, "buffer", name, tensor)
+        self._buffers[name] = registered(self, "buffer", name, tensor)
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{_type_name(module)} is not a Module subclass")
-        self._check_name(name, "module", self._modules)
-        self._modules[name] = _registered(self, "module", name, module)
+        self._check_name(name, "module", "_modules")
+        self._modules[name] = registered(self, "module", name, module)
 
     register_module = add_module
 

@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -32,9 +32,13 @@ class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpec
     __str__ = __repr__
 
 
+T_destination = TypeVar("T_destination", bound=dict[str, Any])
+
+
 class State:
     """The part of Module that writes and reads state_dicts; the parts themselves are Module's."""
 
+    T_destination = T_destination
     _version = 1
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
@@ -189,7 +193,7 @@ class State:
             )
         if is_lazy(value) and is_lazy(target):
             return None
-        value = value[0] if value.shape != target.shape and target.shape == () and value.dim() == 1 else value
+        value = value[0] if target.shape == () and value.shape == (1,) else value  # as scalars were saved once
         if value.shape != target.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from funnn.torch._random import default_generator
 from funnn.torch._tensor import Tensor
-from funnn.torch.nn.modules.derived import LayerModule, Undrawn
+from funnn.torch.autograd.grad_mode import no_grad
+from funnn.torch.nn.modules.derived import LayerModule
 from funnn.torch.nn.parameter import Parameter
+
+_PLACE = 7  # of ``_weight`` among the arguments of torch's constructors
 
 
 class _Table(LayerModule, file="sparse"):
-    def __init__(self, *args: Any, _weight: Tensor | None = None, _freeze: bool = False, **kwargs: Any):
+    _beyond: tuple[str, ...] = ("_weight",)  # the constructor's arguments beyond the layer's
+
+    def __init_subclass__(cls, layer: Any = None, **kwargs: Any) -> None:
+        super().__init_subclass__(layer=layer, **kwargs)
+        if layer is not None:
+            fields = list(cls.__signature__.parameters.values())
+            kind, defaults = inspect.Parameter.POSITIONAL_OR_KEYWORD, {"_weight": None, "_freeze": False}
+            fields[_PLACE:_PLACE] = [inspect.Parameter(name, kind, default=defaults[name]) for name in cls._beyond]
+            cls.__signature__ = inspect.Signature(fields)
+
+    def __init__(self, *args: Any, **kwargs: Any):
         super(LayerModule, self).__init__()
-        layer, dtype = self._construct(args, kwargs)
-        self._adopt(layer, dtype, default_generator if _weight is None else Undrawn())
-        if _weight is None:
-            self.weight.requires_grad_(not _freeze)
+        behind = _PLACE + len(self._beyond)
+        given = dict(zip(self._beyond, args[_PLACE:behind], strict=False))
+        given.update({name: kwargs.pop(name) for name in ("_weight", "_freeze") if name in kwargs})
+        weight, trained = given.get("_weight"), not given.get("_freeze", False)
+        layer, dtype = self._construct(args[:_PLACE] + args[behind:], kwargs)
+        if weight is None:
+            self._start(layer, dtype)
+            self.weight.requires_grad_(trained)
             return
-        if tuple(_weight.shape) != (self.num_embeddings, self.embedding_dim):
+        self._adopt(layer, dtype, default_generator, drawn=False)
+        if tuple(weight.shape) != (self.num_embeddings, self.embedding_dim):
             raise AssertionError(
-                f"Shape of weight does not match num_embeddings and embedding_dim: {list(_weight.shape)} is not "
+                f"Shape of weight does not match num_embeddings and embedding_dim: {list(weight.shape)} is not "
                 f"[{self.num_embeddings}, {self.embedding_dim}]"
             )
-        self.weight = Parameter(_weight, requires_grad=not _freeze)
+        self.weight = Parameter(weight, requires_grad=trained)
+
+    def _fill_padding_idx_with_zero(self) -> None:
+        """What a subclass's ``reset_parameters`` calls when it has drawn."""
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx].fill_(0)
 
     @classmethod
     def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, *options: Any, **named: Any) -> Any:

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from itertools import repeat
 from typing import Any
 
-
-def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
-    def parse(x: Any) -> tuple:
-        return tuple(x) if isinstance(x, Iterable) else tuple(repeat(x, n))
-
-    parse.__name__ = name
-    return parse
-
-
-_single, _pair, _triple, _quadruple = (_ntuple(n, name) for n, name in ((1, "_single"), (2, "_pair"), (3, "_triple"), (4, "_quadruple")))
+from funnn.torch.nn._tuples import _list_with_default as _list_with_default
+from funnn.torch.nn._tuples import _ntuple as _ntuple
+from funnn.torch.nn._tuples import _pair as _pair
+from funnn.torch.nn._tuples import _quadruple as _quadruple
+from funnn.torch.nn._tuples import _single as _single
+from funnn.torch.nn._tuples import _triple as _triple
 
 
 def _reverse_repeat_tuple(t: tuple, n: int) -> tuple:
     """Each element ``n`` times, the last one first: (a, b) -> (b, b, a, a)."""
     return tuple(x for x in reversed(t) for _ in range(n))
-
-
-def _list_with_default(out_size: Any, defaults: list[int]) -> Any:
-    """``out_size`` with the last ``defaults`` in the places of None."""
-    if isinstance(out_size, (int, float)):
-        return out_size
-    if len(defaults) <= len(out_size):
-        raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")
-    return [default if size is None else size for size, default in zip(out_size, defaults[-len(out_size) :], strict=True)]
 
 
 def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:

@@ -224,6 +224,11 @@ def pad_sequence(
         raise RuntimeError("received an empty list of sequences")
     if padding_side not in ("left", "right"):
         raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+    first = sequences[0].shape[1:]
+    if other := next((x.shape[1:] for x in sequences if x.shape[1:] != first), None):
+        raise RuntimeError(
+            f"The size of tensor a {list(first)} must match the size of tensor b {list(other)} behind the sequences' lengths"
+        )
     longest, axis = max(x.shape[0] for x in sequences), 0 if batch_first else 1
     if Storage.tracing is None and not any(x.requires_grad for x in sequences):
         return _padded_on_host(sequences, longest, axis, padding_value, padding_side)
@@ -268,10 +273,9 @@ class _OneLayer:
     """One layer of a recurrent module, for its ``forward``."""
 
     def __init__(self, module: Any, layer: int):
-        names = list(module._weight_shapes())
-        each = len(names) // module.num_layers
-        self._module = module
-        self._weights = [getattr(module, name) for name in names[layer * each : (layer + 1) * each]]
+        weights = module._flat_weights
+        each = len(weights) // module.num_layers
+        self._module, self._weights = module, weights[layer * each : (layer + 1) * each]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
