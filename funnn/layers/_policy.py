@@ -18,8 +18,9 @@ class Policy:
       compute: the type to which parameters and inputs are cast when the layer runs; default bfloat16.
       output: the type of what the layer gives out; default that of ``params``.
 
-    Only arrays of floating point are cast; integers, complex numbers, keys and the layer's state (running statistics) are not. Gradients of the
-    parameters come in their own type. float16 has a small range: scale the loss, and the gradients back.
+    Only arrays of floating point are cast; integers, complex numbers, keys and the layer's state (running statistics) are not. The state is of
+    float32, or of ``compute`` if that is wider. Gradients of the parameters come in their own type. float16 has a small range: scale the loss,
+    and the gradients back.
 
     Raises:
       TypeError: a type is not of floating point.
@@ -43,6 +44,11 @@ class Policy:
             if not jnp.issubdtype(dtype, jnp.floating):
                 raise TypeError(f"Policy: {name} must be a floating-point type such as jnp.bfloat16, but got {dtype}")
             object.__setattr__(self, name, dtype)
+
+    @property
+    def state(self) -> Any:
+        """The type in which ``init`` makes floating-point buffers, and in which they stay."""
+        return jnp.promote_types(jnp.float32, self.compute)
 
     def __repr__(self) -> str:
         return f"Policy(params={self.params}, compute={self.compute}, output={self.output})"

@@ -134,8 +134,7 @@ class Repeat(Layer):
             if getattr(self, name) < 1:
                 raise ValueError(f"Repeat: {name} must be positive, but got {name}={getattr(self, name)}")
 
-    def init(self, key: Any, *, dtype: Any = jnp.float32) -> tuple[Tree, Tree]:
-        dtype = dtype if self._policy is None else self._policy.params
+    def _draw_all(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
         keys = jnp.stack([fold_name(key, str(number)) for number in range(self.times)])
         stacked = jax.vmap(lambda key: self.layer.init(key, dtype=dtype))(keys)
         params, state = ({"layer": tree} if tree else {} for tree in stacked)

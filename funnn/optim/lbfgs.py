@@ -102,7 +102,7 @@ def lbfgs_step(problem: Problem, state: State, options: dict[str, Any]) -> float
     state["func_evals"] += 1
     if _number(_largest(grad)) <= tolerance_grad:
         return first_loss
-    d, t, previous = state.get("d"), state.get("t"), state.get("prev_flat_grad")
+    d, t, previous, previous_loss = (state.get(name) for name in ("d", "t", "prev_flat_grad", "prev_loss"))
     while n_iter < max_iter:
         n_iter += 1
         state["n_iter"] += 1
@@ -133,7 +133,7 @@ def lbfgs_step(problem: Problem, state: State, options: dict[str, Any]) -> float
             break
         if _number(_largest(d)) * abs(t) <= tolerance_change or abs(loss - previous_loss) < tolerance_change:
             break
-    history = {name: state.pop(name) for name in ("old_dirs", "old_stps", "ro", "H_diag")}
+    history = {name: state.pop(name, None) for name in ("old_dirs", "old_stps", "ro", "H_diag")}
     state.update({"d": d, "t": t, **history, "prev_flat_grad": previous, "prev_loss": previous_loss})
     return first_loss
 

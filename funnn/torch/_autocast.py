@@ -12,8 +12,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from funnn.torch import _dtype
 from funnn.torch._storage import Storage
 from funnn.torch._tape import mode
@@ -106,7 +104,7 @@ class Settings(threading.local):
 
     def refresh(self) -> None:
         """Put the Casting of the tensors' device into force, or none."""
-        here = "cuda" if jax.default_backend() == "gpu" else "cpu"
+        here = "cuda" if _dtype.accelerated() else "cpu"
         mode.autocast = casting(here, self.dtypes[here]) if self.enabled[here] else None
 
     def enter(self) -> int:
@@ -171,12 +169,14 @@ class Casting:
 
     def _widest(self, values: Any) -> _dtype.dtype | None:
         """float32 if an operand is; else all are of the region's type, and stay. Where there is float64, promotion is as without autocast."""
-        kinds = {value.dtype for value in _tensors(values) if value.is_floating_point()}
-        if not kinds or _dtype.float64 in kinds or kinds == {self.dtype}:
+        kinds = [value.dtype for value in _tensors(values) if value.is_floating_point()]
+        if _dtype.float64 in kinds or set(kinds) <= {self.dtype}:
             return None
-        if unexpected := kinds - {_dtype.float32, self.dtype}:
+        before = kinds[: kinds.index(_dtype.float32)] if _dtype.float32 in kinds else kinds  # behind a float32, torch takes any type
+        unexpected = next((kind for kind in before if kind is not self.dtype), None)
+        if unexpected is not None:
             raise RuntimeError(
-                f"Unexpected floating ScalarType {unexpected.pop()} under autocast to {self.dtype}; convert the operand with .to({self.dtype})"
+                f"Unexpected floating ScalarType {unexpected} under autocast to {self.dtype}; convert the operand with .to({self.dtype})"
             )
         return _dtype.float32
 

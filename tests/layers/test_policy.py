@@ -74,6 +74,20 @@ def test_a_layer_inside_keeps_its_own_policy():
     assert y.dtype == jnp.float16 and float(y[0, 0]) == 1 + 2.0**-10
 
 
+def test_state_is_wide_enough_for_the_computation():
+    for params_in, compute in ((jnp.float16, jnp.bfloat16), (jnp.bfloat16, jnp.float32)):
+        layer = layers.Sequential(layers.BatchNorm1d(4), layers.Repeat(layers.BatchNorm1d(4), 2)).with_policy(Policy(params_in, compute))
+        params, state = layer.init(jax.random.key(0))
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(params_in)}
+        kinds = jax.tree.map(lambda leaf: leaf.dtype, state)
+        assert {kind for kind in jax.tree.leaves(kinds) if jnp.issubdtype(kind, jnp.floating)} == {jnp.dtype("float32")}
+        y, new = layer.apply(params, state, X, train=True)
+        assert y.dtype == params_in and jax.tree.map(lambda leaf: leaf.dtype, new) == kinds
+        exact, expected = layer.with_policy(None).apply(*layer.with_policy(None).init(jax.random.key(0)), X, train=True)
+        np.testing.assert_allclose(y.astype(jnp.float32), exact, atol=3e-2)  # bfloat16 has 8 bits
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=2e-2), new, expected)
+
+
 def test_in_combinators():
     policy = Policy(output=jnp.bfloat16)
     for layer in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import warnings
 
@@ -71,7 +72,8 @@ TYPES = {
     ),
     "widest": (
         "torch.cat([b(2), f(2)]); torch.cat([b(2), b(2)]); torch.stack([f(2), b(2)]); torch.cat([b(2), i(2)]); torch.cat([b(2), d(2)]); "
-        "torch.cat([h(2), h(2)]); torch.hstack([b(2), f(2)]); torch.index_copy(b(2), 0, i(1), f(1)); torch.index_copy(h(2), 0, i(1), h(1))"
+        "torch.cat([h(2), h(2)]); torch.cat([f(2), h(2)]); torch.cat([h(2), f(2)]); torch.cat([b(2), f(2), h(2)]); "
+        "torch.hstack([b(2), f(2)]); torch.index_copy(b(2), 0, i(1), f(1)); torch.index_copy(h(2), 0, i(1), h(1))"
     ),
     "into memory": "torch.mm(f(2, 2), f(2, 2), out=f(2, 2)); f(2, 2).addmm_(f(2, 2), f(2, 2)); torch.matmul(f(2, 2), f(2), out=f(2))",
     "modules": (
@@ -434,6 +436,15 @@ def test_a_state_made_by_a_skipped_compiled_step_is_refused():
 
     with pytest.raises(NotImplementedError, match=r"take one step outside torch\.compile first"):
         step()
+
+
+def test_the_older_modules():
+    for path, names in (("cuda.amp.grad_scaler", "GradScaler OptState"), ("cuda.amp.autocast_mode", "autocast custom_fwd custom_bwd")):
+        theirs, ours = (importlib.import_module(f"{t.__name__}.{path}") for t in (torch, shim))
+        older = importlib.import_module(f"{shim.__name__}.cuda.amp")
+        assert all(
+            hasattr(theirs, name) and getattr(ours, name) is getattr(older, name, shim.amp.grad_scaler.OptState) for name in names.split()
+        )
 
 
 # -- the precision of float32 products

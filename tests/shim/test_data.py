@@ -2,7 +2,9 @@
 
 import collections
 import collections.abc
+import importlib
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ def plain(value):
     """Nested Python data, with dtypes, for comparison across the two libraries."""
     if isinstance(value, BOTH_TENSORS):
         return str(value.dtype), tuple(value.shape), value.tolist()
+    if isinstance(value, np.ndarray):
+        return type(value), str(value.dtype), value.tolist()
     if isinstance(value, collections.abc.Mapping):
         return type(value).__name__, {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -176,6 +180,11 @@ BATCHES = {
     "None": lambda t: [None],
     "numpy strings": lambda t: [np.array(["a"])],
     "ranges": lambda t: [range(2), range(2)],
+    "numpy's strings": lambda t: [np.str_("a"), np.str_("b")],
+    "masked arrays": lambda t: [np.ma.array([1, 2]), np.ma.array([3, 4])],
+    "arrays and lists": lambda t: [np.array([1, 2]), [3, 4]],
+    "a tensor and a number": lambda t: [t.ones(2), 3],
+    "a tensor and an array": lambda t: [t.ones(2), np.ones(2)],
     "mapping": lambda t: [collections.ChainMap({"a": 1}), collections.ChainMap({"a": 2})],
 }
 
@@ -186,6 +195,40 @@ def test_collate_and_convert(name, function):
     def run(t):
         data = BATCHES[name](t)
         return None if function == "default_convert" and name in ("object",) else getattr(t.utils.data, function)(data)
+
+    agree(run)
+
+
+def test_collating_further_types():
+    """The second of the ways in the documentation of torch's default_collate."""
+
+    def run(t):
+        class Box:
+            def __init__(self, value):
+                self.value = value
+
+        def boxes(batch, *, collate_fn_map=None):
+            return "boxes", collate([box.value for box in batch], collate_fn_map=collate_fn_map)
+
+        module = importlib.import_module(f"{t.__name__}.utils.data._utils.collate")
+        collate, batch = module.collate, [(Box(t.ones(1)), {"n": Box(2)})] * 2
+        seen = [collate([Box(1), Box(2)], collate_fn_map={**module.default_collate_fn_map, Box: boxes})]
+        module.default_collate_fn_map.update({Box: boxes})
+        try:
+            seen += [t.utils.data.default_collate(batch), list(t.utils.data.DataLoader(batch, 2))]
+        finally:
+            del module.default_collate_fn_map[Box]
+        return [*seen, t.utils.data.default_collate([Box(1)])]
+
+    agree(run)
+
+
+def test_pinning_where_there_is_no_accelerator():
+    def run(t):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            batches = list(t.utils.data.DataLoader([1, 2], 2, pin_memory=True, pin_memory_device="cuda"))
+        return batches, [(w.category, str(w.message)[:32]) for w in caught]
 
     agree(run)
 

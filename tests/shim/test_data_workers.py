@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import funnn.torch as ftorch
+from funnn.torch.utils.data import _workers
 from tests.shim import data_for_workers as samples
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -81,6 +82,19 @@ def test_timeout():
     with pytest.raises(RuntimeError, match=r"DataLoader timed out after 0\.3 seconds"):
         list(scene(samples.sleep, timeout=0.3))
     assert time.monotonic() - start < 20
+
+
+def test_the_start_of_a_process_is_no_part_of_the_timeout():
+    assert (
+        len(list(scene(samples.nothing, timeout=0.6, multiprocessing_context="spawn", num_workers=1))) == 20
+    )  # a process takes a second or more to start
+
+
+def test_a_process_that_the_user_forks_leaves_the_workers_alone():
+    iterator = iter(scene(samples.nothing))
+    pool = iterator._workers._pool
+    _workers._end(os.getpid() + 1, pool.processes, pool.connections, pool._unanswered)  # what its end would do
+    assert len(list(iterator)) == 20
 
 
 def test_persistent_workers_after_an_epoch_left_early():

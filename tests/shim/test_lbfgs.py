@@ -113,6 +113,32 @@ def test_errors():
         shim.compile(lambda: optimizer.step(lambda: p.sum()))()
 
 
+def test_a_compiled_closure():
+    params, loss = valley(torch)
+    expected = steps(torch.optim.LBFGS(params, **OPTIONS["wolfe"]), loss, 2)
+    params, loss = valley(shim)
+    optimizer = shim.optim.LBFGS(params, **OPTIONS["wolfe"])
+
+    @shim.compile
+    def closure():
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    compare([optimizer.step(closure).item() for _ in range(2)], expected, tolerance=PRECISE)
+    assert sum(map(len, closure.programs.values())) <= 2  # without gradients, and with those of before
+
+
+def test_no_iteration():
+    def program(t):
+        p = t.nn.Parameter(t.ones(2))
+        optimizer = t.optim.LBFGS([p], max_iter=0)
+        return steps(optimizer, lambda: (p * p).sum(), 2), p.detach()
+
+    same(program)
+
+
 def test_function_of_a_pytree():
     def loss(params):
         x = jnp.concatenate([params["a"], params["b"].reshape(-1)])

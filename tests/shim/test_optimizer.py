@@ -6,6 +6,7 @@ import itertools
 import pickle
 import warnings
 
+import jax
 import numpy as np
 import pytest
 import torch
@@ -493,6 +494,21 @@ def test_a_users_optimizer():
 
 
 # -- compilations
+
+
+def test_state_that_is_made_while_compiling_is_concrete():
+    _update._zero.cache_clear()
+    p = shim.nn.Parameter(shim.ones(11))
+    optimizer = shim.optim.Adam([p])
+
+    def step():
+        optimizer.zero_grad()
+        p.sum().backward()
+        optimizer.step()
+
+    shim.compile(step)()
+    assert not isinstance(_update._zero(np.dtype("float32")), jax.core.Tracer)
+    assert optimizer.state[p]["step"].item() == 1
 
 
 @pytest.mark.parametrize("name, options", [("SGD", {"momentum": 0.9}), ("Adam", {})])

@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-
 from funnn.torch import _autocast, _dtype
 from funnn.torch._tensor import Tensor
 
@@ -41,7 +39,7 @@ class autocast:
         self.device = _autocast._device(device_type)
         self.fast_dtype = _autocast.get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = _autocast.is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
-        if enabled and self.device == "cuda" and jax.default_backend() != "gpu":
+        if enabled and self.device == "cuda" and not _dtype.accelerated():
             warnings.warn("CUDA is not available: JAX sees no GPU. Disabling autocast.", stacklevel=2)
             enabled = False
         if enabled and self.fast_dtype not in _LOWER[self.device]:

@@ -71,7 +71,7 @@ class GradScaler:
         enabled: bool = True,
     ):
         self._device, self._enabled = device, enabled
-        if enabled and device == "cuda" and jax.default_backend() != "gpu":
+        if enabled and device == "cuda" and not _dtype.accelerated():
             warnings.warn("torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.", stacklevel=2)
             self._enabled = False
         if self._enabled:

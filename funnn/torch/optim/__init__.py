@@ -4,6 +4,7 @@ from funnn.torch.optim import lr_scheduler as lr_scheduler
 from funnn.torch.optim import swa_utils as swa_utils
 from funnn.torch.optim._adafactor import Adafactor as Adafactor
 from funnn.torch.optim._muon import Muon as Muon
+from funnn.torch.optim._stateless import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state
 from funnn.torch.optim.adadelta import Adadelta as Adadelta
 from funnn.torch.optim.adagrad import Adagrad as Adagrad
 from funnn.torch.optim.adam import Adam as Adam

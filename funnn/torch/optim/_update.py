@@ -39,26 +39,31 @@ _update_in_step = jax.jit(_in_step, static_argnums=(0, 1), donate_argnums=5)
 _update_traced = jax.jit(_whole, static_argnums=(0, 1))
 
 
-def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]]) -> None:
-    """Update the parameters of a group that have gradients, and their states, in place."""
-    params, grads, states = [], [], []
-    options = {name: group[name] for name in rule.defaults if name in group}
+def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]], defaults: dict[str, Any]) -> None:
+    """Update the parameters of a group that have gradients, and their states, in place; ``defaults`` names the group's options."""
+    options = {name: group[name] for name in rule.defaults if name in defaults}
+    params = [param for param in group["params"] if param.grad is not None]
+    while params:
+        once = {id(param): param for param in params}
+        _step(rule, group, options, list(once.values()), state_of)
+        params = [param for param in params if once.pop(id(param), None) is None]  # one that is there twice steps twice, as in torch
+
+
+def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: list[Tensor], state_of: dict[Tensor, dict[str, Any]]) -> None:
+    grads, states = [], []
     needed: dict[int, frozenset[str]] = {}
-    for param in group["params"]:
-        grad = param.grad
-        if grad is None:
-            continue
+    for param in params:
         rank = min(len(param._shape()), 2)
         if rank not in needed:
             needed[rank] = _state_names(rule, options, rank)
-        state = state_of[param]
-        if not needed[rank] <= state.keys():
-            fill_state(rule, options, param, state, needed[rank])
-        params.append(param)
-        grads.append(grad)
+        names = needed[rank]
+        state = state_of[param] if names else {}
+        if state.keys() != names:
+            if not names <= state.keys():
+                fill_state(rule, options, param, state, names)
+            state = {name: state[name] for name in names}  # there may be more, of another time or of the user's
+        grads.append(param.grad)
         states.append(state)
-    if not params:
-        return
     flags = tuple([(name, options[name]) for name in rule.flags if name in options])
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
@@ -82,9 +87,17 @@ def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[st
         param._write(array)
     for state, values in zip(states, updated, strict=True):
         for name, array in values.items():
-            tensor = state[name]
-            tensor._write(array)
-            tensor._storage.owned = tensor._window is None and Storage.tracing is None
+            _put(state[name], array)
+
+
+def _put(tensor: Tensor, array: Any) -> None:
+    """Write an array that nobody else holds."""
+    if tensor._window is not None or Storage.tracing is not None:
+        tensor._write(array)
+    else:
+        storage = tensor._storage
+        storage.replace(array, tensor._tracked)
+        storage.owned = True
 
 
 def _common_step(rule: Rule, states: list) -> Any:
@@ -129,12 +142,14 @@ def share_steps(states: Iterable[dict[str, Any]]) -> None:
     for state in states:
         step = state.get("step")
         if isinstance(step, Tensor) and step.numel() == 1:
-            state["step"] = Tensor._wrap(shared.setdefault((step.dtype, step._shape(), step.item()), step._read()))
+            array = shared.setdefault((step.dtype, step._shape(), step.item()), step._read())
+            if array is not step._read():
+                step._write(array)
 
 
 @functools.lru_cache
 def _zero(dtype: Any) -> jax.Array:
-    with jax.enable_x64(True):
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
         return jnp.zeros((), dtype)
 
 

@@ -19,7 +19,11 @@ from funnn.torch.optim.optimizer import Optimizer
 
 
 class LBFGS(Optimizer):
-    """L-BFGS, whose ``step`` needs a closure; the computation is :func:`funnn.optim.lbfgs.lbfgs_step`. Source: torch.optim.LBFGS."""
+    """L-BFGS, whose ``step`` needs a closure; the computation is :func:`funnn.optim.lbfgs.lbfgs_step`. Source: torch.optim.LBFGS.
+
+    How often ``step`` calls the closure depends on values, so it can't be part of a function under torch.compile; the closure can:
+    ``optimizer.step(torch.compile(closure))``, with one compiled closure for all steps.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,8 @@ class LBFGS(Optimizer):
         """Up to ``max_iter`` iterations; ``closure`` clears the gradients, computes the loss, calls backward and returns the loss."""
         if Storage.tracing is not None:
             raise NotImplementedError(
-                "LBFGS.step inside torch.compile is not supported: its number of iterations depends on values; compile the closure instead"
+                "LBFGS.step inside torch.compile is not supported: its number of iterations depends on values; call "
+                "optimizer.step(torch.compile(closure)) outside instead"
             )
         group = self.param_groups[0]
         lr = group["lr"]

@@ -7,8 +7,8 @@ import inspect
 import itertools
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,25 @@ from funnn.checkpoint._state_dict import as_array
 from funnn.optim import Rule
 from funnn.torch._tape import Handle, Hooks, mode
 from funnn.torch._tensor import Tensor
+from funnn.torch.autograd import enable_grad
 from funnn.torch.nn.modules.module import clear_grads
 from funnn.torch.optim._update import fill_state, share_steps, step_group
 
 _global_pre_hooks, _global_post_hooks = Hooks(), Hooks()
 _HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
 
-required = object()  # the default of an option that every group must give
+StateDict: TypeAlias = dict[str, Any]
+ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+
+
+class _RequiredParameter:
+    """The default of an option that every group must give."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _RequiredParameter()
 
 
 def register_optimizer_step_pre_hook(hook: Callable) -> Handle:
@@ -52,6 +64,20 @@ def _hooked(step: Callable) -> Callable:
         for hook in list(itertools.chain(self._hooks["step_post"].values(), _global_post_hooks.values())):
             hook(self, args, kwargs)
         return result
+
+    return run
+
+
+def _use_grad_for_differentiable(step: Callable) -> Callable:
+    """A ``step`` that records operations if the optimizer is ``differentiable``, and else not."""
+
+    @functools.wraps(step)
+    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        before, mode.grad = mode.grad, bool(self.defaults.get("differentiable"))
+        try:
+            return step(self, *args, **kwargs)
+        finally:
+            mode.grad = before
 
     return run
 
@@ -124,6 +150,10 @@ class Optimizer:
             if defaults.get("foreach"):
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
+    @functools.cached_property
+    def _hooks(self) -> dict[str, Hooks]:  # of optimizers too that wrap another one and never call Optimizer.__init__
+        return {name: Hooks() for name in _HOOKS}
+
     def _given(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options as the groups keep them."""
         return options
@@ -141,8 +171,6 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if "_hooks" not in self.__dict__:
-            self._hooks = {name: Hooks() for name in _HOOKS}
         for group in self.param_groups:  # options that are newer than the file that the state comes from
             for name in ("foreach", "maximize", "capturable", "differentiable", "fused", "amsgrad", "decoupled_weight_decay", "nesterov"):
                 if name in self.defaults:
@@ -196,21 +224,17 @@ class Optimizer:
             clear_grads(group["params"], set_to_none)
 
     @_hooked
+    @_use_grad_for_differentiable
     def step(self, closure: Callable | None = None) -> Any:
         """Update the parameters from their gradients; ``closure`` recomputes the loss first."""
         if self.rule is None:
             raise NotImplementedError(f"{type(self).__name__} has no update rule: define step(self, closure=None)")
         loss = None
-        before = mode.grad
-        try:
-            if closure is not None:
-                mode.grad = True
+        if closure is not None:
+            with enable_grad():
                 loss = closure()
-            mode.grad = bool(self.defaults.get("differentiable"))
-            for group in self.param_groups:
-                step_group(self.rule, group, self.state)
-        finally:
-            mode.grad = before
+        for group in self.param_groups:
+            step_group(self.rule, group, self.state, self.defaults)
         return loss
 
     def _fill_states(self) -> None:
@@ -264,14 +288,18 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """State and options, with parameters as numbers in the order of the groups; as torch writes it."""
         self._run_hooks("state_dict_pre")
-        numbers: dict[Any, int] = {}
-        for index, param in enumerate(param for group in self.param_groups for param in group["params"]):
-            numbers.setdefault(param, index)
-        state = {
-            numbers.get(param, param): self._saved({name: value for name, value in entries.items() if name not in self.hidden})
-            for param, entries in self.state.items()
-            if entries
-        }
+        numbers, count = {}, 0
+        for group in self.param_groups:
+            numbers |= {param: count + place for place, param in enumerate(group["params"])}
+            count += len(group["params"])
+        state = {}
+        for key, entries in self.state.items():
+            if not isinstance(key, Tensor):  # what an optimizer of the user's keeps beside its parameters
+                state[key] = entries
+            elif isinstance(entries, dict):
+                state[numbers.get(key, key)] = self._saved({name: value for name, value in entries.items() if name not in self.hidden})
+            else:
+                state[numbers.get(key, key)] = entries
         groups = []
         for group in self.param_groups:
             options = {name: value for name, value in group.items() if name != "params"}
@@ -280,7 +308,7 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what ``state_dict`` gave, here or in PyTorch."""
-        state_dict = self._run_hooks("load_state_dict_pre", dict(state_dict))
+        state_dict = self._run_hooks("load_state_dict_pre", state_dict.copy())
         groups = state_dict["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -298,7 +326,7 @@ class Optimizer:
         for number, entries in state_dict["state"].items():
             if number in params:
                 state[params[number]] = self._loaded(params[number], entries)
-            else:  # what an optimizer of the user's keeps beside its parameters
+            else:
                 state[number] = entries
         if self.rule is not None and self.rule.counts:
             share_steps(state[param] for param in params.values() if param in state)
@@ -315,11 +343,15 @@ class Optimizer:
         for name, value in entries.items():
             if value is None and self.rule is not None:
                 continue
-            value = _own_tensors(value, copy=True)
+            value = _own_tensors(value)  # not copies: as in torch, what was loaded changes with the next step
             if self.rule is not None and not isinstance(value, Tensor):  # a number, in state_dicts of old versions
                 value = Tensor._wrap(jnp.float32(value))
             state[name] = _cast(value, param) if name != "step" else value
-        return state
+        return self._completed(state)
+
+    def _completed(self, entries: dict[str, Any]) -> dict[str, Any]:
+        """A parameter's state with what ``state_dict`` left out."""
+        return entries
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("

@@ -24,9 +24,8 @@ class SGD(
 
     hidden = ("step",)  # counts the steps with momentum, the first of which is undamped
 
-    def _loaded(self, param: Tensor, entries: dict[str, Any]) -> dict[str, Any]:
-        state = super()._loaded(param, entries)
-        if "momentum_buffer" in state:
+    def _completed(self, entries: dict[str, Any]) -> dict[str, Any]:
+        if "momentum_buffer" in entries:
             with jax.enable_x64(True):
-                state["step"] = Tensor._wrap(jnp.ones((), jnp.float32))
-        return state
+                entries["step"] = Tensor._wrap(jnp.ones((), jnp.float32))
+        return entries

@@ -3,3 +3,5 @@
 from funnn.torch.utils import checkpoint as checkpoint
 from funnn.torch.utils import data as data
 from funnn.torch.utils import dlpack as dlpack
+from funnn.torch.utils import hooks as hooks
+from funnn.torch.utils._swap import swap_tensors as swap_tensors

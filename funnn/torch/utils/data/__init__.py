@@ -1,5 +1,6 @@
 """torch.utils.data: datasets, samplers and the loader, with torch's order of samples for the same seed."""
 
+from funnn.torch.utils.data import _utils as _utils
 from funnn.torch.utils.data import dataloader as dataloader
 from funnn.torch.utils.data import dataset as dataset
 from funnn.torch.utils.data import distributed as distributed

@@ -17,6 +17,9 @@ from funnn.torch._tensor import Tensor
 _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}; pass a collate_fn of your own"
 _NUMBERS = {float: np.float64, int: np.int64, bool: np.bool_}
 
+#: What to do with samples of further types, beside those that are known: ``function(batch, *, collate_fn_map)`` by type, or tuple of types.
+default_collate_fn_map: dict[type | tuple[type, ...], Callable] = {}
+
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Put samples together along a new first dimension.
@@ -34,15 +37,28 @@ def default_collate(batch: Sequence[Any]) -> Any:
     return collate(batch, as_tensor, stack)
 
 
-def collate(batch: Sequence[Any], leaf: Callable[[np.ndarray], Any], stack: Callable[[list[Tensor]], Any]) -> Any:
+def collate(
+    batch: Sequence[Any],
+    leaf: Callable[[np.ndarray], Any],
+    stack: Callable[[list[Tensor]], Any],
+    further: Mapping[type | tuple[type, ...], Callable] = default_collate_fn_map,
+) -> Any:
     """:func:`default_collate` with what to make of a stacked array and of a list of tensors; a worker makes neither a Tensor."""
     first = batch[0]
+    if further:
+        known = [type(first)] if type(first) in further else [kind for kind in further if isinstance(first, kind)]
+        if known:
+            return further[known[0]](batch, collate_fn_map=further)
     if isinstance(first, Tensor):
+        for entry, item in enumerate(batch):
+            if not isinstance(item, Tensor):
+                raise TypeError(f"expected Tensor as element {entry} in argument 0, but got {type(item).__name__}")
         _check_shapes(batch)
         return stack(list(batch))
     if isinstance(first, np.ndarray):
         if first.dtype.kind in "SUO":
             raise TypeError(_UNKNOWN.format(first.dtype))
+        batch = [np.asarray(item) for item in batch]
         _check_shapes(batch)
         if any(item.dtype != first.dtype for item in batch):
             return stack([as_tensor(item) for item in batch])
@@ -54,14 +70,14 @@ def collate(batch: Sequence[Any], leaf: Callable[[np.ndarray], Any], stack: Call
     if isinstance(first, (str, bytes)):
         return batch
     if isinstance(first, Mapping):
-        return _like_mapping(first, {key: collate([item[key] for item in batch], leaf, stack) for key in first})
+        return _like_mapping(first, {key: collate([item[key] for item in batch], leaf, stack, further) for key in first})
     if isinstance(first, Sequence):
         lengths = {len(item) for item in batch}
         if len(lengths) > 1 and not hasattr(first, "_fields"):
             raise RuntimeError(
                 f"each element in list of batch should be of equal size; got lengths {sorted(lengths)}; pass a collate_fn that pads"
             )
-        fields = [collate(field, leaf, stack) for field in zip(*batch, strict=False)]
+        fields = [collate(field, leaf, stack, further) for field in zip(*batch, strict=False)]
         return fields if type(first) is tuple else _like_sequence(first, fields)
     raise TypeError(_UNKNOWN.format(type(first)))
 
@@ -97,8 +113,8 @@ def convert(data: Any, leaf: Callable[[np.ndarray], Any]) -> Any:
     """:func:`default_convert` with what to make of an array."""
     if isinstance(data, Tensor):
         return data
-    if isinstance(data, (np.ndarray, np.generic)):
-        return data if isinstance(data, np.ndarray) and data.dtype.kind in "SUO" else leaf(np.asarray(data))
+    if isinstance(data, (np.ndarray, np.generic)) and type(data).__module__ == "numpy":
+        return data if data.dtype.kind in "SUO" else leaf(np.asarray(data))
     if isinstance(data, Mapping):
         return _like_mapping(data, {key: convert(value, leaf) for key, value in data.items()})
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import os
@@ -27,10 +28,13 @@ PATIENCE = 5.0  # seconds that a process gets to finish a sample when its loader
 
 
 class Signal(enum.Enum):
-    """What is said beside batches: begin an epoch (instead of a task's number); the stream has ended (instead of a batch)."""
+    """What is said beside batches: the process has started, begin an epoch (instead of a task's number); the stream has ended (instead of a
+    batch).
+    """
 
-    RESUME = 0
-    ENDED = 1
+    STARTED = 0
+    RESUME = 1
+    ENDED = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def work(parcel: Parcel, connection: Connection, worker: int, num_workers: int, 
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the loader's ends the others
     jax.config.update("jax_platforms", "cpu")  # accelerators are the training process's
+    with contextlib.suppress(OSError):  # the loader may be gone
+        connection.send_bytes(pack((Signal.STARTED, None), ""))
     tasks: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, tasks), daemon=True).start()
     try:

@@ -35,9 +35,10 @@ class Pool:
         context = loader.multiprocessing_context or _default_context()
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
+        self._starting = set(range(loader.num_workers))
         self._unanswered: dict[str, None] = {}  # names that answers may have in shared memory
         self._prefix, self._names = f"fn{os.getpid()}_{uuid.uuid4().hex[:8]}_", itertools.count()
-        self.close = weakref.finalize(self, _end, self.processes, self.connections, self._unanswered)
+        self.close = weakref.finalize(self, _end, os.getpid(), self.processes, self.connections, self._unanswered)
         try:
             with _environment(_ENVIRONMENT):
                 for number in range(loader.num_workers):
@@ -72,19 +73,22 @@ class Pool:
         """Wait for an answer: worker, number, answer.
 
         Raises:
-          RuntimeError: a worker died, or ``timeout`` (seconds; 0 for none) went by.
+          RuntimeError: a worker died, or ``timeout`` (seconds; 0 for none) went by, not counting the time in which processes start.
         """
-        working = {connection: number for number, connection in enumerate(self.connections) if not connection.closed}
-        ready = wait(working, timeout or None)
-        if not ready:
-            raise RuntimeError(f"DataLoader timed out after {timeout} seconds")
-        worker = working[ready[0]]
-        try:
-            name, (number, answer) = unpack(self.connections[worker].recv_bytes())
-        except (EOFError, OSError):
-            raise RuntimeError(self._obituary(worker)) from None
-        self._unanswered.pop(name, None)
-        return worker, number, answer
+        while True:
+            working = {connection: number for number, connection in enumerate(self.connections) if not connection.closed}
+            ready = wait(working, None if self._starting else timeout or None)
+            if not ready:
+                raise RuntimeError(f"DataLoader timed out after {timeout} seconds")
+            worker = working[ready[0]]
+            try:
+                name, (number, answer) = unpack(self.connections[worker].recv_bytes())
+            except (EOFError, OSError):
+                raise RuntimeError(self._obituary(worker)) from None
+            if number is not Signal.STARTED:
+                self._unanswered.pop(name, None)
+                return worker, number, answer
+            self._starting.discard(worker)
 
     def _obituary(self, worker: int) -> str:
         process = self.processes[worker]
@@ -102,8 +106,10 @@ class Pool:
         )
 
 
-def _end(processes: list[Any], connections: list[Connection], unanswered: dict[str, None]) -> None:
+def _end(owner: int, processes: list[Any], connections: list[Connection], unanswered: dict[str, None]) -> None:
     """Close the connections, at which workers end; stop those that do not; remove what they left in shared memory."""
+    if os.getpid() != owner:  # a process that a user forked from the one that has the workers
+        return
     for connection in connections:
         connection.close()
     deadline = time.monotonic() + PATIENCE

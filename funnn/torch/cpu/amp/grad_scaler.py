@@ -1,0 +1,4 @@
+"""torch.cpu.amp.grad_scaler."""
+
+from funnn.torch.amp.grad_scaler import OptState as OptState
+from funnn.torch.cpu.amp import GradScaler as GradScaler
