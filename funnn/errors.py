@@ -9,8 +9,8 @@ class ShapeError(ValueError, RuntimeError):
     """An array has the wrong rank or a size that does not fit the others."""
 
 
-class DtypeError(TypeError, ValueError, RuntimeError):
-    """An array has a dtype that the operation does not take; PyTorch raises each of the three somewhere."""
+class DtypeError(TypeError, ValueError, NotImplementedError):
+    """An array has a dtype that the operation does not take; PyTorch raises each of the three, or RuntimeError, somewhere."""
 
 
 class KeyRequiredError(ValueError, RuntimeError):

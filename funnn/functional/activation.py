@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
@@ -49,7 +50,8 @@ def relu(input: jax.Array, inplace: bool = False) -> jax.Array:
     """
     input = _real("relu", input)
     # Not jnp.maximum, which would halve the gradient at 0; and it saves a mask for the derivative, not the input.
-    return jnp.where(input <= 0, jnp.zeros((), input.dtype), input)
+    # At 0 the value is the input's own zero: relu(-0.0) is -0.0, as torch's.
+    return jnp.where(input <= 0, lax.stop_gradient(jnp.where(input == 0, input, 0)), input)
 
 
 @public

@@ -24,10 +24,12 @@ from funnn.torch._dtype import set_default_dtype as set_default_dtype
 from funnn.torch._layout import channels_last as channels_last
 from funnn.torch._layout import channels_last_3d as channels_last_3d
 from funnn.torch._layout import contiguous_format as contiguous_format
+from funnn.torch._layout import contiguous_format as legacy_contiguous_format
 from funnn.torch._layout import layout as layout
 from funnn.torch._layout import memory_format as memory_format
 from funnn.torch._layout import preserve_format as preserve_format
 from funnn.torch._layout import strided as strided
+from funnn.torch._ops import bags as _bags
 from funnn.torch._ops import bessel as _bessel
 from funnn.torch._ops import complex_numbers as _complex_numbers
 from funnn.torch._ops import complex_views as _complex_views
@@ -57,6 +59,7 @@ from funnn.torch._ops import products as _products
 from funnn.torch._ops import reductions as _reductions
 from funnn.torch._ops import scans as _scans
 from funnn.torch._ops import scatter as _scatter
+from funnn.torch._ops import segments as _segments
 from funnn.torch._ops import selecting as _selecting
 from funnn.torch._ops import shape as _shape
 from funnn.torch._ops import short_time as _short_time
@@ -68,12 +71,15 @@ from funnn.torch._ops import special_functions as _special_functions
 from funnn.torch._ops import spectra as _spectra
 from funnn.torch._ops import splits as _splits
 from funnn.torch._ops import statistics as _statistics
+from funnn.torch._ops import value_checks as _value_checks
 from funnn.torch._ops import views as _views
 from funnn.torch._ops import facts as _facts
 from funnn.torch._ops import weight_norm as _weight_norm_ops
 from funnn.torch._ops.table import namespace as _namespace
 from funnn.torch._limits import finfo as finfo
 from funnn.torch._limits import iinfo as iinfo
+from funnn.torch._overrides import DisableTorchFunction as DisableTorchFunction
+from funnn.torch._overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from funnn.torch._random import Generator as Generator
 from funnn.torch._random import default_generator as default_generator
 from funnn.torch._random import get_rng_state as get_rng_state
@@ -99,8 +105,10 @@ from funnn.torch._settings import set_num_threads as set_num_threads
 from funnn.torch._settings import set_warn_always as set_warn_always
 from funnn.torch._settings import use_deterministic_algorithms as use_deterministic_algorithms
 from funnn.torch._tensor import Tensor as Tensor
-from funnn.torch import _exchange, _pickling
+from funnn.torch import _exchange, _foreach, _pickling
+from funnn.torch import __future__ as __future__
 from funnn.torch import accelerator as accelerator
+from funnn.torch import _utils as _utils
 from funnn.torch import amp as amp
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
@@ -110,24 +118,31 @@ from funnn.torch import jit as jit
 from funnn.torch import distributed as distributed
 from funnn.torch import fft as fft
 from funnn.torch import func as func
+from funnn.torch import functional as functional
 from funnn.torch import linalg as linalg
 from funnn.torch import masked as masked
 from funnn.torch import multiprocessing as multiprocessing
 from funnn.torch import nn as nn
 from funnn.torch import optim as optim
+from funnn.torch import overrides as overrides
 from funnn.torch import random as random
+from funnn.torch import return_types as return_types
 from funnn.torch import serialization as serialization
 from funnn.torch import signal as signal
 from funnn.torch import special as special
 from funnn.torch import storage as storage
 from funnn.torch import testing as testing
+from funnn.torch import types as types
 from funnn.torch import utils as utils
+from funnn.torch import version as version
 from funnn.torch import distributions as distributions
+from funnn.torch.amp import GradScaler as GradScaler
 from funnn.torch.amp import autocast as autocast
 from funnn.torch._bridge import from_functional as from_functional
 from funnn.torch._bridge import to_functional as to_functional
 from funnn.torch._compile import compile as compile
 from funnn.torch._from_jax import from_jax as from_jax
+from funnn.torch import _summary as _summary
 from funnn.torch.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from funnn.torch.autograd.grad_mode import is_inference_mode_enabled as is_inference_mode_enabled
@@ -136,19 +151,33 @@ from funnn.torch.autograd import inference_mode as inference_mode
 from funnn.torch.autograd import is_grad_enabled as is_grad_enabled
 from funnn.torch.autograd import no_grad as no_grad
 from funnn.torch.autograd import set_grad_enabled as set_grad_enabled
+from funnn.torch.cuda import AcceleratorError as AcceleratorError
+from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
 from funnn.torch.func import vmap as vmap
+from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save
 from funnn.torch.storage import TypedStorage as TypedStorage
 from funnn.torch.storage import UntypedStorage as UntypedStorage
+from funnn.torch.storage import is_storage as is_storage
+from funnn.torch.utils.dlpack import to_dlpack as to_dlpack
 
 globals().update(_namespace(""))
+globals().update(_foreach.FOREACH)
 globals().update(_dtype.ALIASES)
 globals().update(_factories.legacy_types())
 globals().update(_autocast.OLDER)
 
 newaxis = None
-__version__ = "2.13.0+funnn"
+__version__ = version.__version__
+has_lapack = has_openmp = has_spectral = True
+has_mkl = False
+
+
+def get_device_module(device=None):
+    """torch.cuda or torch.cpu, by the device or its name; by default that of the accelerator if there is one."""
+    kind = _dtype.device(device).type if device is not None else "cuda" if cuda.is_available() else "cpu"
+    return {"cpu": cpu, "cuda": cuda}[kind]
 
 
 def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None) -> None:
@@ -164,3 +193,7 @@ def __getattr__(name):
 
 
 Tensor.__getattr__ = _unsupported.missing_of_tensor
+_unsupported.watch(nn, nn.attention, nn.parallel, nn.utils)
+_unsupported.watch(
+    accelerator, autograd, autograd.graph, backends, backends.cuda, cuda, func, jit, masked, nn.functional, utils, utils.data
+)

@@ -152,7 +152,8 @@ class Entry:
 
     def _forward(self, *arrays: Any) -> Any:
         """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
-        remaining = iter(arrays)
+        # NumPy arrays come here as they are only under jax.disable_jit
+        remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
         args, kwargs = _fill(self.layout, remaining)
         try:
             return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
@@ -217,12 +218,15 @@ def _raised_by_jax(error: Exception) -> bool:
 
 
 def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
-    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, else RuntimeError."""
+    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
+    RuntimeError."""
     text = str(error).splitlines()[0]
     axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
     if axis is not None:
         dim, rank = int(axis[1]), max(int(axis[2]), 1)
         return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
+    if "does not accept dtype" in text:
+        return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
     return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
 
 
@@ -248,7 +252,7 @@ def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -
     """Split an argument into arrays (with the Tensors they came from) and a hashable key for the rest."""
     kind = type(value)
     if isinstance(value, Tensor):
-        arrays.append(value._read())
+        arrays.append(value._peek())
         tensors.append(value)
         key.append(_SLOT)
     elif kind in _TRACED_NUMBERS and traced:
@@ -261,14 +265,16 @@ def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -
         key.append((kind, len(value)))
         for item in value:
             _flatten(item, traced, arrays, tensors, key)
+    elif kind is float:
+        key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
+    elif kind is int or kind is bool:
+        key.append((kind, value))
     elif isinstance(value, (jax.Array, np.ndarray)):
         arrays.append(value)
         tensors.append(None)
         key.append(_SLOT)
     elif isinstance(value, np.generic):
         _flatten(value.item(), traced, arrays, tensors, key)
-    elif kind is float:
-        key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
     else:
         key.append((kind, value))
 
@@ -295,7 +301,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     positions = op.scalar_positions
     for position, value in enumerate(args):
         if isinstance(value, Tensor):
-            arrays.append(value._read())
+            arrays.append(value._peek())
             tensors.append(value)
             key.append(_SLOT)
         else:

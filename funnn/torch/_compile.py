@@ -181,7 +181,7 @@ class Program:
         sources = self.sources
         taken = [None if source.written else source.take() for source in sources]
         storages = [sources[position].target() for position in self.written]
-        written = [storage.array if storage.owned else jnp.copy(storage.array) for storage in storages]
+        written = [storage.array if storage.owned else jnp.copy(storage.to_jax()) for storage in storages]
         with _settings.running():
             outputs = self.run(written, [tensor._read() for tensor in tensors], taken)
         self._put_back(tensors, outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -70,6 +71,18 @@ ALIASES = {
     **{"short": int16, "int": int32, "long": int64},
 }
 PYTHON = {bool: bool_, int: int64}
+
+
+def check_fits(value: Any, kind: dtype) -> None:
+    """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part."""
+    if kind is bool_ or kind.is_complex:
+        return
+    real = value.real if isinstance(value, complex) and value.imag == 0 else value
+    limit = float(ml_dtypes.finfo(kind.numpy).max) if kind.is_floating_point else int(np.iinfo(kind.numpy).max)
+    lowest = -limit - 1 if kind.category == 1 and kind.is_signed else -limit
+    if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
+        raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow: {value}")
+
 
 _default = float32
 
@@ -163,7 +176,7 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
 def check_broadcast(*arrays: Any) -> None:
     """Raise torch's error unless the shapes broadcast."""
     shape: tuple = ()
-    for other in map(jnp.shape, arrays):
+    for other in map(_shape_of, arrays):
         rank = max(len(shape), len(other))
         a, b = (1,) * (rank - len(shape)) + shape, (1,) * (rank - len(other)) + other
         for axis in reversed(range(rank)):
@@ -173,6 +186,12 @@ def check_broadcast(*arrays: Any) -> None:
                     f"shapes {list(shape)} and {list(other)} do not broadcast"
                 )
         shape = tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
+
+
+def _shape_of(operand: Any) -> tuple:
+    if not (hasattr(operand, "shape") or isinstance(operand, (int, float, complex))):
+        raise TypeError(f"an operand must be a Tensor or a number, but got {type(operand).__name__}")
+    return jnp.shape(operand)
 
 
 def promoted(*arrays: Any, floating: bool = False) -> list[jax.Array]:
@@ -229,14 +248,33 @@ class device:
     def __reduce__(self) -> tuple:
         return (device, (self.type, self.index))
 
+    def __enter__(self) -> device:
+        """Inside, torch makes tensors on this device; here it is JAX that chooses the device, so that it need only be there."""
+        check_device(self)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        pass
+
 
 CPU = device("cpu")
+
+
+def accelerated() -> bool:
+    """Whether JAX has an accelerator, which is called 'cuda' here."""
+    return jax.default_backend() != "cpu"
+
+
+@functools.cache
+def here() -> device:
+    """The one device, that of JAX's arrays."""
+    return device("cuda", 0) if accelerated() else CPU
 
 
 def check_device(value: Any) -> None:
     """Accept the devices that hold data here; 'cuda' only where JAX has an accelerator."""
     kind = device(value).type
-    if kind == "cpu" or (kind == "cuda" and jax.default_backend() == "gpu"):
+    if kind == "cpu" or (kind == "cuda" and accelerated()):
         return
     if kind == "cuda":
         raise RuntimeError("CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'.")

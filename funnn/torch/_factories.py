@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.torch import _dtype
+from funnn.torch import _dtype, _layout
 from funnn.torch._dtype import as_dtype, check_device
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, write_out
+from funnn.torch._storage import Storage, contiguous_stride
 from funnn.torch._tensor import Tensor
 
 
@@ -45,11 +46,14 @@ def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
     if not kinds:
         return np.zeros(np.shape(data), np.float32), _dtype.get_default_dtype()
     try:
-        return np.asarray(_plain(data)), functools.reduce(_dtype.join, kinds)
+        values = np.asarray(_plain(data))
+        if values.dtype == object:
+            raise OverflowError
+        return values, functools.reduce(_dtype.join, kinds)
     except ValueError as error:
         raise ValueError(f"expected sequence of equal length at every level of the data: {error}") from None
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
+        raise ValueError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
 
 
 def _kinds(data: Any) -> set[_dtype.dtype]:
@@ -75,14 +79,28 @@ def _plain(data: Any) -> Any:
     return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
 
 
+def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
+    """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
+    if isinstance(data, (np.ndarray, np.generic, jax.Array)) or not values.size:
+        return kind
+    if values.dtype == np.uint64 and kind is _dtype.int64:
+        raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
+    if values.dtype.kind == "c" and not kind.is_complex:
+        raise TypeError(f"can't convert complex to {kind.name}; take the real part, or use a complex dtype")
+    if kind.category == 1 and values.dtype.kind in "iuf":
+        for value in (values.min(), values.max()):
+            _dtype.check_fits(value.item(), kind)
+    return kind
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
         return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
     values, kind = _values(data)
-    if dtype is not None:
-        kind = as_dtype(dtype)
+    if dtype is not None or values.dtype == np.uint64:
+        kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
     return finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
 
 
@@ -128,10 +146,13 @@ def _into_out(function: Callable) -> Callable:
     return make
 
 
-def _filled(value: Any) -> Callable:
+def _filled(value: Any, formats: bool = False) -> Callable:
     def make(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
         shape = size_of(size, rest)
-        rest.pop("pin_memory", None), rest.pop("memory_format", None)
+        rest.pop("pin_memory", None)
+        order = _layout.order_of(rest.pop("memory_format", None), len(shape)) if formats else None
+        if order is not None:
+            return FUNCTIONS["empty_permuted"](shape, order, dtype=dtype, device=device, requires_grad=requires_grad)
         if rest:
             raise TypeError(f"unexpected keyword argument {next(iter(rest))!r}")
         kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
@@ -140,7 +161,7 @@ def _filled(value: Any) -> Callable:
     return make
 
 
-zeros, ones, empty = _filled(0), _filled(1), _filled(0)
+zeros, ones, empty = _filled(0), _filled(1), _filled(0, formats=True)
 zeros.__doc__ = "A tensor of zeros: zeros(2, 3) or zeros((2, 3))."
 ones.__doc__ = "A tensor of ones: ones(2, 3) or ones((2, 3))."
 empty.__doc__ = "A tensor of unspecified values (zeros, here)."
@@ -148,8 +169,13 @@ empty.__doc__ = "A tensor of unspecified values (zeros, here)."
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    if isinstance(fill_value, Tensor) and fill_value.dim():
+        raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
+    _dtype.check_fits(value, kind)
     return finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
 
 
@@ -157,6 +183,8 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     """start, start + step, … below end: arange(end), arange(start, end) or arange(start, end, step)."""
     if len(bounds) == 1 and "end" not in named:
         bounds = (0, *bounds)
+    if len(bounds) > 3 or not (len(bounds) > 1 or "end" in named):
+        raise TypeError(f"arange() takes end, start and end, or start, end and step; got {len(bounds)} numbers")
     return _stepped(dict(zip(("start", "end", "step"), bounds, strict=False)) | named, math.ceil, dtype, device, requires_grad)
 
 
@@ -179,6 +207,8 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
         raise RuntimeError(f"upper bound and lower bound inconsistent with step sign: start={start}, end={end}, step={step}")
     integers = all(isinstance(value, int) for value in (start, end, step))
     kind = (_dtype.int64 if integers else _dtype.get_default_dtype()) if dtype is None else as_dtype(dtype)
+    if kind is _dtype.bool_:
+        raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'; make integers and convert them with .bool()")
     values = start + step * np.arange(count((end - start) / step), dtype=np.int64 if integers else np.float64)
     return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
 
@@ -210,6 +240,8 @@ def logspace(
 def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
     """The values of ``linspace`` and their type, computed in it (as in torch, from both ends to the middle) or, if ``wide``, in double."""
     ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
+    if not isinstance(steps, (int, np.integer, Tensor)):
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     inexact = any(isinstance(value, complex) for value in ends)
@@ -236,16 +268,38 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 # -- like another tensor
 
 
-def like(function: Callable, name: str | None = None) -> Callable:
-    """``function`` with the shape and dtype of a tensor."""
+def like(function: Callable, name: str | None = None, fill: Callable | None = None) -> Callable:
+    """``function`` with the shape, strides and dtype of a tensor; ``fill(tensor, …)`` writes into one whose strides are other than usual."""
 
     def make(
         input: Tensor, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, memory_format: Any = None, **kwargs: Any
     ) -> Tensor:
-        return function(tuple(input.shape), *args, dtype=input.dtype if dtype is None else dtype, device=device, **kwargs)
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name or function.__name__}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        kind = input.dtype if dtype is None else dtype
+        stride = _stride_like(input, memory_format)
+        if stride is None or Storage.tracing is not None:
+            return function(tuple(input.shape), *args, dtype=kind, device=device, **kwargs)
+        requires_grad, _ = kwargs.pop("requires_grad", False), kwargs.pop("pin_memory", None)
+        made = FUNCTIONS["empty_strided"](tuple(input.shape), stride, dtype=kind, device=device)
+        if fill is not None:
+            fill(made, *args, **kwargs)
+        return made.requires_grad_() if requires_grad else made
 
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
     return make
+
+
+def _stride_like(input: Tensor, format: Any) -> tuple | None:
+    """The strides of a new tensor like ``input`` in a memory format; None for the usual ones."""
+    window, order = input._window, _layout.order_of(format, input.dim())
+    if order is not None:
+        stride = _layout.stride_in_order(tuple(input.shape), order)
+    elif window is None or format is _layout.contiguous_format:
+        return None
+    else:
+        stride = _layout.preserved_stride(window.shape, window.stride)
+    return None if stride == contiguous_stride(tuple(input.shape)) else stride
 
 
 def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
@@ -254,6 +308,8 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
         return zeros(0, dtype=kind)
     if all(isinstance(arg, int) for arg in args) or isinstance(args[0], _dtype.Size):
         return zeros(*args, dtype=kind)
+    if isinstance(args[0], _NUMBERS):
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__}); use torch.tensor({args[0]})")
     if len(args) > 1:
         raise TypeError(
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
@@ -268,7 +324,7 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
 
     class Meta(type):
         def __call__(cls, *args: Any) -> Tensor:
-            if device != "cpu" and jax.default_backend() != "gpu":
+            if device != "cpu" and not _dtype.accelerated():
                 raise TypeError(f"type {prefix}.{cls.__name__} not available: JAX sees no GPU; use torch.{cls.__name__}")
             return legacy_tensor(args, kind)
 
@@ -307,8 +363,13 @@ for _name, _function in (
 ):
     _function.__name__ = _name
     FUNCTIONS[_name] = _into_out(_function)
-for _name in ("zeros", "ones", "empty", "full"):
-    FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name], _name)
+for _name, _fill in (
+    ("zeros", None),
+    ("empty", None),
+    ("ones", lambda made: made.fill_(1)),
+    ("full", lambda made, value: made.fill_(value)),
+):
+    FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name], _name, _fill)
 FUNCTIONS["scalar_tensor"] = tensor
 FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
 FUNCTIONS["numel"] = lambda input: input.numel()

@@ -176,6 +176,8 @@ class History:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, History):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.requires_grad and value.dtype.category < 2:
+            raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
         self._set_storage(value)
 
     def detach(self) -> Tensor:

@@ -53,7 +53,9 @@ def randint(
 ):
     """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
     args = list(args)
-    size = rest["size"] if "size" in rest else args.pop()
+    size = rest["size"] if "size" in rest else args.pop() if args else None
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
     low = rest.get("low", args[0] if len(args) == 2 else 0)
     high = rest.get("high", args[-1] if args else None)
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
@@ -159,9 +161,16 @@ for _function in (rand, randn, randint, randperm, normal, poisson, binomial, _st
     publish(_function.__name__, _function, method=False)
 publish("bernoulli", bernoulli)
 publish("multinomial", multinomial)
-for _function in (rand, randn):
-    FUNCTIONS[f"{_function.__name__}_like"] = like(_function)
-FUNCTIONS["randint_like"] = like(lambda shape, *args, **kwargs: randint(*args, shape, **kwargs), "randint")
+
+
+def _write_integers(made: Tensor, *args: Any, generator: Generator | None = None, low: int = 0, high: int | None = None) -> Tensor:
+    low, high = (low, args[0] if args else high) if len(args) < 2 else args
+    return made.random_(low, high, generator=generator)
+
+
+FUNCTIONS["rand_like"] = like(rand, fill=lambda made, **options: made.uniform_(**options))
+FUNCTIONS["randn_like"] = like(randn, fill=lambda made, **options: made.normal_(**options))
+FUNCTIONS["randint_like"] = like(lambda shape, *args, **kwargs: randint(*args, shape, **kwargs), "randint", _write_integers)
 
 
 # -- in place

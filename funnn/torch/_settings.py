@@ -106,13 +106,13 @@ def get_float32_matmul_precision() -> str:
 def set_default_device(device: Any) -> None:
     """Accepted for the device where JAX puts arrays anyway; for others see jax.default_device."""
     kind = _dtype.device("cpu" if device is None else device).type
-    if kind != ("cuda" if jax.default_backend() == "gpu" else "cpu") and device is not None:
+    if kind != ("cuda" if _dtype.accelerated() else "cpu") and device is not None:
         raise NotImplementedError(f"torch.set_default_device({device!r}) is not supported: JAX puts arrays on {jax.default_backend()}")
 
 
 def get_default_device() -> _dtype.device:
     """The device where JAX puts arrays."""
-    return _dtype.device("cuda", 0) if jax.default_backend() == "gpu" else _dtype.CPU
+    return _dtype.here()
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -1,6 +1,6 @@
 """Memory as torch has it: a Storage that tensors share, and windows (shape, stride, offset) through which each tensor sees it.
 
-A Storage holds one immutable jax.Array, in the shape of the tensor that made it; writing replaces the array. A window is read and written
+A Storage holds one immutable array, in the shape of the tensor that made it; writing replaces the array. A window is read and written
 by one of two plans: a slice with a permutation of axes when the window is one of the array, else a gather by flat index.
 """
 
@@ -17,19 +17,28 @@ from jax import lax
 
 from funnn.torch import _dtype
 
+_same = jax.jit(jnp.asarray)
+
+
+def to_jax(array: np.ndarray) -> jax.Array:
+    """The array on JAX's device; quicker than device_put."""
+    with jax.enable_x64(True):
+        return _same(array)
+
 
 class Storage:
     """One array that several tensors may see.
 
     Attributes:
-      array: the values, a jax.Array (or a tracer while a step is being compiled).
+      array: the values: a jax.Array, a tracer while a step is being compiled, or a NumPy array where NumPy made them (see ``_small``).
       version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
       writes: how many times the array was replaced, by whatever way.
       inference: whether it was made in inference mode.
       owned: whether the array is the fresh output of a compiled step that nobody else holds, so that the next step may reuse its memory.
+      numbers, seen: a NumPy view of an array, and which array that was.
     """
 
-    __slots__ = ("__weakref__", "array", "inference", "owned", "version", "writes")
+    __slots__ = ("__weakref__", "array", "inference", "numbers", "owned", "seen", "version", "writes")
 
     tracing: Any = None  # the compilation or transformation in progress, which must see every new storage
     inferring = False  # whether inference mode is on
@@ -38,15 +47,23 @@ class Storage:
         self.array = array
         self.version = self.writes = 0
         self.owned = False
+        self.numbers = self.seen = None
         self.inference = Storage.inferring
         if Storage.tracing is not None:
             Storage.tracing.created(self)
+
+    def to_jax(self) -> Any:
+        """The values as a jax.Array (or tracer), whatever made them."""
+        if type(self.array) is np.ndarray:
+            self.array = to_jax(self.array)
+        return self.array
 
     def replace(self, array: Any, tracked: bool = True) -> None:
         """Write: the whole array is replaced."""
         if Storage.tracing is not None:
             Storage.tracing.read(self)
         self.array = array
+        self.numbers = self.seen = None
         self.owned = False
         self.writes += 1
         self.version += tracked

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.torch import _dtype, _layout, _printing
+from funnn.torch import _dtype, _layout, _overrides, _printing
 from funnn.torch._history import History
-from funnn.torch._storage import Storage, Window, is_contiguous, plan_window, read_window, whole, write_window
+from funnn.torch._storage import Storage, Window, is_contiguous, plan_window, read_window, to_jax, whole, write_window
 from funnn.torch._tape import Gate, mode
 
 _read_window = jax.jit(read_window, static_argnums=2)
@@ -35,14 +36,48 @@ class Tensor(History):
 
     # -- construction
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, device: Any = None):
+    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
         """The legacy constructor: ``Tensor()`` is empty, ``Tensor(2, 3)`` uninitialised (zeros here), ``Tensor(data)`` the data in float."""
         from funnn.torch._factories import legacy_tensor
 
-        self._storage = legacy_tensor(args, _dtype.get_default_dtype())._storage
+        return legacy_tensor(args, _dtype.get_default_dtype())._as_class(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """Nothing; a subclass may have arguments of its own."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if _overrides.overriding(cls):
+            _overrides.watch()
+
+    @classmethod
+    def __torch_function__(cls, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """What a function of torch does with a subclass: it runs as on any tensor, and its results are of the subclass."""
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
+        with _overrides.DisableTorchFunctionSubclass():
+            result = func(*args, **(kwargs or {}))
+        return _overrides.as_class(result, cls)
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same tensor, memory and history, as an object of a subclass."""
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError(f"as_subclass wants a subclass of Tensor, but got {cls!r}")
+        with _overrides.DisableTorchFunctionSubclass():
+            return self[...]._as_class(cls)
+
+    def _as_class(self, cls: type) -> Any:
+        """This object in a subclass, in its own stead."""
+        other = object.__new__(cls)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
+        """A leaf of a subclass on the memory of ``data``."""
+        made = data.detach()._as_class(cls)
+        made._leaf_requires_grad = bool(require_grad)
+        return made
 
     @classmethod
     def _wrap(cls, array: Any, node: Any = None, output: int = 0) -> Tensor:
@@ -67,6 +102,13 @@ class Tensor(History):
 
     def _read(self) -> Any:
         """The values as a jax.Array (a tracer while compiling)."""
+        array = self._peek()
+        if type(array) is np.ndarray:
+            array = self._storage.to_jax() if self._window is None else to_jax(array)
+        return array
+
+    def _peek(self) -> Any:
+        """The values as a jax.Array, a tracer, or a NumPy array: any of those that a compiled function takes."""
         storage = self._storage
         storage.owned = False
         if Storage.tracing is not None:
@@ -76,7 +118,7 @@ class Tensor(History):
         if self._value_writes != storage.writes:
             plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
             with jax.enable_x64(True):
-                self._value = _read_window(storage.array, starts, plan)
+                self._value = _read_window(storage.to_jax(), starts, plan)
             self._value_writes = storage.writes
         return self._value
 
@@ -90,7 +132,7 @@ class Tensor(History):
             Storage.tracing.read(storage)
         plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
         with jax.enable_x64(True):
-            storage.replace(_write_window(storage.array, values, starts, plan), self._tracked)
+            storage.replace(_write_window(storage.to_jax(), values, starts, plan), self._tracked)
         if not any(stride == 0 for stride in self._window.stride):
             self._value, self._value_writes = values, storage.writes
 
@@ -127,8 +169,8 @@ class Tensor(History):
 
     @property
     def device(self) -> _dtype.device:
-        """Where the numbers are."""
-        return _dtype.CPU
+        """Where the numbers are: on JAX's device."""
+        return _dtype.here()
 
     @property
     def ndim(self) -> int:
@@ -190,7 +232,8 @@ class Tensor(History):
     def is_complex(self) -> bool:
         return self.dtype.is_complex
 
-    is_cuda = is_sparse = is_quantized = is_nested = is_meta = is_mps = False
+    is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether the numbers are on the accelerator.")
+    is_sparse = is_quantized = is_nested = is_meta = is_mps = False
     layout = _layout.strided
 
     # -- the way out
@@ -207,7 +250,7 @@ class Tensor(History):
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
-        array = self._read()
+        array = self._peek()
         if isinstance(array, jax.core.Tracer):
             concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
             if concrete is not None:
@@ -221,6 +264,9 @@ class Tensor(History):
                 "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
                 "torch.compile is turning into one program, where values are not known yet; return the tensor and look at it outside"
             )
+        if type(array) is np.ndarray:
+            array.setflags(write=False)
+            return array
         return np.asarray(array)
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -250,11 +296,19 @@ class Tensor(History):
             raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._shape())}")
         return self.item()
 
+    def _real_number(self, kind: str) -> Any:
+        number = self._number()
+        if isinstance(number, complex):
+            if number.imag:
+                raise RuntimeError(f"value cannot be converted to type {kind} without overflow: {number} is complex; take .real or .abs()")
+            return number.real
+        return number
+
     def __float__(self) -> float:
-        return float(self._number())
+        return float(self._real_number("double"))
 
     def __int__(self) -> int:
-        return int(self._number())
+        return int(self._real_number("int64_t"))
 
     def __index__(self) -> int:
         if self.numel() != 1 or self.dtype.category > 1:
@@ -281,7 +335,7 @@ class Tensor(History):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if Storage.tracing is not None and not Storage.tracing.compiling:
             return Storage.tracing.text(self)
-        return self._text("tensor(")
+        return self._text(f"{type(self).__name__}(" if _overrides.overriding(type(self)) else "tensor(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         suffixes = []

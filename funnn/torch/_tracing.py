@@ -223,7 +223,7 @@ class StorageSource(Source):
         return self.storage
 
     def take(self) -> Any:
-        return self.target().array
+        return self.target().to_jax()
 
     def as_argument(self) -> Any:
         if self.tensor is None or not self.tensor.requires_grad:

@@ -5,12 +5,19 @@ The error is an AttributeError too, so that ``hasattr`` says no and ``getattr`` 
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import NoReturn
+import sys
+from types import ModuleType
+from typing import Any, NoReturn
 
 
 class Unsupported(AttributeError, NotImplementedError):
     """A name of torch that is not supported here."""
+
+
+class UnsupportedModule(ModuleNotFoundError, NotImplementedError):
+    """A module of torch that is not supported here."""
 
 
 _SPARSE = "tensors are dense; keep zeros in a dense tensor, gather and index_add on an index, or use jax.experimental.sparse on the arrays"
@@ -48,28 +55,113 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"distributed|futures|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
-    (
-        r"gru|lstm|rnn_(tanh|relu)|(gru|lstm|rnn_tanh|rnn_relu)_cell",
-        "it takes weights as a flat list; use the module, torch.nn.GRU and its kin",
-    ),
     (r"hub|profiler", "use the checkpoint and the profiler of JAX: funnn.checkpoint, jax.profiler.trace"),
     (r"(symeig|eig|lstsq|solve|matrix_rank)", "torch has removed it; use the function of that kind in torch.linalg (eigh for symeig)"),
-    (r"as_subclass|record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
+    (r"record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
+    (
+        r"(BFloat16|Bool|Byte|Char|ComplexDouble|ComplexFloat|Double|Float|Half|Int|Long|Short)?Storage(Base)?|storage_type",
+        "make a tensor, torch.zeros(n, dtype=…), or take x.untyped_storage(); torch.load reads files that hold such storages",
+    ),
+    (
+        r"(BufferDict|ModuleDict|ParameterDict|Future|FileCheck|ErrorReport|JITException|LiteScriptModule|\w*Config|\w*Stats|FunctionSchema)"
+        r"|merge_type_from_type_comment|parse_type_comment|unify_type_list|TracingState|Value|Block|Code|Argument\w*|AliasDb|Use|Type",
+        _SCRIPT,
+    ),
+    (r"quasirandom", "use scipy.stats.qmc.Sobol, and torch.from_numpy of its points"),
+    (r"set_anomaly_enabled", "use torch.autograd.set_detect_anomaly"),
+    (r"native_norm|slice_inverse", "use torch.norm, torch.slice_scatter"),
+    (r"(resize|resize_as)", "use reshape, or resize_ on a tensor that requires no gradient"),
+    (r"module_load", "use load_state_dict, torch.utils.swap_tensors, or x.data = y"),
+    (r"grad_dtype", "a gradient has the dtype of its tensor; convert it in a hook"),
     (r"lobpcg", "use torch.linalg.eigh, or jax.experimental.sparse.linalg.lobpcg_standard"),
     (r"Stream|Event|StreamObjType", "XLA orders its work itself; torch.cuda.synchronize() waits for it"),
     (r"\w+_autocast_(ipu|xla)_\w+", _DEVICES),
 )
+_RUNTIME = "XLA drives the device; see torch.cuda.synchronize, torch.cuda.memory_stats, jax.profiler and jax.devices"
+_PIPES = "use Dataset, IterableDataset and DataLoader"
+
+#: The same of single modules: the names with the module's before them.
+_MEMBERS: tuple[tuple[str, str], ...] = (
+    (
+        r"torch\.(cuda|accelerator)\.(sparse|use_mem_pool|\w*(stream|Stream|graph|Graph|Pool|Allocator|allocator|handle|memory_stats|process\w*|sync_debug_mode|Cuda\w*)"
+        r"\w*|device_of|device_index|cudart|cudaStatus|check_error|get_gencode_flags|memory(_\w+)?|GreenContext|green_contexts|gds|nccl|nvtx"
+        r"|tunable|jiterator|profiler|utilization|temperature|power_draw|clock_rate|can_device_access_peer|device_memory_used|\w*_memory_\w+"
+        r"|get_device_capability|caching_\w+|empty_host_cache|get_memory_info|random|default_generators)",
+        _RUNTIME,
+    ),
+    (
+        r"torch\.backends\.cuda\.(\w*(blas|linalg|fft|FFT|BLAS|sdp|SDP|fa_library|attention|ck_sdpa|workspace)\w*)",
+        "XLA chooses its libraries itself; JAX's and XLA's flags are the settings",
+    ),
+    (
+        r"torch\.utils\.(tensorboard|cpp_extension|bottleneck|benchmark|mobile_optimizer|model_zoo|ThroughputBenchmark|throughput_benchmark)",
+        "use the package of that purpose: tensorboardX, jax.ffi, timeit, torch.load of a downloaded file",
+    ),
+    (
+        r"torch\.utils\.data\.(\w*DataPipe|\w*datapipe\w*|DataChunk|argument_validation|non_deterministic|guaranteed_\w+|runtime_validation\w*|graph\w*)",
+        _PIPES,
+    ),
+    (
+        r"torch\.autograd\.(graph\.)?(NestedIOFunction|Profiler\w+|profiler_\w+|SavedTensor|set_multithreading_enabled|is_multithreading_enabled"
+        r"|enforce_grad_layout_policy|is_view_replay_enabled|kineto_available|region_activation_memory_budget|set_override_\w+|set_warn_on_\w+)",
+        "the tape is one thread of Python; for time and memory see jax.profiler, torch.utils.checkpoint",
+    ),
+    (
+        r"torch\.jit\.(Attribute|Error|annotate|freeze|isinstance|strict_fusion|trace_module|\w*(onednn|fusion|frozen|flatbuffer|opnames|Traced\w*"
+        r"|Tracer\w*|Tracing\w*|Recursive\w*|optimiz\w+|script_if_tracing|set_module|last_executed\w*)\w*)",
+        _SCRIPT,
+    ),
+    (r"torch\.func\.rearrange", "use einops.rearrange on x.detach().numpy(), or reshape and permute"),
+    (r"torch\.nn\.functional\.scaled_grouped_mm", "use torch.matmul of each group"),
+    (r"torch\.nn\.(quantized|quantizable|qat|intrinsic)(\.\w+)*", _QUANTISED),
+    (r"torch\.nn\.(backends|cpp)(\.\w+)*", "it is of PyTorch's own kernels"),
+    (r"torch\.nn\.parallel\.(comm|_functions|DistributedDataParallelCPU)(\.\w+)*", _PROCESSES),
+    (
+        r"torch\.nn\.attention\.((bias\.)?(\w*flash_attention\w*|can_use_\w+|SDPAParams|WARN_FOR_UNFUSED_KERNELS)|varlen(\.\w+)*|experimental(\.\w+)*)",
+        "attention takes the kernel that fits the device; use torch.nn.functional.scaled_dot_product_attention, with a mask for sequences of different lengths",
+    ),
+    (r"torch\.masked\.(MaskedTensor|maskedtensor)", "pass the mask to the functions of torch.masked"),
+    (r"torch\.backends\.(m|python_native)", "it is of PyTorch's own kernels"),
+)
 _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES)
+_MEMBER_PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _MEMBERS)
+
+
+def _reason(kind: str, name: str) -> str | None:
+    """What an error says of ``kind.name``, if torch has it."""
+    if name.startswith("__"):
+        return None
+    path = f"{kind}.{name}"
+    found = (reason for pattern, reason in (*_MEMBER_PATTERNS, *_PATTERNS) if pattern.fullmatch(name) or pattern.fullmatch(path))
+    reason = next(found, None)
+    return None if reason is None else f"{path} is not supported: {reason}"
 
 
 def missing(owner: object, kind: str, name: str) -> NoReturn:
     """Raise for an attribute of ``owner``, a ``kind``, that is not there: with the reason if torch has it, else a plain AttributeError."""
-    if not name.startswith("__"):
-        for pattern, reason in _PATTERNS:
-            if pattern.fullmatch(name):
-                raise Unsupported(f"{kind}.{name} is not supported: {reason}", name=name, obj=owner)
-    what = "module 'funnn.torch'" if kind == "torch" else f"{kind!r} object"
+    if (reason := _reason(kind, name)) is not None:
+        raise Unsupported(reason, name=name, obj=owner)
+    what = f"module 'funnn.{kind}'" if kind.partition(".")[0] == "torch" else f"{kind!r} object"
     raise AttributeError(f"{what} has no attribute {name!r}", name=name, obj=owner)
+
+
+def watch(*modules: ModuleType) -> None:
+    """Let the modules say why, where a name is asked for that they lack."""
+    for module in modules:
+        module.__getattr__ = functools.partial(missing, module, module.__name__.removeprefix("funnn."))
+
+
+class _Finder:
+    """Asked last, for a module of this package that nothing has found: the import says why, as reading the name does."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        parent, _, leaf = name.rpartition(".")
+        if name.startswith("funnn.torch.") and (reason := _reason(parent.removeprefix("funnn."), leaf)) is not None:
+            raise UnsupportedModule(reason, name=name)
+
+
+sys.meta_path.append(_Finder)
 
 
 def missing_of_tensor(tensor: object, name: str) -> object:

@@ -14,7 +14,7 @@ from funnn.torch.cuda import synchronize as synchronize
 
 def is_available() -> bool:
     """Whether JAX runs on something else than a CPU."""
-    return jax.default_backend() != "cpu"
+    return _dtype.accelerated()
 
 
 def device_count() -> int:

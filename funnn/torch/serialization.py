@@ -286,11 +286,7 @@ def _place(record: Record, map_location: Any) -> Any:
     location = record.location
     if isinstance(map_location, dict):
         location = map_location.get(location, location)
-    if (
-        (map_location is None or isinstance(map_location, dict))
-        and _dtype.device(location).type == "cuda"
-        and jax.default_backend() != "gpu"
-    ):
+    if (map_location is None or isinstance(map_location, dict)) and _dtype.device(location).type == "cuda" and not _dtype.accelerated():
         raise RuntimeError(
             "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. Use torch.load with "
             "map_location=torch.device('cpu') to map your storages to the CPU."

@@ -168,3 +168,8 @@ def _storage(self: Tensor) -> TypedStorage:
 
 Tensor.untyped_storage = _untyped_storage
 Tensor.storage = Tensor._typed_storage = _storage
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether an object is a storage."""
+    return isinstance(obj, _Storage)

@@ -62,17 +62,25 @@ CASES = [
     ("MultivariateNormal", {"loc": [0.1, 0.2, 0.3], "precision_matrix": COVARIANCE}),
     ("MultivariateNormal", {"loc": [0.1, 0.2, 0.3], "scale_tril": [[1.0, 0, 0], [0.5, 2.0, 0], [-1.0, 0.3, 0.6]]}),
     ("LowRankMultivariateNormal", {"loc": [0.1, 0.2, 0.3], "cov_factor": [[1.0], [0.5], [-0.3]], "cov_diag": [0.5, 0.2, 1.0]}),
+    ("Wishart", {"df": [4.5, 6.0], "covariance_matrix": COVARIANCE}),
+    ("Wishart", {"df": [3.2, 5.0], "precision_matrix": COVARIANCE}),
+    ("Wishart", {"df": 4, "scale_tril": [[1.0, 0, 0], [0.5, 2.0, 0], [-1.0, 0.3, 0.6]]}),
+    ("LKJCholesky", {"dim": 3, "concentration": [0.8, 2.5]}),
+    ("LKJCholesky", {"dim": 2}),
 ]
-# Both libraries have these to fewer digits than the others: a fitted quotient in PyTorch's Bessel functions, and sums that cancel.
+# Both libraries have these to fewer digits than the others: a fitted quotient in PyTorch's Bessel functions, sums that cancel, determinants.
 LOOSER = {
     "VonMises": (1e-5, 1e-6),
     "ContinuousBernoulli": (2e-4, 2e-5),
     "FisherSnedecor": (1e-4, 1e-5),
     "Dirichlet": (1e-4, 1e-5),
     "Multinomial": (1e-4, 1e-5),
+    "Wishart": (2e-4, 2e-5),
 }
 #: Of Kumaraswamy, PyTorch's ``mode`` is NaN or 0 everywhere; see test_mode_of_kumaraswamy.
 WITHOUT = {"Kumaraswamy": ("mode",)}
+#: PyTorch overwrites what the gradient of its ``rsample`` needs; see test_gradient_of_wishart_draws.
+NO_PATH = ("Wishart",)
 
 
 def case_id(case):
@@ -100,7 +108,7 @@ def test_distribution(case):
         log_prob = d.log_prob(sample.detach())
         print(recorded(log_prob) if name[:3] != "Low" else "")  # a last factor of -0.5 in PyTorch's low-rank normal, a last difference here
         path = attempt(lambda: d.rsample((3,)))
-        found["slopes"] = gradients(t, log_prob, inputs), gradients(t, path, inputs)
+        found["slopes"] = gradients(t, log_prob, inputs), name not in NO_PATH and gradients(t, path, inputs)
         value, moments = sample.detach(), [key for key in ("mean", "mode", "variance", "stddev") if key not in WITHOUT.get(name, ())]
         with t.no_grad():
             found |= {key: attempt(lambda key=key: getattr(d, key)) for key in moments}
@@ -112,7 +120,18 @@ def test_distribution(case):
     same(program, LOOSER.get(name))
 
 
-EXPANDED = ("Normal", "Gumbel", "StudentT", "Chi2", "Beta", "Categorical", "Multinomial", "LogisticNormal", "LowRankMultivariateNormal")
+EXPANDED = (
+    "Normal",
+    "Gumbel",
+    "StudentT",
+    "Chi2",
+    "Beta",
+    "Categorical",
+    "Multinomial",
+    "LogisticNormal",
+    "LowRankMultivariateNormal",
+    "LKJCholesky",
+)
 
 
 @pytest.mark.parametrize("name", EXPANDED)
@@ -194,6 +213,32 @@ def test_refused_draws():
     same_error(lambda t: t.binomial(t.tensor([3.0]), t.tensor([0.5]).double()), RuntimeError, "Found dtype")
 
 
+@pytest.mark.filterwarnings("ignore:Singular sample")
+def test_gradient_of_wishart_draws():
+    """That of PyTorch's own Bartlett decomposition, which its ``rsample`` does twice where the first samples are definite."""
+
+    def program(t):
+        given = leaves(t, {"df": [4.5, 6.0], "scale_tril": [[1.0, 0, 0], [0.5, 2.0, 0], [-1.0, 0.3, 0.6]]})
+        d = t.distributions.Wishart(**given)
+        drawn = [d._bartlett_sampling((2,)) for _ in range(2)][1] if t is torch else d.rsample((2,))
+        return drawn.detach(), gradients(t, drawn, list(given.values()))
+
+    same(program)
+
+
+def test_divergence_of_wishart():
+    """Of a batch, PyTorch's sum over the last two dimensions takes in the batch: the single ones stacked."""
+
+    def program(t):
+        sigma = t.tensor(COVARIANCE)
+        pairs = [(t.distributions.Wishart(df, sigma), t.distributions.Wishart(t.tensor(5.0), 2 * sigma)) for df in t.tensor([4.5, 7.0])]
+        single = t.stack([t.distributions.kl_divergence(*pair) for pair in pairs])
+        batch = t.distributions.kl_divergence(t.distributions.Wishart(t.tensor([4.5, 7.0]), sigma), pairs[0][1])
+        return single, single if t is torch else batch
+
+    same(program, (1e-4, 1e-5))
+
+
 def test_mode_of_kumaraswamy():
     d = shim.distributions.Kumaraswamy(2.0, 3.0)
     below, top, above = d.log_prob(d.mode + shim.tensor([-0.01, 0.0, 0.01])).tolist()
@@ -224,6 +269,10 @@ REFUSED = {
     "value of another batch": (lambda t, d: d.Normal(t.zeros(2), 1.0).log_prob(t.zeros(3)), ValueError, "not broadcastable"),
     "a category too many": (lambda t, d: d.Categorical(t.ones(2)).log_prob(t.tensor(2)), ValueError, "within the support"),
     "expand": (lambda t, d: d.Normal(t.zeros(2, 2), 1.0).expand((3, 2)), RuntimeError, "expand"),
+    "two forms": (lambda t, d: d.Wishart(3.0, t.eye(2), t.eye(2)), AssertionError, "Exactly one of"),
+    "few degrees of freedom": (lambda t, d: d.Wishart(1.0, t.eye(2)), ValueError, "greater than ndim - 1 = 1"),
+    "vector of variances": (lambda t, d: d.Wishart(3.0, t.ones(2)), ValueError, "at least two-dimensional"),
+    "correlation of one": (lambda t, d: d.LKJCholesky(1), ValueError, "greater than or equal to 2"),
     "too many dimensions": (lambda t, d: d.Independent(d.Normal(0.0, 1.0), 1), ValueError, "reinterpreted_batch_ndims"),
     "mixture": (lambda t, d: d.MixtureSameFamily(d.Normal(0.0, 1.0), d.Normal(t.zeros(2), 1.0)), ValueError, "Mixture distribution"),
     "components": (lambda t, d: d.MixtureSameFamily(d.Categorical(t.ones(3)), d.Normal(t.zeros(2), 1.0)), ValueError, "does not equal"),
@@ -257,9 +306,8 @@ def test_without_validation():
 
 def test_every_name_and_module():
     theirs, ours = torch.distributions, shim.distributions
-    missing = {"LKJCholesky", "Wishart"}  # of random matrices
-    assert set(theirs.__all__) - set(ours.__all__) == missing
-    for name in set(theirs.__all__) - missing:
+    assert set(theirs.__all__) == set(ours.__all__)
+    for name in theirs.__all__:
         kind = getattr(theirs, name)
         if isinstance(kind, type) and issubclass(kind, theirs.Distribution):
             module = kind.__module__.removeprefix("torch.distributions.")

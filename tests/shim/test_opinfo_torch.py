@@ -20,7 +20,7 @@ ABSENT: dict[str, str] = {
         ),
         "kernels given as CUDA source text",
     ),
-    "_segment_reduce": "private; torch.scatter_reduce is its public counterpart",
+    "_segment_reduce": "the name of torch.segment_reduce in the database; see test_small_names",
     "chalf": "complex numbers of two halves (complex32) exist in neither JAX nor NumPy",
     **dict.fromkeys(
         ("slice", "max_pool2d_with_indices_backward", "native_dropout_backward", "_batch_norm_with_update", "_upsample_bilinear2d_aa"),

@@ -54,12 +54,124 @@ PROGRAMS = {
         *(t.set_deterministic_debug_mode(0), t.is_deterministic_algorithms_warn_only_enabled()),
     ),
     "precision": lambda t: (t.get_float32_matmul_precision(), t.set_num_threads(t.get_num_threads()), t.is_warn_always_enabled()),
+    "older norms": lambda t: (
+        *(t.frobenius_norm(t.arange(6.0).reshape(2, 3), 1), t.frobenius_norm(t.arange(6.0).reshape(2, 3), (0, 1), True)),
+        *(t.nuclear_norm(t.arange(6.0).reshape(2, 3)), t.nuclear_norm(t.arange(12.0).reshape(2, 3, 2), (0, 2), True)),
+    ),
+    "older dropout": lambda t: (
+        *(*t.native_dropout(t.ones(4, 5), 0.3, True), t.feature_dropout(t.ones(2, 3, 4), 0.5, True)),
+        *(*t.native_dropout(t.ones(2), 0.3, False), t.feature_dropout_(t.ones(2, 3, 4), 0.5, True)),
+    ),
+    "older functions of networks": lambda t: (
+        *t.max_pool1d_with_indices(t.arange(6.0).reshape(1, 6), 2),
+        t.affine_grid_generator(t.ones(1, 2, 3), (1, 1, 2, 2), False),
+        t.embedding_renorm_(t.arange(6.0).reshape(3, 2), t.tensor([1, 2, 1]), 3.0, 2.0),
+    ),
+    "parts of one vector": lambda t: t._utils._unflatten_dense_tensors(
+        t._utils._flatten_dense_tensors([t.ones(2), t.eye(2)]), [t.ones(2), t.eye(2)]
+    ),
+    "preserved strides": lambda t: (
+        *(
+            t.zeros_like(t.zeros(2, 3, 4).permute(*order)[..., cut:]).stride()
+            for order in ((1, 2, 0), (2, 0, 1), (0, 2, 1))
+            for cut in (0, 1)
+        ),
+        *(
+            t.ones_like(t.zeros(5, 4).t()),
+            t.full_like(t.zeros(5, 4).t(), 2),
+            t.randn_like(t.zeros(5, 4).t()),
+            t.rand_like(t.zeros(5, 4).t()),
+        ),
+        *(t.randint_like(t.zeros(5, 4).t(), 10), t.zeros_like(t.zeros(2, 1, 4).permute(2, 1, 0)).stride(), t.randn_like(t.zeros(3, 2).t())),
+        *(t.zeros_like(t.zeros(2, 3, 4, 5), memory_format=t.channels_last).stride(), t.zeros_like(t.zeros(3).expand(2, 3)).stride()),
+        t.empty(2, 3, 4, 5, memory_format=t.channels_last).stride(),
+    ),
+    "modules of names": lambda t: (
+        sorted(t.types.__all__),
+        sorted(t.functional.__all__),
+        t.version.cuda,
+        t.functional.einsum("ii", t.eye(2)),
+    ),
+    "named results": lambda t: (
+        isinstance(t.ones(2).max(0), t.return_types.max),
+        print(t.ones(2).max(0)),
+        pickle.loads(pickle.dumps(t.eye(2).max(0))),
+    ),
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*_norm is deprecated")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same(name):
     same(PROGRAMS[name])
+
+
+def test_bags_of_rows():
+    """The four results: rows, the bag of each index, the bags' sizes, and rows of maxima."""
+
+    def program(t):
+        found, index = [], t.tensor([1, 2, 4, 5, 4, 3, 2, 5])
+        for mode in (0, 1, 2):
+            for further in ((False, mode), (False, mode, False, None, False, 4), (False, mode, False, None, True)):
+                weight = t.arange(12.0).reshape(6, 2).requires_grad_()
+                results = t.embedding_bag(weight, index, t.tensor([0, 4, 8 if further[-1] is True else 4]), *further)
+                (results[0] ** 2).sum().backward()
+                found.append((weight, results))
+        return found, t.embedding_bag(t.eye(6), index, t.tensor([0, 4]), per_sample_weights=t.arange(8.0))[0]
+
+    same(program)
+
+
+def test_segment_reduce():
+    def program(t):
+        found = []
+        for how in ("sum", "mean", "prod", "max"):
+            for initial in (None, 2.0):
+                x = t.tensor([1.0, 3, 3, -2, 5, 0, 3, 3], requires_grad=True)
+                y = t.segment_reduce(x, how, lengths=t.tensor([3, 0, 2, 3]), initial=initial)
+                (y.nan_to_num(0, 0, 0) * t.arange(1.0, 5)).sum().backward()
+                z = t.randn(2, 4, 3, requires_grad=True)
+                w = t.segment_reduce(z, how, offsets=t.tensor([[0, 1, 4], [0, 3, 4]]), axis=1, initial=initial)
+                (w**2).sum().backward()
+                found.append((x, y, z, w))
+        print(y.grad_fn)
+        return found
+
+    same(program)
+    same_error(lambda t: t.segment_reduce(t.ones(3), "median", lengths=t.tensor([3])), RuntimeError, "expected one of|must be either")
+    same_error(lambda t: t.segment_reduce(t.ones(3), "sum"), RuntimeError, "Either lengths or offsets must be defined")
+    same_error(lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([2])), RuntimeError, "sum to data.size")
+    same_error(lambda t: t.segment_reduce(t.ones(3, 2), "sum", lengths=t.tensor([2]), axis=1), RuntimeError, "last dimension of lengths")
+
+
+def test_a_public_name_is_there_or_refused():
+    """Of the namespaces that users read: what torch lists as its own is here, or says why not."""
+    for path in (
+        "cuda",
+        "autograd",
+        "autograd.graph",
+        "jit",
+        "func",
+        "accelerator",
+        "masked",
+        "utils.data",
+        "backends.cuda",
+        "distributions",
+    ):
+        theirs, ours = torch, shim
+        for part in path.split("."):
+            theirs, ours = getattr(theirs, part), getattr(ours, part)
+        missing = []
+        for name in set(theirs.__all__) - {"_DatasetKind"}:
+            try:
+                getattr(ours, name)
+            except NotImplementedError as error:
+                assert f"torch.{path}.{name} is not supported" in str(error)
+            except AttributeError:
+                missing.append(name)
+        assert missing == [], path
+    with pytest.raises(AttributeError, match=r"module 'funnn.torch.cuda' has no attribute 'never_there'"):
+        shim.cuda.never_there  # noqa: B018
 
 
 def test_copy_without_history():
@@ -133,7 +245,7 @@ REFUSED = {
     **dict.fromkeys(("quantize_per_tensor", "qint8", "q_scale", "dequantize", "int_repr", "quantization", "ao"), "quantised"),
     **{"nested": "nested", "complex32": "numbers", "float8_e5m2": "numbers", "mkldnn_convolution": "vendor", "cudnn_batch_norm": "vendor"},
     **{"export": "traced", "ops": "traced", "futures": "sharding", "sym_max": "Python integers", "share_memory_": "processes"},
-    **{"lstm": "torch.nn.GRU", "hub": "funnn.checkpoint", "Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
+    **{"hub": "funnn.checkpoint", "Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
 }
 
 
@@ -161,3 +273,18 @@ def test_copies_and_pickles_do_not_ask_for_refused_names():
     x = shim.ones(2)
     x.note = "kept"
     assert copy.deepcopy(x).note == pickle.loads(pickle.dumps(x)).note == "kept"
+
+
+def test_complex_numbers_are_no_real_ones():
+    def conversions(t):
+        return float(t.tensor(1 + 0j)), int(t.tensor(2 + 0j)), complex(t.tensor(1 + 2j))
+
+    same(conversions)
+    same_error(lambda t: float(t.tensor(1 + 2j)), RuntimeError, "cannot be converted to type double")
+    same_error(lambda t: int(t.tensor(1 + 2j)), RuntimeError, "cannot be converted to type int64_t")
+    same_error(lambda t: t.tensor(1 + 2j, requires_grad=True).mul(2).backward(), RuntimeError, "only for real scalar outputs")
+    same_error(
+        lambda t: setattr(t.ones(2, requires_grad=True), "data", t.ones(2).long()), RuntimeError, "must be floating point or complex"
+    )
+    same_error(lambda t: t.erf(t.tensor(1 + 2j)), NotImplementedError, "not implemented for")
+    same_error(lambda t: t.nn.functional.softmax(t.ones(2).long(), 0), NotImplementedError, "softmax")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from funnn.torch._call import Op, call
@@ -18,7 +19,10 @@ _BOTH = ("input", "other")
 
 def _compare(name, function, *aliases):
     def pure(input, other):
-        return function(*promoted(input, other))
+        a, b = promoted(input, other)
+        if name not in ("eq", "ne"):
+            require(f"{name}_cpu", a, "bif")
+        return function(a, b)
 
     row(name, named(pure, name), scalars=_BOTH, inplace=True, aliases=aliases)
 
@@ -154,6 +158,8 @@ def clamp(input, min=None, max=None):
     """input kept between min and max; NaN stays."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if len({isinstance(bound, jax.Array) and not bound.weak_type for bound in (min, max) if bound is not None}) > 1:
+        raise TypeError("clamp(): 'min' and 'max' must both be numbers or both be Tensors")
     a, *bounds = promoted(input, *(bound for bound in (min, max) if bound is not None))
     require("clamp", a, "if")
     if min is not None:

@@ -18,7 +18,9 @@ from funnn.torch._layout import memory_order
 from funnn.torch._ops import views
 from funnn.torch._ops.functional_names import GRADS, ORDER, SAVES
 from funnn.torch._ops.table import FUNCTIONS
+from funnn.torch._overrides import overridable
 from funnn.torch._random import default_generator
+from funnn.torch._small import ATTEMPTS
 from funnn.torch._storage import Storage
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
@@ -30,7 +32,7 @@ def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
     """Run a public pure function on Tensors."""
     run = _runners.get(function)
     if run is None:
-        run = _runners[function] = _runner(function)
+        run = _runners[function] = overridable(_runner(function), ATTEMPTS.get(function.__name__), function)
     return run(*args, **kwargs)
 
 
@@ -235,11 +237,12 @@ _rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
 def _with_bounded_table(function: Callable) -> Callable:
     """A look-up that, with ``max_norm``, leaves the rows that it scaled in the table, as torch does."""
     signature = inspect.signature(function)
+    place = list(signature.parameters).index("max_norm")
     op = op_of(function)
 
     def run(*args: Any, **kwargs: Any) -> Tensor:
-        given = signature.bind(*args, **kwargs).arguments
-        if given.get("max_norm") is not None:
+        if (args[place] if place < len(args) else kwargs.get("max_norm")) is not None:
+            given = signature.bind(*args, **kwargs).arguments
             bound = {name: given[name] for name in ("max_norm", "norm_type") if name in given}
             table = given["weight"].detach()
             table._write(F.embedding_renorm(given["input"], table, **bound)._read())
@@ -262,7 +265,8 @@ def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 
 
 _runners.update(
-    {
+    (function, overridable(run, None, function))
+    for function, run in {
         F.embedding: _with_bounded_table(F.embedding),
         F.embedding_bag: _with_bounded_table(F.embedding_bag),
         F.one_hot: _one_hot,
@@ -271,7 +275,7 @@ _runners.update(
         F.rrelu: _rrelu,
         F.flatten: views.flatten,
         F.unflatten: FUNCTIONS["unflatten"],
-    }
+    }.items()
 )
 
 Tensor.__funnn_function__ = staticmethod(dispatch)  # the bridge: what a public pure function does when it meets a Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import jax
@@ -9,18 +10,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.torch._call import Op, call
+from funnn.torch._dtype import check_fits
 from funnn.torch._inplace import assign
 from funnn.torch._ops.places import add_at, read_at, set_at
 from funnn.torch._ops.table import publish
 from funnn.torch._ops.views import make_view
-from funnn.torch._ops.windows import select, slice_, unsqueeze
+from funnn.torch._ops.windows import alias, select, slice_, unsqueeze
+from funnn.torch._overrides import overridable, overrides
 from funnn.torch._tensor import Tensor
+
+_SEQUENCES = (list, tuple, range, str)
+
+
+def _is_several(index: Any) -> bool:
+    """Whether a list stands for a tuple of indices: it is short, and holds what no list of numbers does."""
+    parts = (Tensor, slice, np.ndarray, *_SEQUENCES)
+    return isinstance(index, list) and len(index) < 32 and any(item is None or item is ... or isinstance(item, parts) for item in index)
 
 
 def _is_array(item: Any) -> bool:
     if isinstance(item, Tensor):
         return item.dim() > 0 or item.dtype.name == "bool" or _is_unknown(item)
-    return isinstance(item, (np.ndarray, list, range)) and not (isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype != bool)
+    return isinstance(item, (np.ndarray, *_SEQUENCES)) and not (isinstance(item, np.ndarray) and item.ndim == 0 and item.dtype != bool)
 
 
 def _is_flag(item: Any) -> bool:
@@ -38,6 +49,8 @@ def _dimensions(item: Any) -> int:
     """How many dimensions of the tensor an index consumes."""
     if item is None or item is True or item is False:
         return 0
+    if isinstance(item, str):
+        raise TypeError(f"new(): invalid data type 'str' of an index, {item!r}")
     if _is_array(item):
         kind = item.dtype.name if isinstance(item, Tensor) else np.asarray(item).dtype.name
         return np.ndim(item) if kind == "bool" and not isinstance(item, Tensor) else item.dim() if kind == "bool" else 1
@@ -46,20 +59,15 @@ def _dimensions(item: Any) -> int:
 
 def _expand(index: Any, rank: int) -> list:
     """The index with the Ellipsis written out."""
-    items = list(index) if isinstance(index, tuple) else [index]
+    items = list(index) if isinstance(index, tuple) or _is_several(index) else [index]
     used = sum(_dimensions(item) for item in items if item is not Ellipsis)
     if used > rank:
         raise IndexError(f"too many indices for tensor of dimension {rank}")
-    places = [position for position, item in enumerate(items) if item is Ellipsis]
-    if len(places) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    if places:
-        items[places[0] : places[0] + 1] = [slice(None)] * (rank - used)
-    return items
+    return [part for item in items for part in ([slice(None)] * (rank - used) if item is Ellipsis else [item])]
 
 
 def _number(value: Any) -> int | None:
-    return None if value is None else value.__index__()
+    return None if value is None else operator.index(value)
 
 
 def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
@@ -75,7 +83,7 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
             arrays.append(np.array([0] if item else [], np.int64))
             dim += 1
         elif isinstance(item, slice):
-            start, stop, step = _number(item.start), _number(item.stop), 1 if item.step is None else item.step.__index__()
+            start, stop, step = _number(item.start), _number(item.stop), 1 if item.step is None else operator.index(item.step)
             if (start, stop, step) != (None, None, 1):
                 tensor = make_view(tensor, slice_, (dim, start, stop, step), "SliceBackward0")
             arrays.append(None)
@@ -102,6 +110,8 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int) -> tuple:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         return (item._read(),)
     array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
+    if isinstance(item, _SEQUENCES) and array.dtype.kind == "f":
+        array = array.astype(np.int64)
     if array.dtype not in (np.bool_, np.uint8):
         if array.size == 0:
             array = array.astype(np.int64)
@@ -131,6 +141,12 @@ def _plain(item: Any) -> Any:
 
 
 def _check_bounds(tensor: Tensor, arrays: list) -> None:
+    shapes = {np.shape(array): None for array in arrays if array is not None}
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        shown = ", ".join(str(list(shape)) for shape in shapes)
+        raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shown}") from None
     for dim, array in enumerate(arrays):
         if array is not None and not isinstance(array, jax.core.Tracer) and array.size:
             values, size = np.asarray(array), tensor._shape()[dim]
@@ -155,24 +171,53 @@ _index_written = Op(index_put, "IndexPutBackward0")
 
 def getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``."""
+    if overrides.ask is not None:
+        result = overrides.ask(Tensor.__getitem__, (self, key), {})
+        if result is not NotImplemented:
+            return result
+    if type(key) is int and self._shape():  # what most calls are
+        return make_view(self, select, (0, key), "SelectBackward0")
     view, arrays = _basic(self, _expand(key, self.dim()))
     if all(array is None for array in arrays):
-        return view if view is not self else make_view(self, slice_, (0, None, None, 1), "AliasBackward0") if self.dim() else self.view(())
+        return view if view is not self else make_view(self, alias, (), "AliasBackward0")
     _check_bounds(view, arrays)
     return call(_index, (view, tuple(arrays)), {})
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """``self[key] = value``; the value is broadcast and converted."""
-    with_grad = isinstance(value, Tensor) and value.requires_grad
+    if not isinstance(value, (Tensor, int, float, complex, np.integer, jax.Array)):
+        kind = type(value).__name__ if type(value).__module__ == "builtins" else f"{type(value).__module__}.{type(value).__name__}"
+        raise TypeError(f"can't assign a {kind} to a torch.{self.dtype.legacy}Tensor; use torch.tensor(…)")
     view, arrays = _basic(self, _expand(key, self.dim()))
     source = value if isinstance(value, Tensor) else as_values(value, self)
     if all(array is None for array in arrays):
         view.copy_(_drop_ones(source, view.dim()))
         return
     _check_bounds(view, arrays)
-    op_args = (view, source.to(self.dtype) if not with_grad else source, tuple(arrays))
-    assign(view, call(_index_written, op_args, {}))
+    if source.dtype is not self.dtype and not (isinstance(key, Tensor) and key.dtype.name == "bool" and source.numel() == 1):
+        _refuse_types(self, source)
+    _check_source(view, arrays, source)
+    assign(view, call(_index_written, (view, source, tuple(arrays)), {}))
+
+
+def _check_source(view: Tensor, arrays: list, source: Tensor) -> None:
+    """Where no place is written, a source that would not fit is an error too."""
+    if source.numel() > 1 and any(array is not None and 0 in np.shape(array) for array in arrays):
+        one = np.broadcast_to(np.zeros((), np.int8), view._shape())
+        shape = one[tuple(slice(None) if array is None else np.asarray(array) for array in arrays)].shape
+        pairs = zip(reversed(shape), reversed(source._shape()), strict=False)
+        if source.dim() > len(shape) or any(size not in (1, wanted) for wanted, size in pairs):
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(source.shape)} cannot be broadcast to indexing result of shape {list(shape)}"
+            )
+
+
+def _refuse_types(input: Tensor, values: Tensor) -> None:
+    raise RuntimeError(
+        f"Index put requires the source and destination dtypes match, got {input.dtype.legacy} for the destination and "
+        f"{values.dtype.legacy} for the source."
+    )
 
 
 def _drop_ones(source: Tensor, rank: int) -> Tensor:
@@ -184,21 +229,28 @@ def _drop_ones(source: Tensor, rank: int) -> Tensor:
 
 def as_values(value: Any, like: Tensor) -> Tensor:
     """A number, list or array as a tensor of ``like``'s dtype."""
+    if isinstance(value, (int, float, complex)):
+        check_fits(value, like.dtype)
     with jax.enable_x64(True):
         return Tensor._wrap(jnp.asarray(np.asarray(_plain(value)), dtype=like.dtype.numpy))
 
 
+getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"
 Tensor.__getitem__ = getitem
-Tensor.__setitem__ = setitem
+Tensor.__setitem__ = overridable(setitem)
+
+
+def _delitem(self: Tensor, key: Any) -> None:
+    raise TypeError("Tensor does not support deleting items; select what stays, x[keep]")
+
+
+Tensor.__delitem__ = _delitem
 
 
 def _index_put(input, indices, values, accumulate=False):
     """input with ``values`` at index tensors, added to what is there if ``accumulate``."""
     if input.dtype is not values.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {input.dtype.legacy} for the destination and "
-            f"{values.dtype.legacy} for the source."
-        )
+        _refuse_types(input, values)
     view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()))
     _check_bounds(view, arrays)
     return call(_index_written, (view, values, tuple(arrays), accumulate), {})

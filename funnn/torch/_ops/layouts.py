@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from funnn.torch._dtype import as_dtype, check_device, get_default_dtype
-from funnn.torch._layout import order_of
+from funnn.torch._layout import order_of, stride_in_order
 from funnn.torch._ops.pointwise import clone
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, publish
-from funnn.torch._storage import Storage, Window, contiguous_stride, whole
+from funnn.torch._storage import Storage, Window, whole
 from funnn.torch._tensor import Tensor
 
 _clone = FUNCTIONS["clone"]
@@ -27,15 +27,9 @@ def in_format(tensor: Tensor, format: Any, fresh: bool) -> Tensor:
     values, shape = result._read(), result._shape()
     with jax.enable_x64(True):
         result._storage = Storage(jnp.transpose(values, order))
-    result._window = Window(shape, _dense_stride(shape, order), 0)
+    result._window = Window(shape, stride_in_order(shape, order), 0)
     result._value, result._value_writes = values, result._storage.writes
     return result
-
-
-def _dense_stride(shape: tuple, order: tuple) -> tuple:
-    """The strides of a tensor whose dimensions lie in memory in that order."""
-    placed = contiguous_stride(tuple(shape[d] for d in order))
-    return tuple(placed[order.index(d)] for d in range(len(shape)))
 
 
 def _clone_in_format(input, *, memory_format=None):
@@ -83,7 +77,7 @@ def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
         raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {list(order)})")
     if len(set(order)) != len(order):
         raise RuntimeError(f"Duplicate dim not allowed: {list(order)}")
-    return empty_strided(size, _dense_stride(size, order), **options)
+    return empty_strided(size, stride_in_order(size, order), **options)
 
 
 def _new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, **options: Any) -> Tensor:
@@ -114,7 +108,7 @@ def resize_(self, *sizes, memory_format=None):
             self._storage = Storage(jnp.pad(present, (0, missing)))
         window = Window((), (), 0)
     order = order_of(memory_format, len(shape)) or tuple(range(len(shape)))
-    window = window._replace(shape=shape, stride=_dense_stride(shape, order))
+    window = window._replace(shape=shape, stride=stride_in_order(shape, order))
     self._window = None if window == whole(self._storage.array.shape) else window
     self._value, self._value_writes = None, -1
     return self

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
+from funnn.torch._dtype import check_fits
 from funnn.torch._inplace import assign
 from funnn.torch._ops.layouts import in_format
 from funnn.torch._ops.pointwise import convert
@@ -38,6 +39,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
         return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
+    if isinstance(src, (int, float, complex)):
+        return fill_(self, src)
     raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
 
 
@@ -47,12 +50,15 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
+    check_fits(value, self.dtype)
     return assign(self, call(_filled, (self, value), {}), overlapping=True)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
     """One number everywhere, in the shape and dtype of the input."""
-    if isinstance(value, Tensor) and value.dim():
+    if not isinstance(value, Tensor):
+        check_fits(value, input.dtype)
+    elif value.dim():
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
     return call(_fill, (input, value), {})
 
@@ -70,6 +76,8 @@ publish("zero_", zero_)
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
+    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "other", "non_blocking"}:
+        raise TypeError(f"to() received an invalid combination of arguments: unknown keyword {sorted(unknown)[0]!r}")
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
     targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
@@ -101,7 +109,14 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 Tensor.to = to
 Tensor.type = type_
-Tensor.type_as = lambda self, other: convert(self, other.dtype)
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of another."""
+    return convert(self, other.dtype)
+
+
+publish("type_as", type_as, function=False)
 Tensor.cpu = lambda self, memory_format=None: self
 
 

@@ -108,3 +108,38 @@ _sampler("grid_sampler", None)
 _sampler("grid_sampler_2d", 2)
 _sampler("grid_sampler_3d", 3)
 publish("constant_pad_nd", constant_pad_nd, method=False)
+
+
+def affine_grid_generator(theta, size, align_corners):
+    """torch.nn.functional.affine_grid."""
+    return F.affine_grid(theta, tuple(size), align_corners)
+
+
+def max_pool1d_with_indices(input, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):
+    """torch.nn.functional.max_pool1d with the indices of the maxima."""
+    return F.max_pool1d(input, kernel_size, stride if stride != () else None, padding, dilation, ceil_mode, True)
+
+
+def native_dropout(input, p, train):
+    """Dropout, and which numbers were kept; these are drawn with the probability 1 − p."""
+    if train is not None and not train:
+        return input.clone(), FUNCTIONS["ones_like"](input, dtype=FUNCTIONS["ones"](0).bool().dtype)
+    keep = input.detach().new_empty(input.shape).bernoulli_(1 - p)
+    return input * keep * (0.0 if p == 1 else 1 / (1 - p)), keep.bool()
+
+
+def feature_dropout(input, p, train):
+    """Dropout of whole channels: dimensions 0 and 1 draw, all further ones share."""
+    if not train or p == 0 or not input.numel():
+        return input
+    keep = input.detach().new_empty(input.shape[:2] + (1,) * (input.dim() - 2)).bernoulli_(1 - p)
+    return input * (keep if p == 1 else keep / (1 - p))
+
+
+def feature_dropout_(input, p, train):
+    """In-place version of feature_dropout."""
+    return input.copy_(feature_dropout(input, p, train)) if train and p else input
+
+
+for _function in (affine_grid_generator, max_pool1d_with_indices, native_dropout, feature_dropout, feature_dropout_):
+    publish(_function.__name__, _function, method=False)

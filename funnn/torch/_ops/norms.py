@@ -139,6 +139,25 @@ for _function in (vector_norm, matrix_norm, norm):
     publish(f"linalg.{_function.__name__}", _function)
 
 
+def frobenius_norm(input, dim, keepdim=False, *, out=None):
+    """√Σ|x|² over one or two dimensions."""
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if len(dims) > 2:
+        raise RuntimeError(f"Expected at most 2 dimensions, but got {len(dims)} dimensions instead.")
+    return vector_norm(input, 2, dims or None, keepdim, out=out)
+
+
+def nuclear_norm(input, dim=(-2, -1), keepdim=False, *, out=None):
+    """The sum of the singular values of matrices: nuclear_norm(x, dim, keepdim) or, of one matrix, nuclear_norm(x, keepdim)."""
+    if isinstance(dim, bool):
+        dim, keepdim = (-2, -1), dim
+    return matrix_norm(input, "nuc", dim, keepdim, out=out)
+
+
+for _function in (frobenius_norm, nuclear_norm):
+    publish(_function.__name__, _function, method=False)
+
+
 # -- the condition number
 
 

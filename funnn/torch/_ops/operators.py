@@ -29,15 +29,10 @@ def _swapped(function: Callable) -> Callable:
     return lambda self, other: function(other, self)
 
 
-def _shift(function: Callable, to_the_left: bool) -> Callable:
-    """Of bits where there are bits, else multiplication by a power of 2."""
-
-    def run(self, other):
-        if not self.is_floating_point():
-            return function(self, other)
-        return f["mul"](self, f["pow"](2.0, other if to_the_left else -other))
-
-    return run
+def _invert(self: Tensor) -> Tensor:
+    if self.dtype.category > 1:
+        raise TypeError(f"~ (operator.invert) is only implemented on integer and Boolean-type tensors, not on {self.dtype}")
+    return f["bitwise_not"](self)
 
 
 _operator("add", f["add"], f["add"], Tensor.add_)
@@ -51,7 +46,7 @@ for _name in ("and", "or", "xor"):
     _operator(_name, f[f"bitwise_{_name}"], f[f"bitwise_{_name}"], getattr(Tensor, f"bitwise_{_name}_"))
 for _name, _side in (("lshift", "left"), ("rshift", "right")):
     _plain = f[f"bitwise_{_side}_shift"]
-    _operator(_name, _shift(_plain, _side == "left"), _swapped(_plain), getattr(Tensor, f"bitwise_{_side}_shift_"))
+    _operator(_name, _plain, _swapped(_plain), getattr(Tensor, f"bitwise_{_side}_shift_"))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     _operator(_name, f[_name])
 
@@ -59,5 +54,5 @@ Tensor.__div__, Tensor.__rdiv__, Tensor.__idiv__ = Tensor.__truediv__, Tensor.__
 Tensor.__neg__ = f["neg"]
 Tensor.__pos__ = f["positive"]
 Tensor.__abs__ = f["abs"]
-Tensor.__invert__ = f["bitwise_not"]
+Tensor.__invert__ = _invert
 Tensor.__array_priority__ = 1000

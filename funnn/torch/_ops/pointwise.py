@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from funnn.torch import _dtype
@@ -13,6 +14,7 @@ from funnn.torch._call import Op, call
 from funnn.torch._dtype import check_broadcast, common, promoted
 from funnn.torch._inplace import assign
 from funnn.torch._ops.elementwise import by_operand, require, widened
+from funnn.torch._ops.places import known
 from funnn.torch._ops.table import publish, row, write_out
 from funnn.torch._tensor import Tensor
 
@@ -28,7 +30,7 @@ def add(input, other, *, alpha=1):
 def sub(input, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
-    if a.dtype == jnp.bool_:
+    if a.dtype == jnp.bool_ or isinstance(other, bool):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator."
         )
@@ -48,6 +50,8 @@ def _times(array, number):
 def mul(input, other):
     """input · other."""
     a, b = promoted(input, other)
+    if jnp.bool_ in (getattr(input, "dtype", None), getattr(other, "dtype", None)):  # else XLA selects, and NaN · False would be 0
+        a, b = lax.optimization_barrier((a, b))
     return a * b
 
 
@@ -184,9 +188,31 @@ row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True)
 row("sub", sub, "SubBackward0", scalars=(*_BINARY, "alpha"), inplace=True, aliases=("subtract",))
 row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"))
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",))
-row("floor_divide", floor_divide, scalars=_BINARY, inplace=True)
-row("remainder", remainder, by_operand("Remainder", 1, 0), scalars=_BINARY, inplace=True)
-row("fmod", fmod, by_operand("Fmod", 1, 0), scalars=_BINARY, inplace=True)
+
+
+def _check_divisor(input: Any, other: Any) -> None:
+    """Integers are not divided by 0; the divisors are looked at, where they are known."""
+    if all(type(item) is int or (isinstance(item, Tensor) and item.dtype.category < 2) for item in (input, other)):
+        values = known(other) if isinstance(other, Tensor) else other
+        if values is not None and not np.all(values):
+            raise RuntimeError("ZeroDivisionError: division of integers by 0; divide x.float(), or replace the zeros with torch.where")
+
+
+def _divided(name: str, pure: Any, grad: Any) -> None:
+    """A division whose result is whole, or its remainder."""
+    op = Op(pure, grad, scalars=_BINARY)
+
+    def run(input, other, *, out=None):
+        _check_divisor(input, other)
+        result = call(op, (input, other), {})
+        return result if out is None else write_out(out, result)
+
+    publish(name, run, pure, inplace=True)
+
+
+_divided("floor_divide", floor_divide, None)
+_divided("remainder", remainder, by_operand("Remainder", 1, 0))
+_divided("fmod", fmod, by_operand("Fmod", 1, 0))
 row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",))
 row("hypot", hypot, saves=("input", "result"), inplace=True)
 row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True)
@@ -200,6 +226,8 @@ _quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY)
 
 def _run_div(input, other, *, rounding_mode=None, out=None):
     op = _quotient if rounding_mode is None else _rounded_quotient
+    if rounding_mode is not None:
+        _check_divisor(input, other)
     result = call(op, (input, other), {"rounding_mode": rounding_mode} if rounding_mode is not None else {})
     return result if out is None else write_out(out, result)
 
@@ -212,6 +240,8 @@ _small_power = Op(pow, "PowBackward0", saves=("input",))
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """Small integer powers are compiled in (they are products); other exponents are traced."""
+    if type(exponent) is int and exponent < 0 and isinstance(input, Tensor) and input.dtype.category < 2:
+        raise RuntimeError("Integers to negative integer powers are not allowed; convert the base with .float()")
     small = type(exponent) is int and 0 <= exponent <= 4 and isinstance(input, Tensor)
     result = call(_small_power if small else _power, (input, exponent), {})
     return result if out is None else write_out(out, result)
@@ -238,8 +268,13 @@ Tensor.float_power_ = float_power_
 # -- three operands
 
 
-def masked_fill(input, mask, value):
-    """input with ``value`` where the mask is True."""
+def _masked_fill(input, mask, value):
+    if mask.dtype != bool:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if jnp.ndim(value):
+        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {jnp.ndim(value)} dimension(s).")
+    if jnp.iscomplexobj(value) and not jnp.iscomplexobj(input):
+        raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow: it is complex")
     return jnp.where(mask, jnp.asarray(value, dtype=input.dtype), input)
 
 
@@ -282,24 +317,20 @@ def _addcdiv(a, b, c, value):
     return a + _times(b, value) / c
 
 
-_filled = Op(lambda input, value: jnp.full(input.shape, value, input.dtype), "FillBackward0", scalars=("value",))
-_filled_with_tensor = Op(lambda input, value: jnp.broadcast_to(value, input.shape).astype(input.dtype), "FillBackward1")
+_masked_filled = Op(_masked_fill, _gradient_of_masked_fill, scalars=("value",))
 
 
-def fill(input, value):
-    """One number in the shape and dtype of ``input``."""
+def masked_fill(input, mask, value):
+    """input with ``value`` where the mask is True."""
     if not isinstance(value, Tensor):
-        return call(_filled, (input, value), {})
-    if value.dim():
-        raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
-    return call(_filled_with_tensor, (input, value), {})
+        _dtype.check_fits(value, input.dtype)
+    return call(_masked_filled, (input, mask, value), {})
 
 
-row("masked_fill", masked_fill, _gradient_of_masked_fill, scalars=("value",), inplace=True)
 row("lerp", lerp, lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}", scalars=("weight",), inplace=True)
 row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)
 row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True)
-publish("fill", fill, method=False)
+publish("masked_fill", masked_fill, inplace=True)
 
 
 # -- types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import string
 from typing import Any
 
@@ -64,11 +65,14 @@ def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str) -> No
     op = Op(product, grad)
 
     def run(*args, out=None, **kwargs):
-        a, b = (*args, *(kwargs[key] for key in (first, second)[len(args) :]))
-        result = call(op, (a, b), {})
+        operands = (*args, *(kwargs[key] for key in (first, second)[len(args) :] if key in kwargs))
+        if len(operands) != 2:
+            raise TypeError(f"{name}() takes two tensors, {first} and {second}, but got {len(operands)} of these arguments")
+        result = call(op, operands, {})
         return result if out is None else write_out(out, result)
 
     run.__doc__ = f"The matrix product of tensors with {ranks[0]} and {ranks[1]} dimensions: {name}({first}, {second})."
+    run.__signature__ = inspect.Signature([inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD) for key in (first, second)])
     publish(name, run)
 
 

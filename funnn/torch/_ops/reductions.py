@@ -12,7 +12,7 @@ from jax import lax
 from funnn.functional._lp import lp_norm
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
-from funnn.torch._ops.elementwise import named
+from funnn.torch._ops.elementwise import named, require
 from funnn.torch._ops.return_types import return_type
 from funnn.torch._ops.table import FUNCTIONS, publish, row, write_out
 from funnn.torch._ops.windows import wrap_dim
@@ -190,7 +190,7 @@ def _not_empty(name, input, dim):
     if input.size:
         return
     if dim is None or dim == () or dim == []:
-        raise RuntimeError(
+        raise (IndexError if name.startswith("arg") else RuntimeError)(
             f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
         )
     for axis in axes_of(dim, input):
@@ -203,6 +203,10 @@ def _position(function, docstring):
 
     def pure(input, dim=None, keepdim=False):
         _not_empty(name, input, dim)
+        if input.dtype == jnp.bool_ or jnp.iscomplexobj(input):
+            raise RuntimeError(
+                f"{name}(): does not support {'bool' if input.dtype == jnp.bool_ else 'complex'} input; use .int() or .abs()"
+            )
         axis = None if dim is None else wrap_dim(dim, input.ndim)
         return function(input, axis=axis if input.ndim else None, keepdims=keepdim).astype(jnp.int64)
 
@@ -221,6 +225,7 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     @as_vector
     def along(input, dim, keepdim=False):
         _not_empty(name, input, dim)
+        require(name, input, "bif")
         dim = wrap_dim(dim, input.ndim)
         index = position(input, axis=dim, keepdims=True)
         value = jnp.take_along_axis(input, index, axis=dim)
@@ -230,10 +235,12 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
 
     def over(input, dim=(), keepdim=False):
         _not_empty(f"a{name}", input, dim)
+        require(f"{name}_values_cpu", input, "bif")
         return everything(input, axis=axes_of(dim, input), keepdims=keepdim)
 
     def of_all(input):
         _not_empty(name, input, None)
+        require(f"{name}_all", input, "bif")
         return everything(input)
 
     reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
@@ -260,6 +267,7 @@ _MinMax = return_type("aminmax", "min", "max")
 def aminmax(input, *, dim=None, keepdim=False):
     """The smallest and the largest element over ``dim`` (all by default)."""
     _not_empty("aminmax", input, dim)
+    require("aminmax_cpu", input, "bif")
     axes = axes_of(dim, input)
     return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
 

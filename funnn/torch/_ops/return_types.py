@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+TYPES: dict[str, type] = {}
+
 
 class _Printed:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        fields = ",\n".join(f"{name}={value}" for name, value in zip(self._fields, self, strict=True))
+        fields = ",\n".join(f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
         return f"torch.return_types.{type(self).__name__}(\n{fields})"
 
 
 def return_type(name: str, *fields: str) -> type:
     """The named tuple of the function ``name``; it prints as torch's."""
-    return type(name, (_Printed, namedtuple(name, fields)), {"__slots__": ()})
+    TYPES[name] = type(name, (_Printed, namedtuple(name, fields)), {"__slots__": (), "__module__": "funnn.torch.return_types"})
+    return TYPES[name]

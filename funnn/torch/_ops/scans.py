@@ -42,6 +42,7 @@ def _extreme(function, name, docstring):
 
     @as_vector
     def extreme(input, dim):
+        require(f"{name}_cpu", input, "bif")
         axis = wrap_dim(dim, input.ndim)
         plain = input.astype(jnp.int8) if input.dtype == jnp.bool_ else lax.stop_gradient(input)
         reached = plain == function(plain, axis=axis)

@@ -188,7 +188,7 @@ def index_fill(input, dim, index, value):
     """input with ``value`` in the slices along ``dim`` that ``index`` names."""
     if isinstance(value, Tensor) and value.dim():
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s).")
-    if isinstance(value, complex) and not input.is_complex():
+    if (value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)) and not input.is_complex():
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     if index.dtype not in (int32, int64):
         raise IndexError(f"index_fill_(): Expected dtype int64 for index, but got {index.dtype.legacy}; convert it with .long()")

@@ -301,4 +301,13 @@ def _iterate(self: Tensor) -> Any:
 
 
 Tensor.__iter__ = _iterate
-Tensor.__contains__ = lambda self, item: bool((self == item).any())
+
+
+def _contains(self: Tensor, item: Any) -> bool:
+    """Whether some element equals ``item``."""
+    if not isinstance(item, (Tensor, int, float, complex)):
+        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(item)}.")
+    return bool((self == item).any())
+
+
+Tensor.__contains__ = _contains

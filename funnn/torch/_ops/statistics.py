@@ -9,6 +9,7 @@ from jax import lax
 
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
+from funnn.torch._ops.places import known
 from funnn.torch._ops.table import publish, row, write_out
 from funnn.torch._ops.windows import wrap_dim
 from funnn.torch._tape import mode
@@ -140,5 +141,16 @@ def _gradient_of_corrcoef(input):
     return "DivBackward0" if input.dim() < 2 or input.size(0) == 1 else "ClampBackward1"
 
 
-row("cov", cov, "SqueezeBackward0")
+_cov_op = Op(cov, "SqueezeBackward0")
+
+
+def _run_cov(input, *, correction=1, fweights=None, aweights=None):
+    for name, given in (("fweights", fweights), ("aweights", aweights)):
+        values = None if given is None else known(given)
+        if values is not None and values.min() < 0:
+            raise RuntimeError(f"cov(): {name} cannot be negative, got {values.min()}")
+    return call(_cov_op, (input,), {"correction": correction, "fweights": fweights, "aweights": aweights})
+
+
+publish("cov", _run_cov, cov)
 row("corrcoef", corrcoef, _gradient_of_corrcoef)

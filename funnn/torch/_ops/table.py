@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from funnn.torch._autocast import uncast
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
+from funnn.torch._ops.operands import tensors_of, tensors_only
 from funnn.torch._ops.out import EXACT, exactly
 from funnn.torch._ops.out import write_out as write_out
+from funnn.torch._overrides import overridable
+from funnn.torch._small import ATTEMPTS
 from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 FUNCTIONS: dict[str, Callable] = {}
+_CHECKED: set[str] = set()  # names of functions that look at their operands, or whose pure function does
 
 
 def row(
@@ -41,7 +46,9 @@ def row(
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       aliases: further names.
     """
-    op = Op(pure, grad, scalars=scalars, saves=saves)
+    wanted = tensors_of(name, pure)
+    scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
+    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves)
     run = _runner(op, sizes, name in EXACT)
     return _enter(name, run if differentiable else _constant(run), pure, function, method, inplace, aliases)
 
@@ -62,17 +69,20 @@ def publish(
     """
     if "dim" in inspect.signature(run if like is None else like).parameters:
         run = _with_numpys_names(run)
-    return _enter(name, exactly(run) if name in EXACT else run, like, function, method, inplace, aliases)
+    wanted = tensors_of(name, run if like is None else like)
+    return _enter(name, tensors_only(name, exactly(run) if name in EXACT else run, wanted), like, function, method, inplace, aliases)
 
 
 def _enter(
     name: str, run: Callable, like: Callable | None, function: bool, method: bool, inplace: bool, aliases: tuple[str, ...]
 ) -> Callable:
+    run = overridable(run, ATTEMPTS.get(name))
     if like is not None:
         functools.update_wrapper(run, like)
         run.__signature__ = inspect.signature(like)
     run.__name__ = run.__qualname__ = name.rpartition(".")[2]
     for alias in (name, *aliases):
+        _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
         if function:
             FUNCTIONS[alias] = run
         if "." in alias:
@@ -80,7 +90,7 @@ def _enter(
         if method:
             setattr(Tensor, alias, run)
         if inplace:
-            write = _writer(run, f"{alias}_")
+            write = overridable(_writer(run, f"{alias}_"))
             setattr(Tensor, f"{alias}_", write)
             if function:
                 FUNCTIONS[f"{alias}_"] = write
@@ -89,7 +99,13 @@ def _enter(
 
 def namespace(name: str) -> dict[str, Callable]:
     """The functions of ``torch.name``; of ``torch`` itself for ""."""
-    return {key.rpartition(".")[2]: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}
+    found = {key: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}
+    return {key.rpartition(".")[2]: function if key in _CHECKED else _checked(key, function) for key, function in found.items()}
+
+
+def _checked(name: str, function: Callable) -> Callable:
+    """A function that was not made by a row; one of funnn.functional checks its arguments itself."""
+    return function if hasattr(function, "pure") else tensors_only(name, function, tensors_of(name, function))
 
 
 def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
@@ -137,7 +153,7 @@ def gather_sizes(loose: tuple) -> tuple:
     """``(2, 3)`` from ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size([2, 3]))``."""
     if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
         loose = loose[0]
-    return tuple(int(size) for size in loose)
+    return tuple([operator.index(size) for size in loose])
 
 
 def _writer(run: Callable, name: str) -> Callable:

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn import functional as F
 from funnn.torch._ops.elementwise import floating, named, require, wide_type, widened
 from funnn.torch._ops.return_types import return_type
 from funnn.torch._ops.table import FUNCTIONS, publish, row
-from funnn.torch._tensor import Tensor
 
 # -- elementary functions: (name, function, what torch saves of it, further names)
 
@@ -89,7 +89,7 @@ def neg(input):
 def relu(input):
     """max(input, 0)."""
     require("relu", input, "if")
-    return jax.nn.relu(input)
+    return F.relu(input)
 
 
 def sign(input):
@@ -142,8 +142,7 @@ def _inplace_abs(plain):
 
 
 for _name in ("abs_", "absolute_"):
-    FUNCTIONS[_name] = _inplace_abs(FUNCTIONS[_name])
-    setattr(Tensor, _name, FUNCTIONS[_name])
+    publish(_name, _inplace_abs(FUNCTIONS[_name]), FUNCTIONS[_name])
 
 
 def positive(input):

@@ -32,8 +32,11 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"grad can be implicitly created only for scalar outputs; this one has shape {list(output.shape)}: reduce it "
                 "(loss.mean(), loss.sum()) or pass gradient=, a tensor of its shape"
             )
-        array = output._read()
-        gradient = Tensor._wrap(jnp.ones_like(array))
+        if output.dtype.is_complex:
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {output.dtype}; differentiate .real or .abs(), or pass gradient="
+            )
+        gradient = Tensor._wrap(jnp.ones_like(output._read()))
     elif tuple(gradient.shape) != tuple(output.shape):
         raise RuntimeError(
             f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a shape of {output.shape}."

@@ -7,7 +7,12 @@ from types import SimpleNamespace
 from funnn.torch.backends import cuda as cuda
 from funnn.torch.backends import cudnn as cudnn
 
+cpu = SimpleNamespace(get_cpu_capability=lambda: "DEFAULT")
+cusparselt = kleidiai = miopen = nnpack = SimpleNamespace(is_available=lambda: False)
+mha = SimpleNamespace(get_fastpath_enabled=lambda: False, set_fastpath_enabled=lambda value: None)
 mps = SimpleNamespace(is_available=lambda: False, is_built=lambda: False)
 mkldnn = SimpleNamespace(is_available=lambda: False, enabled=False)
 mkl = SimpleNamespace(is_available=lambda: False)
 openmp = SimpleNamespace(is_available=lambda: False)
+opt_einsum = SimpleNamespace(is_available=lambda: True, enabled=True, strategy="auto")
+quantized = SimpleNamespace(engine="none", supported_engines=["none"])

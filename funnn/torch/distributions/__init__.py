@@ -23,6 +23,8 @@ from funnn.torch.distributions.counts import Binomial as Binomial
 from funnn.torch.distributions.counts import Geometric as Geometric
 from funnn.torch.distributions.counts import NegativeBinomial as NegativeBinomial
 from funnn.torch.distributions.counts import Poisson as Poisson
+from funnn.torch.distributions.covariances import LKJCholesky as LKJCholesky
+from funnn.torch.distributions.covariances import Wishart as Wishart
 from funnn.torch.distributions.distribution import Distribution as Distribution
 from funnn.torch.distributions.distribution import ExponentialFamily as ExponentialFamily
 from funnn.torch.distributions.half_line import Chi2 as Chi2
@@ -83,6 +85,7 @@ _MODULES = {
     "chi2": (Chi2,),
     "exp_family": (ExponentialFamily,),
     "fishersnedecor": (FisherSnedecor,),
+    "lkj_cholesky": (LKJCholesky,),
     "lowrank_multivariate_normal": (LowRankMultivariateNormal,),
     "one_hot_categorical": (OneHotCategorical, OneHotCategoricalStraightThrough),
     "relaxed_bernoulli": (RelaxedBernoulli, _LogitRelaxedBernoulli),

@@ -122,7 +122,8 @@ def _exponential_family(p, q):
     slopes = torch.autograd.grad(norm.sum(), ours, create_graph=True)
     result = q._log_normalizer(*q._natural_params) - norm
     for theirs, own, slope in zip(q._natural_params, ours, slopes, strict=True):
-        result = result - sum_rightmost((theirs - own) * slope, len(q.event_shape))
+        term = (theirs - own) * slope
+        result = result - sum_rightmost(term, term.dim() - result.dim())
     return result
 
 

@@ -1,4 +1,4 @@
-"""Multivariate normals, and distributions of covariance and correlation matrices."""
+"""Multivariate normals, and what distributions share that have a covariance matrix."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def precision_to_scale_tril(precision: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve_triangular(inverse, torch.eye(precision.shape[-1], dtype=precision.dtype), upper=False)
 
 
-def _one_of(**matrices: Any) -> tuple[str, torch.Tensor]:
+def one_form_of(**matrices: Any) -> tuple[str, torch.Tensor]:
     """The name and value of the one matrix that was given."""
     given = [(name, matrix) for name, matrix in matrices.items() if matrix is not None]
     if len(given) != 1:
@@ -48,6 +48,41 @@ def _one_of(**matrices: Any) -> tuple[str, torch.Tensor]:
             f"{name} must be at least two-dimensional, with optional leading batch dimensions; got shape {tuple(matrix.shape)}"
         )
     return name, matrix
+
+
+def as_scale_tril(name: str, matrix: torch.Tensor) -> torch.Tensor:
+    """The lower triangular factor of a covariance that is given in the form ``name``."""
+    if name == "scale_tril":
+        return matrix
+    return (torch.linalg.cholesky if name == "covariance_matrix" else precision_to_scale_tril)(matrix)
+
+
+class CovarianceForms:
+    """The covariance L·Lᵀ in three forms; those that were not given come from ``_unbroadcasted_scale_tril``, which is L, when asked for."""
+
+    constraints_of_forms: ClassVar = {
+        "covariance_matrix": constraints.positive_definite,
+        "precision_matrix": constraints.positive_definite,
+        "scale_tril": constraints.lower_cholesky,
+    }
+
+    @lazy_property
+    def scale_tril(self):
+        """The lower triangular factor L of the covariance."""
+        return self._whole(self._unbroadcasted_scale_tril)
+
+    @lazy_property
+    def covariance_matrix(self):
+        """The covariance."""
+        return self._whole(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
+
+    @lazy_property
+    def precision_matrix(self):
+        """The inverse of the covariance."""
+        return self._whole(torch.cholesky_inverse(self._unbroadcasted_scale_tril))
+
+    def _whole(self, matrix: torch.Tensor) -> torch.Tensor:
+        return matrix.expand(self._batch_shape + matrix.shape[-2:])
 
 
 class _Gaussian(Distribution):
@@ -87,7 +122,7 @@ class _Gaussian(Distribution):
         return matrix.expand(self._batch_shape + self._event_shape + self._event_shape)
 
 
-class MultivariateNormal(_Gaussian):
+class MultivariateNormal(CovarianceForms, _Gaussian):
     """The normal distribution of vectors (…, n): loc + L·ε with L·Lᵀ the covariance.
 
     Args:
@@ -95,12 +130,7 @@ class MultivariateNormal(_Gaussian):
       covariance_matrix, precision_matrix, scale_tril: (…, n, n): the covariance, its inverse, or L; exactly one of them.
     """
 
-    arg_constraints: ClassVar = {
-        "loc": _VECTOR,
-        "covariance_matrix": constraints.positive_definite,
-        "precision_matrix": constraints.positive_definite,
-        "scale_tril": constraints.lower_cholesky,
-    }
+    arg_constraints: ClassVar = {"loc": _VECTOR, **CovarianceForms.constraints_of_forms}
 
     def __init__(
         self,
@@ -112,29 +142,11 @@ class MultivariateNormal(_Gaussian):
     ):
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        name, matrix = _one_of(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril)
+        name, matrix = one_form_of(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix, scale_tril=scale_tril)
         size = matrix.shape[-1:]
         loc = loc.expand(torch.broadcast_shapes(loc.shape, size))
         self._set(validate_args, size, loc=loc, **{name: matrix})
-        if name == "scale_tril":
-            self._unbroadcasted_scale_tril = matrix
-        else:
-            self._unbroadcasted_scale_tril = (torch.linalg.cholesky if name == "covariance_matrix" else precision_to_scale_tril)(matrix)
-
-    @lazy_property
-    def scale_tril(self):
-        """The lower triangular factor L of the covariance."""
-        return self._whole(self._unbroadcasted_scale_tril)
-
-    @lazy_property
-    def covariance_matrix(self):
-        """The covariance."""
-        return self._whole(self._unbroadcasted_scale_tril @ self._unbroadcasted_scale_tril.mT)
-
-    @lazy_property
-    def precision_matrix(self):
-        """The inverse of the covariance."""
-        return self._whole(torch.cholesky_inverse(self._unbroadcasted_scale_tril))
+        self._unbroadcasted_scale_tril = as_scale_tril(name, matrix)
 
     @property
     def variance(self):

@@ -1,0 +1,188 @@
+"""``__torch_function__``: classes that decide what a function of torch does with them, and modes that see every call.
+
+Functions look at ``overrides.ask`` alone. It is None until a program defines a subclass of Tensor or enters a mode; then it is
+:func:`_ask`, which gives the answer of whoever is asked, or NotImplemented where nobody is. Other classes that have the method are found when a
+function fails on them (:func:`stand_in`).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from funnn.torch._storage import Storage
+from funnn.torch._tape import mode
+
+PROTOCOL = "__torch_function__"
+
+
+class Overrides(threading.local):
+    """What a thread asks; the class attribute ``ask`` is for all threads.
+
+    Attributes:
+      ask: a function of (torch's function, args, kwargs), or None.
+      modes: the modes that were entered, the innermost last.
+      subclasses: whether the classes of arguments are asked.
+    """
+
+    ask: Callable[[Callable, tuple, dict], Any] | None = None
+    subclasses = True
+
+    def __init__(self):
+        self.modes: list[Any] = []
+
+
+overrides = Overrides()
+
+
+def watch() -> None:
+    """From now on, functions ask."""
+    Overrides.ask = staticmethod(_ask)
+
+
+def _ask(function: Callable, args: tuple, kwargs: dict, relevant: tuple | None = None) -> Any:
+    candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if overrides.subclasses else []
+    types = tuple(type(argument) for argument in candidates)
+    if overrides.modes:
+        mode = overrides.modes.pop()
+        try:
+            result = mode.__torch_function__(function, types, args, kwargs)
+        finally:
+            overrides.modes.append(mode)
+        if result is not NotImplemented:
+            return result
+    for argument in candidates:
+        result = type(argument).__torch_function__(function, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+    if candidates:
+        names = ", ".join(sorted(kind.__name__ for kind in types))
+        raise TypeError(f"Multiple dispatch failed for 'torch.{function.__name__}': {PROTOCOL} of {names} returned NotImplemented")
+    return NotImplemented
+
+
+def candidates_in(arguments: Any) -> list[Any]:
+    """One argument of each class that overrides functions: a subclass before its bases, else from left to right."""
+    found: list[Any] = []
+    for argument in _flat(arguments):
+        kind = type(argument)
+        if overriding(kind) and all(type(other) is not kind for other in found):
+            place = next((i for i, other in enumerate(found) if issubclass(kind, type(other))), len(found))
+            found.insert(place, argument)
+    return found
+
+
+def _flat(arguments: Any) -> Iterator[Any]:
+    for argument in arguments:
+        if isinstance(argument, (list, tuple)) or type(argument) is type({}.values()):
+            yield from _flat(argument)
+        else:
+            yield argument
+
+
+def overriding(kind: type) -> bool:
+    """Whether a class overrides functions: not Tensor itself, and not one that disables it, as Parameter does."""
+    method = getattr(kind, PROTOCOL, None)
+    return method is not None and not getattr(method, "disabled", False) and not kind.__module__.startswith("funnn.")
+
+
+def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """The answer of a class that is no Tensor, for a call that has failed; NotImplemented where there is none."""
+    if overrides.ask is None and overrides.subclasses and candidates_in((args, kwargs.values())):
+        return _ask(function, args, kwargs)
+    return NotImplemented
+
+
+def overridable(run: Callable, attempt: Callable | None = None, public: Callable | None = None) -> Callable:
+    """A function of torch as programs call it: asks whoever overrides it, lets ``attempt`` try (see ``_small``), and runs.
+
+    ``public`` is the function that programs know, where it is not the one made here.
+    """
+
+    @functools.wraps(run)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if overrides.ask is not None:
+            result = overrides.ask(public or function, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        if attempt is not None and mode.autocast is None and Storage.tracing is None:
+            result = attempt(args, kwargs)
+            if result is not None:
+                return result
+        try:
+            return run(*args, **kwargs)
+        except (TypeError, AttributeError):
+            result = stand_in(public or function, args, kwargs)
+            if result is NotImplemented:
+                raise
+            return result
+
+    function.asks = True
+    return function
+
+
+class TorchFunctionMode:
+    """A context whose ``__torch_function__(func, types, args, kwargs)`` gets every call of a function of torch inside; itself it is not asked
+    while it answers."""
+
+    def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no {PROTOCOL}")
+
+    def __enter__(self) -> Any:
+        watch()
+        overrides.modes.append(self)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        overrides.modes.pop()
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> Any:
+        """A new mode, to be entered."""
+        return cls(*args, **kwargs)
+
+
+class DisableTorchFunctionSubclass:
+    """Within the block, the classes of arguments are not asked; modes still are."""
+
+    def __enter__(self) -> None:
+        self._before = overrides.subclasses
+        overrides.subclasses = False
+
+    def __exit__(self, *exc: Any) -> None:
+        overrides.subclasses = self._before
+
+
+class DisableTorchFunction(DisableTorchFunctionSubclass):
+    """Within the block, nobody is asked."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._modes, overrides.modes = overrides.modes, []
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__(*exc)
+        overrides.modes = self._modes
+
+
+def disabled(cls: type, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """The ``__torch_function__`` of a class whose results are plain tensors."""
+    with DisableTorchFunctionSubclass():
+        return func(*args, **(kwargs or {}))
+
+
+disabled.disabled = True
+
+
+def as_class(result: Any, kind: type) -> Any:
+    """Tensors as of a subclass, in containers too."""
+    from funnn.torch._tensor import Tensor
+
+    if isinstance(result, Tensor):
+        return result if isinstance(result, kind) else result.as_subclass(kind) if result.requires_grad else result._as_class(kind)
+    if isinstance(result, (tuple, list)):
+        parts = [as_class(part, kind) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result

@@ -1,0 +1,148 @@
+"""torch.overrides: what classes with ``__torch_function__`` and modes need.
+
+Every function of torch and of torch.nn.functional, every operator and the methods that return tensors ask first; questions of a tensor
+(``shape``, ``dim()``, ``requires_grad``, …) do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from funnn.torch import _overrides
+from funnn.torch._ops.table import FUNCTIONS
+from funnn.torch._overrides import PROTOCOL, TorchFunctionMode, candidates_in, overridable, overrides
+from funnn.torch._tensor import Tensor
+from funnn.torch.nn import functional
+
+#: Modules of functions that only ask something of a tensor.
+_QUESTIONS = "funnn.torch._ops.facts"
+_METHODS = (
+    *(
+        "to",
+        "type",
+        "type_as",
+        "cpu",
+        "cuda",
+        "half",
+        "bfloat16",
+        "float",
+        "double",
+        "bool",
+        "byte",
+        "char",
+        "short",
+        "int",
+        "long",
+        "cfloat",
+    ),
+    *("cdouble", "where", "copy_", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor", "uniform_", "normal_", "random_"),
+    *("bernoulli_", "exponential_", "cauchy_", "log_normal_", "geometric_", "to_dense", "__deepcopy__", "__reversed__"),
+)
+_PROPERTIES = ("T", "mT", "mH", "H", "real", "imag", "data")
+
+for _name, _old in list(FUNCTIONS.items()):
+    if not hasattr(_old, "asks") and _old.__module__ != _QUESTIONS and not _old.__module__.startswith("funnn.functional"):
+        FUNCTIONS[_name] = overridable(_old)
+        if getattr(Tensor, _name, None) is _old:
+            setattr(Tensor, _name, FUNCTIONS[_name])
+for _name in _METHODS:
+    setattr(Tensor, _name, overridable(getattr(Tensor, _name)))
+for _name in _PROPERTIES:
+    _old = vars(next(kind for kind in Tensor.__mro__ if _name in vars(kind)))[_name]
+    setattr(Tensor, _name, property(overridable(_old.fget), _old.fset, _old.fdel, _old.__doc__))
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """A mode that changes nothing."""
+
+    def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def enable_reentrant_dispatch() -> Iterator[None]:
+    """Within the block, the classes of arguments are asked again."""
+    before, overrides.subclasses = overrides.subclasses, True
+    try:
+        yield
+    finally:
+        overrides.subclasses = before
+
+
+def has_torch_function(relevant_args: Iterable[Any]) -> bool:
+    """Whether a mode is on or one of the arguments is of a class that overrides functions."""
+    return bool(overrides.modes) or (overrides.subclasses and bool(candidates_in(relevant_args)))
+
+
+def has_torch_function_unary(argument: Any) -> bool:
+    """``has_torch_function`` of one argument."""
+    return has_torch_function((argument,))
+
+
+def has_torch_function_variadic(*arguments: Any) -> bool:
+    """``has_torch_function`` of some."""
+    return has_torch_function(arguments)
+
+
+def handle_torch_function(public_api: Callable, relevant_args: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+    """The answer of the mode or class that overrides ``public_api`` for these arguments; TypeError if nobody does."""
+    result = _overrides._ask(public_api, args, kwargs, tuple(relevant_args))
+    if result is NotImplemented:
+        raise TypeError(
+            f"no implementation found for {resolve_name(public_api)}: no argument of a class with {PROTOCOL} and no mode answers"
+        )
+    return result
+
+
+def wrap_torch_function(dispatcher: Callable) -> Callable[[Callable], Callable]:
+    """Make a function one that classes may override; ``dispatcher(*args, **kwargs)`` gives the arguments to ask."""
+
+    def decorate(function: Callable) -> Callable:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            relevant = dispatcher(*args, **kwargs)
+            if has_torch_function(relevant):
+                return handle_torch_function(wrapped, relevant, *args, **kwargs)
+            return function(*args, **kwargs)
+
+        wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
+        return wrapped
+
+    return decorate
+
+
+def is_tensor_like(inp: Any) -> bool:
+    """Whether it is a tensor, or of a class with ``__torch_function__``."""
+    return isinstance(inp, Tensor) or hasattr(inp, PROTOCOL)
+
+
+def is_tensor_method_or_property(func: Callable) -> bool:
+    """Whether a function is a method of Tensor; functions of torch and methods of the same name are one object here."""
+    return getattr(Tensor, getattr(func, "__name__", ""), None) is func
+
+
+def resolve_name(f: Callable) -> str | None:
+    """The name under which torch has a function; None if it has it not."""
+    name = getattr(f, "__name__", "")
+    for known, function in FUNCTIONS.items():
+        if function is f:
+            return f"torch.{known}"
+    if getattr(functional, name, None) is f:
+        return f"torch.nn.functional.{name}"
+    return f"torch.Tensor.{name}" if is_tensor_method_or_property(f) else None
+
+
+def get_overridable_functions() -> dict[str, list[Callable]]:
+    """The functions that ask, by namespace."""
+    found: dict[str, list[Callable]] = {"torch.nn.functional": [getattr(functional, name) for name in functional.__all__]}
+    for name, function in FUNCTIONS.items():
+        space = ".".join(["torch", *name.split(".")[:-1]])
+        found.setdefault(space, []).append(function)
+    found["torch.Tensor"] = [method for name in dir(Tensor) if name[0] != "_" and callable(method := getattr(Tensor, name))]
+    return found
+
+
+def get_default_nowrap_functions() -> set[Callable]:
+    """Functions whose results the default ``__torch_function__`` leaves as they are: none, for questions of a tensor do not ask."""
+    return set()

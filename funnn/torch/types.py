@@ -1,0 +1,23 @@
+"""torch.types: names for annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import IO, TypeAlias
+
+from funnn.torch import _dtype as _types
+from funnn.torch._tensor import Tensor
+from funnn.torch.storage import TypedStorage, UntypedStorage
+
+__all__ = ["Device", "FileLike", "Number", "Storage"]
+
+Number: TypeAlias = int | float | bool
+_Number = (int, float, bool)
+Device: TypeAlias = _types.device | str | int | None
+FileLike: TypeAlias = str | os.PathLike[str] | IO[bytes]
+Storage: TypeAlias = TypedStorage | UntypedStorage
+_TensorOrTensors: TypeAlias = Tensor | Sequence[Tensor]
+_size: TypeAlias = Sequence[int]
+_dtype, _device = _types.dtype, _types.device
+_int, _float, _bool, _complex, _str, _bytes = int, float, bool, complex, str, bytes

@@ -1,0 +1,173 @@
+"""What torch refuses, the shim refuses: numbers where Tensors are wanted, and the wrong inputs of PyTorch's database of operations."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import pytest
+import torch
+from opinfo import found, op_db, op_id, to_shim
+from twin import same, same_error
+
+import funnn.torch as shim
+from funnn.torch._ops import operands
+from funnn.torch._ops.table import FUNCTIONS
+
+
+def outcome(function, *args, **kwargs):
+    """The exception that a call raises, or None."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            function(*args, **kwargs)
+    except Exception as error:
+        return error
+    return None
+
+
+def of_torch(name):
+    function = torch
+    for part in name.split("."):
+        function = getattr(function, part, None)
+    return function
+
+
+def test_a_number_is_no_first_operand():
+    """Every function whose first operand must be a Tensor, called with numbers alone."""
+    wrong, count = [], 0
+    for name in FUNCTIONS:
+        function = found(name)
+        parameters = list(inspect.signature(function).parameters.values())
+        if of_torch(name) is None or hasattr(function, "pure") or 0 not in operands.tensors_of(name, function).values():
+            continue
+        numbers = [2 for item in parameters if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD] or [2]
+        theirs, ours = outcome(of_torch(name), *numbers), outcome(function, *numbers)
+        count += 1
+        if not (isinstance(ours, TypeError) and isinstance(theirs, (TypeError, AttributeError))):
+            wrong.append((name, ours, theirs))
+    assert not wrong
+    assert count > 300
+
+
+def test_a_number_is_no_second_operand():
+    wrong = []
+    for name in sorted(operands._WITH_OTHER - {"ormqr"}):
+        for call in (lambda t, function: function(t.ones(2), 2), lambda t, function: function(t.ones(2), other=2)):
+            errors = [outcome(call, t, function) for t, function in ((torch, of_torch(name)), (shim, FUNCTIONS.get(name))) if function]
+            if not all(isinstance(error, TypeError) for error in errors):
+                wrong.append((name, errors))
+        if hasattr(torch.Tensor, name) and not isinstance(outcome(getattr(shim.ones(2), name), 2), TypeError):
+            wrong.append(f"Tensor.{name}")
+    assert not wrong
+
+
+def test_where_a_number_may_stand_first():
+    def program(t):
+        x, n = t.tensor([1.0, 3.0]), t.tensor([1, 3])
+        names = ("add", "sub", "mul", "div", "pow", "remainder", "float_power", "xlogy", "floor_divide")
+        return [getattr(t, name)(2, x) for name in names], [
+            getattr(t, f"bitwise_{name}")(2, n) for name in ("and", "or", "xor", "left_shift")
+        ]
+
+    same(program)
+    for name in operands._ONE_OF_TWO:
+        assert isinstance(outcome(FUNCTIONS[name], 2, 3), TypeError) and isinstance(outcome(of_torch(name), 2, 3), TypeError), name
+
+
+REFUSED = {
+    "matmul": lambda t: t.ones(2) @ 3,
+    "invert": lambda t: ~t.ones(2),
+    "compared": lambda t: t.eq(2, t.ones(2)),
+    "one of a product": lambda t: t.dot(t.ones(2)),
+    "bounds": lambda t: t.clamp(t.ones(2), 0, t.ones(2)),
+    "like": lambda t: t.zeros_like([1]),
+    "tensors": lambda t: t.broadcast_tensors(t.ones(2), 3),
+    "size": lambda t: t.zeros(2.5),
+    "size of full": lambda t: t.full(2, 1),
+    "size of randint": lambda t: t.randint(5),
+    "steps": lambda t: t.linspace(0, 1, 2.0),
+    "arange": lambda t: t.arange(),
+    "legacy": lambda t: t.Tensor(3.5),
+    "list assigned": lambda t: t.ones(2).__setitem__(0, [1.0]),
+    "string as index": lambda t: t.ones(2)["a"],
+    "deletion": lambda t: t.ones(2).__delitem__(0),
+    "complex as real": lambda t: t.tensor(1j, dtype=t.float32),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_type_errors(name):
+    same_error(REFUSED[name], TypeError, None)
+
+
+ERRORS = {
+    "zero divides integers": (lambda t: t.tensor([7]) // t.tensor([0]), RuntimeError, "ZeroDivisionError"),
+    "remainder by zero": (lambda t: t.tensor([7]) % 0, RuntimeError, "ZeroDivisionError"),
+    "truncated quotient": (lambda t: t.tensor([7]).div_(0, rounding_mode="trunc"), RuntimeError, "ZeroDivisionError"),
+    "negative power": (lambda t: t.tensor([2]) ** -1, RuntimeError, "Integers to negative integer powers are not allowed"),
+    "shifted float": (lambda t: t.tensor([2.0]) << 1, NotImplementedError, "not implemented for 'Float'"),
+    "order of complex numbers": (lambda t: t.tensor([1j]) > 0, NotImplementedError, "\"gt_cpu\" not implemented for 'ComplexFloat'"),
+    "largest complex number": (lambda t: t.tensor([1j]).max(), NotImplementedError, "\"max_all\" not implemented for 'ComplexFloat'"),
+    "position of truth": (lambda t: t.tensor([True]).argmax(), RuntimeError, "does not support bool input"),
+    "mask of integers": (lambda t: t.ones(2).masked_fill(t.tensor([1, 0]), 1.0), RuntimeError, "only supports boolean masks"),
+    "masked overflow": (lambda t: t.ones(2).half().masked_fill(t.tensor([True, False]), -1e9), RuntimeError, "without overflow"),
+    "full overflow": (lambda t: t.full((2,), 300, dtype=t.int8), RuntimeError, "without overflow"),
+    "data overflow": (lambda t: t.tensor([1, 300], dtype=t.int8), RuntimeError, "without overflow"),
+    "assigned overflow": (lambda t: t.zeros(2, dtype=t.int8).__setitem__(0, 300), RuntimeError, "without overflow"),
+    "64 bits": (lambda t: t.tensor(2**63), ValueError, "Overflow"),
+    "range of truth": (lambda t: t.arange(3, dtype=t.bool), NotImplementedError, "Bool"),
+    "index shapes": (
+        lambda t: t.ones(3, 3)[[0, 1], [0, 1, 2]],
+        IndexError,
+        "shape mismatch: indexing tensors could not be broadcast together",
+    ),
+    "assigned type": (lambda t: t.zeros(2).__setitem__(t.tensor([0]), t.tensor([1])), RuntimeError, "source and destination dtypes match"),
+    "nothing masked": (lambda t: t.zeros(2).__setitem__(t.zeros(2) == 1, t.ones(3)), RuntimeError, r"value tensor of shape \[3\]"),
+    "in": (lambda t: "a" in t.ones(2), RuntimeError, "only supports Tensor or scalar"),
+    "negative weights": (lambda t: t.cov(t.ones(2, 2), fweights=t.tensor([1, -1])), RuntimeError, "cannot be negative"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    same_error(*ERRORS[name])
+
+
+#: (operation, number of the wrong input) that is none here, by reason.
+_OVERLAP = "arrays are immutable: that a result lies over its operand is no harm"
+TAKEN = {
+    **dict.fromkeys((("kthvalue", 0), ("masked_select", 1), ("masked_select", 2), ("gather", 6), ("gather", 7), ("take", 1)), _OVERLAP),
+    **dict.fromkeys((("take", 2), ("index_select", 0), ("scatter_add", 6), ("scatter", 6)), _OVERLAP),
+    **dict.fromkeys((("cat", 6), ("cat", 7), ("cat", 8)), "memory that another library owns can be resized, since it is copied"),
+    ("arange", 6): "PyTorch takes the step for an integer because of out, and then for 0",
+    ("multinomial", 2): "the result is converted",
+}
+
+
+def test_wrong_inputs_of_the_database():
+    """The class of each error; NotImplementedError where something is not supported."""
+    wrong, count = {}, 0
+    for op in op_db:
+        theirs, ours = of_torch(op.name), found(op.name)
+        if op.error_inputs_func is None or theirs is None or ours is None:
+            continue
+        try:
+            inputs = list(op.error_inputs("cpu"))
+        except Exception:  # inputs of other devices
+            continue
+        for number, error_input in enumerate(inputs):
+            sample = error_input.sample_input
+            args = sample.input, *sample.args
+            try:
+                own = to_shim(args), to_shim(sample.kwargs)
+            except Exception:  # no values to convert
+                continue
+            expected = outcome(theirs, *args, **sample.kwargs)
+            if expected is None or (op_id(op), number) in TAKEN:
+                continue
+            got, count = outcome(ours, *own[0], **own[1]), count + 1
+            if not isinstance(got, (type(expected), NotImplementedError)):
+                wrong[op_id(op), number] = f"{type(got).__name__}, not {type(expected).__name__}"
+    assert wrong == {}
+    assert count > 600

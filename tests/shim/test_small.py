@@ -1,0 +1,257 @@
+"""Operations on few numbers, which NumPy does: as torch does them, and only where nobody could tell."""
+
+import copy
+import io
+import pickle
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+import funnn.torch as ft
+from funnn.torch._call import _entries
+from funnn.torch._small import ATTEMPTS, LIMIT
+
+_VALUES = [0.0, -0.0, 1.5, -2.25, float("inf"), -float("inf"), float("nan"), 1e-20, 3e38, -7.0, 88.0, 0.1]
+_OPERANDS = {  # of a tensor of 3×4
+    "whole": lambda x: x,
+    "transposed": lambda x: x.T.contiguous().T,
+    "strided": lambda x: x[:, ::2],
+    "row": lambda x: x[1],
+    "expanded": lambda x: x[:1].expand(3, 4),
+    "of no dimension": lambda x: x[1, 2],
+    "empty": lambda x: x[:0],
+    "several dimensions": lambda x: x[None, :, None],
+}
+_UNARY = ["neg", "abs", "square", "sqrt", "exp", "log", "sin", "cos", "tanh", "relu"]
+_BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge"]
+_REDUCTIONS = ["sum", "mean"]
+
+
+def made(t, dtype, values=_VALUES):
+    return (
+        t.tensor([-5 if v != v else max(min(v, 1e9), -1e9) for v in values] if "int" in dtype else values)
+        .to(getattr(t, dtype))
+        .reshape(3, 4)
+    )
+
+
+def by_numpy(tensor):
+    return type(tensor._storage.array) is np.ndarray
+
+
+def same(ours, theirs, ulps=0, signs=True):
+    assert (str(ours.dtype), tuple(ours.shape)) == (str(theirs.dtype), tuple(theirs.shape))
+    assert ours.stride() == theirs.contiguous().stride()
+    a, b = ours.numpy(), theirs.numpy()
+    if ulps:
+        np.testing.assert_array_max_ulp(np.where(np.isfinite(a), a, 0), np.where(np.isfinite(b), b, 0), maxulp=ulps)
+        a, b = np.where(np.isfinite(a), 0, a), np.where(np.isfinite(b), 0, b)
+    np.testing.assert_array_equal(a, b)
+    if signs and a.dtype.kind == "f":
+        np.testing.assert_array_equal(np.signbit(a[~np.isnan(a)]), np.signbit(b[~np.isnan(b)]))
+
+
+def test_every_attempt_is_tested():
+    assert set(ATTEMPTS) == {*_UNARY, *_BINARY, *_REDUCTIONS, "matmul"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "bool", "bfloat16"])
+@pytest.mark.parametrize("name", _UNARY)
+def test_unary(name, dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    if dtype == "bool" and name in ("neg", "relu", "abs"):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            getattr(ft, name)(x)
+        return
+    covered = dtype in ("float32", "float64") or (dtype == "int64" and name in ("neg", "abs", "square", "relu"))
+    for operand in _OPERANDS.values():
+        ours, theirs = getattr(ft, name)(operand(x)), getattr(torch, name)(operand(y))
+        assert by_numpy(ours) == covered
+        if dtype != "bfloat16":
+            same(ours, theirs, 4 if not covered else 1 if name in ("exp", "log", "sin", "cos", "tanh") else 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("name", _BINARY)
+def test_binary(name, dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    covered = dtype != "int64" or name != "div"
+    sided = name not in ("maximum", "minimum")  # where the sign of 0 depends on the number of elements, in torch itself
+    for operand in _OPERANDS.values():
+        for part in (lambda x: x, lambda x: x[1:, :1], lambda x: x.T):
+            try:
+                theirs = getattr(torch, name)(part(y), operand(y))
+            except RuntimeError:
+                with pytest.raises(RuntimeError):
+                    getattr(ft, name)(part(x), operand(x))
+                continue
+            ours = getattr(ft, name)(part(x), operand(x))
+            same(ours, theirs, 0 if covered else 1, sided)
+            assert by_numpy(ours) == covered
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("name", [name for name in _BINARY if name not in ("maximum", "minimum")])
+def test_numbers(name, dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    for number in (2, -3.5, True, 2**40 + 1):
+        if name == "sub" and number is True:
+            with pytest.raises(RuntimeError, match="Subtraction"):
+                ft.sub(x, number)
+            continue
+        ours = getattr(ft, name)(x, number)
+        covered = (number == 2 and (dtype != "int64" or name != "div")) or (number == -3.5 and dtype != "int64")
+        same(ours, getattr(torch, name)(y, number), 0 if covered else 1)
+        assert by_numpy(ours) == covered
+
+
+def test_other_types_are_left_alone():
+    x, y = made(ft, "float32"), made(torch, "float32")
+    for change in (lambda x: x + x.double(), lambda x: x * (x == x), lambda x: x.bfloat16() - 1, lambda x: (x == x) + (x > 1)):
+        ours, theirs = change(x), change(y)
+        assert not by_numpy(ours)
+        same(ours.double(), theirs.double())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("name", _REDUCTIONS)
+def test_reductions(name, dtype):
+    values = [1.0, 2, 3, 4, -5, 6, 7, 8, 9, -10, 11, 12]
+    x, y = made(ft, dtype, values), made(torch, dtype, values)
+    if name == "mean" and "int" in dtype:
+        with pytest.raises(RuntimeError):
+            ft.mean(x)
+        return
+    for operand in _OPERANDS.values():
+        for args, kwargs in (
+            ((), {}),
+            ((0,), {}),
+            ((-1,), {"keepdim": True}),
+            ((), {"dim": 0, "keepdim": True}),
+            (((0,),), {}),
+            ((3,), {}),
+        ):
+            try:
+                theirs = getattr(operand(y), name)(*args, **kwargs)
+            except IndexError:
+                with pytest.raises(IndexError):
+                    getattr(operand(x), name)(*args, **kwargs)
+                continue
+            same(getattr(operand(x), name)(*args, **kwargs), theirs, 1 if name == "mean" else 0)
+    assert by_numpy(getattr(x, name)(1)) == (dtype != "int32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_matmul(dtype):
+    values = [1.0, 2, 3, 4, -5, 6, 7, 8, 9, -10, 11, 12]
+    x, y = made(ft, dtype, values), made(torch, dtype, values)
+    for change in (
+        lambda x: x @ x.T,
+        lambda x: x.T @ x,
+        lambda x: x @ x[0],
+        lambda x: x[None] @ x.T,
+        lambda x: x[:0] @ x.T,
+        lambda x: x[:, :0] @ x[:0],
+    ):
+        same(change(x), change(y))
+    assert by_numpy(x @ x.T) == (dtype != "int64")
+    with pytest.raises(RuntimeError):
+        x @ x
+
+
+def test_only_few_numbers():
+    few, many = ft.ones(LIMIT), ft.ones(LIMIT + 1)
+    assert by_numpy(few + few) and not by_numpy(many + many)
+    assert by_numpy(many[:5] + 1) and not by_numpy(many.sum())
+
+
+def test_not_where_a_gradient_is_recorded():
+    x = ft.ones(3, requires_grad=True)
+    y = ft.ones(3)
+    assert (x * y).grad_fn is not None and not by_numpy(x * y)
+    with ft.no_grad():
+        assert by_numpy(x * y)
+    (x * (y + y) * (y * 3)).sum().backward()  # results of NumPy as operands of what is recorded
+    assert x.grad.tolist() == [6.0, 6.0, 6.0]
+
+
+def test_not_inside_transformations():
+    def function(x):
+        y = x + x
+        assert not by_numpy(y)
+        return (y * x).sum()
+
+    x = ft.arange(3.0)
+    assert ft.func.grad(function)(x).tolist() == [0.0, 4.0, 8.0]
+    assert ft.func.vmap(function)(x[:, None]).tolist() == [0.0, 2.0, 8.0]
+    assert ft.compile(function)(x).item() == 10.0
+
+
+def test_memory_is_still_torchs():
+    for t in (ft, torch):
+        x = t.arange(6.0).reshape(2, 3) * 2
+        view = x[1]
+        y = x + 1
+        x += 1
+        assert view.tolist() == [7.0, 9.0, 11.0] and y.tolist() == x.tolist()
+        view.mul_(0.5)
+        assert x.tolist() == [[1.0, 3.0, 5.0], [3.5, 4.5, 5.5]]
+        assert (x.T + 0).stride() == (2, 1) if t is ft else True
+        x[0] = x[1] - x[0]
+        assert x[0].tolist() == [2.5, 1.5, 0.5]
+
+
+def test_results_go_anywhere():
+    x = ft.arange(4.0) + 1
+    assert by_numpy(x)
+    assert isinstance(x.__jax_array__(), jax.Array) and not by_numpy(x)
+    y = ft.arange(4.0) + 1
+    with pytest.raises(ValueError):
+        y.numpy()[0] = 7  # a snapshot, as of any tensor
+    assert ft.from_numpy(np.ones(4, np.float32)).add(1).tolist() == [2.0] * 4
+    with jax.disable_jit():
+        assert (ft.arange(4.0) + 1).softmax(0).sum().item() == pytest.approx(1)
+
+
+def test_nothing_is_traced_twice():
+    ft.softmax(ft.ones(5), 0)
+    before = len(_entries)
+    entry = next(entry for key, entry in _entries.items() if entry.op.name == "softmax")
+    compiled = entry.run._cache_size()
+    for number in (1.5, 2.5):
+        ft.softmax(ft.ones(5) * number, 0)  # an array of NumPy's, where one of JAX's was before
+    assert len(_entries) == before and entry.run._cache_size() <= compiled + 1
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_results_are_inputs_of_programs_and_transformations(name):
+    kind = getattr(ft, name)
+    x, counter = ft.arange(3, dtype=kind) + 1, ft.zeros((), dtype=kind) + 1
+    assert by_numpy(x) and by_numpy(counter)
+
+    @ft.compile
+    def step():
+        counter.add_(1)
+        return (x * counter).sum()
+
+    assert [step().item(), step().item()] == [12.0, 18.0] and counter.item() == 3 and counter.dtype is kind
+    counter.data = counter * 2
+    assert by_numpy(counter) and step().item() == 42
+    y = ft.arange(3, dtype=kind) + 1
+    assert ft.func.grad(lambda z: (z * y).sum())(ft.zeros(3, dtype=kind) + 1).tolist() == [1.0, 2.0, 3.0]
+    y = ft.arange(3, dtype=kind) + 1
+    assert ft.func.vmap(lambda z: (z * y).sum())(ft.ones(2, 3, dtype=kind) * 2).tolist() == [12.0, 12.0]
+    y = ft.arange(3, dtype=kind) + 1
+    assert [t.tolist() for t in ft.func.jvp(lambda z: z * y, (y,), (ft.ones(3, dtype=kind) * 2,))] == [[1, 4, 9], [2, 4, 6]]
+    net = ft.nn.Linear(3, 1, dtype=kind)
+    net.weight.data = ft.ones(1, 3, dtype=kind) * 2
+    assert by_numpy(net.weight) and net.bias.data.zero_() is not None
+    _, params, _ = ft.to_functional(net)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
+    stored = io.BytesIO()
+    ft.save(net.state_dict(), stored)
+    stored.seek(0)
+    assert ft.load(stored)["weight"].tolist() == [[2.0, 2.0, 2.0]]
+    assert copy.deepcopy(y + 1).tolist() == pickle.loads(pickle.dumps(y + 1)).tolist() == [2.0, 3.0, 4.0]
