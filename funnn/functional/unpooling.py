@@ -64,7 +64,8 @@ def _max_unpool(name: str, n: int, input, indices, kernel_size, stride, padding,
         raise ArgumentError(f"max_unpooling: output_size must contain non-negative spatial dimensions, but got {sizes}")
     lead, total = input.shape[:-n], math.prod(sizes)
     rows = math.prod(lead), math.prod(input.shape[-n:])
-    return _unpool_rows(input.reshape(rows), indices.reshape(rows), total).reshape(*lead, *sizes)
+    places = jnp.where(indices < 0, total, indices)  # a negative index is out of range, and does not count from the end
+    return _unpool_rows(input.reshape(rows), places.reshape(rows), total).reshape(*lead, *sizes)
 
 
 def _unpool_row(n: int):

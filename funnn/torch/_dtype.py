@@ -13,7 +13,17 @@ import ml_dtypes
 import numpy as np
 
 
-class dtype:
+class TorchType(type):
+    """The type of classes that print under torch's name: those made here, not what programs derive from them."""
+
+    def __repr__(cls) -> str:
+        places = cls.__module__.split(".")
+        if places[:2] != ["funnn", "torch"]:
+            return super().__repr__()
+        return f"<class '{'.'.join([*(place for place in places[1:] if place[0] != '_'), cls.__qualname__])}'>"
+
+
+class dtype(metaclass=TorchType):
     """A type of numbers, such as ``torch.float32``; ``numpy`` is NumPy's name for it."""
 
     _by_numpy: ClassVar[dict[np.dtype, dtype]] = {}
@@ -218,7 +228,7 @@ def common(*arrays: Any, floating: bool = False) -> list[jax.Array]:
     return [jnp.asarray(array, dtype=kind.numpy) for array in arrays]
 
 
-class device:
+class device(metaclass=TorchType):
     """Where a tensor lives: a type ('cpu', 'cuda') and an index."""
 
     def __init__(self, type: Any, index: int | None = None):
@@ -281,7 +291,7 @@ def check_device(value: Any) -> None:
     raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu' and 'cuda' (JAX's accelerator)")
 
 
-class Size(tuple):
+class Size(tuple, metaclass=TorchType):
     """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``."""
 
     def __new__(cls, sizes: Iterable[int] = ()):

@@ -202,7 +202,7 @@ class History:
 
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
-    def register_hook(self, hook: Callable) -> _tape.Handle:
+    def register_hook(self, hook: Callable) -> _tape.RemovableHandle:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -217,7 +217,7 @@ class History:
                 node.__dict__["_output_hooks"] = {0: self._hooks}
         return self._hooks.add(hook)
 
-    def register_post_accumulate_grad_hook(self, hook: Callable) -> _tape.Handle:
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> _tape.RemovableHandle:
         """``hook(self)`` runs after a gradient was added into the ``.grad`` of this leaf."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")

@@ -53,19 +53,19 @@ mode = Mode()
 class Hooks(OrderedDict):
     """Functions to call, in order of registration."""
 
-    def add(self, hook: Callable) -> Handle:
-        handle = Handle(self)
+    def add(self, hook: Callable) -> RemovableHandle:
+        handle = RemovableHandle(self)
         self[handle.id] = hook
         return handle
 
 
-class Handle:
+class RemovableHandle:
     """What registering a hook returns: ``remove()`` unregisters it; also a context manager."""
 
     _ids = itertools.count()
 
     def __init__(self, hooks: OrderedDict, *others: OrderedDict):
-        self.id = next(Handle._ids)
+        self.id = next(RemovableHandle._ids)
         self._all = [weakref.ref(item) for item in (hooks, *others)]
 
     def remove(self) -> None:
@@ -81,7 +81,7 @@ class Handle:
         self.id = state["id"]
         self._all = [weakref.ref(OrderedDict() if hooks is None else hooks) for hooks in state["hooks"]]
 
-    def __enter__(self) -> Handle:
+    def __enter__(self) -> RemovableHandle:
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -124,13 +124,13 @@ class Node:
     def metadata(self) -> dict:
         return self.__dict__.setdefault("_metadata", {})
 
-    def register_hook(self, hook: Callable) -> Handle:
+    def register_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_inputs, grad_outputs)`` runs after the node and may return other gradients of the inputs."""
         if Storage.tracing is not None:
             Storage.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_hooks", Hooks()).add(hook)
 
-    def register_prehook(self, hook: Callable) -> Handle:
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_outputs)`` runs before the node and may return other gradients of the outputs."""
         if Storage.tracing is not None:
             Storage.tracing.own_backward("a hook")

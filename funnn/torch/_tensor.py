@@ -20,7 +20,7 @@ _write_window = jax.jit(write_window, static_argnums=3)
 print_options = _printing.PrintOptions()
 
 
-class Tensor(History):
+class Tensor(History, metaclass=_dtype.TorchType):
     """torch.Tensor on a jax.Array.
 
     State, with class-level defaults so that a fresh result sets only its storage:
@@ -335,7 +335,7 @@ class Tensor(History):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if Storage.tracing is not None and not Storage.tracing.compiling:
             return Storage.tracing.text(self)
-        return self._text(f"{type(self).__name__}(" if _overrides.overriding(type(self)) else "tensor(")
+        return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         suffixes = []

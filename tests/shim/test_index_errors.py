@@ -77,6 +77,12 @@ CASES = {
     "strides": (lambda t: t.empty_strided((2, 3), (1,)), RuntimeError, "must match dimensionality of strides"),
     "permuted": (lambda t: t.empty_permuted((2, 3), (0, 0)), RuntimeError, "Duplicate dim not allowed"),
     "embedding": (lambda t: t.nn.Embedding(3, 2)(i(t, 0, 3)), IndexError, "index out of range in self"),
+    "max_unpool1d": (
+        lambda t: t.nn.functional.max_unpool1d(t.ones(1, 1, 1), i(t, 9)[None, None], 2),
+        RuntimeError,
+        "invalid max index: 9 .*2x1",
+    ),
+    "max_unpool2d": (lambda t: t.nn.MaxUnpool2d(2)(t.ones(1, 1, 1), i(t, -1)[None, None]), RuntimeError, "invalid max index: -1 .*2x2"),
     "embedding_below": (lambda t: t.embedding(t.ones(3, 2), i(t, -2)), IndexError, "index out of range in self"),
     "bag": (lambda t: t.nn.EmbeddingBag(3, 2)(i(t, [0, 3])), RuntimeError, r"Index 1 of input takes value 3 .* \[0, 3\)"),
     "bag_max": (lambda t: t.nn.EmbeddingBag(3, 2, mode="max")(i(t, [4])), RuntimeError, "found idx to be 4"),

@@ -288,3 +288,20 @@ def test_complex_numbers_are_no_real_ones():
     )
     same_error(lambda t: t.erf(t.tensor(1 + 2j)), NotImplementedError, "not implemented for")
     same_error(lambda t: t.nn.functional.softmax(t.ones(2).long(), 0), NotImplementedError, "softmax")
+
+
+def test_classes_print_as_torchs():
+    def classes(t):
+        class Own(t.Tensor):
+            pass
+
+        class OwnParameter(t.nn.Parameter):
+            pass
+
+        x = t.ones(1)
+        print(type(x), type(x.shape), type(x.dtype), type(x.device), type(t.nn.Parameter(x)), type(t.nn.UninitializedParameter()), t.Tensor)
+        print(Own.__name__, Own([1.0, 2.0]), issubclass(OwnParameter, t.Tensor))
+        hooked = t.ones(1, requires_grad=True)
+        print(type(hooked.register_hook(print)).__name__, type(t.nn.Linear(1, 1).register_forward_hook(print)).__name__)
+
+    same(classes)

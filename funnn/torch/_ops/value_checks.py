@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -169,4 +170,22 @@ def _checked(function: Callable, check: Callable) -> Callable:
     return checked
 
 
+def _unpool(function: Callable, n: int) -> Callable:
+    """Max unpooling of n axes, with a look at the indices once the size of the result is known."""
+    run = overridable(functional._runner(function), None, function)
+
+    @functools.wraps(run)
+    def checked(input: Tensor, indices: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = run(input, indices, *args, **kwargs)
+        sizes = tuple(result.shape[-n:])
+        wrong = _outside(_values(indices), math.prod(sizes)) if Storage.tracing is None else None
+        if wrong is not None:
+            volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
+            raise RuntimeError(f"Found an invalid max index: {wrong[0]} (output volumes are of size {volume})")
+        return result
+
+    return checked
+
+
 functional._runners.update({function: _checked(function, check) for function, check in _CHECKS.items()})
+functional._runners.update({f: _unpool(f, n) for n, f in enumerate((F.max_unpool1d, F.max_unpool2d, F.max_unpool3d), 1)})

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from funnn.torch import _tape
-from funnn.torch._tape import Handle, mode
 from funnn.torch._tape import Node as Node
+from funnn.torch._tape import RemovableHandle, mode
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.engine import GradientEdge as GradientEdge
 
@@ -76,7 +76,7 @@ def allow_mutation_on_saved_tensors() -> Any:
 class _Together:
     """Handles that are removed together."""
 
-    def __init__(self, handles: Sequence[Handle]):
+    def __init__(self, handles: Sequence[RemovableHandle]):
         self.handles = tuple(handles)
 
     def remove(self) -> None:

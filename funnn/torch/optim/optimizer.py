@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
 from funnn.optim import Rule
-from funnn.torch._tape import Handle, Hooks, mode
+from funnn.torch._tape import Hooks, RemovableHandle, mode
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd import enable_grad
 from funnn.torch.nn.modules.module import clear_grads
@@ -38,12 +38,12 @@ class _RequiredParameter:
 required = _RequiredParameter()
 
 
-def register_optimizer_step_pre_hook(hook: Callable) -> Handle:
+def register_optimizer_step_pre_hook(hook: Callable) -> RemovableHandle:
     """``hook(optimizer, args, kwargs)`` runs before every step of every optimizer."""
     return _global_pre_hooks.add(hook)
 
 
-def register_optimizer_step_post_hook(hook: Callable) -> Handle:
+def register_optimizer_step_post_hook(hook: Callable) -> RemovableHandle:
     """``hook(optimizer, args, kwargs)`` runs after every step of every optimizer."""
     return _global_post_hooks.add(hook)
 
@@ -245,31 +245,31 @@ class Optimizer:
 
     # -- hooks
 
-    def register_step_pre_hook(self, hook: Callable) -> Handle:
+    def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(optimizer, args, kwargs)`` runs before every step."""
         return self._hooks["step_pre"].add(hook)
 
-    def register_step_post_hook(self, hook: Callable) -> Handle:
+    def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(optimizer, args, kwargs)`` runs after every step."""
         return self._hooks["step_post"].add(hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(optimizer)`` runs before every ``state_dict``."""
         return self._add_hook("state_dict_pre", hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(optimizer, state_dict)`` runs after every ``state_dict`` and may return another dict."""
         return self._add_hook("state_dict_post", hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(optimizer, state_dict)`` runs before every ``load_state_dict`` and may return another dict."""
         return self._add_hook("load_state_dict_pre", hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(optimizer)`` runs after every ``load_state_dict``."""
         return self._add_hook("load_state_dict_post", hook, prepend)
 
-    def _add_hook(self, kind: str, hook: Callable, prepend: bool) -> Handle:
+    def _add_hook(self, kind: str, hook: Callable, prepend: bool) -> RemovableHandle:
         handle = self._hooks[kind].add(hook)
         if prepend:
             self._hooks[kind].move_to_end(handle.id, last=False)

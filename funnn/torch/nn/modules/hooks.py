@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from funnn.torch._storage import Storage
-from funnn.torch._tape import Handle, mode, zeros
+from funnn.torch._tape import RemovableHandle, mode, zeros
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.function import Function
 
@@ -24,9 +24,9 @@ HOOK_SETS = (
 CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def add_hook(hooks: OrderedDict, hook: Callable, prepend: bool = False, flagged: Iterable[OrderedDict] = ()) -> Handle:
+def add_hook(hooks: OrderedDict, hook: Callable, prepend: bool = False, flagged: Iterable[OrderedDict] = ()) -> RemovableHandle:
     """Register a hook, also in the dictionaries that say how to call it."""
-    handle = Handle(hooks, *flagged)
+    handle = RemovableHandle(hooks, *flagged)
     hooks[handle.id] = hook
     for flags in flagged:
         flags[handle.id] = True
@@ -45,7 +45,7 @@ class Hooked:
 
     def register_forward_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> Handle:
+    ) -> RemovableHandle:
         """``hook(module, args, output)`` runs after every forward and may return another output; with ``always_call`` also when it raises.
 
         With ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``.
@@ -53,23 +53,23 @@ class Hooked:
         flags = ((with_kwargs, self._forward_hooks_with_kwargs), (always_call, self._forward_hooks_always_called))
         return add_hook(self._forward_hooks, hook, prepend, [flagged for wanted, flagged in flags if wanted])
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> Handle:
+    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
         """``hook(module, args)`` runs before every forward and may return other arguments.
 
         With ``with_kwargs`` it is called as ``hook(module, args, kwargs)`` and returns both or None.
         """
         return add_hook(self._forward_pre_hooks, hook, prepend, [self._forward_pre_hooks_with_kwargs] if with_kwargs else ())
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(module, grad_output)`` runs before the module's gradients are computed and may return another grad_output (a tuple)."""
         return add_hook(self._backward_pre_hooks, hook, prepend)
 
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> Handle:
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """``hook(module, grad_input, grad_output)`` runs when the gradients of the module's inputs are known and may return others."""
         self._choose_backward_hooks(True)
         return add_hook(self._backward_hooks, hook, prepend)
 
-    def register_backward_hook(self, hook: Callable) -> Handle:
+    def register_backward_hook(self, hook: Callable) -> RemovableHandle:
         """As ``register_full_backward_hook``, but of the last operation in the module alone; deprecated by torch."""
         self._choose_backward_hooks(False)
         return add_hook(self._backward_hooks, hook)

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.layers._text import layer_text
-from funnn.torch._tape import Handle
+from funnn.torch._tape import RemovableHandle
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.conversion import Conversion
 from funnn.torch.nn.modules.hooks import CALL_HOOKS, HOOK_SETS, Running, add_hook, everywhere
@@ -21,7 +21,7 @@ __all__ = ["Module", "_IncompatibleKeys"]
 # The names by which programs read what of these hooks is there.
 _global_forward_hooks, _global_forward_pre_hooks = everywhere._forward_hooks, everywhere._forward_pre_hooks
 _global_backward_hooks, _global_backward_pre_hooks = everywhere._backward_hooks, everywhere._backward_pre_hooks
-_EXTRA_STATE_KEY_SUFFIX, RemovableHandle = EXTRA, Handle
+_EXTRA_STATE_KEY_SUFFIX = EXTRA
 
 register_module_forward_hook = everywhere.register_forward_hook
 register_module_forward_pre_hook = everywhere.register_forward_pre_hook
@@ -33,17 +33,17 @@ register_module_backward_hook = everywhere.register_backward_hook
 _on_registration: dict[str, OrderedDict] = {"parameter": OrderedDict(), "buffer": OrderedDict(), "module": OrderedDict()}
 
 
-def register_module_parameter_registration_hook(hook: Callable) -> Handle:
+def register_module_parameter_registration_hook(hook: Callable) -> RemovableHandle:
     """``hook(module, name, parameter)`` runs whenever a module gets a parameter, and may return another."""
     return add_hook(_on_registration["parameter"], hook)
 
 
-def register_module_buffer_registration_hook(hook: Callable) -> Handle:
+def register_module_buffer_registration_hook(hook: Callable) -> RemovableHandle:
     """``hook(module, name, buffer)`` runs whenever a module gets a buffer, and may return another."""
     return add_hook(_on_registration["buffer"], hook)
 
 
-def register_module_module_registration_hook(hook: Callable) -> Handle:
+def register_module_module_registration_hook(hook: Callable) -> RemovableHandle:
     """``hook(module, name, submodule)`` runs whenever a module gets a module, and may return another."""
     return add_hook(_on_registration["module"], hook)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
-from funnn.torch._tape import Handle
+from funnn.torch._tape import RemovableHandle
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.grad_mode import no_grad
 from funnn.torch.nn.modules.hooks import add_hook
@@ -218,30 +218,30 @@ class State:
 
     # -- hooks
 
-    def register_state_dict_pre_hook(self, hook: Callable) -> Handle:
+    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, prefix, keep_vars)`` runs before ``state_dict`` collects."""
         return add_hook(self._state_dict_pre_hooks, hook)
 
-    def register_state_dict_post_hook(self, hook: Callable) -> Handle:
+    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, state_dict, prefix, local_metadata)`` runs after ``state_dict`` collected, and changes it in place."""
         hook._from_public_api = True
         return add_hook(self._state_dict_hooks, hook)
 
-    def _register_state_dict_hook(self, hook: Callable) -> Handle:
+    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
         """As ``register_state_dict_post_hook``; the hook may return another dict."""
         if getattr(hook, "_from_public_api", False):
             raise RuntimeError("this hook was registered by register_state_dict_post_hook already; use a function of its own here")
         return add_hook(self._state_dict_hooks, hook)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable) -> Handle:
+    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`` runs before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> Handle:
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
         """As ``register_load_state_dict_pre_hook``, for a hook that does not take the module unless ``with_module``."""
         return add_hook(self._load_state_dict_pre_hooks, functools.partial(hook, self) if with_module else hook)
 
-    def register_load_state_dict_post_hook(self, hook: Callable) -> Handle:
+    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(module, incompatible_keys)`` runs after loading and may change the two lists in place."""
         return add_hook(self._load_state_dict_post_hooks, hook)
 
