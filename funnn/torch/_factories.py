@@ -16,6 +16,7 @@ from funnn.torch import _dtype, _layout
 from funnn.torch._dtype import as_dtype, check_device
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, write_out
 from funnn.torch._storage import Storage, contiguous_stride
+from funnn.torch._strides import preserved_stride
 from funnn.torch._tensor import Tensor
 
 
@@ -298,7 +299,7 @@ def _stride_like(input: Tensor, format: Any) -> tuple | None:
     elif window is None or format is _layout.contiguous_format:
         return None
     else:
-        stride = _layout.preserved_stride(window.shape, window.stride)
+        stride = preserved_stride(window.shape, window.stride)
     return None if stride == contiguous_stride(tuple(input.shape)) else stride
 
 

@@ -62,30 +62,3 @@ def memory_order(tensor: Any) -> list[int]:
     """The dimensions from the one whose neighbours lie farthest apart in memory to that whose neighbours lie closest."""
     stride = tensor.stride()
     return sorted(range(len(stride)), key=lambda dim: -stride[dim])
-
-
-def preserved_stride(shape: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a new tensor like one with these: the same where its elements fill a stretch of memory, else in the same order."""
-    step, dense = 1, True
-    for dim in sorted((dim for dim in range(len(shape)) if shape[dim] != 1), key=lambda dim: stride[dim]):
-        dense &= stride[dim] == step
-        step *= shape[dim]
-    if dense:
-        return stride
-    return stride_in_order(shape, tuple(reversed(_from_the_innermost(shape, stride))))
-
-
-def _from_the_innermost(shape: tuple[int, ...], stride: tuple[int, ...]) -> list[int]:
-    """The dimensions from the smallest stride to the largest; one of stride 0 stays between its neighbours."""
-    order = list(reversed(range(len(shape))))
-    for position in range(1, len(order)):
-        late = position
-        for early in reversed(range(position)):
-            a, b = order[early], order[late]
-            if 0 in (stride[a], stride[b]) or (stride[a], shape[a]) == (stride[b], shape[b]):
-                continue
-            if (stride[a], shape[a]) < (stride[b], shape[b]):
-                break
-            order[early], order[late] = b, a
-            late = early
-    return order

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funnn.torch._storage import Storage
+from funnn.torch._strides import is_elementwise, like_operands
 from funnn.torch._tape import mode
 
 PROTOCOL = "__torch_function__"
@@ -95,11 +96,13 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented
 
 
-def overridable(run: Callable, attempt: Callable | None = None, public: Callable | None = None) -> Callable:
+def overridable(run: Callable, attempt: Callable | None = None, public: Callable | None = None, name: str | None = None) -> Callable:
     """A function of torch as programs call it: asks whoever overrides it, lets ``attempt`` try (see ``_small``), and runs.
 
-    ``public`` is the function that programs know, where it is not the one made here.
+    ``public`` is the function that programs know, where it is not the one made here; ``name`` is torch's, where the function has another.
     """
+
+    elementwise = is_elementwise(name or (public or run).__name__)
 
     @functools.wraps(run)
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -107,17 +110,21 @@ def overridable(run: Callable, attempt: Callable | None = None, public: Callable
             result = overrides.ask(public or function, args, kwargs)
             if result is not NotImplemented:
                 return result
+        result = None
         if attempt is not None and mode.autocast is None and Storage.tracing is None:
             result = attempt(args, kwargs)
-            if result is not None:
-                return result
-        try:
-            return run(*args, **kwargs)
-        except (TypeError, AttributeError):
-            result = stand_in(public or function, args, kwargs)
-            if result is NotImplemented:
-                raise
-            return result
+        if result is None:
+            try:
+                result = run(*args, **kwargs)
+            except (TypeError, AttributeError):
+                result = stand_in(public or function, args, kwargs)
+                if result is NotImplemented:
+                    raise
+        if elementwise:
+            for value in (*args, *kwargs.values()) if kwargs else args:
+                if getattr(value, "_window", None) is not None:
+                    return like_operands(result, args, kwargs)
+        return result
 
     function.asks = True
     return function

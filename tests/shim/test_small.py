@@ -43,7 +43,7 @@ def by_numpy(tensor):
 
 def same(ours, theirs, ulps=0, signs=True):
     assert (str(ours.dtype), tuple(ours.shape)) == (str(theirs.dtype), tuple(theirs.shape))
-    assert ours.stride() == theirs.contiguous().stride()
+    assert ours.stride() == theirs.stride()
     a, b = ours.numpy(), theirs.numpy()
     if ulps:
         np.testing.assert_array_max_ulp(np.where(np.isfinite(a), a, 0), np.where(np.isfinite(b), b, 0), maxulp=ulps)
@@ -198,7 +198,7 @@ def test_memory_is_still_torchs():
         assert view.tolist() == [7.0, 9.0, 11.0] and y.tolist() == x.tolist()
         view.mul_(0.5)
         assert x.tolist() == [[1.0, 3.0, 5.0], [3.5, 4.5, 5.5]]
-        assert (x.T + 0).stride() == (2, 1) if t is ft else True
+        assert (x.T + 0).stride() == (1, 3)
         x[0] = x[1] - x[0]
         assert x[0].tolist() == [2.5, 1.5, 0.5]
 

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from funnn.torch._dtype import as_dtype, check_device, get_default_dtype
-from funnn.torch._layout import order_of, stride_in_order
+from funnn.torch._layout import order_of, preserve_format, stride_in_order
 from funnn.torch._ops.pointwise import clone
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, publish
 from funnn.torch._storage import Storage, Window, whole
+from funnn.torch._strides import like_operands, with_stride
 from funnn.torch._tensor import Tensor
 
 _clone = FUNCTIONS["clone"]
@@ -24,16 +25,14 @@ def in_format(tensor: Tensor, format: Any, fresh: bool) -> Tensor:
     if order is None or tensor.is_contiguous(format):
         return tensor
     result = tensor if fresh else _clone(tensor)
-    values, shape = result._read(), result._shape()
-    with jax.enable_x64(True):
-        result._storage = Storage(jnp.transpose(values, order))
-    result._window = Window(shape, stride_in_order(shape, order), 0)
-    result._value, result._value_writes = values, result._storage.writes
-    return result
+    return with_stride(result, stride_in_order(result._shape(), order))
 
 
 def _clone_in_format(input, *, memory_format=None):
-    return in_format(_clone(input), memory_format, fresh=True)
+    result = _clone(input)
+    if memory_format is None or memory_format is preserve_format:
+        return like_operands(result, (input,), {})
+    return in_format(result, memory_format, fresh=True)
 
 
 publish("clone", _clone_in_format, clone)

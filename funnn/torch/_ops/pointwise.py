@@ -16,6 +16,7 @@ from funnn.torch._inplace import assign
 from funnn.torch._ops.elementwise import by_operand, require, widened
 from funnn.torch._ops.places import known
 from funnn.torch._ops.table import publish, row, write_out
+from funnn.torch._strides import like_operands
 from funnn.torch._tensor import Tensor
 
 # -- two operands
@@ -346,7 +347,7 @@ _to_dtype = Op(to_dtype, "ToCopyBackward0")
 
 def convert(tensor: Tensor, kind: _dtype.dtype) -> Tensor:
     """``tensor`` itself if it has that dtype, else a converted copy."""
-    return tensor if tensor.dtype is kind else call(_to_dtype, (tensor, kind.numpy), {})
+    return tensor if tensor.dtype is kind else like_operands(call(_to_dtype, (tensor, kind.numpy), {}), (tensor,), {})
 
 
 def clone(input, *, memory_format=None):

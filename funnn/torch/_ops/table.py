@@ -76,7 +76,7 @@ def publish(
 def _enter(
     name: str, run: Callable, like: Callable | None, function: bool, method: bool, inplace: bool, aliases: tuple[str, ...]
 ) -> Callable:
-    run = overridable(run, ATTEMPTS.get(name))
+    run = overridable(run, ATTEMPTS.get(name), name=name)
     if like is not None:
         functools.update_wrapper(run, like)
         run.__signature__ = inspect.signature(like)

@@ -12,6 +12,7 @@ from typing import Any
 
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
+from funnn.torch._layout import contiguous_format
 from funnn.torch._ops import windows
 from funnn.torch._ops.table import gather_sizes, publish, write_out
 from funnn.torch._ops.windows import infer_sizes, view_or_none, wrap_dim
@@ -371,7 +372,7 @@ def view(input, *shape, dtype=None):
 
 def contiguous(input, memory_format=None):
     """The tensor itself if its values lie in row-major order (or that of ``memory_format``), else a copy in which they do."""
-    return input if input.is_contiguous(memory_format) else input.clone(memory_format=memory_format)
+    return input if input.is_contiguous(memory_format) else input.clone(memory_format=memory_format or contiguous_format)
 
 
 _reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
@@ -383,7 +384,7 @@ def reshape(input, *shape):
     window = view_or_none(input._view_window(), sizes)
     if window is not None:
         return make_view(input, windows.view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
-    return call(_reshape_copy, (input.clone(), infer_sizes(sizes, input.numel())), {})
+    return call(_reshape_copy, (input.clone(memory_format=contiguous_format), infer_sizes(sizes, input.numel())), {})
 
 
 def reshape_as(input, other):

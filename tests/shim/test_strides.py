@@ -1,0 +1,165 @@
+"""Results of element-wise operations lie in memory as torch's do."""
+
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
+from twin import same
+
+import funnn.torch as shim
+from funnn.torch._strides import _ELEMENTWISE, is_elementwise
+
+
+def function_of(t, name):
+    for part in name.split("."):
+        t = getattr(t, part, None)
+    return t
+
+
+def permuted(t, dtype):
+    x = t.arange(24).reshape(2, 3, 4).permute(2, 0, 1).float() / 30 + 0.1
+    return x if dtype == "float32" else (x * 5).to(getattr(t, dtype))
+
+
+UFUNCS = {op.name: isinstance(op, UnaryUfuncInfo) for op in op_db if isinstance(op, (UnaryUfuncInfo, BinaryUfuncInfo))}
+CONTIGUOUS = {"nn.functional.rrelu", "nn.functional.logsigmoid"}  # in torch
+#: Views, results without values, and functions that are called with more below.
+OTHERS = {
+    "fill",
+    "conj",
+    "real",
+    "imag",
+    "frexp",
+    "mvlgamma",
+    "nn.functional.prelu",
+    "nn.functional.threshold",
+    "polygamma",
+    "special.polygamma",
+}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in UFUNCS if callable(function_of(shim, name)) and name not in OTHERS))
+def test_elementwise(name):
+    """torch's own list of element-wise operations: the result's strides, of a permuted operand."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for dtype in ("float32", "int64"):
+            count = 1 if UFUNCS[name] else 2
+            try:
+                expected = function_of(torch, name)(*[permuted(torch, dtype)] * count)
+            except (RuntimeError, TypeError):
+                continue  # not of that type
+            got = function_of(shim, name)(*[permuted(shim, dtype)] * count)
+            assert got.stride() == expected.stride()
+            assert expected.is_contiguous() == (name in CONTIGUOUS)
+            assert got.is_contiguous() or is_elementwise(name.removeprefix("nn.functional.").removeprefix("_refs."))
+            return
+    raise AssertionError("no type for this operation")
+
+
+FURTHER = {
+    "addcdiv addcmul": lambda f, t, x, y: f(x, x, y),
+    "binary_cross_entropy mse_loss": lambda f, t, x, y: f(x, y, reduction="none"),
+    "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu mish normalize relu relu6 selu silu softplus": lambda f, t, x, y: f(
+        x
+    ),
+    "softshrink softsign tanhshrink sigmoid": lambda f, t, x, y: f(x),
+    "dropout": lambda f, t, x, y: f(x, 0.5, True),
+    "threshold": lambda f, t, x, y: f(x, 0.1, 0.2),
+    "mvlgamma": lambda f, t, x, y: f(x + 2, 2),
+    "polygamma": lambda f, t, x, y: f(1, x),
+    "clamp_min clamp_max rsub": lambda f, t, x, y: (f(x, 0.5), f(x, y)),
+    "rad2deg deg2rad": lambda f, t, x, y: f(x),
+    "feature_dropout": lambda f, t, x, y: f(x, 0.5, True),
+    "prelu": lambda f, t, x, y: f(x, t.tensor([0.1])),
+    "flip": lambda f, t, x, y: f(x, (0,)),
+    "index_fill": lambda f, t, x, y: f(x, 0, t.tensor([1]), 2.0),
+    "lerp": lambda f, t, x, y: f(x, y, 0.3),
+    "where": lambda f, t, x, y: f(x > 0.5, x, y),
+    "logaddexp2": lambda f, t, x, y: f(x, y),
+    "clamp clip": lambda f, t, x, y: (f(x, 0.2, 0.8), f(x, y)),
+    "clone": lambda f, t, x, y: (
+        f(x),
+        f(x, memory_format=t.contiguous_format),
+        x.contiguous(),
+        x.double(),
+        x.to(t.int64),
+        x.type_as(y.double()),
+    ),
+    "mul": lambda f, t, x, y: (x * 2, 1 / x, x**2, -x, x == y, x.sum(0), x.softmax(-1), x @ x.transpose(1, 2), f(x, y.contiguous())),
+}
+
+
+@pytest.mark.parametrize("name", [name for names in FURTHER for name in names.split()])
+def test_further(name):
+    call = next(call for names, call in FURTHER.items() if name in names.split())
+
+    def program(t):
+        x, y = permuted(t, "float32"), permuted(t, "float32") / 2
+        results = call(getattr(t, name, None) or getattr(t.nn.functional, name), t, x, y)
+        results = results if isinstance(results, tuple) else (results,)
+        return [result.stride() for result in results], results
+
+    same(program)
+
+
+def test_every_name_is_tested():
+    names = {name.rpartition(".")[2] for name in UFUNCS} | {name for names in FURTHER for name in names.split()}
+    names |= {alias.name for op in op_db for alias in op.aliases if op.name in UFUNCS}
+    assert sorted(_ELEMENTWISE - names) == []
+
+
+operand = st.tuples(st.permutations((0, 1, 2)), st.sampled_from(["whole", "sliced", "expanded", "flat", "one"]))
+
+
+def as_view(t, kind):
+    order, change = kind
+    x = t.arange(24.0).reshape(2, 3, 4)
+    x = x[:, :, ::2].repeat(1, 1, 2)[:, :, ::2] if change == "sliced" else x[:, :1].expand(2, 3, 4) if change == "expanded" else x
+    x = x.permute(*order)
+    return x[0] if change == "flat" else x[:1] if change == "one" else x
+
+
+@settings(max_examples=150, deadline=None)
+@given(operand, operand, operand)
+def test_operands_of_any_order(first, second, third):
+    """The order of memory that several operands agree on, as the strides of x + y and of where(c, x, y) tell."""
+
+    def program(t):
+        a, b, c = as_view(t, first), as_view(t, second), as_view(t, third)
+        try:
+            result = (a + b, a * 2, t.maximum(a, c), t.maximum(b, c) - a)
+        except RuntimeError:
+            return None
+        return [x.stride() for x in result], [x.is_contiguous() for x in result], result
+
+    same(program)
+
+
+def test_what_is_written_and_differentiated():
+    def program(t):
+        x = t.arange(6.0).reshape(2, 3).T.requires_grad_()
+        y = x * 2  # of the order of x
+        rows = y[1]
+        y.mul_(3)
+        y[0] += 1
+        (y * t.arange(6.0).reshape(3, 2)).sum().backward()
+        z = x.detach() + 1
+        z.T.view(-1)[0] = 100
+        z[1, 1] = -1
+        return y, y.stride(), rows, x.grad, z, z.stride(), z.T.is_contiguous(), z.untyped_storage().nbytes()
+
+    same(program)
+
+
+def test_random_numbers_follow_memory():
+    def program(t):
+        x = t.ones(2, 3, 4).transpose(1, 2)
+        net = t.nn.Sequential(t.nn.GELU(), t.nn.Dropout(0.3))
+        return net(x), t.nn.functional.dropout(x + 1), t.rand_like(x * 2), t.nn.functional.alpha_dropout(x - 1, training=True)
+
+    same(program)
