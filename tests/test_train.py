@@ -50,9 +50,23 @@ def test_steps_are_those_written_by_hand(loss):
         losses.append(metrics["loss"])
     params, state, expected = by_hand(3)
     close((train_state.params, train_state.state, losses), (params, state, expected))
-    assert step._cache_size() == 1 and train_state.step == 3 and train_state.step.dtype == jnp.int32
+    assert train_state.step == 3 and train_state.step.dtype == jnp.int32
     y, _ = NET.apply(params, state, X)
     close(evaluate(train_state, (X, TARGET)), {"loss": F.cross_entropy(y, TARGET)})
+
+
+def test_a_step_is_traced_once():
+    traced = []
+
+    def loss(output, target):
+        traced.append(output)
+        return F.cross_entropy(output, target)
+
+    init, step, _ = funnn.train_step(NET, loss, optim.sgd(lr=0.1, momentum=0.9))
+    train_state = init(KEY)
+    for _ in range(3):
+        train_state, _ = step(train_state, (X, TARGET))
+    assert len(traced) == 1
 
 
 def test_a_scan_over_batches():

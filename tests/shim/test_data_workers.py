@@ -132,6 +132,8 @@ def test_a_worker_keeps_what_a_sample_carries():
 
 
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process would ignore it
 from tests.shim import data_for_workers as samples
 import funnn.torch as torch
 for batch in torch.utils.data.DataLoader(samples.Scene(samples.sleep), 1, num_workers=2, sampler=[0, 1, 0] + [2] * 90):
