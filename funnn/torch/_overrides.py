@@ -47,11 +47,11 @@ def _ask(function: Callable, args: tuple, kwargs: dict, relevant: tuple | None =
     candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if overrides.subclasses else []
     types = tuple(type(argument) for argument in candidates)
     if overrides.modes:
-        mode = overrides.modes.pop()
+        innermost = overrides.modes.pop()
         try:
-            result = mode.__torch_function__(function, types, args, kwargs)
+            result = innermost.__torch_function__(function, types, args, kwargs)
         finally:
-            overrides.modes.append(mode)
+            overrides.modes.append(innermost)
         if result is not NotImplemented:
             return result
     for argument in candidates:
@@ -84,9 +84,9 @@ def _flat(arguments: Any) -> Iterator[Any]:
 
 
 def overriding(kind: type) -> bool:
-    """Whether a class overrides functions: not Tensor itself, and not one that disables it, as Parameter does."""
+    """Whether a class overrides functions: not Tensor itself, nor PyTorch's own, and not one that disables it, as Parameter does."""
     method = getattr(kind, PROTOCOL, None)
-    return method is not None and not getattr(method, "disabled", False) and not kind.__module__.startswith("funnn.")
+    return method is not None and not getattr(method, "disabled", False) and kind.__module__.partition(".")[0] not in ("funnn", "torch")
 
 
 def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:

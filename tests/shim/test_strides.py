@@ -124,7 +124,7 @@ def as_view(t, kind):
     return x[0] if change == "flat" else x[:1] if change == "one" else x
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(operand, operand, operand)
 def test_operands_of_any_order(first, second, third):
     """The order of memory that several operands agree on, as the strides of x + y and of where(c, x, y) tell."""
