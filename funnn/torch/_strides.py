@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.torch._layout import stride_in_order
-from funnn.torch._storage import Storage, Window, contiguous_stride, is_contiguous
+from funnn.torch._storage import Window, contiguous_stride, is_contiguous
 
 _NAMES = """
     abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
@@ -37,26 +37,26 @@ def is_elementwise(name: str) -> bool:
 
 def like_operands(result: Any, args: tuple, kwargs: dict) -> Any:
     """The fresh ``result`` of an element-wise operation, rearranged if torch's would lie in memory otherwise than row by row."""
-    operands = [
-        (value._view_window().shape, value._view_window().stride) for value in (*args, *kwargs.values()) if hasattr(value, "_window")
-    ]
-    if not hasattr(result, "_window") or result._window is not None or any(result is value for value in args):
+    given = (*args, *kwargs.values())
+    if not hasattr(result, "_window") or result._window is not None or any(result is value for value in given):
         return result
-    stride = _result_stride(result._shape(), tuple(operands))
+    windows = [value._view_window() for value in given if hasattr(value, "_window")]
+    stride = _result_stride(result._shape(), tuple((window.shape, window.stride) for window in windows))
     return result if stride is None else with_stride(result, stride)
 
 
 def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
-    """A fresh tensor, put into memory with dense strides of another order of its dimensions."""
-    values, shape = tensor._peek(), tensor._shape()
+    """A fresh tensor, put into memory with dense strides of another order of its dimensions; its storage, which a node may know, stays."""
+    values, shape, storage = tensor._peek(), tensor._shape(), tensor._storage
     order = sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim))
     if type(values) is np.ndarray:
         array = np.ascontiguousarray(values.transpose(order))
     else:
         with jax.enable_x64(True):
             array = jnp.transpose(values, order)
-    tensor._storage, tensor._window = Storage(array), Window(shape, stride, 0)
-    tensor._value, tensor._value_writes = values, 0
+    storage.array, storage.numbers, storage.seen = array, None, None
+    tensor._window = Window(shape, stride, 0)
+    tensor._value, tensor._value_writes = values, storage.writes
     return tensor
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
-from twin import same
+from twin import same, same_error
 
 import funnn.torch as shim
 from funnn.torch._strides import _ELEMENTWISE, is_elementwise
@@ -154,6 +154,26 @@ def test_what_is_written_and_differentiated():
         return y, y.stride(), rows, x.grad, z, z.stride(), z.T.is_contiguous(), z.untyped_storage().nbytes()
 
     same(program)
+
+
+def test_what_is_given_keeps_its_memory():
+    def program(t):
+        x, out = t.arange(6.0).reshape(2, 3).T, t.zeros(3, 2)
+        view = out[0]
+        results = [t.add(x, 1, out=out), t.mul(input=x, other=2), t.nn.functional.relu(input=out, inplace=True)]
+        return [r.stride() for r in results], results, view, results[0] is out, results[2] is out
+
+    same(program)
+
+
+def test_results_that_were_saved_are_guarded():
+    def program(t):
+        x = t.ones(2, 3, requires_grad=True)
+        y = x.T.exp()
+        y.mul_(2)
+        y.sum().backward()
+
+    same_error(program, RuntimeError, "modified by an inplace operation")
 
 
 def test_random_numbers_follow_memory():
