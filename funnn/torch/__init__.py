@@ -195,5 +195,5 @@ def __getattr__(name):
 Tensor.__getattr__ = _unsupported.missing_of_tensor
 _unsupported.watch(nn, nn.attention, nn.parallel, nn.utils)
 _unsupported.watch(
-    accelerator, autograd, autograd.graph, backends, backends.cuda, cuda, func, jit, masked, nn.functional, utils, utils.data
+    accelerator, autograd, autograd.graph, backends, backends.cuda, cuda, func, jit, masked, nn.functional, overrides, utils, utils.data
 )

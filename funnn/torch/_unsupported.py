@@ -67,6 +67,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
         r"|merge_type_from_type_comment|parse_type_comment|unify_type_list|TracingState|Value|Block|Code|Argument\w*|AliasDb|Use|Type",
         _SCRIPT,
     ),
+    (r"get_testing_overrides|get_ignored_functions|redispatch_function", "torch.overrides.get_overridable_functions() lists what asks"),
     (r"quasirandom", "use scipy.stats.qmc.Sobol, and torch.from_numpy of its points"),
     (r"set_anomaly_enabled", "use torch.autograd.set_detect_anomaly"),
     (r"native_norm|slice_inverse", "use torch.norm, torch.slice_scatter"),

@@ -10,9 +10,13 @@ from funnn.torch._tensor import Tensor
 from funnn.torch.autograd import enable_grad, grad, is_grad_enabled
 
 
-def _leaf(like: Tensor, size: Any) -> Tensor:
-    """A tensor of that size, of whose values a gradient with respect to it does not depend."""
-    return like.new_zeros(tuple(size)).requires_grad_()
+def _gradient(output_of: Callable[[Tensor], Tensor], size: Any, other: Tensor, grad_output: Tensor) -> Tensor:
+    """The gradient of ``output_of`` with respect to an operand of that size, of whose values it does not depend; ``other`` is the other one."""
+    recorded = is_grad_enabled()
+    with enable_grad():
+        leaf = other.new_zeros(tuple(size)).requires_grad_()
+        output = output_of(leaf)
+    return grad(output, leaf, grad_output, create_graph=recorded and (other.requires_grad or grad_output.requires_grad))[0]
 
 
 def _publish(dims: int) -> None:
@@ -21,20 +25,14 @@ def _publish(dims: int) -> None:
     def of_input(
         input_size: Any, weight: Tensor, grad_output: Tensor, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
     ) -> Tensor:
-        recorded = is_grad_enabled()
-        with enable_grad():
-            input = _leaf(weight, input_size)
-            output = convolve(input, weight, None, stride, padding, dilation, groups)
-        return grad(output, input, grad_output, create_graph=recorded and (weight.requires_grad or grad_output.requires_grad))[0]
+        options = None, stride, padding, dilation, groups
+        return _gradient(lambda input: convolve(input, weight, *options), input_size, weight, grad_output)
 
     def of_weight(
         input: Tensor, weight_size: Any, grad_output: Tensor, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
     ) -> Tensor:
-        recorded = is_grad_enabled()
-        with enable_grad():
-            weight = _leaf(input, weight_size)
-            output = convolve(input, weight, None, stride, padding, dilation, groups)
-        return grad(output, weight, grad_output, create_graph=recorded and (input.requires_grad or grad_output.requires_grad))[0]
+        options = None, stride, padding, dilation, groups
+        return _gradient(lambda weight: convolve(input, weight, *options), weight_size, input, grad_output)
 
     for function, what in ((of_input, "input"), (of_weight, "weight")):
         function.__name__ = function.__qualname__ = f"conv{dims}d_{what}"
