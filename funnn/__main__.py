@@ -1,11 +1,19 @@
-"""The command line: ``python -m funnn digits`` and ``python -m funnn run SCRIPT``."""
+"""The command line: ``python -m funnn digits``, ``python -m funnn run SCRIPT`` and ``python -m funnn --version``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
+import os
+import platform
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
 
 
 def _positive(text: str) -> int:
@@ -39,20 +47,64 @@ def _rate(text: str) -> float:
     return value
 
 
+def _picture(text: str) -> Path:
+    file = Path(text)
+    if file.suffix.lower() not in _SUFFIXES:
+        raise argparse.ArgumentTypeError(f"expected a file name that ends in {', '.join(_SUFFIXES)}, got {text!r}")
+    if file.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a folder; expected the name of a file")
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {file.parent}; make it first")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} can't be written there; choose another place")
+    return file
+
+
+class _Version(argparse.Action):
+    """Prints versions and devices, and ends the program."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
+        print(version())
+        parser.exit()
+
+
+def version() -> str:
+    """One line: the versions of funnn, JAX and Python, and JAX's devices."""
+    import jax
+    import jaxlib
+
+    import funnn
+
+    try:
+        devices = ", ".join(f"{count} × {kind}" for kind, count in Counter(device.device_kind for device in jax.devices()).items())
+    except RuntimeError as error:  # JAX was told to use what is not there
+        devices = f"none ({str(error).splitlines()[0]})"
+    libraries = f"JAX {jax.__version__}, jaxlib {jaxlib.__version__}, Python {platform.python_version()}"
+    return f"funnn {funnn.__version__} ({libraries}; devices: {devices})"
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
-    commands = main.add_subparsers(dest="command", required=True, metavar="{digits,run}")
+    main.add_argument("--version", action=_Version, help="print the versions of funnn, JAX and Python, and the devices")
+    commands = main.add_subparsers(dest="command", metavar="{digits,run}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
-        description="Train a LeNet in the functional and the torch style, from the same weights and with the same batches.",
+        description="Train a LeNet in the functional and the torch style, from the same weights and with the same batches. "
+        "Prints both losses, the answers on the test images and the speeds, and writes a picture.",
     )
     digits.add_argument("--epochs", type=_positive, default=30, metavar="N", help="passes over the training images (default %(default)s)")
     digits.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="images per step (default %(default)s)")
     digits.add_argument("--seed", type=_seed, default=0, metavar="N", help="of weights and batches (default %(default)s)")
     digits.add_argument("--lr", type=_rate, default=0.05, metavar="X", help="learning rate (default %(default)s)")
     digits.add_argument("--data", metavar="FOLDER", help="a folder with MNIST's four files, instead of the digits that come with funnn")
+    digits.add_argument(
+        "--picture", type=_picture, metavar="FILE", help="where the picture goes (default digits.png); the suffix chooses the format"
+    )
     digits.set_defaults(usage_error=digits.error)
     run = commands.add_parser(
         "run",
@@ -69,8 +121,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
-    options = parser().parse_args(argv)
+    """Run a command, or print the help if there is none; returns the exit code."""
+    commands = parser()
+    options = commands.parse_args(argv)
+    if options.command is None:
+        commands.print_help()
+        return 0
     if options.command == "run":
         from funnn import _run
 
@@ -86,9 +142,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"argument --batch-size: expected at most {len(data[0])}, the count of training images, got {options.batch_size}"
         )
     from funnn._digits import digits
+    from funnn._digits_report import suggestions
 
-    digits(data, options.epochs, options.batch_size, options.seed, options.lr)
-    return 0
+    comparison = digits(data, options.epochs, options.batch_size, options.seed, options.lr)
+    written = _write_picture(comparison, options.picture)
+    suggestions()
+    return 0 if written or options.picture is None else 1
+
+
+def _write_picture(comparison: Any, file: Path | None) -> bool:
+    """Write the picture, or say why there is none; returns whether it is there."""
+    from funnn._digits_report import say
+
+    if importlib.util.find_spec("matplotlib") is None:
+        say("\nNo picture, because matplotlib is missing: pip install 'funnn[examples]'")
+        return False
+    from funnn._digits_picture import draw
+
+    file = file or Path("digits.png")
+    try:
+        draw(comparison, file)
+    except OSError as error:
+        say(f"\nNo picture: {file} can't be written ({error.strerror or error}); --picture FILE names another place")
+        return False
+    say(f"\nPicture: {file} (test images with answers, loss curves, confusion matrix)")
+    return True
 
 
 if __name__ == "__main__":

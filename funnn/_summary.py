@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Summary:
-    """What :func:`summary` returns; it prints as a table.
+    """What :func:`summary` returns; it prints as a table, and a notebook shows it as one in HTML.
 
     Attributes:
       rows: the network itself and the layers inside, in the order of their description.
@@ -65,21 +66,55 @@ class Summary:
         return self.rows[0].flops
 
     def __str__(self) -> str:
-        lines = [("name", "type", "output", "parameters", "FLOPs")]
+        lines = [_HEADINGS]
+        for level, row, cells in self._lines():
+            lines.append(("  " * (level - 1) + row.path.rpartition(".")[2], *cells))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        texts = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(line)).rstrip() for line in lines]
+        rule = "-" * max(map(len, texts))
+        return "\n".join([texts[0], rule, *texts[1:], rule, self._totals()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook; its colours are those of the page. A name's tooltip is its whole path."""
+        body = []
+        for level, row, cells in self._lines():
+            name = "&emsp;" * (level - 1) + html.escape(row.path.rpartition(".")[2])
+            body.append(_html_row("td", (name, *map(html.escape, cells)), f' title="{html.escape(row.path)}"' if row.path else ""))
+        total = f'<td colspan="{len(_HEADINGS)}" style="text-align:left;border-top:1px solid">{html.escape(self._totals())}</td>'
+        return "\n".join(
+            [
+                '<table style="border-collapse:collapse">',
+                f"<thead>{_html_row('th', _HEADINGS)}</thead>",
+                "<tbody>",
+                *body,
+                "</tbody>",
+                f"<tfoot><tr>{total}</tr></tfoot>",
+                "</table>",
+            ]
+        )
+
+    def _lines(self) -> Iterator[tuple[int, Row, tuple[str, ...]]]:
+        """Of each row that is shown: its level, itself, and the cells after its name."""
         for row in self.rows:
             level = row.path.count(".") + 1 if row.path else 0
             if self.depth is None or level <= self.depth:
                 output = "-" if row.output is None else _shape_text(row.output)
                 flops = f"{row.flops:,}" if row.calls or row.flops else "-"
-                lines.append(("  " * (level - 1) + row.path.rpartition(".")[2], row.type, output, f"{row.parameters:,}", flops))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        texts = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(line)).rstrip() for line in lines]
-        rule = "-" * max(map(len, texts))
-        return "\n".join(
-            [texts[0], rule, *texts[1:], rule, f"{self.parameters:,} parameters, {self.buffers:,} in buffers, {self.bytes:,} bytes"]
-        )
+                yield level, row, (row.type, output, f"{row.parameters:,}", flops)
 
-    __repr__ = __str__
+    def _totals(self) -> str:
+        return f"{self.parameters:,} parameters, {self.buffers:,} in buffers, {self.bytes:,} bytes"
+
+
+_HEADINGS = ("name", "type", "output", "parameters", "FLOPs")
+
+
+def _html_row(tag: str, cells: Sequence[str], attributes: str = "") -> str:
+    """A row of a table; text stands at the left, numbers at the right."""
+    columns = (f'<{tag} style="text-align:{"left" if i < 3 else "right"}">{cell}</{tag}>' for i, cell in enumerate(cells))
+    return f"<tr{attributes}>{''.join(columns)}</tr>"
 
 
 def _shape_text(output: Any) -> str:

@@ -1,8 +1,11 @@
-"""``python -m funnn run``: PyTorch scripts as they are, and everything restored afterwards."""
+"""``python -m funnn run``: PyTorch scripts as they are, and everything restored afterwards; help and version."""
 
 import contextlib
+import importlib.metadata
 import sys
 import textwrap
+import tomllib
+from pathlib import Path
 
 import jax
 import pytest
@@ -187,3 +190,31 @@ def test_trace_is_written_to_its_folder(script, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(jax.profiler, "trace", trace)  # the real one takes seconds to stop
     assert __main__.main(["run", "--trace", str(tmp_path), str(script(PROFILED))]) == 0
     assert folders == [str(tmp_path), "stopped"] and "MulBackward0" in capsys.readouterr().err
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert __main__.main([]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("usage: python -m funnn") and "digits" in printed.out and printed.err == ""
+
+
+def test_version(capsys, monkeypatch):
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(["--version"])
+    assert caught.value.code == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"funnn {funnn.__version__} (JAX {jax.__version__}, jaxlib ")
+    assert line.endswith(f"devices: {len(jax.devices())} × {jax.devices()[0].device_kind})")
+
+    def no_devices():
+        raise RuntimeError("Unable to initialize backend 'cuda'\n  more")
+
+    monkeypatch.setattr(jax, "devices", no_devices)
+    assert __main__.version().endswith("; devices: none (Unable to initialize backend 'cuda'))")
+
+
+def test_the_version_stands_in_one_place():
+    text = (Path(funnn.__file__).parents[1] / "pyproject.toml").read_text()
+    project = tomllib.loads(text)
+    assert project["project"].get("version", funnn.__version__) == funnn.__version__
+    assert importlib.metadata.version("funnn") == funnn.__version__

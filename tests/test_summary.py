@@ -1,5 +1,7 @@
 """The table of a network's layers."""
 
+from html.parser import HTMLParser
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +45,55 @@ name  type         output        parameters   FLOPs
     assert "  0   Linear" not in str(funnn.summary(net, jnp.ones((2, 1, 8, 8)), depth=1))
     unused = str(funnn.summary(net)).splitlines()
     assert unused[2].split() == ["Sequential", "-", "1,498", "-"]
+
+
+class Cells(HTMLParser):
+    """The rows of a table: each with its attributes and the texts of its cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.open = [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append((dict(attributes), []))
+        elif tag in ("td", "th"):
+            self.rows[-1][1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][1][-1] += data
+
+
+def test_html():
+    class Sharp(Layer):
+        body: Layer
+
+        def _get_name(self):
+            return "<Sharp & sound>"
+
+        def forward(self, x):
+            return {"<x>": self.body(x)}
+
+    table = funnn.summary(Sharp(Sequential(Linear(3, 2000), ReLU())), shaped(2, 3))
+    text = table._repr_html_()
+    assert [cells for _, cells in Cells(text).rows] == [
+        ["name", "type", "output", "parameters", "FLOPs"],
+        ["", "<Sharp & sound>", "{<x>: (2, 2000)}", "8,000", "24,000"],
+        ["body", "Sequential", "(2, 2000)", "8,000", "24,000"],
+        ["\N{EM SPACE}0", "Linear", "(2, 2000)", "8,000", "24,000"],
+        ["\N{EM SPACE}1", "ReLU", "(2, 2000)", "0", "0"],
+        ["8,000 parameters, 0 in buffers, 32,000 bytes"],
+    ]
+    assert [row.get("title") for row, _ in Cells(text).rows] == [None, None, "body", "body.0", "body.1", None]
+    assert "<Sharp" not in text and "color" not in text  # escaped; in a dark page as in a light one
+    assert len(Cells(funnn.summary(Sharp(Linear(3, 2)), depth=0)._repr_html_()).rows) == 3
 
 
 def test_loops_and_layers_around_layers():

@@ -1,6 +1,7 @@
 """The examples: data, the torch-style script under both libraries, and the two ways side by side."""
 
 import gzip
+import io
 import os
 import re
 import struct
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import funnn
-from funnn import __main__, _digits
+from funnn import __main__, _digits, _digits_picture
+from funnn import _digits_report as report
 from funnn.examples.data import load_digits
 
 ROOT = Path(funnn.__file__).parents[1]
@@ -112,15 +114,127 @@ def test_the_script_prints_the_same_on_torch_and_on_funnn():
 # -- the command
 
 
-def test_digits_with_its_defaults(capsys):
-    options = __main__.parser().parse_args(["digits"])
-    result = _digits.digits(load_digits(), options.epochs, options.batch_size, options.seed, options.lr)
-    printed = capsys.readouterr().out
+@pytest.fixture
+def comparison_of(monkeypatch):
+    """Run the command; returns its exit code and what the training gave."""
+
+    def run(*arguments):
+        results, train = [], _digits.digits
+        monkeypatch.setattr(_digits, "digits", lambda *args: results.append(train(*args)) or results[-1])
+        return __main__.main(["digits", *map(str, arguments)]), results[-1]
+
+    return run
+
+
+def test_digits_with_its_defaults(capsys, tmp_path, comparison_of):
+    picture = tmp_path / "sheet.png"
+    code, result = comparison_of("--picture", picture)
+    printed = capsys.readouterr()
+    assert code == 0 and printed.err == ""
     assert min(result.accuracy) >= 0.97
-    assert result.losses.shape == (options.epochs, 2) and result.losses[-1, 0] < 0.1 < 2 < result.losses[0, 0]
+    assert result.losses.shape == (30, 2) and result.losses[-1, 0] < 0.1 < 2 < result.losses[0, 0]
     assert np.abs(result.losses[:, 0] - result.losses[:, 1]).max() < 1e-3
     assert set(result.speed) == {"functional", "torch style", "torch style, compiled"} and min(result.speed.values()) > 0
-    assert re.search(r"functional +test accuracy 0\.\d{4}", printed) and "steps per second" in printed
+    assert result.accuracy[0] == pytest.approx((result.predictions == result.labels).mean(), abs=1e-6)
+    np.testing.assert_allclose(result.probabilities.sum(1), 1, rtol=1e-5)
+    lines = printed.out.splitlines()
+    assert re.search(r"functional +test accuracy 0\.\d{4}", printed.out)
+    assert re.search(r"They give the same answer for 3[56]\d of 360 test images", printed.out)
+    (functional,) = (line for line in lines if re.match("  functional   [▁▂▃▄▅▆▇█]{30}$", line))
+    assert functional[15] == "█" and functional[-1] in "▁▂" and functional[15:] in lines[lines.index(functional) + 1]
+    table = lines[lines.index("  digit         right  accuracy  taken for") + 1 :][:10]
+    assert sum(int(line.split()[1]) for line in table) == (result.predictions == result.labels).sum()
+    assert "median of 5 windows" in printed.out and f"Picture: {picture}" in printed.out and "python -m funnn run" in printed.out
+    assert max(map(len, lines)) <= 80 + len(str(picture)) and not re.search(r"[\r\x1b]", printed.out)
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size < 150_000
+
+
+def test_one_epoch_of_files(folder, capsys, tmp_path, comparison_of, monkeypatch):
+    monkeypatch.setattr(_digits, "_WINDOWS", 1)
+    picture = tmp_path / "sheet.svg"
+    code, result = comparison_of("--data", folder, "--epochs", 1, "--batch-size", 5, "--picture", picture)
+    printed = capsys.readouterr().out
+    assert code == 0 and result.losses.shape == (1, 2) and np.abs(result.losses[0, 0] - result.losses[0, 1]) < 1e-4
+    assert "5 training and 2 test images of 6×6" in printed and "1 epoch, batches of 5" in " ".join(printed.split())
+    assert "<svg" in picture.read_text()
+
+
+def comparison(losses, images, labels, probabilities):
+    return _digits.Comparison(np.asarray(losses, float), (0.5, 0.5), images, labels, probabilities, train_count=7, speed={})
+
+
+def answers_of(labels, answers):
+    return np.eye(10)[np.asarray(answers)] * 0.9 + 0.01
+
+
+@pytest.mark.parametrize("kind", ["all right", "all wrong", "not finite", "zero"])
+@pytest.mark.parametrize("size, columns", [(8, 80), (8, 20), (28, 80), (28, 30)])
+def test_report_and_picture(kind, size, columns, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    labels = np.arange(25) % 10
+    images = np.random.default_rng(0).random((25, 1, size, size)).astype(np.float32)
+    probabilities = answers_of(labels, labels if kind != "all wrong" else (labels + 1) % 10)
+    losses = np.full((40, 2), {"not finite": np.nan, "zero": 0}.get(kind, 0.5))
+    losses[0] = np.inf if kind == "not finite" else 2
+    report.losses(losses)
+    report.answers(images, labels, probabilities)
+    report.speeds({"functional": [1000.0, 3000.0, 2000.0], "torch style": [10.0]})
+    report.suggestions()
+    lines = capsys.readouterr().out.splitlines()
+    if columns == 80:
+        assert max(map(len, lines)) <= 80 and "  functional               2,000  (1,000 to 3,000)" in lines
+    drawn = [line for line in lines if set(line) & set("░▒▓") and set(line) <= set(" ░▒▓█")]
+    assert len(drawn) == min(size, 14) and max(map(len, drawn)) <= columns
+    assert ("No answer is wrong. The first test images" in lines) == (kind != "all wrong")
+    assert any("no finite numbers" in line for line in lines) == (kind == "not finite") or columns < 80
+    if (size, columns) == (8, 80):
+        _digits_picture.draw(comparison(losses, images, labels, probabilities), tmp_path / "sheet.png")
+        assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_table_of_answers(capsys):
+    labels, answers = np.array([3, 3, 3, 3, 5]), np.array([3, 8, 8, 9, 5])
+    report.answers(np.zeros((5, 1, 8, 8)), labels, answers_of(labels, answers))
+    lines = capsys.readouterr().out.splitlines()
+    assert "      3      1 of    4     0.250  8 (2×), 9 (1×)" in lines and "      5      1 of    1     1.000" in lines
+    assert "      0      0 of    0         -" in lines and "  8, but is 3       8, but is 3       9, but is 3" in lines
+    assert report.mistakes(labels, answers_of(labels, answers) * [[1], [1], [1.1], [0.9], [1]]).tolist() == [2, 1, 3]
+
+
+def test_sparkline():
+    assert report.sparkline(np.array([8.0, 4, 2, 1, np.nan]), np.array([1.0, 8]), 10) == "█▆▃▁?"
+    assert report.sparkline(np.linspace(8, 1, 100), np.array([1.0, 8]), 5) == "█▇▆▄▁"
+    assert report.sparkline(np.array([2.0, 2.0]), np.array([2.0]), 5) == "▁▁"
+
+
+def test_output_without_such_characters(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    report.say("8×8 ▁█ ░█")
+    assert stream.buffer.getvalue() == b"8x8 _# .#\n"
+
+
+def test_without_matplotlib(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert __main__._write_picture(None, None) is False
+    assert "matplotlib is missing: pip install 'funnn[examples]'" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_written(monkeypatch, capsys, tmp_path):
+    def full(comparison, file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_digits_picture, "draw", full)
+    monkeypatch.setattr(_digits, "digits", lambda *args: None)
+    assert __main__.main(["digits", "--picture", str(tmp_path / "sheet.png")]) == 1
+    assert "sheet.png can't be written (No space left on device); --picture FILE" in capsys.readouterr().out
+    assert __main__.main(["digits"]) == 0  # nobody asked for it
+
+
+def test_what_to_try_next_is_there(capsys):
+    report.suggestions()
+    files = re.findall(r"(?:notebooks|docs)/\S+", capsys.readouterr().out)
+    assert len(files) >= 4 and [file for file in files if not (ROOT / file).is_file()] == []
 
 
 @pytest.mark.parametrize(
@@ -132,6 +246,8 @@ def test_digits_with_its_defaults(capsys):
         (["--lr", "nan"], "argument --lr: expected a number above 0, such as 0.05, got 'nan'"),
         (["--seed", "-1"], "argument --seed: expected a whole number from 0"),
         (["--data", "/nowhere"], "argument --data: /nowhere is not a folder"),
+        (["--picture", "sheet.doc"], "argument --picture: expected a file name that ends in .png, .jpg, .pdf, .svg, got 'sheet.doc'"),
+        (["--picture", "/nowhere/sheet.png"], "argument --picture: there is no folder /nowhere; make it first"),
     ],
 )
 def test_arguments_are_checked(arguments, message, capsys):
@@ -141,8 +257,24 @@ def test_arguments_are_checked(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_progress_without_tqdm(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert list(_digits.progress("abc", 3, "letters")) == ["a", "b", "c"]
-    assert "\rletters: epoch 2 of 3" in capsys.readouterr().err
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("tqdm", [True, False])
+def test_progress(tqdm, terminal, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    if not tqdm:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    with _digits.Progress("letters", 3, unit="letter") as progress:
+        step = progress.watch(lambda images, labels: len(images))
+        assert [step("ab", None), step("ab", None), step("ab", None), step("c", None)] == [2, 2, 2, 1]
+        progress.advance(0.12345)
+        progress.advance(0.01)
+    printed = capsys.readouterr()
+    assert printed.out == "" and progress.first_steps > 0
+    if not terminal:
+        assert printed.err == ""
+        return
+    shown = [line.rstrip() for line in printed.err.split("\r") if line.strip()]
+    assert sum("letters, compiling" in line for line in shown) == 3  # two calls with two letters, one with one
+    if not tqdm:
+        assert "letters: letter 1 of 3, loss 0.1235" in shown and printed.err.endswith(f"\r{'':59}\r")
