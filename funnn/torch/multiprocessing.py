@@ -27,16 +27,17 @@ class ProcessContext:
         Raises:
           RuntimeError: a process failed; its traceback is on stderr.
         """
-        running = [process.sentinel for process in self.processes if process.is_alive()]
-        if running:
-            multiprocessing.connection.wait(running, timeout)
-        failed = [number for number, process in enumerate(self.processes) if process.exitcode not in (None, 0)]
+        running = {process.sentinel: process for process in self.processes if process.exitcode is None}
+        for sentinel in multiprocessing.connection.wait(list(running), timeout) if running else ():
+            running[sentinel].join()  # the sentinel may be ready a moment before the exit code is
+        codes = [process.exitcode for process in self.processes]
+        failed = [number for number, code in enumerate(codes) if code not in (None, 0)]
         if failed:
             for process in self.processes:
                 process.terminate()
                 process.join(grace_period)
-            raise RuntimeError(f"process {failed[0]} terminated with exit code {self.processes[failed[0]].exitcode}")
-        return not any(process.is_alive() for process in self.processes)
+            raise RuntimeError(f"process {failed[0]} terminated with exit code {codes[failed[0]]}")
+        return None not in codes
 
 
 def spawn(fn: Callable, args: tuple = (), nprocs: int = 1, join: bool = True, daemon: bool = False, start_method: str = "spawn") -> Any:

@@ -1,5 +1,6 @@
 """torch.nn.parallel and torch.distributed with one process: everything passes through."""
 
+import multiprocessing
 import sys
 import warnings
 
@@ -162,10 +163,32 @@ def test_distributed_sampler_in_a_loader(group):
 
 
 def test_multiprocessing_is_pythons():
-    import multiprocessing
-
     ours = shim.multiprocessing
     assert ours.Process is multiprocessing.Process and ours.Queue == multiprocessing.Queue and ours.get_sharing_strategy() == "file_system"
     assert ours.spawn(print, (), nprocs=2, join=True, start_method="spawn") is None
     with pytest.raises(RuntimeError, match="terminated with exit code 1"):
         ours.spawn(int, ("x",), start_method="spawn")
+
+
+class LateProcess:
+    """A process whose end is seen before its exit code is, as can happen between the two calls to the system."""
+
+    def __init__(self):
+        self.sentinel, other = multiprocessing.Pipe()
+        other.close()
+        self.exitcode = None
+
+    def is_alive(self):
+        self.exitcode = 3
+        return False
+
+    def join(self, timeout=None):
+        self.exitcode = 3
+
+    def terminate(self):
+        pass
+
+
+def test_an_exit_code_that_comes_late_is_seen():
+    with pytest.raises(RuntimeError, match="terminated with exit code 3"):
+        shim.multiprocessing.ProcessContext([LateProcess()]).join()
