@@ -62,7 +62,7 @@ def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTr
 
     A batch is ``(inputs, *targets)``; inputs are one array, or a tuple or list of the layer's arguments. Metrics are the loss's, and "loss".
     Sharded arrays (``funnn.sharding.shard(train_state, mesh, rules)``, a batch from ``funnn.data.prefetch``) stay sharded. For accumulated
-    gradients use ``optax.MultiSteps``.
+    gradients use ``optax.MultiSteps(optimizer, every_k_schedule).gradient_transformation()``.
 
     Raises:
       TypeError: the layer is no Layer, the optimizer no transformation, or a batch no tuple or list.

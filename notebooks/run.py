@@ -72,14 +72,18 @@ def _run(path: Path, write: bool, timeout: int) -> bool:
 def texts(cell: Any) -> list[str]:
     """The lines that a cell printed or showed; of a picture, that there is one."""
     lines: list[str] = []
+    printed = ""  # a line may come in several pieces
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
-            lines += _lines(output.text) if output.name == "stdout" else []
-        elif "image/png" in output.get("data", {}):
+            printed += output.text if output.name == "stdout" else ""
+            continue
+        lines += _lines(printed)
+        printed = ""
+        if "image/png" in output.get("data", {}):
             lines.append("(picture)")
         elif "data" in output:
             lines += _lines(next(output.data[kind] for kind in TEXTS if kind in output.data))
-    return lines
+    return lines + _lines(printed)
 
 
 def _lines(text: str) -> list[str]:

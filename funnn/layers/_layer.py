@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import inspect
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextvars import ContextVar
 from typing import Any, ClassVar, NamedTuple, dataclass_transform
 
@@ -83,7 +83,7 @@ class _Scope:
 
     __slots__ = ("buffers", "draws", "key", "path")
 
-    def __init__(self, path: str, key: jax.Array | None, buffers: set[str]):
+    def __init__(self, path: str, key: jax.Array | None, buffers: Set[str]):
         self.path, self.key, self.buffers, self.draws = path, key, buffers, 0
 
 
@@ -275,7 +275,10 @@ class Layer:
 
     def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str) -> Layer:
         spec, children = self.spec(), self.children()
-        own = {kind: {name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)} for kind in (Param, Buffer)}
+        own = {
+            kind: dict.fromkeys(name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)).keys()
+            for kind in (Param, Buffer)
+        }
         self._check_names("params", params, own[Param], children, path)
         self._check_names("state", state, own[Buffer], children, path)
         view = object.__new__(type(self))
@@ -305,7 +308,7 @@ class Layer:
         args, kwargs = cast((args, kwargs), self._policy.compute)
         return cast(method(*args, **kwargs), self._policy.output)
 
-    def _check_names(self, what: str, tree: Any, own: set[str], children: dict[str, Layer], path: str) -> None:
+    def _check_names(self, what: str, tree: Any, own: Set[str], children: dict[str, Layer], path: str) -> None:
         where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
         if not isinstance(tree, Mapping):
             raise TypeError(f"{what} of {where} must be a dict as layer.init(key) gives it, got {type(tree).__name__}")

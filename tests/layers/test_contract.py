@@ -138,6 +138,13 @@ def test_buffers_are_collected_through_jit_and_grad():
         assert [int(state[i]["calls"]) for i in "01"] == [calls, calls]
 
 
+def test_the_state_keeps_the_order_of_its_names():
+    layer = layers.BatchNorm1d(2)
+    params, state = layer.init(jax.random.key(0))
+    _, new = layer.apply(params, state, jnp.ones((4, 2)), train=True)
+    assert list(new) == list(state) == ["running_mean", "running_var", "num_batches_tracked"]
+
+
 def test_a_layer_used_twice_counts_twice_and_draws_twice():
     class Twice(Layer):
         inner: Layer
