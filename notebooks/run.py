@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="notebooks; without any, those that are quick")
     parser.add_argument("--all", action="store_true", help="every notebook")
     parser.add_argument("--write", action="store_true", help="store the outputs instead of comparing them")
-    parser.add_argument("--timeout", type=int, default=300, metavar="SECONDS", help="for one cell (default %(default)s)")
+    parser.add_argument("--timeout", type=int, default=600, metavar="SECONDS", help="for one cell (default %(default)s)")
     options = parser.parse_args(argv)
     every = sorted(FOLDER.glob("[0-9]*.ipynb"))
     chosen = options.files or [path for path in every if options.all or _is_quick(path)]
