@@ -120,8 +120,9 @@ def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTr
 
 
 def _copy(leaf: Any) -> jax.Array:
-    """An array of its own, because a step gives its memory away; not weakly typed, because a step's results are not."""
-    return jnp.array(leaf, dtype=jnp.result_type(leaf))
+    """An array of its own, because a step gives its memory away; not weakly typed, and as wide as JAX's mode allows, because a step's results are so."""
+    dtype = jnp.result_type(leaf)
+    return jnp.array(leaf, dtype=dtype if jnp.issubdtype(dtype, jax.dtypes.extended) else jax.dtypes.canonicalize_dtype(dtype))
 
 
 def _parts(batch: Any) -> tuple | list:

@@ -19,7 +19,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 FOLDER = Path(__file__).parent
 #: What of an output is text that a reader sees, the richest form first.
@@ -51,7 +51,7 @@ def _run(path: Path, write: bool, timeout: int) -> bool:
     begin = time.perf_counter()
     try:
         NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError) as error:
         print(f"{path.name}: FAILED\n{error}")
         return False
     seconds = time.perf_counter() - begin

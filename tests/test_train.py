@@ -147,6 +147,15 @@ def test_a_modules_own_pair():
     close(train_state.params["0"]["weight"], module[0].weight.detach().numpy())
 
 
+def test_a_modules_buffers_of_64_bits():
+    """What a module counts in int64 is counted as JAX's mode has it, without a warning."""
+    layer, params, state = ftorch.to_functional(ftorch.nn.BatchNorm1d(2))
+    init, step, _ = funnn.train_step(layer, F.mse_loss, optim.sgd(lr=0.1))
+    train_state, _ = step(init(KEY, params, state), (X, jnp.zeros((4, 2))))
+    count = train_state.state["num_batches_tracked"]
+    assert (count, count.dtype) == (1, jnp.int32)
+
+
 def test_sharded_over_two_devices():
     code = """if True:
         import jax, jax.numpy as jnp, numpy as np, warnings

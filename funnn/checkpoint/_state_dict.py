@@ -145,6 +145,7 @@ def _quoted(keys: list[str]) -> str:
 
 def _prefix_hint(missing: list[str], unexpected: list[str]) -> str:
     """The fix when the keys differ by a prefix only, as DataParallel's "module." and torch.compile's "_orig_mod."."""
+    missing, unexpected = sorted(missing), sorted(unexpected)  # jax.eval_shape sorts a template's names
     for many, few, fix in ((unexpected, missing, "remove it from"), (missing, unexpected, "add it to")):
         prefix = many[0].removesuffix(few[0]) if many and few else ""
         if prefix and prefix != many[0] and {prefix + key for key in few} == set(many):

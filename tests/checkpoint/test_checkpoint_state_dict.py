@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import funnn.checkpoint
+from funnn import layers
 from funnn.checkpoint import StateDictError, flatten, from_state_dict, to_state_dict
 
 
@@ -159,6 +160,14 @@ def test_not_strict():
     abstract = jax.eval_shape(lambda: PARAMS)
     with pytest.raises(StateDictError, match=r'Missing key\(s\) in state_dict: "0.weight", "1.weight"'):
         from_state_dict({"0.bias": np.ones(4), "1.bias": np.ones(4)}, abstract, strict=False)
+
+
+def test_prefix_hint_with_a_template_of_shapes():
+    net = layers.Sequential(layers.Linear(2, 3))
+    template = jax.eval_shape(net.init, jax.random.key(0))  # which sorts the names
+    state_dict = {"module.0.weight": np.ones((3, 2)), "module.0.bias": np.ones(3)}
+    with pytest.raises(StateDictError, match='differ by the prefix "module."; remove it'):
+        from_state_dict(state_dict, *template)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.net."])
