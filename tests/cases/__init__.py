@@ -14,6 +14,8 @@ from tests.cases._case import Bool, Case, Given, Int, Sign, Uniform, case
 _topics = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__) if found.name != "_case"]
 
 CASES: list[Case] = [row for topic in _topics for row in getattr(topic, "LAYERS", ())]
+#: In which topic a layer is.
+TOPICS: dict[str, str] = {row.name: topic.__name__ for topic in _topics for row in getattr(topic, "LAYERS", ())}
 FUNCTIONS: dict = {name: row for topic in _topics for name, row in getattr(topic, "FUNCTIONS", {}).items()}
 CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONSTANT", ())}
 #: Public names of funnn.layers that are no layers with inputs of their own; their tests are in test_contract.py and test_combinator.py.
@@ -32,4 +34,4 @@ OTHERS = {
     "Sequential",
 }
 
-__all__ = ["CASES", "CONSTANT", "FUNCTIONS", "OTHERS", "Bool", "Case", "Given", "Int", "Sign", "Uniform", "case"]
+__all__ = ["CASES", "CONSTANT", "FUNCTIONS", "OTHERS", "TOPICS", "Bool", "Case", "Given", "Int", "Sign", "Uniform", "case"]

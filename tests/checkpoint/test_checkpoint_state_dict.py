@@ -166,7 +166,7 @@ def test_prefix_hint_with_a_template_of_shapes():
     net = layers.Sequential(layers.Linear(2, 3))
     template = jax.eval_shape(net.init, jax.random.key(0))  # which sorts the names
     state_dict = {"module.0.weight": np.ones((3, 2)), "module.0.bias": np.ones(3)}
-    with pytest.raises(StateDictError, match='differ by the prefix "module."; remove it'):
+    with pytest.raises(StateDictError, match=r'differ by the prefix "module\."; remove it'):
         from_state_dict(state_dict, *template)
 
 

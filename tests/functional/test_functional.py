@@ -13,6 +13,7 @@ from oracle import to_jax
 import funnn.functional as F
 import funnn.torch as ft
 from tests.cases import CONSTANT, FUNCTIONS
+from tests.quick import quick
 
 KERNELS = [name for name in F.__all__ if name != "public"]
 
@@ -112,7 +113,7 @@ def test_transformations(name):
         batched = jax.vmap(call)(*[jnp.stack([a, a]) for a in args])
         return (jnp.vdot(along, cotangent), backward), (y, y2, batched[0], batched[1])
 
-    (forward, backward), results = jax.jit(everything, compiler_options={"xla_backend_optimization_level": 0})(args, tangents)
+    (forward, backward), results = quick(everything)(args, tangents)
     np.testing.assert_allclose(forward, backward, rtol=1e-4, atol=1e-4)
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-5, atol=1e-5)

@@ -15,19 +15,24 @@ import torch
 
 import funnn.torch as ft
 from funnn import checkpoint, layers
-from tests.cases import CASES, OTHERS, Case
+from tests import exhaustive
+from tests.cases import CASES, OTHERS, TOPICS, Case
 from tests.quick import quick
 
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+#: Every case; one of each layer at every run.
+every_case = pytest.mark.parametrize("case", exhaustive.one_each(CASES, lambda case: case.name, str))
 #: One case of each layer, for what does not depend on its options.
 ONE_EACH = list({case.name: case for case in reversed(CASES)}.values())
 every_layer = pytest.mark.parametrize("case", ONE_EACH, ids=str)
+#: The same; one of each topic at every run: what is the mechanism's and the kernel's, whose transformations tests/functional has.
+every_topic = pytest.mark.parametrize("case", exhaustive.one_each(ONE_EACH, lambda case: TOPICS[case.name], str))
 
 
-def _modes(cases: Any) -> Any:
-    """Each case in training, and in evaluation where that differs."""
+def _modes(cases: list[Case]) -> Any:
+    """Each case in training, and in evaluation where that differs; one of each layer at every run."""
     pairs = [(case, train) for case in cases for train in (True, False) if train or case.modal]
-    return pytest.mark.parametrize(("case", "train"), pairs, ids=[f"{case}-{'train' if train else 'eval'}" for case, train in pairs])
+    name = lambda pair: f"{pair[0]}-{'train' if pair[1] else 'eval'}"  # noqa: E731
+    return pytest.mark.parametrize(("case", "train"), exhaustive.one_each(pairs, lambda pair: pair[0].name, name))
 
 
 every_mode, every_layers_mode = _modes(CASES), _modes(ONE_EACH)
@@ -220,7 +225,7 @@ def test_apply_is_pure_and_jits_without_recompiling(case):
     assert jax.tree.map(lambda a: a.shape, shaped) == jax.tree.map(lambda a: a.shape, (y, new_state))
 
 
-@every_layer
+@every_topic
 def test_vmap_over_parameters_and_inputs(case):
     layer, inputs = case.layer(), Inputs(case)
     stacked = jax.vmap(layer.init)(jax.random.split(jax.random.key(0), 2))
@@ -238,7 +243,7 @@ def test_vmap_over_parameters_and_inputs(case):
     assert_close(y, expected, (2e-5, 1e-6))
 
 
-@every_layer
+@every_topic
 def test_forward_mode_agrees_with_reverse_mode(case):
     layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
@@ -263,7 +268,7 @@ def test_forward_mode_agrees_with_reverse_mode(case):
     np.testing.assert_allclose(forward, reverse, rtol=1e-3, atol=1e-3)
 
 
-@every_layer
+@every_topic
 def test_scan_and_remat(case):
     layer, inputs = case.layer(), Inputs(case)
     params, state = layer.init(jax.random.key(0))
@@ -314,7 +319,7 @@ def test_module_equals_torchs_with_the_same_seed(case, train):
     assert case.several_nodes or names == expected_names
 
 
-@every_layer
+@every_topic
 def test_both_ways_between_the_worlds(case):
     module, inputs = case.module(ft), Inputs(case)
     layer, params, state = ft.to_functional(module)
@@ -340,7 +345,7 @@ def test_module_pickles_and_copies(case):
             np.testing.assert_array_equal(twin.state_dict()[key].numpy(), value.numpy())
 
 
-@every_layer
+@every_topic
 def test_outputs_do_not_depend_on_64_bit_mode(case):
     y, state = run_pure(case)
     with jax.enable_x64(True):

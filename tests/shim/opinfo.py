@@ -20,6 +20,7 @@ from twin import TOLERANCE, compare, compare_tensors, mask
 from twin import values as values_of
 
 import funnn.torch as shim
+from tests import exhaustive
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -31,7 +32,8 @@ MATRIX_NAMES = (
     *("cholesky", "cholesky_inverse", "cholesky_solve", "geqrf", "ormqr", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp"),
     *("pinverse", "qr", "svd", "svd_lowrank", "pca_lowrank", "triangular_solve", "stft", "istft"),
 )
-MOST = 2  # samples an operation and dtype: a fixed random choice where there are more
+#: Samples an operation and dtype: a fixed random choice where there are more.
+MOST = exhaustive.most(1, 2)
 
 
 def operations(belongs: Callable[[str], bool]) -> list:
@@ -131,6 +133,12 @@ def dtypes_of(op: Any) -> list[torch.dtype]:
 def cases(ops: list) -> dict[str, tuple]:
     """The operations with their dtypes, by a name for the test."""
     return {f"{op_id(op)}-{dtype}".replace("torch.", ""): (op, dtype) for op in ops for dtype in dtypes_of(op)}
+
+
+def every(cases: dict[str, tuple]) -> Any:
+    """A test over the cases: the dtype of :func:`dtype_of` at every run, the others of an operation under ``--exhaustive``."""
+    params = exhaustive.one_each(list(cases.items()), lambda item: op_id(item[1][0]), lambda item: item[0])
+    return pytest.mark.parametrize("op, dtype", [param._replace(values=param.values[1]) for param in params])
 
 
 def check_one(op: Any, dtype: torch.dtype, *args: Any, gradients: bool = True, **kwargs: Any) -> int:

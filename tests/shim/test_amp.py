@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import funnn.torch as shim
+from funnn.torch import _dtype
 from tests.shim.twin import compare, same, same_error, values
 
 #: Names of this file's shorthands: float32 or another type, all ones.
@@ -271,9 +272,18 @@ def test_without_a_gpu():
     same(program)
 
 
-def test_the_list_of_a_gpu(monkeypatch):
-    """From the documentation of torch.amp, as there is no torch with a GPU here; JAX is only said to have one."""
+@pytest.fixture
+def said_to_have_a_gpu(monkeypatch):
+    """JAX says that it has one; what is derived from it is asked for anew, before and after."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    _dtype.here.cache_clear()
+    yield
+    monkeypatch.undo()
+    _dtype.here.cache_clear()
+
+
+def test_the_list_of_a_gpu(said_to_have_a_gpu):
+    """From the documentation of torch.amp, as there is no torch with a GPU here; JAX is only said to have one."""
     expected = {
         **{"torch.mv(f(2, 2), f(2))": "float16", "f(2, 2) @ f(2, 2)": "float16", "nn.GRUCell(2, 2)(f(1, 2))": "float16"},
         **{

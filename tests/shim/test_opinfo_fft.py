@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from opinfo import cases, check_one, operations
+from opinfo import cases, check_one, every, operations
 
 CASES = cases(operations(lambda name: name.startswith("fft.")))
 
@@ -13,7 +13,7 @@ TOLERANCE = dict.fromkeys((torch.float32, torch.complex64, torch.int64), (2e-5, 
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("op, dtype", CASES.values(), ids=CASES)
+@every(CASES)
 def test_samples(op, dtype):
     """Outputs and gradients on samples."""
     assert check_one(op, dtype, tolerance=TOLERANCE.get(dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from opinfo import MATRIX_NAMES, cases, check_one, operations
+from opinfo import MATRIX_NAMES, cases, check_one, every, operations
 
 OPS = operations(lambda name: name.startswith("linalg.") or name in MATRIX_NAMES)
 #: In 16 bits PyTorch's matrix_exp is NaN unless the matrix is small, though the result is finite; here it is computed in float32.
@@ -15,7 +15,7 @@ LEFT_OUT = {"istft": lambda sample: "window" in sample.kwargs and sample.kwargs[
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("op, dtype", CASES.values(), ids=CASES)
+@every(CASES)
 def test_samples(op, dtype):
     """Function and method on samples: outputs and gradients."""
     leave_out = LEFT_OUT.get(op.name, lambda sample: False)

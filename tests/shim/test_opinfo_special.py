@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from opinfo import cases, check_one, operations
+from opinfo import cases, check_one, every, operations
 
 OPS = operations(lambda name: name.startswith(("special.", "signal.")))
 CASES = cases(OPS)
@@ -14,7 +14,7 @@ TOLERANCE = dict.fromkeys((("special.bessel_j0", torch.float64), ("special.besse
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("op, dtype", CASES.values(), ids=CASES)
+@every(CASES)
 def test_samples(op, dtype):
     """Outputs and gradients on samples."""
     assert check_one(op, dtype, tolerance=TOLERANCE.get((op.name, dtype)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from opinfo import MATRIX_NAMES, cases, check_one, dtype_of, operations
+from opinfo import MATRIX_NAMES, cases, check_one, dtype_of, every, operations
 
 import funnn.torch as shim
 
@@ -60,7 +60,7 @@ CASES = {name: case for name, case in cases(OPS).items() if name not in NO_TYPE}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("op, dtype", CASES.values(), ids=CASES)
+@every(CASES)
 def test_samples(op, dtype):
     """Function, method and in-place form on samples: outputs; gradients of float32 and complex numbers."""
     first = dtype == dtype_of(op)

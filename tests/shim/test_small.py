@@ -25,6 +25,8 @@ _OPERANDS = {  # of a tensor of 3×4
     "several dimensions": lambda x: x[None, :, None],
 }
 _UNARY = ["neg", "abs", "square", "sqrt", "exp", "log", "sin", "cos", "tanh", "relu"]
+#: Those whose last bit torch's own kernels have otherwise on another processor.
+_ROUNDED = ("exp", "log", "sin", "cos", "tanh", "sqrt")
 _BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge"]
 _REDUCTIONS = ["sum", "mean"]
 
@@ -70,7 +72,10 @@ def test_unary(name, dtype):
         ours, theirs = getattr(ft, name)(operand(x)), getattr(torch, name)(operand(y))
         assert by_numpy(ours) == covered
         if dtype != "bfloat16":
-            same(ours, theirs, 4 if not covered else 1 if name in ("exp", "log", "sin", "cos", "tanh") else 0)
+            same(ours, theirs, 4 if not covered else 1 if name in _ROUNDED else 0)
+        if name == "sqrt" and dtype in ("float32", "float64"):  # the nearest number, which torch's is not on every processor
+            with np.errstate(invalid="ignore"):
+                np.testing.assert_array_equal(ours.numpy(), np.sqrt(operand(x).numpy()))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
