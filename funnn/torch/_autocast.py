@@ -1,6 +1,6 @@
 """The casts of mixed precision: which operations take operands of 16 bits and which float32, under ``torch.autocast``.
 
-``mode.autocast`` is None, or the Casting in force on this thread; ``call`` asks it for the operands. A cast is an operation of the tape
+``thread.autocast`` is None, or the Casting in force on this thread; ``call`` asks it for the operands. A cast is an operation of the tape
 (ToCopyBackward0), so gradients come back in the type of what was cast. The lists are torch's, in the names of the functions that compute here.
 """
 
@@ -13,8 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.torch import _dtype
-from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 LOWER, FLOAT32, WIDEST, REFUSED = "lower", "float32", "widest", "refused"
@@ -105,12 +104,12 @@ class Settings(threading.local):
     def refresh(self) -> None:
         """Put the Casting of the tensors' device into force, or none."""
         here = "cuda" if _dtype.accelerated() else "cpu"
-        mode.autocast = casting(here, self.dtypes[here]) if self.enabled[here] else None
+        thread.autocast = casting(here, self.dtypes[here]) if self.enabled[here] else None
 
     def enter(self) -> int:
         """Count one more region; how many there are."""
         if self.nesting == 0:
-            self.tracing = Storage.tracing
+            self.tracing = thread.tracing
         self.nesting += 1
         return self.nesting
 
@@ -191,9 +190,9 @@ def _tensors(values: Any) -> Any:
 
 def _kept_cast(leaf: Tensor, kind: _dtype.dtype) -> Tensor:
     """The cast of a leaf, made once in a region: uses of one parameter share it, until the parameter changes."""
-    if settings.nesting == 0 or settings.tracing is not Storage.tracing:
+    if settings.nesting == 0 or settings.tracing is not thread.tracing:
         return leaf.to(kind)
-    key, written = (id(leaf), kind, mode.grad), (leaf._storage.version, leaf._storage.writes)
+    key, written = (id(leaf), kind, thread.grad), (leaf._storage.version, leaf._storage.writes)
     kept = settings.cache.get(key)
     if kept is None or kept[0] is not leaf or kept[1] is not leaf._storage or kept[2] != written:
         kept = settings.cache[key] = leaf, leaf._storage, written, leaf.to(kind)
@@ -208,11 +207,11 @@ def casting(device: str, dtype: _dtype.dtype) -> Casting:
 
 def uncast(function: Callable, *args: Any, **kwargs: Any) -> Any:
     """The function's result without casts: what is written into given memory is computed in the operands' own types, as in torch."""
-    before, mode.autocast = mode.autocast, None
+    before, thread.autocast = thread.autocast, None
     try:
         return function(*args, **kwargs)
     finally:
-        mode.autocast = before
+        thread.autocast = before
 
 
 # -- torch's functions

@@ -12,8 +12,9 @@ from funnn import checkpoint, layers
 from funnn.layers import Layer
 from funnn.layers._layer import _Scope
 from funnn.torch._random import default_generator
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage
-from funnn.torch._tape import Node, mode
+from funnn.torch._tape import Node
 from funnn.torch._tensor import Tensor
 from funnn.torch._tracing import Listener, cut
 from funnn.torch.nn.modules.container import ModuleList, Sequential
@@ -105,9 +106,10 @@ class _Lent:
             )
         owned = [attributes for m in self.module.modules() for attributes in (m.__dict__, m._parameters, m._buffers, m._modules)]
         self.before = [(attributes, attributes.copy()) for attributes in [*owned, *(tensor.__dict__ for tensor in tensors.values())]]
-        self.grad, mode.grad = mode.grad, True
-        self.tracing, Storage.tracing = Storage.tracing, _Pure()
-        self.lent = default_generator.lend(self.key)
+        self.grad, thread.grad = thread.grad, True
+        self.tracing, thread.tracing = thread.tracing, _Pure()
+        self.lent = default_generator.lent(self.key)
+        self.lent.__enter__()
         for name, tensor in tensors.items():
             tensor._storage, tensor._window = Storage(self.given[name]), None
             tensor._leaf_requires_grad = isinstance(tensor, Parameter) and tensor.is_floating_point()
@@ -118,8 +120,8 @@ class _Lent:
         return checkpoint.unflatten({name: buffer._read() for name, buffer in self.module.named_buffers()})
 
     def __exit__(self, *exc: Any) -> None:
-        default_generator.give_back(self.lent)
-        mode.grad, Storage.tracing = self.grad, self.tracing
+        self.lent.__exit__(None, None, None)
+        thread.grad, thread.tracing = self.grad, self.tracing
         for attributes, before in self.before:
             attributes.clear()
             attributes.update(before)

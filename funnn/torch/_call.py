@@ -19,8 +19,9 @@ import numpy as np
 from jax import lax
 
 from funnn.torch import _dtype, _settings, _tape
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage
-from funnn.torch._tape import Node, mode
+from funnn.torch._tape import Node
 from funnn.torch._tensor import Tensor
 
 _SLOT = object()  # stands for an array in the arguments' layout
@@ -293,8 +294,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
 
     The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
     """
-    if mode.autocast is not None:
-        args, kwargs = mode.autocast.operands(op, args, kwargs)
+    if thread.autocast is not None:
+        args, kwargs = thread.autocast.operands(op, args, kwargs)
     arrays: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [op, _dtype._default]
@@ -311,7 +312,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
         key.append(name)
         _flatten(value, name in op.scalar_names, arrays, tensors, key)
     tracked = ()
-    if mode.grad:
+    if thread.grad:
         tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
     key.append(tracked)
     key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
@@ -320,8 +321,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     if entry is None:
         entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
     with _settings.running():
-        if Storage.tracing is not None:
-            arrays = Storage.tracing.cut(arrays, tracked)
+        if thread.tracing is not None:
+            arrays = thread.tracing.cut(arrays, tracked)
         outputs = entry.run(*arrays)
     if tracked:
         outputs, vjp, kept = outputs
@@ -378,8 +379,8 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
     node = entry.type(edges)
     node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
     node.residuals, node.linear = kept.residuals, kept.linear
-    if Storage.tracing is not None:
-        Storage.tracing.recorded(node)
+    if thread.tracing is not None:
+        thread.tracing.recorded(node)
     if isinstance(outputs, tuple):
         node.count = len(outputs)
         node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
@@ -392,8 +393,8 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
         node.count, node.outputs = 1, None
         result = Tensor._wrap(outputs, node)
         wrapped = (result,)
-    if mode.saved_hooks and kept.residuals:
-        node.vjp = Packed(vjp, *mode.saved_hooks[-1])
+    if thread.saved_hooks and kept.residuals:
+        node.vjp = Packed(vjp, *thread.saved_hooks[-1])
     saved = [_saved(tensors[i]) for i in kept.inputs if tensors[i] is not None]
     for i in kept.outputs:
         saved.append(_saved(wrapped[i]))
@@ -404,7 +405,7 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
 def _saved(tensor: Tensor) -> tuple:
     """A storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)."""
     storage = tensor._storage
-    if storage.inference and not Storage.inferring:
+    if storage.inference and not thread.inference:
         raise RuntimeError(_tape.INFERENCE_SAVED)
     return storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
 

@@ -20,8 +20,8 @@ from jax.extend.core import ClosedJaxpr, DropVar, Literal, jaxpr_as_fun
 
 from funnn.torch import _dtype, _settings, _tape
 from funnn.torch._call import Op, Recording, call
-from funnn.torch._storage import Storage
-from funnn.torch._tape import Node, mode, node_type
+from funnn.torch._state import thread
+from funnn.torch._tape import Node, node_type
 from funnn.torch._tensor import Tensor
 from funnn.torch._tracing import StorageSource, Tracing, _input_p
 
@@ -63,7 +63,7 @@ class Program:
         self.arguments = len(tensors)
 
         def body(*arrays: Any) -> list:
-            Storage.tracing = tracing
+            thread.tracing = tracing
             stand_ins = [_stand_in(tensor, array) for tensor, array in zip(tensors, arrays, strict=True)]
             given = [None if stand_in is tensor else stand_in._storage.array for tensor, stand_in in zip(tensors, stand_ins, strict=True)]
             remaining = iter(stand_ins)
@@ -72,12 +72,12 @@ class Program:
             del call_args, call_kwargs
             return self._collect(tracing, result, stand_ins, given)
 
-        before, grad_before = Storage.tracing, mode.grad
+        before, grad_before = thread.tracing, thread.grad
         try:
             with _settings.running():
                 traced = jax.make_jaxpr(body)(*(tensor._read() for tensor in tensors))
         finally:
-            Storage.tracing, mode.grad = before, grad_before
+            thread.tracing, thread.grad = before, grad_before
             tracing.restore()
         self.guards = tracing.guards
         self.sources = tracing.sources
@@ -175,7 +175,7 @@ class Program:
         return tuple(self._replay(arrays[: self.arguments], list(arrays[self.arguments :])))
 
     def __call__(self, tensors: list[Tensor]) -> Any:
-        if self.as_operation and mode.grad:
+        if self.as_operation and thread.grad:
             return self._call_as_operation(tensors)
         self._check_memory(tensors)
         sources = self.sources
@@ -283,15 +283,15 @@ class Compiled:
         self.programs: dict[Any, list[Program]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if Storage.tracing is not None:  # inside another compiled function
+        if thread.tracing is not None:  # inside another compiled function
             return self._function(*args, **kwargs)
         tensors: list[Tensor] = []
         key = (
             _key(args, tensors),
             _key(kwargs, tensors),
-            mode.grad,
+            thread.grad,
             _dtype._default,
-            mode.autocast,
+            thread.autocast,
             _settings.get_float32_matmul_precision(),
         )
         programs = self.programs.setdefault(key, [])

@@ -15,7 +15,8 @@ import numpy as np
 from funnn.torch import _dtype, _layout
 from funnn.torch._dtype import as_dtype, check_device
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, write_out
-from funnn.torch._storage import Storage, contiguous_stride
+from funnn.torch._state import thread
+from funnn.torch._storage import contiguous_stride
 from funnn.torch._strides import preserved_stride
 from funnn.torch._tensor import Tensor
 
@@ -279,7 +280,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
             raise TypeError(f"{name or function.__name__}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         kind = input.dtype if dtype is None else dtype
         stride = _stride_like(input, memory_format)
-        if stride is None or Storage.tracing is not None:
+        if stride is None or thread.tracing is not None:
             return function(tuple(input.shape), *args, dtype=kind, device=device, **kwargs)
         requires_grad, _ = kwargs.pop("requires_grad", False), kwargs.pop("pin_memory", None)
         made = FUNCTIONS["empty_strided"](tuple(input.shape), stride, dtype=kind, device=device)

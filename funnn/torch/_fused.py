@@ -17,8 +17,8 @@ import jax
 
 from funnn.torch import _tape
 from funnn.torch._call import Recording
-from funnn.torch._storage import Storage
-from funnn.torch._tape import AccumulateGrad, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import AccumulateGrad
 
 _REPEATS = 64  # visits after which a graph is compiled
 _LARGEST = 2000  # nodes of a graph that is compiled: XLA's time grows faster than the graph
@@ -30,7 +30,7 @@ _programs: dict[tuple, Callable] = {}
 
 def run(roots: list[tuple[tuple, Any]], retain_graph: bool) -> bool:
     """Run the backward pass as one program if it can and may; False if nothing was done."""
-    found = None if Storage.tracing is not None else _structure(roots)
+    found = None if thread.tracing is not None else _structure(roots)
     if found is None:
         return False
     key, nodes, leaves = found
@@ -48,12 +48,12 @@ def run(roots: list[tuple[tuple, Any]], retain_graph: bool) -> bool:
             return False  # node by node, which says what is wrong
     with jax.enable_x64(True):
         gradients = program([node.vjp for node in nodes], [gradient for _, gradient in roots])
-    before, mode.grad = mode.grad, False
+    before, thread.grad = thread.grad, False
     try:
         for leaf, gradient in zip(leaves, gradients, strict=True):
             leaf.variable._accumulate(gradient, False)
     finally:
-        mode.grad = before
+        thread.grad = before
     if not retain_graph:
         for node in nodes:
             node.release()

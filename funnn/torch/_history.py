@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jax import lax
 
 from funnn.torch import _tape
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tape import AccumulateGrad
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class History:
             raise RuntimeError(
                 f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()"
             )
-        if requires_grad and self._storage.inference and not Storage.inferring:
+        if requires_grad and self._storage.inference and not thread.inference:
             raise RuntimeError(
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Use a clone() made outside inference_mode."
             )
@@ -136,8 +136,8 @@ class History:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward accumulated; None before."""
-        if Storage.tracing is not None:
-            Storage.tracing.read_grad(self)
+        if thread.tracing is not None:
+            thread.tracing.read_grad(self)
         return self._grad
 
     @grad.setter
@@ -161,8 +161,8 @@ class History:
         self._set_grad(None)
 
     def _set_grad(self, value: Tensor | None) -> None:
-        if Storage.tracing is not None:
-            Storage.tracing.wrote_grad(self)
+        if thread.tracing is not None:
+            thread.tracing.wrote_grad(self)
         self._grad = value
 
     @property
@@ -182,7 +182,7 @@ class History:
 
     def detach(self) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
-        if Storage.tracing is not None and Storage.tracing.pushing:
+        if thread.tracing is not None and thread.tracing.pushing:
             return type(self)._wrap(lax.stop_gradient(self._read()))
         return self._bare()
 
@@ -206,8 +206,8 @@ class History:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if Storage.tracing is not None:
-            Storage.tracing.own_backward("a hook")
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
         if self._grad_fn is not None:
             return self._grad_fn.output_hooks(self._output).add(hook)
         if self._hooks is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from funnn.torch._call import Op, call
 from funnn.torch._history import SEVERAL_VIEWS
-from funnn.torch._storage import Storage, covers, plan_window, write_through, write_window
-from funnn.torch._tape import Gate, mode
+from funnn.torch._state import thread
+from funnn.torch._storage import covers, plan_window, write_through, write_window
+from funnn.torch._tape import Gate
 from funnn.torch._tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
@@ -15,11 +16,11 @@ _LEAF = "a leaf Variable that requires grad is being used in an in-place operati
 
 def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
     """Raise torch's errors for in-place operations on leaves and, unless ``overlapping`` is allowed, on expanded tensors."""
-    if tensor._storage.inference and not Storage.inferring:
+    if tensor._storage.inference and not thread.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
         )
-    if mode.grad and tensor.requires_grad:
+    if thread.grad and tensor.requires_grad:
         if _is_leaf(tensor):
             raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
         base = tensor._base
@@ -55,7 +56,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
                 f"convert the tensor first, or use the operation that returns a new tensor"
             )
         result = result.to(kind)
-    if not (mode.grad and (result.requires_grad or tensor.requires_grad)):
+    if not (thread.grad and (result.requires_grad or tensor.requires_grad)):
         tensor._write(result._peek())
         return tensor
     base = tensor._base

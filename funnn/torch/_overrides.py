@@ -1,6 +1,6 @@
 """``__torch_function__``: classes that decide what a function of torch does with them, and modes that see every call.
 
-Functions look at ``overrides.ask`` alone. It is None until a program defines a subclass of Tensor or enters a mode; then it is
+Functions look at ``thread.ask`` alone. It is None until a program defines a subclass of Tensor or the thread enters a mode; then it is
 :func:`_ask`, which gives the answer of whoever is asked, or NotImplemented where nobody is. Other classes that have the method are found when a
 function fails on them (:func:`stand_in`).
 """
@@ -8,50 +8,30 @@ function fails on them (:func:`stand_in`).
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funnn.torch._storage import Storage
+from funnn.torch._state import ThreadState, thread
 from funnn.torch._strides import is_elementwise, like_operands
-from funnn.torch._tape import mode
 
 PROTOCOL = "__torch_function__"
 
 
-class Overrides(threading.local):
-    """What a thread asks; the class attribute ``ask`` is for all threads.
-
-    Attributes:
-      ask: a function of (torch's function, args, kwargs), or None.
-      modes: the modes that were entered, the innermost last.
-      subclasses: whether the classes of arguments are asked.
-    """
-
-    ask: Callable[[Callable, tuple, dict], Any] | None = None
-    subclasses = True
-
-    def __init__(self):
-        self.modes: list[Any] = []
-
-
-overrides = Overrides()
-
-
 def watch() -> None:
-    """From now on, functions ask."""
-    Overrides.ask = staticmethod(_ask)
+    """From now on functions ask, in every thread: a class that overrides them has been defined."""
+    ThreadState.ask = staticmethod(_ask)
 
 
 def _ask(function: Callable, args: tuple, kwargs: dict, relevant: tuple | None = None) -> Any:
-    candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if overrides.subclasses else []
+    candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if thread.ask_classes else []
     types = tuple(type(argument) for argument in candidates)
-    if overrides.modes:
-        innermost = overrides.modes.pop()
+    if thread.function_modes:
+        *outer, innermost = modes = thread.function_modes
+        thread.function_modes = tuple(outer)
         try:
             result = innermost.__torch_function__(function, types, args, kwargs)
         finally:
-            overrides.modes.append(innermost)
+            thread.function_modes = modes
         if result is not NotImplemented:
             return result
     for argument in candidates:
@@ -91,7 +71,7 @@ def overriding(kind: type) -> bool:
 
 def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     """The answer of a class that is no Tensor, for a call that has failed; NotImplemented where there is none."""
-    if overrides.ask is None and overrides.subclasses and candidates_in((args, kwargs.values())):
+    if thread.ask is None and thread.ask_classes and candidates_in((args, kwargs.values())):
         return _ask(function, args, kwargs)
     return NotImplemented
 
@@ -106,12 +86,12 @@ def overridable(run: Callable, attempt: Callable | None = None, public: Callable
 
     @functools.wraps(run)
     def function(*args: Any, **kwargs: Any) -> Any:
-        if overrides.ask is not None:
-            result = overrides.ask(public or function, args, kwargs)
+        if thread.ask is not None:
+            result = thread.ask(public or function, args, kwargs)
             if result is not NotImplemented:
                 return result
         result = None
-        if attempt is not None and mode.autocast is None and Storage.tracing is None:
+        if attempt is not None and thread.autocast is None and thread.tracing is None:
             result = attempt(args, kwargs)
         if result is None:
             try:
@@ -138,12 +118,12 @@ class TorchFunctionMode:
         raise NotImplementedError(f"{type(self).__name__} has no {PROTOCOL}")
 
     def __enter__(self) -> Any:
-        watch()
-        overrides.modes.append(self)
+        thread.ask = _ask
+        thread.function_modes = (*thread.function_modes, self)
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        overrides.modes.pop()
+        thread.function_modes = thread.function_modes[:-1]
 
     @classmethod
     def push(cls, *args: Any, **kwargs: Any) -> Any:
@@ -155,11 +135,11 @@ class DisableTorchFunctionSubclass:
     """Within the block, the classes of arguments are not asked; modes still are."""
 
     def __enter__(self) -> None:
-        self._before = overrides.subclasses
-        overrides.subclasses = False
+        self._before = thread.ask_classes
+        thread.ask_classes = False
 
     def __exit__(self, *exc: Any) -> None:
-        overrides.subclasses = self._before
+        thread.ask_classes = self._before
 
 
 class DisableTorchFunction(DisableTorchFunctionSubclass):
@@ -167,11 +147,11 @@ class DisableTorchFunction(DisableTorchFunctionSubclass):
 
     def __enter__(self) -> None:
         super().__enter__()
-        self._modes, overrides.modes = overrides.modes, []
+        self._modes, thread.function_modes = thread.function_modes, ()
 
     def __exit__(self, *exc: Any) -> None:
         super().__exit__(*exc)
-        overrides.modes = self._modes
+        thread.function_modes = self._modes
 
 
 def disabled(cls: type, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:

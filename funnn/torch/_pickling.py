@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage, Window
 from funnn.torch._tensor import Tensor
 
@@ -58,8 +59,8 @@ def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad:
 
 
 def _deepcopy_storage(self: Storage, memo: dict) -> Storage:
-    if Storage.tracing is not None:
-        Storage.tracing.read(self)
+    if thread.tracing is not None:
+        thread.tracing.read(self)
     self.owned = False  # both hold the array, which is immutable
     memo[id(self)] = copied = Storage(self.array)
     return copied

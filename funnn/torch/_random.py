@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,10 +18,9 @@ from funnn.errors import KeyRequiredError
 from funnn.torch import _dtype
 from funnn.torch import _rng_integers as integers
 from funnn.torch._mt19937 import MT19937
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage
 from funnn.torch._tensor import Tensor
-
-_NOT_LENT = object()
 
 
 class Generator:
@@ -32,7 +33,6 @@ class Generator:
     def __init__(self, device: Any = "cpu"):
         self.device = _dtype.device(device)
         self._engine = MT19937()
-        self._lent = _NOT_LENT
         self._reset_key()
 
     def _reset_key(self) -> None:
@@ -96,39 +96,39 @@ class Generator:
 
     def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Numbers from one of the engine's distributions, or while compiling from its counterpart in ``_TRACED``; inside vmap as it says."""
-        vmaps = () if Storage.tracing is None else Storage.tracing.vmaps
+        vmaps = () if thread.tracing is None else thread.tracing.vmaps
         return draw_for_examples(self._draw, vmaps, name, args, kwargs) if vmaps else self._draw(name, *args, **kwargs)
 
     def _draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        if self._lent is not _NOT_LENT:
+        if thread.lent is not None and thread.lent[0] is self:
             return _TRACED[name](self._lent_key(name), *args, **kwargs)
-        if Storage.tracing is None or not Storage.tracing.compiling:
+        if thread.tracing is None or not thread.tracing.compiling:
             with jax.enable_x64(True):
                 return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
         if name not in _TRACED:
             raise NotImplementedError(
                 f"random draws of {name!r} inside torch.compile are not supported yet; draw outside and pass the tensor"
             )
-        Storage.tracing.read(self._key)
+        thread.tracing.read(self._key)
         key, now = jax.random.split(jax.random.wrap_key_data(self._key.array))
         self._key.replace(jax.random.key_data(key))
         return _TRACED[name](now, *args, **kwargs)
 
-    def lend(self, key: Any) -> Any:
-        """Draw from a JAX key (or, with None, refuse to draw) until ``give_back`` is called with what this returns."""
-        before, self._lent = self._lent, [key, 0]
-        return before
+    @contextlib.contextmanager
+    def lent(self, key: Any) -> Iterator[None]:
+        """Inside, this thread draws from a JAX key; with None it refuses to draw."""
+        before, thread.lent = thread.lent, (self, key, itertools.count())
+        try:
+            yield
+        finally:
+            thread.lent = before
 
-    def give_back(self, before: Any) -> None:
-        """End what ``lend`` began."""
-        self._lent = before
-
-    def _lent_key(self, name: str) -> Any:
-        key, draws = self._lent
+    @staticmethod
+    def _lent_key(name: str) -> Any:
+        _, key, draws = thread.lent
         if key is None:
             raise KeyRequiredError(f"a Module drew random numbers ({name}) inside apply, which got key=None; pass key=jax.random.key(seed)")
-        self._lent[1] += 1
-        return jax.random.fold_in(key, draws)
+        return jax.random.fold_in(key, next(draws))
 
     # what funnn.functional and funnn.init ask of a random source
 
@@ -201,7 +201,7 @@ def draw_for_examples(draw: Callable, vmaps: tuple, name: str, args: tuple, kwar
             "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on vmap or "
             "perform the randomness operation out of vmap"
         )
-    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())) and not Storage.tracing.compiling:
+    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())) and not thread.tracing.compiling:
         raise NotImplementedError(f"random numbers ({name}) that depend on values inside vmap are not supported; draw them outside")
     rows = [level for level in vmaps if level.randomness == "different"]
     sizes = tuple(level.size for level in rows)

@@ -14,13 +14,13 @@ from funnn.torch._layout import memory_order
 from funnn.torch._ops import reparameterised
 from funnn.torch._ops.table import FUNCTIONS, gather_sizes, publish, write_out
 from funnn.torch._random import Generator, pick
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 
 def _values(tensor: Tensor) -> Any:
     """The numbers that a draw depends on: known ones for the generator, traced ones while a step is compiled."""
-    return tensor.detach()._read() if Storage.tracing is not None else tensor.detach()._host()
+    return tensor.detach()._read() if thread.tracing is not None else tensor.detach()._host()
 
 
 _ops: dict[str, Op] = {}
@@ -182,7 +182,7 @@ def _write(name: str, arguments: Callable, grad: str | None = None) -> None:
 
     def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
         check_writable(self)
-        if self._window is None or Storage.tracing is not None or self.is_contiguous():
+        if self._window is None or thread.tracing is not None or self.is_contiguous():
             values = pick(generator).draw(name, *arguments(self, *args, **kwargs)).reshape(self._shape())
         else:
             values = _in_memory_order(self, pick(generator), name, arguments, args, kwargs)

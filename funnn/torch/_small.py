@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
+from funnn.torch._state import thread
 from funnn.torch._storage import Window
-from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 LIMIT = 2048  # elements of an operand, above which XLA is about as fast
@@ -38,7 +38,7 @@ _quiet = _Quiet()
 
 def numbers_of(tensor: Tensor) -> np.ndarray | None:
     """The values of a tensor, read-only, if they are few, at hand, and their gradient is not asked for."""
-    if mode.grad and tensor.requires_grad:
+    if thread.grad and tensor.requires_grad:
         return None
     storage, window = tensor._storage, tensor._window
     array = storage.array

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from funnn.torch import _dtype
+from funnn.torch._state import thread
 
 _same = jax.jit(jnp.asarray)
 
@@ -40,17 +41,14 @@ class Storage:
 
     __slots__ = ("__weakref__", "array", "inference", "numbers", "owned", "seen", "version", "writes")
 
-    tracing: Any = None  # the compilation or transformation in progress, which must see every new storage
-    inferring = False  # whether inference mode is on
-
     def __init__(self, array: Any):
         self.array = array
         self.version = self.writes = 0
         self.owned = False
         self.numbers = self.seen = None
-        self.inference = Storage.inferring
-        if Storage.tracing is not None:
-            Storage.tracing.created(self)
+        self.inference = thread.inference
+        if thread.tracing is not None:
+            thread.tracing.created(self)
 
     def to_jax(self) -> Any:
         """The values as a jax.Array (or tracer), whatever made them."""
@@ -60,8 +58,8 @@ class Storage:
 
     def replace(self, array: Any, tracked: bool = True) -> None:
         """Write: the whole array is replaced."""
-        if Storage.tracing is not None:
-            Storage.tracing.read(self)
+        if thread.tracing is not None:
+            thread.tracing.read(self)
         self.array = array
         self.numbers = self.seen = None
         self.owned = False

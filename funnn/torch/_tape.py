@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 
 _numbers = itertools.count(1)
 
@@ -33,21 +32,6 @@ INFERENCE_SAVED = (
     "Inference tensors cannot be saved for backward. Please do not track its gradient, or use its clone(), made outside inference_mode, "
     "which is a normal tensor."
 )
-
-
-class Mode(threading.local):
-    """What the current thread records."""
-
-    grad = True
-    anomaly = False  # whether nodes remember where they were made, and what they pull back is looked at
-    check_nan = True  # whether that look is for NaN
-    saved_hooks: tuple = ()  # (pack, unpack) of what nodes save, the innermost last
-    walk: tuple | None = None  # of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate
-    autocast: Any = None  # the Casting in force, or None
-    transforms = 0  # how many of torch.func's transformations are in progress
-
-
-mode = Mode()
 
 
 class Hooks(OrderedDict):
@@ -98,7 +82,7 @@ class Node:
     def __init__(self, edges: tuple):
         self.edges = edges
         self.number = next(_numbers)
-        if mode.anomaly:
+        if thread.anomaly:
             from funnn.torch.autograd.anomaly_mode import remember
 
             remember(self)
@@ -126,14 +110,14 @@ class Node:
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_inputs, grad_outputs)`` runs after the node and may return other gradients of the inputs."""
-        if Storage.tracing is not None:
-            Storage.tracing.own_backward("a hook")
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_hooks", Hooks()).add(hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
         """``hook(grad_outputs)`` runs before the node and may return other gradients of the outputs."""
-        if Storage.tracing is not None:
-            Storage.tracing.own_backward("a hook")
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_prehooks", Hooks()).add(hook)
 
     def output_hooks(self, index: int) -> Hooks:
@@ -241,7 +225,7 @@ def run(
     captured: dict[tuple, Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
-    if mode.anomaly:
+    if thread.anomaly:
         from funnn.torch.autograd.anomaly_mode import watched_pull
 
     def send(edge: tuple, gradient: Any) -> None:
@@ -258,10 +242,10 @@ def run(
             slots = pending[node] = [None] * node.count
         slots[index] = gradient if slots[index] is None else add(slots[index], gradient, create_graph)
 
-    if Storage.tracing is not None:
-        Storage.tracing.differentiated = True
-    before, walk_before = mode.grad, mode.walk
-    mode.grad, mode.walk = create_graph, (roots, needed, accumulate_only)
+    if thread.tracing is not None:
+        thread.tracing.differentiated = True
+    before, walk_before = thread.grad, thread.walk
+    thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
         for edge, gradient in roots:
             send(edge, gradient)
@@ -282,7 +266,7 @@ def run(
                 continue
             if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
                 continue
-            results = watched_pull(node, gradients, create_graph) if mode.anomaly else node.pull(gradients, create_graph)
+            results = watched_pull(node, gradients, create_graph) if thread.anomaly else node.pull(gradients, create_graph)
             if "_hooks" in extra:
                 results = _after(node, extra["_hooks"], results, gradients, create_graph)
             if not retain_graph:
@@ -291,7 +275,7 @@ def run(
                 if edge is not None and gradient is not None:
                     send(edge, gradient)
     finally:
-        mode.grad, mode.walk = before, walk_before
+        thread.grad, thread.walk = before, walk_before
     return captured
 
 

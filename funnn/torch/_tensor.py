@@ -11,8 +11,9 @@ import numpy as np
 
 from funnn.torch import _dtype, _layout, _overrides, _printing
 from funnn.torch._history import History
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage, Window, is_contiguous, plan_window, read_window, to_jax, whole, write_window
-from funnn.torch._tape import Gate, mode
+from funnn.torch._tape import Gate
 
 _read_window = jax.jit(read_window, static_argnums=2)
 _write_window = jax.jit(write_window, static_argnums=3)
@@ -111,8 +112,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """The values as a jax.Array, a tracer, or a NumPy array: any of those that a compiled function takes."""
         storage = self._storage
         storage.owned = False
-        if Storage.tracing is not None:
-            Storage.tracing.read(storage, self)
+        if thread.tracing is not None:
+            thread.tracing.read(storage, self)
         if self._window is None:
             return storage.array
         if self._value_writes != storage.writes:
@@ -128,8 +129,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         if self._window is None:
             storage.replace(values, self._tracked)
             return
-        if Storage.tracing is not None:
-            Storage.tracing.read(storage)
+        if thread.tracing is not None:
+            thread.tracing.read(storage)
         plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
         with jax.enable_x64(True):
             storage.replace(_write_window(storage.to_jax(), values, starts, plan), self._tracked)
@@ -255,7 +256,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
             if concrete is not None:
                 return np.asarray(concrete)
-            if getattr(Storage.tracing, "vmaps", ()):
+            if getattr(thread.tracing, "vmaps", ()):
                 raise RuntimeError(
                     "vmap: It looks like you're calling .item() on a Tensor, or using its values in some data-dependent control flow (if, while, "
                     "tolist, numpy, print). Inside vmap there is one value for each example; use torch.where and the like"
@@ -284,7 +285,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return Tensor._wrap(jnp.asarray(array, np.uint8 if array.dtype == bool else None))
 
     def __jax_array__(self) -> jax.Array:
-        if self.requires_grad and mode.grad:
+        if self.requires_grad and thread.grad:
             raise RuntimeError(
                 "a Tensor that requires grad was given to a jax function, which would lose its gradient; decorate the function with "
                 "funnn.public to put it on the tape, or pass tensor.detach()"
@@ -333,8 +334,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return id(self)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        if Storage.tracing is not None and not Storage.tracing.compiling:
-            return Storage.tracing.text(self)
+        if thread.tracing is not None and not thread.tracing.compiling:
+            return thread.tracing.text(self)
         return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:

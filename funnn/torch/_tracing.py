@@ -26,7 +26,7 @@ def cut(arrays: list, tracked: tuple[int, ...]) -> list:
 
 
 class Listener:
-    """What ``Storage.tracing`` is told, and asked, while JAX transforms a function of Tensors; this one ignores all of it.
+    """What ``thread.tracing`` is told, and asked, while JAX transforms a function of Tensors; this one ignores all of it.
 
     Attributes:
       compiling: whether numbers are drawn inside a program, which runs later.

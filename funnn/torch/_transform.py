@@ -20,8 +20,9 @@ from jax.core import Tracer
 from funnn.torch import _tape
 from funnn.torch._inplace import assign
 from funnn.torch._random import default_generator
+from funnn.torch._state import thread
 from funnn.torch._storage import Storage
-from funnn.torch._tape import AccumulateGrad, Gate, Node, mode, node_type
+from funnn.torch._tape import AccumulateGrad, Gate, Node, node_type
 from funnn.torch._tensor import Tensor
 from funnn.torch._tracing import Listener
 
@@ -51,18 +52,18 @@ class Level(Listener):
         self.made: weakref.WeakSet[Storage] = weakref.WeakSet()
 
     def __enter__(self) -> Level:
-        self.before = Storage.tracing
+        self.before = thread.tracing
         self.outer = Listener() if self.before is None else self.before
         self.vmaps = self.outer.vmaps if self.size is None else (*self.outer.vmaps, self)
         self.pushing = self.size is None or self.outer.pushing
         self.compiling = self.outer.compiling
-        Storage.tracing = self
-        mode.transforms += 1
+        thread.tracing = self
+        thread.transforms += 1
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        Storage.tracing = self.before
-        mode.transforms -= 1
+        thread.tracing = self.before
+        thread.transforms -= 1
         leaked = [storage for storage in self.read_first if self.is_inside(storage.array)]
         for storage in leaked:
             self.put_back(storage)
@@ -200,7 +201,7 @@ class Replayed(Node):
 
         Gives the gradients that there are; ``present`` then says which.
         """
-        before, mode.grad = mode.grad, True
+        before, thread.grad = thread.grad, True
         first = next(_tape._numbers)
         try:
             gates = [Gate((tensor._edge() if create_graph and tensor.requires_grad else None,)) for tensor in inputs]
@@ -223,7 +224,7 @@ class Replayed(Node):
             wanted = [*((gates[number], 0) for number in self.numbers), *self.captured]
             found = _tape.run(roots, retain_graph=create_graph, create_graph=create_graph, inputs=dict.fromkeys(wanted), foreign=True)
         finally:
-            mode.grad = before
+            thread.grad = before
         self.present = [edge in found for edge in wanted]
         return [_tape.as_tensor(found[edge]) for edge in wanted if edge in found]
 
@@ -266,8 +267,8 @@ def _transform(
 
     ``run(pure)`` gives the output arrays (for forward mode, followed by their tangents), where ``pure`` maps arrays to arrays.
     """
-    needs = tuple(mode.grad and tensor.requires_grad for tensor in tensors)
-    state = default_generator._engine.get_state() if mode.grad else None
+    needs = tuple(thread.grad and tensor.requires_grad for tensor in tensors)
+    state = default_generator._engine.get_state() if thread.grad else None
     inside: list[tuple] = []
 
     def pure(*arrays: Any) -> tuple:
@@ -275,7 +276,7 @@ def _transform(
         inputs = level.inputs(arrays, needs)
         outputs = function(inputs)
         written = [number for number, (tensor, array) in enumerate(zip(inputs, arrays, strict=True)) if tensor._storage.array is not array]
-        ends = level.edges_out(outputs, inputs) if mode.grad else ([], [])
+        ends = level.edges_out(outputs, inputs) if thread.grad else ([], [])
         inside.append((written, ends, [output.requires_grad for output in outputs]))
         return tuple(tensor._read() for tensor in (*outputs, *(inputs[number] for number in written)))
 
@@ -346,7 +347,7 @@ def pushed(function: Function, primals: list[Tensor], tangents: list[Tensor]) ->
         outputs, derivatives = jax.jvp(pure, values, derivatives)
         return outputs, tuple(jnp.zeros_like(y) if d.dtype == jax.dtypes.float0 else d for y, d in zip(outputs, derivatives, strict=True))
 
-    needs_tangents = mode.grad and any(tangent.requires_grad for tangent in tangents)
+    needs_tangents = thread.grad and any(tangent.requires_grad for tangent in tangents)
 
     def again(node: Replayed) -> None:
         of_tangents = [tangents[number]._edge() if needs_tangents and tangents[number].requires_grad else None for number in range(n)]

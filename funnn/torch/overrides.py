@@ -12,7 +12,8 @@ from typing import Any
 
 from funnn.torch import _overrides
 from funnn.torch._ops.table import FUNCTIONS
-from funnn.torch._overrides import PROTOCOL, TorchFunctionMode, candidates_in, overridable, overrides
+from funnn.torch._overrides import PROTOCOL, TorchFunctionMode, candidates_in, overridable
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 from funnn.torch.nn import functional
 
@@ -64,16 +65,16 @@ class BaseTorchFunctionMode(TorchFunctionMode):
 @contextmanager
 def enable_reentrant_dispatch() -> Iterator[None]:
     """Within the block, the classes of arguments are asked again."""
-    before, overrides.subclasses = overrides.subclasses, True
+    before, thread.ask_classes = thread.ask_classes, True
     try:
         yield
     finally:
-        overrides.subclasses = before
+        thread.ask_classes = before
 
 
 def has_torch_function(relevant_args: Iterable[Any]) -> bool:
     """Whether a mode is on or one of the arguments is of a class that overrides functions."""
-    return bool(overrides.modes) or (overrides.subclasses and bool(candidates_in(relevant_args)))
+    return bool(thread.function_modes) or (thread.ask_classes and bool(candidates_in(relevant_args)))
 
 
 def has_torch_function_unary(argument: Any) -> bool:

@@ -21,8 +21,7 @@ from funnn.torch._ops.table import FUNCTIONS
 from funnn.torch._overrides import overridable
 from funnn.torch._random import default_generator
 from funnn.torch._small import ATTEMPTS
-from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 _runners: dict[Callable, Callable] = {}
@@ -145,8 +144,8 @@ def _drawing(function: Callable) -> Callable:
 
     def run(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
-        if mode.autocast is not None:  # before the numbers are drawn, for their type
-            args, kwargs = mode.autocast.operands(op, args, kwargs)
+        if thread.autocast is not None:  # before the numbers are drawn, for their type
+            args, kwargs = thread.autocast.operands(op, args, kwargs)
         arrays, tensors, layout, signature = call_key(op, args, kwargs)
         signature = (signature, *[(array.shape, array.dtype) for array in arrays])
         plan = plans.get(signature)
@@ -198,7 +197,7 @@ def _rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False, *, key: Any = None
 ) -> Tensor:
     """torch draws one float64 for each element that is not positive, so how many depends on values; a traced call draws for all."""
-    if not training or Storage.tracing is not None:
+    if not training or thread.tracing is not None:
         return _plain_rrelu(input, lower, upper, training, inplace)
     count = int((input.detach() <= 0).sum())
     slopes = np.zeros(input.numel(), np.float64)

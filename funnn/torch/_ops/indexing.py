@@ -16,7 +16,8 @@ from funnn.torch._ops.places import add_at, read_at, set_at
 from funnn.torch._ops.table import publish
 from funnn.torch._ops.views import make_view
 from funnn.torch._ops.windows import alias, select, slice_, unsqueeze
-from funnn.torch._overrides import overridable, overrides
+from funnn.torch._overrides import overridable
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 _SEQUENCES = (list, tuple, range, str)
@@ -171,8 +172,8 @@ _index_written = Op(index_put, "IndexPutBackward0")
 
 def getitem(self: Tensor, key: Any) -> Tensor:
     """``self[key]``."""
-    if overrides.ask is not None:
-        result = overrides.ask(Tensor.__getitem__, (self, key), {})
+    if thread.ask is not None:
+        result = thread.ask(Tensor.__getitem__, (self, key), {})
         if result is not NotImplemented:
             return result
     if type(key) is int and self._shape():  # what most calls are

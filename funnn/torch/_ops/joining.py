@@ -13,7 +13,7 @@ from funnn.torch._call import Op, call
 from funnn.torch._dtype import common
 from funnn.torch._ops.table import FUNCTIONS, publish, write_out
 from funnn.torch._ops.windows import wrap_dim
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 
@@ -175,11 +175,11 @@ def _chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Tensor | None = 
     for tensor in tensors:
         if tensor.shape[:dim] != tensors[0].shape[:dim] or not tensor.numel():
             raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors, and no empty tensor")
-    before, mode.grad = mode.grad, False
+    before, thread.grad = thread.grad, False
     try:
         result = call(_chunk_cat_op, (tuple(tensors), dim, num_chunks), {})
     finally:
-        mode.grad = before
+        thread.grad = before
     return result if out is None else write_out(out, result)
 
 

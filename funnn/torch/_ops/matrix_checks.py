@@ -13,7 +13,7 @@ import numpy as np
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._ops.table import publish, write_out
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 
@@ -83,7 +83,7 @@ def tolerance_of(singular: Any, shape: tuple, atol: Any = None, rtol: Any = None
 
 def _known(tensor: Tensor) -> np.ndarray | None:
     """The values, unless they are being traced."""
-    array = None if Storage.tracing is not None else tensor.detach()._read()
+    array = None if thread.tracing is not None else tensor.detach()._read()
     return None if array is None or isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 

@@ -13,7 +13,7 @@ from funnn.torch._dtype import check_broadcast, int32, int64
 from funnn.torch._ops.places import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
 from funnn.torch._ops.table import publish, write_out
 from funnn.torch._ops.windows import wrap_dim
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 _BOUNDS = "index {index} is out of bounds for dimension %d with size {size}"
@@ -177,8 +177,8 @@ def index_add(input, dim, index, source, *, alpha=1):
 def index_copy(input, dim, index, source):
     """input with the slices along ``dim`` that ``index`` names replaced by those of ``source``."""
     check_kind("index_copy_", index, int64)
-    if mode.autocast is not None:
-        (input, source), _ = mode.autocast.operands(_index_copied, (input, source), {})
+    if thread.autocast is not None:
+        (input, source), _ = thread.autocast.operands(_index_copied, (input, source), {})
     _check_slices("index_copy", input, dim, index, source, IndexError)
     check_bounds(index, _length(input, dim), f"index_copy_(): {_BOUNDS % wrap_dim(dim, input.dim())}", IndexError)
     return call(_index_copied, (input, dim, index, source), {})

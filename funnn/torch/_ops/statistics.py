@@ -12,7 +12,7 @@ from funnn.torch._call import Op, call
 from funnn.torch._ops.places import known
 from funnn.torch._ops.table import publish, row, write_out
 from funnn.torch._ops.windows import wrap_dim
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 _ROUNDED = {"lower": jnp.floor, "higher": jnp.ceil, "nearest": jnp.round}
@@ -48,8 +48,8 @@ def _run(name: str, ignore_nan: bool) -> None:
     op = Op(_quantile, "SqueezeBackward4")
 
     def run(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
-        if mode.autocast is not None:
-            (input, q), _ = mode.autocast.operands(op, (input, q), {})
+        if thread.autocast is not None:
+            (input, q), _ = thread.autocast.operands(op, (input, q), {})
         if input.dtype.name not in ("float32", "float64"):
             raise RuntimeError(f"{name}() input tensor must be either float or double dtype, got {input.dtype}; use x.float()")
         if not input.numel():

@@ -16,7 +16,7 @@ from funnn.torch._ops.out import EXACT, exactly
 from funnn.torch._ops.out import write_out as write_out
 from funnn.torch._overrides import overridable
 from funnn.torch._small import ATTEMPTS
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 FUNCTIONS: dict[str, Callable] = {}
@@ -140,11 +140,11 @@ def _with_numpys_names(function: Callable) -> Callable:
 
 def _constant(function: Callable) -> Callable:
     def run(*args: Any, **kwargs: Any) -> Any:
-        recording, mode.grad = mode.grad, False
+        recording, thread.grad = thread.grad, False
         try:
             return function(*args, **kwargs)
         finally:
-            mode.grad = recording
+            thread.grad = recording
 
     return run
 
@@ -158,7 +158,7 @@ def gather_sizes(loose: tuple) -> tuple:
 
 def _writer(run: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = run(self, *args, **kwargs) if mode.autocast is None else uncast(run, self, *args, **kwargs)
+        result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
         return assign(self, result)
 
     functools.update_wrapper(write, run)

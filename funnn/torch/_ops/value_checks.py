@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from funnn.torch._state import thread
 from funnn import functional as F
 from funnn.torch._ops import functional
 from funnn.torch._ops.places import known
 from funnn.torch._overrides import overridable
 from funnn.torch._small import ATTEMPTS
-from funnn.torch._storage import Storage
 from funnn.torch._tensor import Tensor
 
 
@@ -163,7 +163,7 @@ def _checked(function: Callable, check: Callable) -> Callable:
 
     @functools.wraps(run)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if Storage.tracing is None:
+        if thread.tracing is None:
             look(args, kwargs)
         return run(*args, **kwargs)
 
@@ -178,7 +178,7 @@ def _unpool(function: Callable, n: int) -> Callable:
     def checked(input: Tensor, indices: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         result = run(input, indices, *args, **kwargs)
         sizes = tuple(result.shape[-n:])
-        wrong = _outside(_values(indices), math.prod(sizes)) if Storage.tracing is None else None
+        wrong = _outside(_values(indices), math.prod(sizes)) if thread.tracing is None else None
         if wrong is not None:
             volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
             raise RuntimeError(f"Found an invalid max index: {wrong[0]} (output volumes are of size {volume})")

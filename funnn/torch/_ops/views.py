@@ -16,8 +16,8 @@ from funnn.torch._layout import contiguous_format
 from funnn.torch._ops import windows
 from funnn.torch._ops.table import gather_sizes, publish, write_out
 from funnn.torch._ops.windows import infer_sizes, view_or_none, wrap_dim
+from funnn.torch._state import thread
 from funnn.torch._storage import Window, plan_window, read_through, read_window, whole, write_window
-from funnn.torch._tape import mode
 from funnn.torch._tensor import Tensor
 
 _ops: dict[tuple, Op] = {}
@@ -59,7 +59,7 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     storage = tensor._storage
     if window.dtype is not None and window.dtype.numpy == storage.array.dtype:
         window = window._replace(dtype=None)
-    if mode.grad and tensor.requires_grad:
+    if thread.grad and tensor.requires_grad:
         view = read_view(tensor, change, args, grad)
         view._value, view._value_writes = view._storage.array, storage.writes
         view._storage = storage
@@ -69,7 +69,7 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     view._window = None if window == whole(storage.array.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
-    if piece is not None and mode.grad:
+    if piece is not None and thread.grad:
         view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
     elif tensor._piece is not None:
         view._piece = tensor._piece
@@ -83,7 +83,7 @@ def _saves_nothing(view: Tensor) -> None:
 
 def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
-    before, mode.grad = mode.grad, True
+    before, thread.grad = thread.grad, True
     try:
         if base._window is None:
             plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
@@ -91,7 +91,7 @@ def strided_history(base: Tensor, window: Window) -> tuple:
         else:
             result = _read_memory(base, window, "AsStridedBackward0")
     finally:
-        mode.grad = before
+        thread.grad = before
     _saves_nothing(result)
     return result._grad_fn, result._output
 
@@ -153,7 +153,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
 
 def _becoming(run: Callable) -> Callable:
     def write(self, *args, **kwargs):
-        if mode.grad and self.requires_grad and self.is_leaf:
+        if thread.grad and self.requires_grad and self.is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         other = run(self, *args, **kwargs)
         self._window, self._value, self._value_writes = other._window, other._value, other._value_writes

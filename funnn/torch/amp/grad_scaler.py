@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn.torch import _dtype
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 from funnn.torch._tracing import StorageSource, Tracing
 
@@ -88,13 +88,13 @@ class GradScaler:
 
     def _make_scale(self) -> None:
         """The tensors of the state, made outside any compilation, so that a compiled step finds them there."""
-        tracing, Storage.tracing = Storage.tracing, None
+        tracing, thread.tracing = thread.tracing, None
         try:
             with jax.enable_x64(True), jax.ensure_compile_time_eval():
                 self._scale = Tensor._wrap(jnp.asarray(self._init_scale, jnp.float32))
                 self._growth_tracker = Tensor._wrap(jnp.asarray(self._init_growth_tracker, jnp.int32))
         finally:
-            Storage.tracing = tracing
+            thread.tracing = tracing
 
     def _state_for(self, method: str) -> tuple[Tensor, Tensor]:
         assert self._scale is not None, (
@@ -133,8 +133,8 @@ class GradScaler:
 
     def _seen(self, optimizer: Any) -> dict[str, Any]:
         """What is known of an optimizer; a compiled program is of the stage in which it was traced."""
-        if Storage.tracing is not None:
-            Storage.tracing.guard(lambda: self._per_optimizer_states[id(optimizer)]["stage"])
+        if thread.tracing is not None:
+            thread.tracing.guard(lambda: self._per_optimizer_states[id(optimizer)]["stage"])
         return self._per_optimizer_states[id(optimizer)]
 
     def _unscale_grads(self, optimizer: Any, scale: Tensor, refused: Any = None, keep: bool = False) -> dict[Any, Tensor]:
@@ -167,7 +167,7 @@ class GradScaler:
             self.unscale_(optimizer)
         assert state["found_inf_per_device"], "No inf checks were recorded for this optimizer: none of its parameters has a gradient."
         found = sum(self._found(state))
-        if Storage.tracing is not None:
+        if thread.tracing is not None:
             result = _step_where(found, optimizer, lambda: optimizer.step(*args, **kwargs))
         else:
             result = None if found.item() else optimizer.step(*args, **kwargs)
@@ -194,8 +194,8 @@ class GradScaler:
         else:
             found = [item for state in self._per_optimizer_states.values() for item in self._found(state)]
             assert found, "No inf checks were recorded prior to update."
-            if Storage.tracing is not None:
-                Storage.tracing.guard(lambda: (self._growth_factor, self._backoff_factor, self._growth_interval))
+            if thread.tracing is not None:
+                thread.tracing.guard(lambda: (self._growth_factor, self._backoff_factor, self._growth_interval))
             numbers = self._growth_factor, self._backoff_factor, self._growth_interval
             with jax.enable_x64(True):
                 arrays = _next_scale(scale._read(), tracker._read(), found, *numbers)
@@ -296,7 +296,7 @@ class GradScaler:
 
 def _step_where(found: Any, optimizer: Any, step: Callable[[], Any]) -> Any:
     """Inside a compilation: run ``step``, and where a gradient was infinite give all that it wrote its value from before."""
-    tracing = Storage.tracing
+    tracing = thread.tracing
     if not isinstance(tracing, Tracing):
         raise NotImplementedError(
             "GradScaler.step inside torch.func's transformations is not supported: step outside, or under torch.compile"

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 
 from funnn.torch import _call, _compile, _fused, _tape
-from funnn.torch._overrides import TorchFunctionMode, overrides
-from funnn.torch._storage import Storage
+from funnn.torch._overrides import TorchFunctionMode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 
@@ -145,7 +145,7 @@ def _timed(function: Callable, name: Callable[..., str]) -> Callable:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs) if Storage.tracing is not None else measure(name(*args), function, args, kwargs)
+        return function(*args, **kwargs) if thread.tracing is not None else measure(name(*args), function, args, kwargs)
 
     return run
 
@@ -211,7 +211,7 @@ class _Clock(TorchFunctionMode):
     """A mode that measures the functions of torch that a program calls; what they call themselves does not ask it."""
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if Storage.tracing is not None:
+        if thread.tracing is not None:
             return NotImplemented
         return measure(func.__name__.strip("_"), func, args, kwargs or {})
 
@@ -233,14 +233,14 @@ def _patches() -> dict[tuple[Any, str], Callable[[Callable], Callable]]:
 
 
 def _before_step(optimizer: Any, args: tuple, kwargs: dict) -> None:
-    if Storage.tracing is None:
+    if thread.tracing is None:
         begin(_step_name(optimizer))
 
 
 def _after_step(optimizer: Any, args: tuple, kwargs: dict) -> None:
     name = _step_name(optimizer)
     frame = next((frame for frame in reversed(_thread.frames) if frame.name == name), None)
-    if Storage.tracing is None and frame is not None:
+    if thread.tracing is None and frame is not None:
         jax.block_until_ready([tensor._storage.array for group in optimizer.param_groups for tensor in group["params"]])
         end(frame)
 
@@ -261,7 +261,7 @@ def _put_in() -> None:
         _undo.append(functools.partial(setattr, owner, name, before))
     clock = _Clock()
     clock.__enter__()
-    _undo.append(lambda: overrides.modes.remove(clock))
+    _undo.append(lambda: setattr(thread, "function_modes", tuple(mode for mode in thread.function_modes if mode is not clock)))
     _fused._programs.update({key: _timed(program, _fused_name) for key, program in _fused._programs.items()})
     _undo.extend(hook.remove for hook in (register_optimizer_step_pre_hook(_before_step), register_optimizer_step_post_hook(_after_step)))
     jax.monitoring.register_event_time_span_listener(_compiled_span)

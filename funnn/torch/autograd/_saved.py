@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.torch import _tape
-from funnn.torch._storage import Storage
-from funnn.torch._tape import Node, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import Node
 from funnn.torch._tensor import Tensor
 
 
@@ -16,13 +16,13 @@ class Saved:
     __slots__ = ("edge", "output", "packed", "tensor", "unpack", "version")
 
     def __init__(self, tensor: Tensor, output: int | None):
-        if tensor._storage.inference and not Storage.inferring:
+        if tensor._storage.inference and not thread.inference:
             raise RuntimeError(_tape.INFERENCE_SAVED)
         self.output, self.version = output, tensor._storage.version
         self.tensor: Any = tensor if output is None else tensor._bare()
         self.unpack = None
-        if mode.saved_hooks:
-            pack, self.unpack = mode.saved_hooks[-1]
+        if thread.saved_hooks:
+            pack, self.unpack = thread.saved_hooks[-1]
             self.edge = tensor._edge() if output is None and tensor.requires_grad else None
             self.packed, self.tensor = pack(self.tensor), None
 

@@ -10,7 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.torch import _tape
-from funnn.torch._tape import Node, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import Node
 
 
 class set_detect_anomaly:
@@ -21,14 +22,14 @@ class set_detect_anomaly:
     """
 
     def __init__(self, mode: bool, check_nan: bool = True):
-        self._before = _tape.mode.anomaly, _tape.mode.check_nan
-        _tape.mode.anomaly, _tape.mode.check_nan = mode, check_nan
+        self._before = thread.anomaly, thread.check_nan
+        thread.anomaly, thread.check_nan = mode, check_nan
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *exc: Any) -> None:
-        mode.anomaly, mode.check_nan = self._before
+        thread.anomaly, thread.check_nan = self._before
 
 
 class detect_anomaly(set_detect_anomaly):
@@ -44,12 +45,12 @@ class detect_anomaly(set_detect_anomaly):
 
 def is_anomaly_enabled() -> bool:
     """Whether anomaly detection is on."""
-    return mode.anomaly
+    return thread.anomaly
 
 
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether anomaly detection looks for NaN."""
-    return mode.check_nan
+    return thread.check_nan
 
 
 def remember(node: Node) -> None:
@@ -61,7 +62,7 @@ def watched_pull(node: Node, gradients: list, create_graph: bool) -> list:
     """As ``node.pull``, and an error for NaN among the results."""
     try:
         results: Iterable = list(node.pull(gradients, create_graph))
-        if mode.check_nan:
+        if thread.check_nan:
             for index, gradient in enumerate(node.spread(map(_tape.as_array, results), None)):
                 if gradient is not None and bool(jnp.isnan(gradient).any()):
                     raise RuntimeError(f"Function {node.name()!r} returned nan values in its {index}th output.")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from funnn.torch import _fused, _tape
-from funnn.torch._tape import Node, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import Node
 from funnn.torch._tensor import Tensor
 
 
@@ -84,7 +85,7 @@ def backward(
     Raises:
       RuntimeError: a non-scalar without gradient, a tensor without history, a graph that was freed, a saved value that was overwritten.
     """
-    if mode.transforms:
+    if thread.transforms:
         raise RuntimeError(
             "backward() called inside a functorch transform (torch.func.grad, vmap, …) is not supported; use torch.func.grad or vjp there, or "
             "call backward() outside of it"
@@ -108,7 +109,7 @@ def backward(
                 place.retain_grad()
         only = {_edge(place)[0] for place in inputs}
     keep = create_graph if retain_graph is None else retain_graph
-    if create_graph or only is not None or mode.anomaly or not _fused.run(roots, keep):
+    if create_graph or only is not None or thread.anomaly or not _fused.run(roots, keep):
         _tape.run(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
 
 

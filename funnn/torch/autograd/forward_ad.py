@@ -10,8 +10,8 @@ from jax._src import core  # the one thing that JAX's public interface does not 
 from jax._src.interpreters import ad
 
 from funnn.torch import _tape
-from funnn.torch._storage import Storage
-from funnn.torch._tape import Gate, Node, mode, node_type
+from funnn.torch._state import thread
+from funnn.torch._tape import Gate, Node, node_type
 from funnn.torch._tensor import Tensor
 from funnn.torch._transform import PUSHED_INTO, Level, check_tangent
 
@@ -34,7 +34,7 @@ class _Duals(Level):
 
     def __enter__(self) -> _Duals:
         super().__enter__()
-        mode.transforms -= 1  # backward() may be called inside
+        thread.transforms -= 1  # backward() may be called inside
         self.trace = ad.JVPTrace(core.trace_ctx.trace, core.TraceTag())
         self._tracing = core.set_current_trace(self.trace)
         self._tracing.__enter__()
@@ -43,7 +43,7 @@ class _Duals(Level):
 
     def __exit__(self, *exc: Any) -> None:
         self._tracing.__exit__(*exc)
-        Storage.tracing, _Duals.current = self.before, None
+        thread.tracing, _Duals.current = self.before, None
         for storage in [*self.made, *self.read_first]:
             if self.is_inside(storage.array):
                 storage.array = self.parts(storage.array)[0]
@@ -163,10 +163,10 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         if not (item.is_floating_point() or item.is_complex()):
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {item.dtype}")
     check_tangent(tensor, tangent)
-    if tangent.requires_grad and mode.grad:
+    if tangent.requires_grad and thread.grad:
         raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
     result = Tensor._wrap(duals.dual(duals.parts(tensor._read())[0], duals.parts(tangent._read())[0]))
-    if tensor.requires_grad and mode.grad:
+    if tensor.requires_grad and thread.grad:
         result._grad_fn = Gate((tensor._edge(),))
     return result
 
@@ -180,7 +180,7 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     primal, tangent = Tensor._wrap(value), None
     if derivative is not None:
         tangent = Tensor._wrap(derivative)
-    if tensor.requires_grad and mode.grad:
+    if tensor.requires_grad and thread.grad:
         primal._grad_fn = node_type("Identity", Gate)((tensor._edge(),))
         if tangent is not None:
             tangent._grad_fn = node = node_type("TangentBackward", _TangentNode)(_leaves(duals, tensor))

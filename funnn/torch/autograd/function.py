@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.torch import _tape
-from funnn.torch._storage import Storage
-from funnn.torch._tape import Node, mode, node_type
+from funnn.torch._state import thread
+from funnn.torch._tape import Node, node_type
 from funnn.torch._tensor import Tensor
 from funnn.torch._transform import Level
 from funnn.torch.autograd._saved import Saved
@@ -203,7 +203,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record backward."""
         separate = cls.setup_context is not Function.setup_context
-        if mode.transforms and not separate:
+        if thread.transforms and not separate:
             raise RuntimeError(
                 "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the setup_context "
                 f"staticmethod; {_EXTENDING}"
@@ -214,11 +214,11 @@ class Function:
         before = {id(arg) for arg in args if isinstance(arg, Tensor)}
         with no_grad():
             if separate:
-                outputs = _transformed(cls, args) if mode.transforms and isinstance(Storage.tracing, Level) else cls.forward(*args)
+                outputs = _transformed(cls, args) if thread.transforms and isinstance(thread.tracing, Level) else cls.forward(*args)
                 cls.setup_context(ctx, args, outputs)
             else:
                 outputs = cls.forward(ctx, *args, **kwargs)
-            own_tangents = getattr(Storage.tracing, "own_tangents", None)
+            own_tangents = getattr(thread.tracing, "own_tangents", None)
             if own_tangents is not None:
                 outputs = own_tangents(cls, ctx, args, outputs)
         return _record(ctx, outputs, before)
@@ -233,7 +233,7 @@ def _bound(function: Callable, args: tuple, kwargs: dict) -> tuple:
 
 def _context(cls: type, args: tuple) -> BackwardCFunction:
     needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
-    edges = tuple(arg._edge() if needed and mode.grad else None for arg, needed in zip(args, needs, strict=True))
+    edges = tuple(arg._edge() if needed and thread.grad else None for arg, needed in zip(args, needs, strict=True))
     ctx = node_type(f"{cls.__name__}Backward", BackwardCFunction)(edges)
     ctx.function, ctx.needs_input_grad, ctx._saved, ctx.count, ctx.results = cls, needs, (), 1, (None,)
     ctx.operands = tuple((arg._shape(), arg.dtype) if isinstance(arg, Tensor) else None for arg in args)
@@ -256,8 +256,8 @@ def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
         len(flat),
         tuple((r._shape(), r.dtype.numpy) if isinstance(r, Tensor) and r._grad_fn is ctx else None for r in made),
     )
-    if recording and Storage.tracing is not None:
-        Storage.tracing.own_backward(ctx.name())
+    if recording and thread.tracing is not None:
+        thread.tracing.own_backward(ctx.name())
     if recording:
         ctx._saved = tuple(None if tensor is None else Saved(tensor, places.get(id(tensor))) for tensor in ctx._to_save)
     ctx._to_save = ctx._dirty = ctx._no_gradient = ()
@@ -293,7 +293,7 @@ class VmapInfo(NamedTuple):
 
 def _transformed(cls: type, args: tuple) -> Any:
     """Forward under vmap and forward mode, which use the function's own rules."""
-    level = Storage.tracing
+    level = thread.tracing
     arrays = [arg._read() for arg in args if isinstance(arg, Tensor)]
     own_vmap = cls.vmap is not Function.vmap
     if level.vmaps and any(isinstance(array, jax.core.Tracer) for array in arrays):
@@ -382,7 +382,7 @@ def once_differentiable(function: Callable) -> Callable:
     def run(ctx: Any, *gradients: Any) -> Any:
         with no_grad():
             outputs = function(ctx, *gradients)
-        if not (mode.grad and any(isinstance(g, Tensor) and g.requires_grad for g in gradients)):
+        if not (thread.grad and any(isinstance(g, Tensor) and g.requires_grad for g in gradients)):
             return outputs
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
         results = tuple(_raising(item) if isinstance(item, Tensor) else item for item in flat)

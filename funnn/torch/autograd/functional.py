@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.torch import _tape
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.engine import grad
 from funnn.torch.autograd.grad_mode import enable_grad, set_grad_enabled
@@ -124,7 +125,7 @@ def _product(outputs: tuple, items: Tensors, v: Tensors, create_graph: bool, str
 
 
 def _recording() -> bool:
-    return _tape.mode.grad
+    return thread.grad
 
 
 def _missing(found: tuple, strict: bool, text: Callable[[int], str]) -> None:

@@ -7,9 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch import _tape
-from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 
 
 class _GradMode:
@@ -18,11 +16,11 @@ class _GradMode:
     _value = True
 
     def __enter__(self) -> None:
-        self._before = mode.grad
-        mode.grad = self._value
+        self._before = thread.grad
+        thread.grad = self._value
 
     def __exit__(self, *exc: Any) -> None:
-        mode.grad = self._before
+        thread.grad = self._before
 
     def __call__(self, function: Callable) -> Callable:
         if inspect.isclass(function):
@@ -83,11 +81,11 @@ class inference_mode(_GradMode):
         self.mode = bool(mode)
 
     def __enter__(self) -> None:
-        self._before, self._was_inferring = mode.grad, Storage.inferring
-        mode.grad, Storage.inferring = not self.mode, self.mode
+        self._before, self._was_inferring = thread.grad, thread.inference
+        thread.grad, thread.inference = not self.mode, self.mode
 
     def __exit__(self, *exc: Any) -> None:
-        mode.grad, Storage.inferring = self._before, self._was_inferring
+        thread.grad, thread.inference = self._before, self._was_inferring
 
     def _again(self) -> _GradMode:
         return type(self)(self.mode)
@@ -98,14 +96,14 @@ class set_grad_enabled(_GradMode):
 
     def __init__(self, mode: bool):
         self._value = bool(mode)
-        self._before = _tape.mode.grad
-        _tape.mode.grad = self._value
+        self._before = thread.grad
+        thread.grad = self._value
 
     def __enter__(self) -> None:
-        _tape.mode.grad = self._value
+        thread.grad = self._value
 
     def __call__(self, function: Callable) -> Callable:
-        _tape.mode.grad = self._before
+        thread.grad = self._before
         return super().__call__(function)
 
     def _again(self) -> _GradMode:
@@ -114,9 +112,9 @@ class set_grad_enabled(_GradMode):
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded now."""
-    return mode.grad
+    return thread.grad
 
 
 def is_inference_mode_enabled() -> bool:
     """Whether inference mode is on now."""
-    return Storage.inferring
+    return thread.inference

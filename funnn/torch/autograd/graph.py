@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from funnn.torch import _tape
+from funnn.torch._state import thread
 from funnn.torch._tape import Node as Node
-from funnn.torch._tape import RemovableHandle, mode
+from funnn.torch._tape import RemovableHandle
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.engine import GradientEdge as GradientEdge
 
@@ -34,18 +34,16 @@ class saved_tensors_hooks:
     PyTorch's (a product of inputs where PyTorch keeps the inputs). Contexts nest: the innermost is used.
     """
 
-    _disabled: str | None = None
-
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
         self.hooks = pack_hook, unpack_hook
 
     def __enter__(self) -> None:
-        if saved_tensors_hooks._disabled is not None:
-            raise RuntimeError(saved_tensors_hooks._disabled)
-        mode.saved_hooks = (*mode.saved_hooks, self.hooks)
+        if thread.saved_hooks_refused is not None:
+            raise RuntimeError(thread.saved_hooks_refused)
+        thread.saved_hooks = (*thread.saved_hooks, self.hooks)
 
     def __exit__(self, *exc: Any) -> None:
-        mode.saved_hooks = mode.saved_hooks[:-1]
+        thread.saved_hooks = thread.saved_hooks[:-1]
 
 
 class save_on_cpu(saved_tensors_hooks):
@@ -58,14 +56,13 @@ class save_on_cpu(saved_tensors_hooks):
 @contextlib.contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """Inside, entering :class:`saved_tensors_hooks` raises a RuntimeError with that message."""
-    before, saved_tensors_hooks._disabled = saved_tensors_hooks._disabled, error_message
-    if mode.saved_hooks:
-        saved_tensors_hooks._disabled = before
+    if thread.saved_hooks:
         raise RuntimeError(error_message)
+    before, thread.saved_hooks_refused = thread.saved_hooks_refused, error_message
     try:
         yield
     finally:
-        saved_tensors_hooks._disabled = before
+        thread.saved_hooks_refused = before
 
 
 def allow_mutation_on_saved_tensors() -> Any:
@@ -101,7 +98,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
 
     def start() -> None:
         """In a new backward pass: which of the tensors it will reach."""
-        walk = _tape.mode.walk
+        walk = thread.walk
         if state["walk"] is not walk:
             reached = _reached(*walk[:2])
             missing = sum(tensor.requires_grad and tensor._edge()[0] in reached for tensor in tensors)

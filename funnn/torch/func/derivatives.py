@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.torch import _tape, _tree
-from funnn.torch._storage import Storage
-from funnn.torch._tape import AccumulateGrad, Gate, Node, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import AccumulateGrad, Gate, Node
 from funnn.torch._tensor import Tensor
 from funnn.torch._transform import check_tangent, pushed
 from funnn.torch.func.vmap import vmap
@@ -23,7 +23,7 @@ class _Pullback:
     """
 
     def __init__(self, tensors: list[Tensor]):
-        self.recording = mode.grad
+        self.recording = thread.grad
         self.first = next(_tape._numbers)
         self.leaves = [tensor._bare() for tensor in tensors]
         self.gates = []
@@ -37,14 +37,14 @@ class _Pullback:
             self.gates.append(gate)
 
     def __enter__(self) -> _Pullback:
-        mode.transforms += 1
-        mode.grad = True
-        self.differentiated = getattr(Storage.tracing, "differentiated", None)
+        thread.transforms += 1
+        thread.grad = True
+        self.differentiated = getattr(thread.tracing, "differentiated", None)
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        mode.transforms -= 1
-        mode.grad = self.recording
+        thread.transforms -= 1
+        thread.grad = self.recording
 
     def leave(self, tensors: list[Tensor]) -> list[Tensor]:
         """The tensors as they are outside: those that only the leaves gave a history lose it."""
@@ -78,7 +78,7 @@ class _Pullback:
                 roots, retain_graph=retain_graph or create_graph, create_graph=create_graph, inputs=dict.fromkeys(wanted), foreign=True
             )
             if self.differentiated is False:  # a compilation takes note of backward passes that end outside, which this one does not
-                Storage.tracing.differentiated = False
+                thread.tracing.differentiated = False
         results = [found.get(edge) for edge in wanted]
         return [
             Tensor._wrap(_tape.zeros(leaf._shape(), leaf.dtype.numpy)) if result is None else _tape.as_tensor(result)
@@ -190,7 +190,7 @@ def _vjp(func: Callable, args: tuple, argnums: Any, has_aux: bool) -> tuple:
                 raise RuntimeError(
                     f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a shape of {item.shape}."
                 )
-        pullback.recording = mode.grad if create_graph is None else create_graph
+        pullback.recording = thread.grad if create_graph is None else create_graph
         return _tree.unflatten(pullback.pull(outputs, gradients, retain_graph), structure)
 
     left = _tree.unflatten(pullback.leave(outputs), form)
@@ -245,7 +245,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         for item in outputs:
             if not isinstance(item, Tensor):
                 raise RuntimeError(f"{where} expected f(*primals) to return only tensors, got unsupported type {type(item)}")
-            if strict and not Storage.tracing.is_inside(item._read()):
+            if strict and not thread.tracing.is_inside(item._read()):
                 raise RuntimeError(
                     "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True."
                 )

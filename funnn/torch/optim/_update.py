@@ -13,7 +13,7 @@ from funnn.optim import Rule
 from funnn.torch import _dtype
 from funnn.torch._call import Op, call
 from funnn.torch._inplace import assign
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 
@@ -68,18 +68,18 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
         return
-    if Storage.tracing is not None:
-        Storage.tracing.guard(lambda: [_state_names(rule, group, rank) for rank in needed] + [group.get(name) for name in rule.flags])
+    if thread.tracing is not None:
+        thread.tracing.guard(lambda: [_state_names(rule, group, rank) for rank in needed] + [group.get(name) for name in rule.flags])
     numbers = {name: _numbers(group, name) for name in options if name not in rule.flags}
     with jax.enable_x64(True):
         arrays = [param._read() for param in params], [grad._read() for grad in grads], numbers
-        step = None if Storage.tracing is not None else _common_step(rule, states)
+        step = None if thread.tracing is not None else _common_step(rule, states)
         if step is not None:
             given = [{name: _give(tensor) for name, tensor in state.items() if name != "step"} for state in states]
             new, updated, step = _update_in_step(rule, flags, *arrays, given, step)
             for state in states:
                 state["step"]._write(step)
-        elif Storage.tracing is None:
+        elif thread.tracing is None:
             new, updated = _update(rule, flags, *arrays, [{name: _give(tensor) for name, tensor in state.items()} for state in states])
         else:
             new, updated = _update_traced(rule, flags, *arrays, [{name: t._read() for name, t in state.items()} for state in states])
@@ -92,7 +92,7 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
 
 def _put(tensor: Tensor, array: Any) -> None:
     """Write an array that nobody else holds."""
-    if tensor._window is not None or Storage.tracing is not None:
+    if tensor._window is not None or thread.tracing is not None:
         tensor._write(array)
     else:
         storage = tensor._storage
@@ -123,7 +123,7 @@ def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[s
 
     They are made outside any compilation, so that a compiled step finds them there.
     """
-    tracing, Storage.tracing = Storage.tracing, None
+    tracing, thread.tracing = thread.tracing, None
     try:
         plain = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
         with jax.enable_x64(True), jax.ensure_compile_time_eval():
@@ -133,7 +133,7 @@ def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[s
             if name not in state and (needed is None or name in needed):
                 state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
     finally:
-        Storage.tracing = tracing
+        thread.tracing = tracing
 
 
 def share_steps(states: Iterable[dict[str, Any]]) -> None:
@@ -211,4 +211,4 @@ def _number(value: Any, read_again: Callable) -> Any:
         return None
     if isinstance(value, Tensor):
         return value._read().reshape(())
-    return float(value) if Storage.tracing is None else Storage.tracing.number(read_again)
+    return float(value) if thread.tracing is None else thread.tracing.number(read_again)

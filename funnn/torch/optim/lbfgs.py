@@ -12,8 +12,7 @@ import numpy as np
 from funnn.optim._checks import CHECKS
 from funnn.optim._numbers import to_complex, to_real
 from funnn.optim.lbfgs import lbfgs_step
-from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
@@ -47,7 +46,7 @@ class LBFGS(Optimizer):
 
     def step(self, closure: Callable) -> Any:
         """Up to ``max_iter`` iterations; ``closure`` clears the gradients, computes the loss, calls backward and returns the loss."""
-        if Storage.tracing is not None:
+        if thread.tracing is not None:
             raise NotImplementedError(
                 "LBFGS.step inside torch.compile is not supported: its number of iterations depends on values; call "
                 "optimizer.step(torch.compile(closure)) outside instead"
@@ -73,11 +72,11 @@ class _Point:
         self.params, self.closure, self.first = params, closure, None
 
     def evaluate(self) -> tuple[float, Any]:
-        before, mode.grad = mode.grad, True
+        before, thread.grad = thread.grad, True
         try:
             loss = self.closure()
         finally:
-            mode.grad = before
+            thread.grad = before
         self.first = loss if self.first is None else self.first
         gradients = [p.grad._read() if p.grad is not None else jnp.zeros(p._shape(), p.dtype.numpy) for p in self.params]
         return float(loss), _flat(gradients)

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
 from funnn.optim import Rule
-from funnn.torch._tape import Hooks, RemovableHandle, mode
+from funnn.torch._state import thread
+from funnn.torch._tape import Hooks, RemovableHandle
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd import enable_grad
 from funnn.torch.nn.modules.module import clear_grads
@@ -73,11 +74,11 @@ def _use_grad_for_differentiable(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        before, mode.grad = mode.grad, bool(self.defaults.get("differentiable"))
+        before, thread.grad = thread.grad, bool(self.defaults.get("differentiable"))
         try:
             return step(self, *args, **kwargs)
         finally:
-            mode.grad = before
+            thread.grad = before
 
     return run
 

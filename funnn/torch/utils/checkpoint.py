@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funnn.torch._random import default_generator
-from funnn.torch._storage import Storage
-from funnn.torch._tape import mode
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.engine import backward
 from funnn.torch.autograd.function import Function
@@ -29,7 +28,7 @@ def noop_context_fn() -> tuple:
 
 
 def _random_state() -> tuple:
-    tracing, key = Storage.tracing, None
+    tracing, key = thread.tracing, None
     if tracing is not None and tracing.compiling:
         tracing.read(default_generator._key)
         key = default_generator._key.array
@@ -119,7 +118,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple:
-        if mode.walk is not None and mode.walk[1:] != (None, None):
+        if thread.walk is not None and thread.walk[1:] != (None, None):
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` parameter to .backward(). Use "
                 "use_reentrant=False, or call .backward() without `inputs`."
@@ -182,12 +181,12 @@ def checkpoint(
             raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
         if context_fn is not noop_context_fn:
             raise ValueError("Passing `context_fn` is only supported when use_reentrant=False.")
-        if mode.grad and not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
+        if thread.grad and not any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
             warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
         return CheckpointFunction.apply(function, preserve, *args)
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be 'default' or 'none', but got {determinism_check!r}")
-    if not mode.grad:
+    if not thread.grad:
         return function(*args, **kwargs)
     state = _random_state() if preserve else None
     first, second = context_fn()

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from funnn.torch._storage import Storage
-from funnn.torch._tape import RemovableHandle, mode, zeros
+from funnn.torch._state import thread
+from funnn.torch._tape import RemovableHandle, zeros
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd.function import Function
 
@@ -96,8 +96,8 @@ class Running(Hooked):
         return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
-        if Storage.tracing is not None:
-            Storage.tracing.guard_module(self)
+        if thread.tracing is not None:
+            thread.tracing.guard_module(self)
         if (
             self._forward_hooks
             or self._forward_pre_hooks
@@ -196,7 +196,7 @@ class _Border:
     def __init__(self, values: tuple, hook: Callable):
         self.size = len(values)
         self.places = [place for place, value in enumerate(values) if isinstance(value, Tensor)]
-        self.values, self.recorded = values, mode.grad and any(values[place].requires_grad for place in self.places)
+        self.values, self.recorded = values, thread.grad and any(values[place].requires_grad for place in self.places)
         if not self.recorded:
             return
         self.kinds = [(values[place]._shape(), values[place].dtype.numpy) for place in self.places]

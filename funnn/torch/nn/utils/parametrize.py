@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from funnn.torch._tensor import Tensor
 from funnn.torch.autograd import no_grad
@@ -28,23 +29,28 @@ __all__ = [
 ]
 
 
-class _Cache:
-    """The values of parametrized tensors while some ``cached()`` is active."""
+class _Cache(threading.local):
+    """The values of parametrized tensors while some ``cached()`` is active in this thread."""
 
     depth = 0
-    values: ClassVar[dict[tuple[int, str], Tensor]] = {}
+
+    def __init__(self):
+        self.values: dict[tuple[int, str], Tensor] = {}
+
+
+_cache = _Cache()
 
 
 @contextlib.contextmanager
 def cached() -> Iterator[None]:
     """Inside, each parametrized tensor is computed once, at its first use, and then remembered; nested uses share what they remember."""
-    _Cache.depth += 1
+    _cache.depth += 1
     try:
         yield
     finally:
-        _Cache.depth -= 1
-        if not _Cache.depth:
-            _Cache.values = {}
+        _cache.depth -= 1
+        if not _cache.depth:
+            _cache.values = {}
 
 
 class ParametrizationList(ModuleList):
@@ -188,12 +194,12 @@ def _exchange_class(module: Module) -> None:
 def _property(name: str) -> property:
     def get(self: Module) -> Tensor:
         parametrization = self.parametrizations[name]
-        if not _Cache.depth:
+        if not _cache.depth:
             return parametrization()
         key = id(self), name
-        if key not in _Cache.values:
-            _Cache.values[key] = parametrization()
-        return _Cache.values[key]
+        if key not in _cache.values:
+            _cache.values[key] = parametrization()
+        return _cache.values[key]
 
     def set(self: Module, value: Tensor) -> None:
         self.parametrizations[name].right_inverse(value)

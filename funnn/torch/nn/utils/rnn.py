@@ -13,7 +13,7 @@ from funnn import functional as F
 from funnn.torch import _factories
 from funnn.torch._call import Op, call
 from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._storage import Storage
+from funnn.torch._state import thread
 from funnn.torch._tensor import Tensor
 
 __all__ = [
@@ -230,7 +230,7 @@ def pad_sequence(
             f"The size of tensor a {list(first)} must match the size of tensor b {list(other)} behind the sequences' lengths"
         )
     longest, axis = max(x.shape[0] for x in sequences), 0 if batch_first else 1
-    if Storage.tracing is None and not any(x.requires_grad for x in sequences):
+    if thread.tracing is None and not any(x.requires_grad for x in sequences):
         return _padded_on_host(sequences, longest, axis, padding_value, padding_side)
 
     def extended(x: Tensor) -> Tensor:
