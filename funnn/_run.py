@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.machinery
 import re
 import sys
 import types
@@ -13,57 +10,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-_RUNNER = __file__
+from funnn import _import_torch
+from funnn._import_torch import torch_is_funnn
+
+_RUNNERS = (__file__, _import_torch.__file__)
 _PACKAGE = str(Path(__file__).parent)
-
-
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, and nothing else."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(name, self) if name.partition(".")[0] == "torch" else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        name = f"funnn.{module.__name__}"
-        try:
-            sys.modules[module.__name__] = importlib.import_module(name)  # the import system takes what stands here afterwards
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise
-            raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__) from None
-
-
-@contextmanager
-def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
-    """Within the block, ``import torch`` gives funnn.torch; afterwards everything is as it was.
-
-    Modules from ``folder`` that are imported within the block are forgotten at its end, because they hold on to funnn.torch.
-    """
-    before = _pop_torch()
-    known = set(sys.modules)
-    finder = _Finder()
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-        _pop_torch()
-        sys.modules.update(before)
-        if folder is not None:
-            for name in [name for name in sys.modules if name not in known and _lies_in(sys.modules[name], folder)]:
-                del sys.modules[name]
-
-
-def _pop_torch() -> dict[str, types.ModuleType]:
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "torch"}
-
-
-def _lies_in(module: Any, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return bool(file) and not module.__name__.startswith("funnn.") and folder in Path(file).resolve().parents
 
 
 def load_script(path: str | Path, name: str) -> dict[str, Any]:
@@ -116,7 +67,7 @@ def _execute(file: Path, module: types.ModuleType) -> dict[str, Any]:
 def own_traceback(error: BaseException) -> types.TracebackType | None:
     """The error's traceback from the script's first frame on."""
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == _RUNNER:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in _RUNNERS:
         traceback = traceback.tb_next
     return traceback
 
@@ -163,7 +114,7 @@ def _is_machinery(traceback: types.TracebackType) -> bool:
     asked = _is_own(traceback) and (
         code.co_name == "__getattr__" or Path(name).name == "_unsupported.py"
     )  # what says that a name is not there
-    return asked or name == _RUNNER or name.startswith("<frozen importlib")
+    return asked or name in _RUNNERS or name.startswith("<frozen importlib")
 
 
 def _is_own(traceback: types.TracebackType) -> bool:

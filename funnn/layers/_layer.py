@@ -96,9 +96,7 @@ def _freeze(value: Any) -> Any:
     """A hyperparameter in its hashable form: lists become tuples, a sequence of layers a LayerList, arrays constants."""
     if isinstance(value, (list, tuple)):
         if value and all(isinstance(item, Layer) for item in value):
-            from funnn.layers.container import LayerList
-
-            return LayerList(*value)
+            return Layer._of_list(value)
         return type(value)(*map(_freeze, value)) if hasattr(value, "_fields") else tuple(map(_freeze, value))
     return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
 
@@ -128,6 +126,8 @@ class Layer:
     training = False
     #: Names of children that are lists of layers of one description, which all start from the same values.
     alike: ClassVar[tuple[str, ...]] = ()
+    #: What a list of layers in a field becomes; the containers put it here.
+    _of_list: ClassVar[Callable[[Any], Layer]]
     _hand_written = False
     _scope: ClassVar[_Scope | None] = None
     _policy: ClassVar[Policy | None] = None

@@ -63,3 +63,6 @@ class LayerList(_Numbered):
 
     def _get_name(self) -> str:
         return "ModuleList"
+
+
+Layer._of_list = staticmethod(lambda layers: LayerList(*layers))

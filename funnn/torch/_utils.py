@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from funnn.torch._ops.table import FUNCTIONS
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.tensor import Tensor
 
 
 def _flatten_dense_tensors(tensors: Sequence[Tensor]) -> Tensor:

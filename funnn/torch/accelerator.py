@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from funnn.torch import _dtype
+from funnn.engine.types import dtype as _dtype
 from funnn.torch.cuda import current_device, set_device
 from funnn.torch.cuda import empty_cache as empty_cache
 from funnn.torch.cuda import synchronize as synchronize

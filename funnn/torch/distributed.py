@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
 
 UNINITIALIZED = "Default process group has not been initialized, please make sure to call init_process_group."
 

@@ -1,6 +1,6 @@
 """torch.functional: names of torch's own namespace (for neural networks' functions see torch.nn.functional)."""
 
-from funnn.torch._ops.table import FUNCTIONS as _FUNCTIONS
+from funnn.engine.ops.kit.table import FUNCTIONS as _FUNCTIONS
 
 _NAMES = (
     "atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul einsum istft lu meshgrid "

@@ -1,7 +1,7 @@
 """torch.linalg: decompositions, solvers, norms and products of matrices."""
 
-from funnn.torch._ops.matrix_checks import LinAlgError as LinAlgError
-from funnn.torch._ops.table import namespace as _namespace
+from funnn.engine.ops.kit.table import namespace as _namespace
+from funnn.engine.ops.linalg.matrix_checks import LinAlgError as LinAlgError
 
 __all__ = ["LinAlgError", *sorted(_namespace("linalg"))]
 

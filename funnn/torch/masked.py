@@ -2,7 +2,7 @@
 
 from typing import Any, NoReturn
 
-from funnn.torch._ops.table import namespace as _namespace
+from funnn.engine.ops.kit.table import namespace as _namespace
 
 __all__ = ["as_masked_tensor", "is_masked_tensor", "masked_tensor", *sorted(_namespace("masked"))]
 

@@ -10,49 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from funnn.torch import _overrides
-from funnn.torch._ops.table import FUNCTIONS
-from funnn.torch._overrides import PROTOCOL, TorchFunctionMode, candidates_in, overridable
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.state import thread
+from funnn.engine.tensor.overrides import PROTOCOL, TorchFunctionMode, ask, candidates_in
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn import functional
-
-#: Modules of functions that only ask something of a tensor.
-_QUESTIONS = "funnn.torch._ops.facts"
-_METHODS = (
-    *(
-        "to",
-        "type",
-        "type_as",
-        "cpu",
-        "cuda",
-        "half",
-        "bfloat16",
-        "float",
-        "double",
-        "bool",
-        "byte",
-        "char",
-        "short",
-        "int",
-        "long",
-        "cfloat",
-    ),
-    *("cdouble", "where", "copy_", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor", "uniform_", "normal_", "random_"),
-    *("bernoulli_", "exponential_", "cauchy_", "log_normal_", "geometric_", "to_dense", "__deepcopy__", "__reversed__"),
-)
-_PROPERTIES = ("T", "mT", "mH", "H", "real", "imag", "data")
-
-for _name, _old in list(FUNCTIONS.items()):
-    if not hasattr(_old, "asks") and _old.__module__ != _QUESTIONS and not _old.__module__.startswith("funnn.functional"):
-        FUNCTIONS[_name] = overridable(_old)
-        if getattr(Tensor, _name, None) is _old:
-            setattr(Tensor, _name, FUNCTIONS[_name])
-for _name in _METHODS:
-    setattr(Tensor, _name, overridable(getattr(Tensor, _name)))
-for _name in _PROPERTIES:
-    _old = vars(next(kind for kind in Tensor.__mro__ if _name in vars(kind)))[_name]
-    setattr(Tensor, _name, property(overridable(_old.fget), _old.fset, _old.fdel, _old.__doc__))
 
 
 class BaseTorchFunctionMode(TorchFunctionMode):
@@ -89,7 +51,7 @@ def has_torch_function_variadic(*arguments: Any) -> bool:
 
 def handle_torch_function(public_api: Callable, relevant_args: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
     """The answer of the mode or class that overrides ``public_api`` for these arguments; TypeError if nobody does."""
-    result = _overrides._ask(public_api, args, kwargs, tuple(relevant_args))
+    result = ask(public_api, args, kwargs, tuple(relevant_args))
     if result is NotImplemented:
         raise TypeError(
             f"no implementation found for {resolve_name(public_api)}: no argument of a class with {PROTOCOL} and no mode answers"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from funnn.torch._random import Generator
-from funnn.torch._random import default_generator as default_generator
-from funnn.torch._random import get_rng_state as get_rng_state
-from funnn.torch._random import initial_seed as initial_seed
-from funnn.torch._random import manual_seed as manual_seed
-from funnn.torch._random import seed as seed
-from funnn.torch._random import set_rng_state as set_rng_state
+from funnn.engine.tensor.generator import Generator
+from funnn.engine.tensor.generator import default_generator as default_generator
+from funnn.engine.tensor.generator import get_rng_state as get_rng_state
+from funnn.engine.tensor.generator import initial_seed as initial_seed
+from funnn.engine.tensor.generator import manual_seed as manual_seed
+from funnn.engine.tensor.generator import seed as seed
+from funnn.engine.tensor.generator import set_rng_state as set_rng_state
 
 __all__ = ["fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state", "thread_safe_generator"]
 

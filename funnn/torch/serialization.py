@@ -21,10 +21,11 @@ from funnn.checkpoint import _torch_file as files
 from funnn.checkpoint._torch_file import Record
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import unpickle
-from funnn.torch import _dtype, _layout
-from funnn.torch._pickling import attributes, is_own, on_memory
-from funnn.torch._storage import Storage, Window, contiguous_stride
-from funnn.torch._tensor import Tensor
+from funnn.engine.memory.storage import Storage, Window, contiguous_stride
+from funnn.engine.tensor.pickling import attributes, is_own, on_memory
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import layout as _layout
 from funnn.torch.nn.parameter import Buffer, Parameter
 from funnn.torch.storage import TypedStorage, UntypedStorage
 

@@ -1,6 +1,6 @@
 """torch.special: gamma, error and Bessel functions, orthogonal polynomials, and others element by element."""
 
-from funnn.torch._ops.table import namespace as _namespace
+from funnn.engine.ops.kit.table import namespace as _namespace
 
 #: Functions of the namespace ``torch`` that are here too: by their name there.
 _SHARED = {

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.torch import _dtype
-from funnn.torch._storage import Storage, Window
-from funnn.torch._tensor import Tensor
+from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 
 class _Storage:

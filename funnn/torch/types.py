@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import IO, TypeAlias
 
-from funnn.torch import _dtype as _types
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _types
 from funnn.torch.storage import TypedStorage, UntypedStorage
 
 __all__ = ["Device", "FileLike", "Number", "Storage"]

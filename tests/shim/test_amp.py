@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import funnn.torch as shim
-from funnn.torch import _dtype
+from funnn.engine.types import dtype as _dtype
 from tests.shim.twin import compare, same, same_error, values
 
 #: Names of this file's shorthands: float32 or another type, all ones.

@@ -11,8 +11,8 @@ from opinfo import found, op_db, op_id, to_shim
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.torch._ops import operands
-from funnn.torch._ops.table import FUNCTIONS
+from funnn.engine.ops.kit import tensor_arguments as operands
+from funnn.engine.ops.kit.table import FUNCTIONS
 
 
 def outcome(function, *args, **kwargs):

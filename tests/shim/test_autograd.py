@@ -7,8 +7,8 @@ from opinfo import op_db
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.torch import _call
-from funnn.torch._ops.table import FUNCTIONS
+from funnn.engine.dispatch import call as _call
+from funnn.engine.ops.kit.table import FUNCTIONS
 
 # -- every row of the tables
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import funnn.torch as torch
+from funnn.engine.memory.storage import Storage
 from funnn.torch import nn
-from funnn.torch._storage import Storage
 
 
 def make(seed: int = 0, optimizer: str = "SGD", **options):

@@ -8,7 +8,7 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.torch import _tree
+from funnn.engine.types import tree as _tree
 
 
 def data(t):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import funnn.torch as torch
-from funnn.torch import _fused, nn
+from funnn.engine.backward import fused as _fused
+from funnn.torch import nn
 
 
 def forget() -> None:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funnn.torch import _mt19937
-from funnn.torch._mt19937 import MT19937
-from funnn.torch._rng_rounding import fma32, fma64
+from funnn.engine.random import mt19937 as _mt19937
+from funnn.engine.random.fma import fma32, fma64
+from funnn.engine.random.mt19937 import MT19937
 
 SIZES = (0, 1, 2, 5, 15, 16, 17, 31, 32, 33, 100, 1000)
 LARGE = 10**5

@@ -104,7 +104,7 @@ def test_cuda_tensors_need_a_gpu():
 
 
 def test_cuda_is_the_accelerator_that_jax_has(monkeypatch):
-    from funnn.torch import _dtype
+    from funnn.engine.types import dtype as _dtype
 
     monkeypatch.setattr(_dtype, "accelerated", lambda: True)
     _dtype.here.cache_clear()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import funnn.torch as shim
-from funnn.torch import _printing
-from funnn.torch._printing import PrintOptions, format_tensor, resolve_options
+from funnn.engine.types import printing as _printing
+from funnn.engine.types.printing import PrintOptions, format_tensor, resolve_options
 
 nan, inf = float("nan"), float("inf")
 FLOATS = ["float16", "bfloat16", "float32", "float64"]

@@ -6,8 +6,9 @@ import jax
 import pytest
 
 import funnn.torch as shim
-from funnn.torch import _fused, _tape
-from funnn.torch._overrides import overrides
+from funnn.engine.backward import fused as _fused
+from funnn.engine.tape import node as _tape
+from funnn.engine.tensor.overrides import overrides
 from funnn.torch.autograd.profiler import profile, record_function
 
 nn = shim.nn

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import funnn.torch as ft
-from funnn.torch._call import Op, call
-from funnn.torch._small import ATTEMPTS, LIMIT
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.small_arrays import ATTEMPTS, LIMIT
 
 _VALUES = [0.0, -0.0, 1.5, -2.25, float("inf"), -float("inf"), float("nan"), 1e-20, 3e38, -7.0, 88.0, 0.1]
 _OPERANDS = {  # of a tensor of 3×4

@@ -11,7 +11,7 @@ from torch.testing._internal.opinfo.core import BinaryUfuncInfo, UnaryUfuncInfo
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.torch._strides import _ELEMENTWISE, is_elementwise
+from funnn.engine.memory.strides import _ELEMENTWISE, is_elementwise
 
 
 def function_of(t, name):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch import _dtype
+from funnn.engine.types import dtype as _dtype
 from funnn.torch.amp import autocast_mode, grad_scaler
 
 

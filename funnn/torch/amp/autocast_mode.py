@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from funnn.torch import _autocast, _dtype
-from funnn.torch._tensor import Tensor
+from funnn.engine.dispatch import autocast as _autocast
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 _LOWER = {"cpu": (_dtype.bfloat16, _dtype.float16), "cuda": (_dtype.float16, _dtype.bfloat16)}
 

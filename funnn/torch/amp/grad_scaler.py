@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.torch import _dtype
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
-from funnn.torch._tracing import StorageSource, Tracing
+from funnn.engine.program.tracing import StorageSource, Tracing
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 
 class OptState(enum.Enum):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from funnn.torch import _tape
-from funnn.torch._state import thread
-from funnn.torch._tape import Node
-from funnn.torch._tensor import Tensor
+from funnn.engine.state import thread
+from funnn.engine.tape.node import INFERENCE_SAVED, Gate, Node
+from funnn.engine.tensor.tensor import Tensor
 
 
 class Saved:
@@ -17,7 +16,7 @@ class Saved:
 
     def __init__(self, tensor: Tensor, output: int | None):
         if tensor._storage.inference and not thread.inference:
-            raise RuntimeError(_tape.INFERENCE_SAVED)
+            raise RuntimeError(INFERENCE_SAVED)
         self.output, self.version = output, tensor._storage.version
         self.tensor: Any = tensor if output is None else tensor._bare()
         self.unpack = None
@@ -31,7 +30,7 @@ class Saved:
         if self.unpack is not None:
             tensor = self.unpack(self.packed)._bare()
             if self.edge is not None:
-                tensor._grad_fn, tensor._output = _tape.Gate((self.edge,)), 0
+                tensor._grad_fn, tensor._output = Gate((self.edge,)), 0
         else:
             tensor = self.tensor
             if tensor._storage.version != self.version:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
-import jax.numpy as jnp
-
-from funnn.torch import _tape
-from funnn.torch._state import thread
-from funnn.torch._tape import Node
+from funnn.engine.backward.anomaly import Anomaly
+from funnn.engine.state import thread
 
 
 class set_detect_anomaly:
@@ -23,7 +18,7 @@ class set_detect_anomaly:
 
     def __init__(self, mode: bool, check_nan: bool = True):
         self._before = thread.anomaly, thread.check_nan
-        thread.anomaly, thread.check_nan = mode, check_nan
+        thread.anomaly, thread.check_nan = Anomaly() if mode else None, check_nan
 
     def __enter__(self) -> None:
         pass
@@ -45,34 +40,9 @@ class detect_anomaly(set_detect_anomaly):
 
 def is_anomaly_enabled() -> bool:
     """Whether anomaly detection is on."""
-    return thread.anomaly
+    return thread.anomaly is not None
 
 
 def is_anomaly_check_nan_enabled() -> bool:
     """Whether anomaly detection looks for NaN."""
     return thread.check_nan
-
-
-def remember(node: Node) -> None:
-    """Note where a node was made."""
-    node.metadata["traceback_"] = traceback.format_stack()[:-3]
-
-
-def watched_pull(node: Node, gradients: list, create_graph: bool) -> list:
-    """As ``node.pull``, and an error for NaN among the results."""
-    try:
-        results: Iterable = list(node.pull(gradients, create_graph))
-        if thread.check_nan:
-            for index, gradient in enumerate(node.spread(map(_tape.as_array, results), None)):
-                if gradient is not None and bool(jnp.isnan(gradient).any()):
-                    raise RuntimeError(f"Function {node.name()!r} returned nan values in its {index}th output.")
-    except Exception:
-        where = node.metadata.get("traceback_")
-        text = (
-            f"Traceback of forward call that caused the error:\n{''.join(where)}"
-            if where
-            else ("No forward pass information is available: switch detect_anomaly on during the forward pass as well.")
-        )
-        warnings.warn(f"Error detected in {node.name()}. {text}", stacklevel=2)
-        raise
-    return results

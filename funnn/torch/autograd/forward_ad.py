@@ -9,11 +9,11 @@ import jax
 from jax._src import core  # the one thing that JAX's public interface does not offer: forward mode that is entered and left
 from jax._src.interpreters import ad
 
-from funnn.torch import _tape
-from funnn.torch._state import thread
-from funnn.torch._tape import Gate, Node, node_type
-from funnn.torch._tensor import Tensor
-from funnn.torch._transform import PUSHED_INTO, Level, check_tangent
+from funnn.engine.backward.walk import pull_gradients
+from funnn.engine.program.transform import PUSHED_INTO, Level, check_tangent
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Gate, Node, node_type
+from funnn.engine.tensor.tensor import Tensor
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -117,7 +117,7 @@ class _TangentNode(Node):
             )
         if create_graph:
             raise NotImplementedError("create_graph from a tangent of dual_level is not supported; use torch.func.jvp")
-        found = _tape.run([(self.root, gradients[0])], retain_graph=True, inputs=dict.fromkeys(self.edges), foreign=True)
+        found = pull_gradients([(self.root, gradients[0])], retain_graph=True, inputs=dict.fromkeys(self.edges), foreign=True)
         return [level.parts(found[edge])[1] if edge in found else None for edge in self.edges]
 
 

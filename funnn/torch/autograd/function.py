@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.torch import _tape
-from funnn.torch._state import thread
-from funnn.torch._tape import Node, node_type
-from funnn.torch._tensor import Tensor
-from funnn.torch._transform import Level
+from funnn.engine.program.transform import Level
+from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tape.node import SECOND_TIME, Node, node_type, zero_gradient
+from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.torch.autograd._saved import Saved
-from funnn.torch.autograd.grad_mode import no_grad
 
 _EXTENDING = "see the page on extending torch.func with autograd.Function"
 
@@ -69,7 +68,7 @@ class BackwardCFunction(FunctionCtx, Node):
     def saved_tensors(self) -> tuple:
         """The tensors that were saved."""
         if self._saved is None:
-            raise RuntimeError(_tape.SECOND_TIME)
+            raise RuntimeError(SECOND_TIME)
         return tuple(None if item is None else item.value(self) for item in self._saved)
 
     saved_variables = saved_tensors
@@ -88,11 +87,11 @@ class BackwardCFunction(FunctionCtx, Node):
 
     def pull(self, gradients: list, create_graph: bool) -> list:
         if self._saved is None:
-            raise RuntimeError(_tape.SECOND_TIME)
-        given = [_tape.as_tensor(gradient) for gradient in gradients]
+            raise RuntimeError(SECOND_TIME)
+        given = [as_tensor(gradient) for gradient in gradients]
         if self.materialize_grads:
             pairs = zip(given, self.results, strict=True)
-            given = [Tensor._wrap(_tape.zeros(*result)) if g is None and result else g for g, result in pairs]
+            given = [Tensor._wrap(zero_gradient(*result)) if g is None and result else g for g, result in pairs]
         cls = self.function
         backward = cls.vjp if cls.backward is Function.backward else cls.backward
         results = backward(self, *given)

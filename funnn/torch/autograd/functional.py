@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch import _tape
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.engine import grad
-from funnn.torch.autograd.grad_mode import enable_grad, set_grad_enabled
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.program.derivatives import jacfwd
+from funnn.engine.program.differentiate import grad
+from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import enable_grad, set_grad_enabled
+from funnn.engine.tape.node import zero_gradient
+from funnn.engine.tensor.tensor import Tensor
 
 Tensors = tuple[Tensor, ...]
 
@@ -47,7 +49,7 @@ def _gradients(outputs: Any, inputs: Tensors, given: Any = None, create_graph: b
 
 
 def _filled(gradients: tuple, like: Tensors) -> Tensors:
-    return tuple(Tensor._wrap(_tape.zeros(t._shape(), t.dtype.numpy)) if g is None else g for g, t in zip(gradients, like, strict=True))
+    return tuple(Tensor._wrap(zero_gradient(t._shape(), t.dtype.numpy)) if g is None else g for g, t in zip(gradients, like, strict=True))
 
 
 def _out(items: Tensors, many: bool, create_graph: bool) -> Any:
@@ -216,8 +218,6 @@ def _nested(entries: list, many_in: bool, many_out: bool, create_graph: bool) ->
 
 
 def _row_by_row(output: Tensor, items: Tensors, create_graph: bool, strict: bool) -> list[Tensor]:
-    from funnn.torch import stack
-
     rows = []
     for element in output.reshape(-1).unbind():
         found = _gradients((element,), items, create_graph=create_graph)
@@ -226,17 +226,15 @@ def _row_by_row(output: Tensor, items: Tensors, create_graph: bool, strict: bool
         rows.append(_filled(found, items))
     columns = zip(*rows, strict=True) if rows else [()] * len(items)
     return [
-        (stack(column) if column else item.new_zeros((0,))).reshape(*output._shape(), *item._shape())
+        (ops["stack"](column) if column else item.new_zeros((0,))).reshape(*output._shape(), *item._shape())
         for column, item in zip(columns, items, strict=True)
     ]
 
 
 def _all_rows(output: Tensor, items: Tensors, create_graph: bool, strict: bool) -> list[Tensor]:
-    from funnn.torch import eye
-
     if not output.requires_grad:
         return list(_filled((None,) * len(items), tuple(item.new_zeros((*output._shape(), *item._shape())) for item in items)))
-    basis = eye(output.numel(), dtype=output.dtype).view(output.numel(), *output._shape())
+    basis = ops["eye"](output.numel(), dtype=output.dtype).view(output.numel(), *output._shape())
     found = grad(output, items, basis, create_graph=create_graph, retain_graph=True, allow_unused=True, is_grads_batched=True)
     like = tuple(item.new_zeros((*output._shape(), *item._shape())) for item in items)
     return list(_filled(tuple(None if g is None else g.reshape(zeros._shape()) for g, zeros in zip(found, like, strict=True)), like))
@@ -254,8 +252,6 @@ def _forward_jacobian(func: Callable, inputs: Any, create_graph: bool, strict: b
         )
     if not vectorize:
         raise NotImplementedError('Computing Jacobian by strategy="forward-mode" is only implemented for `vectorize=True`')
-    from funnn.torch.func import jacfwd
-
     many_in, items = _tuple(inputs, "inputs", "jacobian")
     many_out = True
 

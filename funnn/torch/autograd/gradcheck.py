@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.engine import grad
-from funnn.torch.autograd.grad_mode import enable_grad, no_grad
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.program.derivatives import jvp
+from funnn.engine.program.differentiate import grad
+from funnn.engine.program.vmap import vmap
+from funnn.engine.tape.grad_mode import enable_grad, no_grad
+from funnn.engine.tensor.tensor import Tensor
 
 
 class GradcheckError(RuntimeError):
@@ -196,8 +199,6 @@ class _Check:
         return entries
 
     def _push(self, place: int, tangent: Tensor) -> tuple:
-        from funnn.torch.func import jvp
-
         def run(item: Tensor) -> tuple:
             return self.outputs(tuple(item if n == place else given for n, given in enumerate(self.inputs)))
 
@@ -234,8 +235,6 @@ class _Check:
                         raise GradcheckError("While computing batched gradients, got other values by vmap than by a loop over vjp")
 
     def _check_batched_forward(self) -> None:
-        from funnn.torch.func import vmap
-
         for place in self.places:
             leaf = self.inputs[place]
             rows = self._like(leaf, np.random.RandomState(1).rand(2, *leaf._shape()))
@@ -273,9 +272,7 @@ class _Check:
 
     @staticmethod
     def _like(tensor: Tensor, values: np.ndarray) -> Tensor:
-        from funnn.torch import tensor as make
-
-        return make(np.asarray(values), dtype=tensor.dtype)
+        return ops["tensor"](np.asarray(values), dtype=tensor.dtype)
 
     @staticmethod
     def _copy(item: Any) -> Any:
@@ -283,9 +280,7 @@ class _Check:
 
 
 def _text(matrix: np.ndarray) -> str:
-    from funnn.torch import tensor as make
-
-    return repr(make(matrix))
+    return repr(ops["tensor"](matrix))
 
 
 def _reals(values: np.ndarray) -> np.ndarray:
@@ -332,9 +327,7 @@ def gradgradcheck(
         return [item for item in items if isinstance(item, Tensor) and item.requires_grad]
 
     if grad_outputs is None:
-        from funnn.torch import randn
-
-        grad_outputs = tuple(randn(o.shape, dtype=o.dtype, requires_grad=True) for o in outputs_of(inputs))
+        grad_outputs = tuple(ops["randn"](o.shape, dtype=o.dtype, requires_grad=True) for o in outputs_of(inputs))
     grad_outputs = tuple(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else (grad_outputs,)
     count = len(grad_outputs)
     tracked = [n for n, item in enumerate(inputs) if isinstance(item, Tensor) and item.requires_grad]

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from funnn.torch._state import thread
-from funnn.torch._tape import Node as Node
-from funnn.torch._tape import RemovableHandle
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.engine import GradientEdge as GradientEdge
+from funnn.engine.program.differentiate import GradientEdge as GradientEdge
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Node as Node
+from funnn.engine.tape.node import RemovableHandle, reachable
+from funnn.engine.tensor.tensor import Tensor
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
@@ -123,13 +123,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
 
 def _reached(roots: list, needed: set | None) -> set:
     """The nodes that a backward pass runs."""
-    reached: set = set()
-    stack = [edge[0] for edge, _ in roots]
-    while stack:
-        node = stack.pop()
-        if node not in reached:
-            reached.add(node)
-            stack.extend(edge[0] for edge in node.edges if edge is not None)
+    reached = set(reachable(edge[0] for edge, _ in roots))
     return reached if needed is None else reached & needed
 
 

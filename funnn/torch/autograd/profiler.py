@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funnn.torch.autograd._probes import Event, begin, end, record_into, stop_recording
+from funnn.torch._profile.probes import Event, begin, end, record_into, stop_recording
 
 _current: profile | None = None
 _SORTED_BY = ("cpu_time_total", "self_cpu_time_total", "cpu_time", "count")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 
 
 class _VariableMeta(type):

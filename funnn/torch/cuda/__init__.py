@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
-from funnn.torch import _random
-from funnn.torch._dtype import accelerated
-from funnn.torch._dtype import device as _device
-from funnn.torch._factories import legacy_types as _legacy_types
+from funnn.engine.ops.make.factories import legacy_types as _legacy_types
+from funnn.engine.tensor import generator as _random
+from funnn.engine.types.dtype import accelerated
+from funnn.engine.types.dtype import device as _device
 from funnn.torch.cuda import amp as amp
 
 globals().update(_legacy_types("cuda"))

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 
 __all__ = [
     *("Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than", "greater_than_eq", "independent"),

@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import Any, ClassVar
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.distribution import Distribution, ExponentialFamily
 from funnn.torch.distributions.half_line import Chi2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import funnn.torch as torch
+from funnn.engine.program.differentiate import grad
+from funnn.torch import _namespace as torch
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.utils import as_tensors, lazy_property, logits_to_probs, probs_to_logits
 
@@ -253,7 +254,7 @@ class ExponentialFamily(Distribution):
         natural = [parameter.detach().requires_grad_() for parameter in self._natural_params]
         normalizer = self._log_normalizer(*natural)
         result = constant + normalizer
-        for parameter, slope in zip(natural, torch.autograd.grad(normalizer.sum(), natural, create_graph=True), strict=True):
+        for parameter, slope in zip(natural, grad(normalizer.sum(), natural, create_graph=True), strict=True):
             result = result - (parameter * slope).reshape(self._batch_shape + (-1,)).sum(-1)
         return result
 

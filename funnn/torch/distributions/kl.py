@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import funnn.torch as torch
+from funnn.engine.program.differentiate import grad
+from funnn.torch import _namespace as torch
 from funnn.torch import nn
 from funnn.torch.distributions.categories import Categorical, OneHotCategorical
 from funnn.torch.distributions.composed import Independent, TransformedDistribution
@@ -119,7 +120,7 @@ def _exponential_family(p, q):
         )
     ours = [parameter.detach().requires_grad_() for parameter in p._natural_params]
     norm = p._log_normalizer(*ours)
-    slopes = torch.autograd.grad(norm.sum(), ours, create_graph=True)
+    slopes = grad(norm.sum(), ours, create_graph=True)
     result = q._log_normalizer(*q._natural_params) - norm
     for theirs, own, slope in zip(q._natural_params, ours, slopes, strict=True):
         term = (theirs - own) * slope

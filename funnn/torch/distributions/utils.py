@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numbers import Number
 from typing import Any
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 from funnn.torch import nn
 
 __all__ = [

@@ -7,8 +7,8 @@ import warnings
 from typing import Any
 
 from funnn import functional as F
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.tensor.tensor import Tensor
 
 
 def _get_softmax_dim(name: str, ndim: int, stacklevel: int) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 
 _T = TypeVar("_T")
 _scalar_or_tuple_any_t = _T | tuple[_T, ...]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn import functional as _pure
-from funnn.torch._tensor import Tensor as Tensor
+from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.torch.nn import _attention_parts, _reduction, _tuples
 
 #: What funnn.functional has beyond torch.nn.functional.

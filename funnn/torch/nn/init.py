@@ -11,9 +11,9 @@ from typing import Any
 import jax
 
 from funnn import init as _pure
+from funnn.engine.tensor.generator import Generator, default_generator, pick
+from funnn.engine.tensor.tensor import Tensor
 from funnn.init import calculate_gain as calculate_gain
-from funnn.torch._random import Generator, default_generator, pick
-from funnn.torch._tensor import Tensor
 
 
 def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, source: Callable = pick) -> Callable:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch import _dtype
-from funnn.torch._factories import empty
-from funnn.torch._overrides import disabled
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.make.factories import empty
+from funnn.engine.tensor.overrides import disabled
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 
 class Parameter(Tensor):

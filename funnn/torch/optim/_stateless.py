@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 

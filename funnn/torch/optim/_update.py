@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import assign
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
-from funnn.torch import _dtype
-from funnn.torch._call import Op, call
-from funnn.torch._inplace import assign
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
 
 
 def _whole(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict, states: list) -> tuple[list, list]:

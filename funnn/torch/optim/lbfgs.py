@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
 from funnn.optim._checks import CHECKS
 from funnn.optim._numbers import to_complex, to_real
 from funnn.optim.lbfgs import lbfgs_step
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
+from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import enable_grad
+from funnn.engine.tape.node import Hooks, RemovableHandle
+from funnn.engine.tensor.tensor import Tensor
 from funnn.optim import Rule
-from funnn.torch._state import thread
-from funnn.torch._tape import Hooks, RemovableHandle
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import enable_grad
 from funnn.torch.nn.modules.module import clear_grads
 from funnn.torch.optim._update import fill_state, share_steps, step_group
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from funnn.engine.tensor.tensor import Tensor
 from funnn.optim import sgd_rule
-from funnn.torch._tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from funnn.engine.ops.make.factories import tensor
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import int64
 from funnn.optim import schedules
 from funnn.torch import nn
-from funnn.torch._dtype import int64
-from funnn.torch._factories import tensor
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.optim.lr_scheduler._base import LRScheduler, one_per_group
 from funnn.torch.optim.optimizer import Optimizer

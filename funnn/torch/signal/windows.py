@@ -1,6 +1,6 @@
 """torch.signal.windows: bartlett, hann, kaiser and others."""
 
-from funnn.torch._ops.table import namespace as _namespace
+from funnn.engine.ops.kit.table import namespace as _namespace
 
 __all__ = sorted(_namespace("signal.windows"))
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from funnn.torch import _dtype
-from funnn.torch._factories import as_tensor, tensor
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.make.factories import as_tensor, tensor
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 #: (rtol, atol) of a dtype; (0, 0) for the others
 TOLERANCES = {

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from funnn.torch import _dtype
-from funnn.torch._limits import finfo, iinfo
-from funnn.torch._ops.table import FUNCTIONS
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.limits import finfo, iinfo
 
 
 def make_tensor(

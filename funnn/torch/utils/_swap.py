@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 
 
 def swap_tensors(t1: Tensor, t2: Tensor) -> None:

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funnn.torch._random import default_generator
-from funnn.torch._state import thread
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.engine import backward
+from funnn.engine.program.differentiate import backward
+from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import enable_grad
+from funnn.engine.tensor.generator import default_generator
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.autograd.function import Function
-from funnn.torch.autograd.grad_mode import enable_grad
 from funnn.torch.autograd.graph import saved_tensors_hooks
 
 DefaultDeviceType = None  # devices are chosen by JAX

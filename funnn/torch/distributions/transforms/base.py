@@ -8,7 +8,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.utils import sum_rightmost
 

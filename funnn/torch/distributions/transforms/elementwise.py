@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 from funnn.torch import nn
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.transforms.base import Transform

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import funnn.torch as torch
+from funnn.torch import _namespace as torch
 from funnn.torch import nn
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.transforms.base import Transform

@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.ops.make import factories as _factories
+from funnn.engine.program.vmap import vmap
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 from funnn.functional.flex_attention import at_all_places
-from funnn.torch import _dtype, _factories
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
 from funnn.torch.nn.functional import pad
 
 BLOCK = 128  # the usual size of a block
@@ -57,8 +59,6 @@ def _sliced_mask_mod_error(batch: Tensor, head: Tensor, token_q: Tensor, token_k
 
 def everywhere(function: Callable, shape: tuple, *scores: Tensor) -> Tensor:
     """``function(*scores, b, h, i, j)`` at all places, for a function of Tensors."""
-    from funnn.torch.func import vmap
-
     return at_all_places(function, shape, *scores, vmap=vmap, arange=_factories.arange)
 
 

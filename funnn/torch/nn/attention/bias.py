@@ -6,8 +6,9 @@ import enum
 import warnings
 from typing import Any
 
-from funnn.torch import _dtype, _factories
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.make import factories as _factories
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 __all__ = ["CausalBias", "CausalVariant", "causal_lower_right", "causal_upper_left"]
 

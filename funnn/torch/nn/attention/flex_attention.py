@@ -6,6 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
 from funnn.functional.flex_attention import (
     attention,
     attention_scores,
@@ -15,9 +18,6 @@ from funnn.functional.flex_attention import (
     log_sum_exp,
     weighted_values,
 )
-from funnn.torch._call import Op, call
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
 from funnn.torch.nn.attention._block_mask import WHOLE, _sliced_mask_mod_error, everywhere, noop_mask
 from funnn.torch.nn.attention._block_mask import BlockMask as BlockMask
 from funnn.torch.nn.attention._block_mask import and_masks as and_masks

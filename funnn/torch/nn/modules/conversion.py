@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch._dtype import dtype
-from funnn.torch._factories import empty
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.grad_mode import no_grad
+from funnn.engine.ops.make.factories import empty
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import dtype
 from funnn.torch.nn.parameter import is_lazy
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from funnn.engine.tensor.generator import default_generator
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 from funnn.layers import Buffer, Layer, Param, Repeat
 from funnn.layers._layer import _freeze, present
-from funnn.torch import _dtype
-from funnn.torch._random import default_generator
-from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.module import Module, registered
 from funnn.torch.nn.parameter import Parameter

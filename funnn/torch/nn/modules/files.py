@@ -15,19 +15,9 @@ from typing import Any
 _ROOT = "funnn.torch"
 #: Names under which torch's files import whole modules, and those modules whose names they import.
 _MODULES = {"F": f"{_ROOT}.nn.functional", "init": f"{_ROOT}.nn.init"}
-_SOURCES = tuple(
-    f"{_ROOT}.{name}"
-    for name in (
-        "nn",
-        "nn.modules.utils",
-        "nn.common_types",
-        "nn.parameter",
-        "nn.init",
-        "nn.utils.rnn",
-        "nn.modules.lazy",
-        "_tensor",
-        "_dtype",
-    )
+_SOURCES = (
+    *(f"{_ROOT}.{name}" for name in ("nn", "nn.modules.utils", "nn.common_types", "nn.parameter", "nn.init", "nn.utils.rnn", "nn.modules.lazy")),
+    *("funnn.engine.tensor.tensor", "funnn.engine.types.dtype"),
 )
 
 

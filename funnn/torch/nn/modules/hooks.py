@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from funnn.torch._state import thread
-from funnn.torch._tape import RemovableHandle, zeros
-from funnn.torch._tensor import Tensor
+from funnn.engine.state import thread
+from funnn.engine.tape.node import RemovableHandle, zero_gradient
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.autograd.function import Function
 
 #: The dictionaries of a module's hooks, by number of registration; ``_with_kwargs`` and ``_always_called`` say how one wants to be called.
@@ -268,7 +268,7 @@ class _Crossing:
         if self.grad_output is None:  # gradients that came another way than through the output, as in a second backward
             return None
         grad_input = self.inputs.spread(
-            Tensor._wrap(zeros(*kind)) if gradient is None else gradient
+            Tensor._wrap(zero_gradient(*kind)) if gradient is None else gradient
             for gradient, kind in zip(gradients, self.inputs.kinds, strict=True)
         )
         for hook in self.hooks:

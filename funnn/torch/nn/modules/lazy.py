@@ -6,10 +6,10 @@ import inspect
 import itertools
 from typing import Any
 
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 from funnn.layers import Buffer, Param
-from funnn.torch import _dtype
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.grad_mode import no_grad
 from funnn.torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from funnn.engine.program.compile import Compiled
+from funnn.engine.tape.node import RemovableHandle
+from funnn.engine.tensor.tensor import Tensor
 from funnn.layers._text import layer_text
-from funnn.torch._tape import RemovableHandle
-from funnn.torch._tensor import Tensor
 from funnn.torch.nn.modules.conversion import Conversion
 from funnn.torch.nn.modules.hooks import CALL_HOOKS, HOOK_SETS, Running, add_hook, everywhere
 from funnn.torch.nn.modules.state import EXTRA, State, _IncompatibleKeys
@@ -349,9 +350,7 @@ class Module(Running, State, Conversion):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile this module's calls, hooks included; see torch.compile."""
-        from funnn.torch._compile import compile
-
-        self.__dict__["_compiled_call_impl"] = compile(self._call_impl, *args, **kwargs)
+        self.__dict__["_compiled_call_impl"] = Compiled(self._call_impl)
 
 
 def _type_name(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, KeysView
 from typing import Any
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.container import pairs
 from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.module import Module

@@ -4,8 +4,9 @@ import copy
 
 from funnn import functional as F
 from funnn import layers
-from funnn.torch._dtype import get_default_dtype
-from funnn.torch._tensor import Tensor as _Tensor
+from funnn.engine.tensor.tensor import Tensor as _Tensor
+from funnn.engine.types.dtype import get_default_dtype
+from funnn.torch.nn._packed import takes_packed
 from funnn.torch.nn.modules.container import ModuleList
 from funnn.torch.nn.modules.convolutions import _ConvNd, _ConvTransposeNd
 from funnn.torch.nn.modules.derived import Computed, LayerModule, alias
@@ -16,7 +17,6 @@ from funnn.torch.nn.modules.norms import _BatchNorm, _InstanceNorm
 from funnn.torch.nn.modules.recurrent import RNNBase as RNNBase
 from funnn.torch.nn.modules.recurrent import RNNCellBase as RNNCellBase
 from funnn.torch.nn.modules.tables import _Table
-from funnn.torch.nn.utils.rnn import takes_packed
 
 # A table, of which each row is a class:
 # fmt: off

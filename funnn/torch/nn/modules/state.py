@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
-from funnn.torch._tape import RemovableHandle
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.grad_mode import no_grad
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tape.node import RemovableHandle
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.hooks import add_hook
 from funnn.torch.nn.parameter import Parameter, is_lazy
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from funnn.torch._random import default_generator
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd.grad_mode import no_grad
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.generator import default_generator
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.derived import LayerModule
 from funnn.torch.nn.parameter import Parameter
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.tensor.tensor import Tensor
 
 __all__ = ["gather", "is_namedtuple", "scatter", "scatter_kwargs"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:

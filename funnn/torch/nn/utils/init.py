@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from funnn.torch._random import default_generator
+from funnn.engine.tensor.generator import default_generator
 from funnn.torch.nn.modules.module import Module
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from funnn.torch import _factories
-from funnn.torch._limits import finfo
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._sampling import randn
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.ops.make import factories as _factories
+from funnn.engine.ops.make.sampling import randn
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.limits import finfo
 from funnn.torch.nn.functional import normalize
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.utils import parametrize

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.container import ModuleDict, ModuleList
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter

@@ -7,9 +7,9 @@ import numbers
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._sampling import rand
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.ops.make.sampling import rand
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.utils.convert_parameters import parameters_to_vector
 

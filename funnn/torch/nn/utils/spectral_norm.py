@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._tensor import Tensor
-from funnn.torch.autograd import no_grad
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.tape.grad_mode import no_grad
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.functional import normalize
+from funnn.torch.nn.modules.convolutions import _ConvTransposeNd
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter, is_lazy
 from funnn.torch.nn.utils.weight_norm import find_hook
@@ -38,9 +39,7 @@ def unit_vectors(matrix: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 def output_dim(module: Module) -> int:
     """The dimension of a module's weight that counts its outputs."""
-    from funnn.torch.nn import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-
-    return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
+    return 1 if isinstance(module, _ConvTransposeNd) else 0
 
 
 class SpectralNorm:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.module import Module
+from funnn.torch.nn.utils._functional_call import functional_call as _functional_call
 
 __all__ = ["functional_call"]
 
@@ -21,11 +22,9 @@ def functional_call(
     strict: bool = False,
 ) -> Any:
     """The old name of torch.func.functional_call, which has the same arguments."""
-    from funnn.torch.func import functional_call
-
     warnings.warn(
         "`torch.nn.utils.stateless.functional_call` is deprecated as of PyTorch 2.0. Please use `torch.func.functional_call` instead.",
         FutureWarning,
         stacklevel=2,
     )
-    return functional_call(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)
+    return _functional_call(module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict)

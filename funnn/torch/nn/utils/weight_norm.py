@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from funnn.torch._ops.table import FUNCTIONS as ops
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter, is_lazy
 

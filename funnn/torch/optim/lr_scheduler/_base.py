@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.optim.optimizer import Optimizer
 
 _EPOCH = (

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from funnn.torch import _dtype
-from funnn.torch._factories import as_tensor, tensor
-from funnn.torch._ops.table import FUNCTIONS
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.ops.make.factories import as_tensor, tensor
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 _UNKNOWN = "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}; pass a collate_fn of your own"
 _NUMBERS = {float: np.float64, int: np.int64, bool: np.bool_}

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from funnn.torch._factories import as_tensor
-from funnn.torch._pickling import attributes, on_memory
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.make.factories import as_tensor
+from funnn.engine.tensor.pickling import attributes, on_memory
+from funnn.engine.tensor.tensor import Tensor
 
 _INLINE = 16384  # bytes; what is smaller goes through the pipe
 _ALIGNMENT = 64

@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from funnn.torch._random import manual_seed
-from funnn.torch._tensor import Tensor
+from funnn.engine.tensor.generator import manual_seed
+from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.utils.data import _collate
 from funnn.torch.utils.data._fetch import Fetcher
 from funnn.torch.utils.data._transport import Parcel, Pending, pack

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
-from funnn.torch._random import Generator
+from funnn.engine.tensor.generator import Generator
 from funnn.torch.utils.data._collate import default_collate, default_convert
 from funnn.torch.utils.data._fetch import fetcher_of
 from funnn.torch.utils.data._worker import get_worker_info as get_worker_info

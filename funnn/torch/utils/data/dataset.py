@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from funnn.torch._random import Generator, default_generator
-from funnn.torch._sampling import randperm
-from funnn.torch._tensor import Tensor
+from funnn.engine.ops.make.sampling import randperm
+from funnn.engine.tensor.generator import Generator, default_generator
+from funnn.engine.tensor.tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
 

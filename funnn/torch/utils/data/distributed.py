@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sized
 
+from funnn.engine.ops.make.sampling import randperm
+from funnn.engine.tensor.generator import Generator
 from funnn.torch import distributed as dist
-from funnn.torch._random import Generator
-from funnn.torch._sampling import randperm
 from funnn.torch.utils.data.sampler import Sampler
 
 __all__ = ["DistributedSampler"]

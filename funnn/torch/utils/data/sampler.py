@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Generic, TypeVar
 
-from funnn.torch import _dtype
-from funnn.torch._factories import as_tensor, empty
-from funnn.torch._random import Generator
-from funnn.torch._sampling import multinomial, randint, randperm
+from funnn.engine.ops.make.factories import as_tensor, empty
+from funnn.engine.ops.make.sampling import multinomial, randint, randperm
+from funnn.engine.tensor.generator import Generator
+from funnn.engine.types import dtype as _dtype
 
 T_co = TypeVar("T_co", covariant=True)
 

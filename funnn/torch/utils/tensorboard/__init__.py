@@ -1,6 +1,6 @@
 """torch.utils.tensorboard over tensorboardX: ``pip install 'funnn[tensorboard]'``."""
 
-from funnn._run import torch_is_funnn
+from funnn._import_torch import torch_is_funnn
 
 try:
     with torch_is_funnn():  # tensorboardX imports torch where there is one

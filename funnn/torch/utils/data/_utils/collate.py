@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from funnn.torch._factories import as_tensor
+from funnn.engine.ops.make.factories import as_tensor
 from funnn.torch.utils.data._collate import collate as _collate
 from funnn.torch.utils.data._collate import default_collate as default_collate
 from funnn.torch.utils.data._collate import default_collate_fn_map as default_collate_fn_map

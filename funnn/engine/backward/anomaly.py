@@ -1,0 +1,41 @@
+"""Finding the operation whose gradient went wrong: nodes remember where they were made, and what they pull back is looked at."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import jax.numpy as jnp
+
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Node
+from funnn.engine.tensor.tensor import as_array
+
+
+class Anomaly:
+    """What ``thread.anomaly`` is while anomaly detection is on."""
+
+    def remember(self, node: Node) -> None:
+        """Note where a node was made."""
+        node.metadata["traceback_"] = traceback.format_stack()[:-3]
+
+    def pull(self, node: Node, gradients: list, create_graph: bool) -> list[Any]:
+        """As ``node.pull``, and an error for NaN among the results."""
+        try:
+            results: Iterable = list(node.pull(gradients, create_graph))
+            if thread.check_nan:
+                for index, gradient in enumerate(node.spread(map(as_array, results), None)):
+                    if gradient is not None and bool(jnp.isnan(gradient).any()):
+                        raise RuntimeError(f"Function {node.name()!r} returned nan values in its {index}th output.")
+        except Exception:
+            where = node.metadata.get("traceback_")
+            text = (
+                f"Traceback of forward call that caused the error:\n{''.join(where)}"
+                if where
+                else ("No forward pass information is available: switch detect_anomaly on during the forward pass as well.")
+            )
+            warnings.warn(f"Error detected in {node.name()}. {text}", stacklevel=2)
+            raise
+        return results

@@ -1,0 +1,163 @@
+"""The walk over the recorded graph, that pulls gradients from its roots to its leaves.
+
+Nodes are numbered as they are made; walking them from the highest number down is a topological order, so the loop needs no counting and no
+recursion. Gradients travel as arrays, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+from funnn.engine.state import thread
+from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
+from funnn.engine.tensor.tensor import Tensor, as_array, as_tensor
+
+
+@jax.jit
+def add_arrays(a: jax.Array, b: jax.Array) -> jax.Array:
+    return a + b
+
+
+def add_gradients(a: Any, b: Any, create_graph: bool) -> Any:
+    if create_graph:
+        return as_tensor(a) + as_tensor(b)
+    with jax.enable_x64(True):
+        return add_arrays(a, b)
+
+
+def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
+    """Pass a gradient through tensor hooks; each may return a replacement."""
+    for hook in list(hooks.values()):
+        result = hook(as_tensor(gradient))
+        if result is not None:
+            gradient = result if create_graph else as_array(result)
+    return gradient
+
+
+def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
+    """Add a gradient into the ``.grad`` of a tensor, and run the hooks that wait for it."""
+    grad = tensor.grad
+    if create_graph:
+        tensor.grad = gradient if grad is None else grad + gradient
+    elif grad is None:
+        tensor._set_grad(as_tensor(as_array(gradient)))
+    else:
+        grad._write(add_gradients(grad._read(), gradient, False))
+    for hook in list((tensor._after_accumulate or {}).values()):
+        hook(tensor)
+
+
+def pull_gradients(
+    roots: list[tuple[tuple, Any]],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    inputs: dict[tuple, Any] | None = None,
+    accumulate_only: set | None = None,
+    foreign: bool = False,
+) -> dict[tuple, Any]:
+    """Pull gradients from ``roots`` ((node, output), gradient) to the leaves.
+
+    Args:
+      retain_graph: keep what the nodes saved.
+      create_graph: record the backward pass itself; gradients are then Tensors.
+      inputs: edges whose gradients are wanted; they are returned and nothing is accumulated.
+      accumulate_only: accumulate into these leaves' nodes alone.
+      foreign: whether the nodes of ``inputs`` belong to a graph that will be walked later: none of their hooks run, and the walk ends there.
+
+    Returns:
+      The gradients of ``inputs`` that were reached.
+    """
+    pending: dict[Node, list] = {}
+    heap: list[tuple[int, int, Node]] = []
+    leaves: OrderedDict[Node, None] = OrderedDict()  # in the order in which their gradients became whole
+    captured: dict[tuple, Any] = {}
+    targets = set() if inputs is None else {edge[0] for edge in inputs}
+    needed = None if inputs is None else _ancestors_of(roots, targets)
+
+    def send(edge: tuple, gradient: Any) -> None:
+        node, index = edge
+        if needed is not None and node not in needed:
+            return
+        slots = pending.get(node)
+        if isinstance(node, AccumulateGrad):
+            leaves[node] = None
+            leaves.move_to_end(node)
+        elif slots is None:
+            heapq.heappush(heap, (-node.number, id(node), node))
+        if slots is None:
+            slots = pending[node] = [None] * node.count
+        slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
+
+    if thread.tracing is not None:
+        thread.tracing.differentiated = True
+    before, walk_before = thread.grad, thread.walk
+    thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
+    try:
+        for edge, gradient in roots:
+            send(edge, gradient)
+        while heap or leaves:
+            node = heapq.heappop(heap)[2] if heap else leaves.popitem(last=False)[0]
+            gradients = pending.pop(node)
+            extra = node.__dict__
+            theirs = foreign and node in targets
+            if extra and not theirs:
+                _run_prehooks(node, gradients, extra, create_graph)
+            if inputs is not None:
+                for index, gradient in enumerate(gradients):
+                    if (node, index) in inputs and gradient is not None:
+                        captured[node, index] = gradient
+            if isinstance(node, AccumulateGrad):
+                if inputs is None and (accumulate_only is None or node in accumulate_only):
+                    accumulate(node.variable, gradients[0], create_graph)
+                continue
+            if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
+                continue
+            results = node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
+            if "_hooks" in extra:
+                results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
+            if not retain_graph:
+                node.release()
+            for edge, gradient in zip(node.edges, results, strict=True):
+                if edge is not None and gradient is not None:
+                    send(edge, gradient)
+    finally:
+        thread.grad, thread.walk = before, walk_before
+    return captured
+
+
+def _run_prehooks(node: Node, gradients: list, extra: dict, create_graph: bool) -> None:
+    for index, hooks in extra.get("_output_hooks", {}).items():
+        if gradients[index] is not None:
+            gradients[index] = pass_through_hooks(hooks, gradients[index], create_graph)
+    for hook in list(extra.get("_prehooks", {}).values()):
+        result = hook(tuple(map(as_tensor, gradients)))
+        if result is not None:
+            gradients[:] = result if create_graph else map(as_array, result)
+    for reference, index in extra.get("_retained", {}).values():
+        tensor = reference()
+        if tensor is not None and gradients[index] is not None:
+            accumulate(tensor, gradients[index], create_graph)
+
+
+def _run_hooks(node: Node, hooks: Hooks, results: Iterable, gradients: list, create_graph: bool) -> Iterable:
+    results = list(results)
+    for hook in list(hooks.values()):
+        replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
+        if replaced is not None:
+            results = node.collect(replaced) if create_graph else list(map(as_array, node.collect(replaced)))
+    return results
+
+
+def _ancestors_of(roots: list, targets: set) -> set:
+    """The nodes on some path from the roots to a target."""
+    needed = set(targets)
+    for node in sorted(reachable(edge[0] for edge, _ in roots), key=lambda item: item.number):
+        if any(edge is not None and edge[0] in needed for edge in node.edges):
+            needed.add(node)
+    return needed

@@ -1,0 +1,418 @@
+"""How a pure function runs on Tensors: unwrap, look up the compiled form, run, wrap, and record on the tape.
+
+The compiled form is cached by the function, its static arguments and which inputs need gradients. A form that records is a jitted "run
+and return the vjp": the vjp is a pytree of residual arrays, so it may leave jit, and one more jitted call applies it. Numbers that the function
+declares as ``scalars`` are traced, so a changing number compiles nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from funnn.engine.memory.storage import Storage
+from funnn.engine.state import thread
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, node_type, zero_gradient
+from funnn.engine.tensor.tensor import Tensor, as_tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import settings as _settings
+
+_SLOT = object()  # stands for an array in the arguments' layout
+_KEYWORD = object()  # stands before the name of a keyword argument
+_TRACED_NUMBERS = (int, float, complex)
+
+
+class Op:
+    """A pure function with what the tape needs to know of it.
+
+    Args:
+      pure: takes arrays and static arguments, returns an array or a tuple of arrays.
+      grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it.
+      scalars: names of numeric arguments to trace instead of compiling them in.
+      saves: "input", "result" or both, where torch saves these for backward though the vjp here keeps something else; what the vjp keeps is
+        known by itself.
+      order: the order of torch's node's inputs, where it is another.
+    """
+
+    __slots__ = ("grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
+
+    def __init__(
+        self,
+        pure: Callable,
+        grad: str | Callable | None = None,
+        *,
+        scalars: tuple[str, ...] = (),
+        saves: tuple[str, ...] = (),
+        order: tuple[int, ...] = (),
+    ):
+        self.name = getattr(pure, "__name__", "function")
+        self.pure, self.saves, self.order = pure, saves, order
+        self.grad = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+        self.named_by_call = callable(grad)
+        self.scalar_names = frozenset(scalars)
+        parameters = list(inspect.signature(pure).parameters) if scalars else []
+        self.scalar_positions = frozenset(parameters.index(name) for name in scalars)
+
+
+class Recording(Node):
+    """A node made by :func:`call`."""
+
+    __slots__ = ("count", "entry", "inputs", "linear", "outputs", "residuals", "saved", "vjp")
+
+    def spread(self, values: Any, missing: Any) -> tuple:
+        """One value for every input of torch's node, from one for every edge."""
+        values = tuple(values)
+        return tuple(missing if number is None else values[number] for number in self.entry.operands)
+
+    def collect(self, values: Any) -> list:
+        """The opposite of ``spread``."""
+        numbers = self.entry.operands
+        return [values[numbers.index(number)] for number in range(len(self.edges))]
+
+    def pull(self, gradients: list, create_graph: bool) -> Any:
+        entry = self.entry
+        vjp = self.vjp
+        if vjp is None:
+            raise RuntimeError(SECOND_TIME)
+        if type(vjp) is Packed:
+            vjp = vjp.unpack()
+        for storage, version, seen in self.saved:
+            if storage.version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{_describe(storage, seen)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
+                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+                )
+        chosen = gradients
+        if self.outputs is not None:
+            pairs = zip(gradients, self.outputs, strict=True)
+            chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
+        if create_graph:
+            inputs = self.inputs[0] if self.linear else self._input_tensors()
+            results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
+            return results if isinstance(results, tuple) else (results,)
+        with _settings.running():
+            return _pull_back(vjp, chosen[0] if entry.single else tuple(chosen))
+
+    def _input_tensors(self) -> list[Any]:
+        """The inputs with the history that they had, for a backward pass that is itself recorded."""
+        arrays, edges = self.inputs
+        tensors = list(arrays)
+        for position, edge in zip(self.entry.tracked, edges, strict=True):
+            tensors[position] = Tensor._wrap(arrays[position], *edge)
+        return tensors
+
+    def release(self) -> None:
+        if self.residuals:
+            self.vjp = None
+            self.saved = ()
+            self.inputs = None
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What a vjp keeps, known when it is traced: which inputs and outputs of the call, whether anything at all, and nothing of tracked inputs."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    residuals: bool
+    linear: bool
+
+
+_pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
+
+
+class Packed:
+    """What a vjp keeps, as the hooks of ``saved_tensors_hooks`` packed it."""
+
+    def __init__(self, vjp: Any, pack: Callable, unpack: Callable):
+        leaves, self.structure = jax.tree.flatten(vjp)
+        self.packed, self.hook = [pack(Tensor._wrap(leaf)) for leaf in leaves], unpack
+
+    def unpack(self) -> Any:
+        return jax.tree.unflatten(self.structure, [self.hook(item)._read() for item in self.packed])
+
+
+class Entry:
+    """One compiled form of a function: for given static arguments and given inputs that need gradients."""
+
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
+        self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
+        self.type = node_type(name, Recording) if tracked else None
+        self.single = self.smooth = True
+        self.run = jax.jit(self._record if tracked else self._forward, inline=True)
+        self._second: Op | None = None
+
+    def _forward(self, *arrays: Any) -> Any:
+        """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
+        # NumPy arrays come here as they are only under jax.disable_jit
+        remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
+        args, kwargs = _fill(self.layout, remaining)
+        try:
+            return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
+        except (TypeError, ValueError, IndexError) as error:
+            if not _raised_by_jax(error):
+                raise
+            raise _in_torchs_words(error, self.op.name, arrays) from error
+
+    def _record(self, *arrays: Any) -> Any:
+        """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and what it keeps."""
+
+        def function(*tracked: Any) -> tuple[Any, Any]:
+            merged = list(arrays)
+            for position, array in zip(self.tracked, tracked, strict=True):
+                merged[position] = array
+            outputs = self._forward(*merged)
+            several = isinstance(outputs, tuple)
+            flat = outputs if several else (outputs,)
+            smooth = tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact))
+            self.single = not several
+            self.smooth = bool(smooth)
+            return (smooth if several or not smooth else smooth[0]), outputs
+
+        _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
+        if not self.smooth:
+            return outputs, None, None
+        kept = jax.tree.leaves(vjp)
+        flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        if any(map(jnp.iscomplexobj, (*arrays, *flat))):
+            vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
+        inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
+        saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
+        fixed = [array for i, array in enumerate(arrays) if i not in self.tracked]
+        linear = all(any(leaf is array for array in fixed) or not isinstance(leaf, jax.core.Tracer) for leaf in kept)
+        return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept), linear)
+
+    def second(self) -> Op:
+        """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
+        if self._second is None:
+
+            def backward(*arrays: Any) -> Any:
+                inputs, gradients = arrays[: self.count], arrays[self.count :]
+                vjp = self._record(*inputs)[1]
+                results = vjp(gradients[0] if self.single else tuple(gradients))
+                return results if len(results) > 1 else results[0]
+
+            self._second = Op(backward, self.type.__name__)
+        return self._second
+
+
+def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
+    """torch's gradient of a complex number, ∂L/∂x + i·∂L/∂y, is the conjugate of JAX's."""
+    return jax.tree.map(jnp.conj, vjp(jax.tree.map(jnp.conj, gradients)))
+
+
+def _raised_by_jax(error: Exception) -> bool:
+    """Whether the error comes from under the kernel, not from one of its own checks."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
+
+
+def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
+    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
+    RuntimeError."""
+    text = str(error).splitlines()[0]
+    axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
+    if axis is not None:
+        dim, rank = int(axis[1]), max(int(axis[2]), 1)
+        return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
+    if "does not accept dtype" in text:
+        return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
+    return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
+
+
+def _strong(array: Any) -> Any:
+    array = jnp.asarray(array)
+    return lax.convert_element_type(array, array.dtype) if array.weak_type else array
+
+
+def _fill(layout: Any, arrays: Any) -> Any:
+    if layout is _SLOT:
+        return next(arrays)
+    if isinstance(layout, (tuple, list)) and not hasattr(layout, "_fields"):
+        return type(layout)(_fill(item, arrays) for item in layout)
+    if isinstance(layout, dict):
+        return {name: _fill(item, arrays) for name, item in layout.items()}
+    return layout
+
+
+_entries: dict[tuple, Entry] = {}
+
+
+def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -> None:
+    """Split an argument into arrays (with the Tensors they came from) and a hashable key for the rest."""
+    kind = type(value)
+    if isinstance(value, Tensor):
+        arrays.append(value._peek())
+        tensors.append(value)
+        key.append(_SLOT)
+    elif kind in _TRACED_NUMBERS and traced:
+        arrays.append(value)
+        tensors.append(None)
+        key.append(kind)
+    elif value is None or kind is str:
+        key.append(value)
+    elif kind in (tuple, list):
+        key.append((kind, len(value)))
+        for item in value:
+            _flatten(item, traced, arrays, tensors, key)
+    elif kind is float:
+        key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
+    elif kind is int or kind is bool:
+        key.append((kind, value))
+    elif isinstance(value, (jax.Array, np.ndarray)):
+        arrays.append(value)
+        tensors.append(None)
+        key.append(_SLOT)
+    elif isinstance(value, np.generic):
+        _flatten(value.item(), traced, arrays, tensors, key)
+    else:
+        key.append((kind, value))
+
+
+def _layout(value: Any, traced: bool) -> Any:
+    """The arguments with a slot for each array; built once for an entry."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (Tensor, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
+        return _SLOT
+    return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value
+
+
+def call(op: Op, args: tuple, kwargs: dict) -> Any:
+    """Run ``op`` on Tensors (and arrays and static values): Tensors come back, recorded if gradients are on and an input needs one.
+
+    The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
+    """
+    if thread.autocast is not None:
+        args, kwargs = thread.autocast.operands(op, args, kwargs)
+    arrays: list[Any] = []
+    tensors: list[Any] = []
+    key: list[Any] = [op, _dtype._default]
+    positions = op.scalar_positions
+    for position, value in enumerate(args):
+        if isinstance(value, Tensor):
+            arrays.append(value._peek())
+            tensors.append(value)
+            key.append(_SLOT)
+        else:
+            _flatten(value, position in positions, arrays, tensors, key)
+    for name, value in kwargs.items():
+        key.append(_KEYWORD)
+        key.append(name)
+        _flatten(value, name in op.scalar_names, arrays, tensors, key)
+    tracked = ()
+    if thread.grad:
+        tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
+    key.append(tracked)
+    key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
+    key = tuple(key)
+    entry = _entries.get(key)
+    if entry is None:
+        entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
+    with _settings.running():
+        if thread.tracing is not None:
+            arrays = thread.tracing.cut(arrays, tracked)
+        outputs = entry.run(*arrays)
+    if tracked:
+        outputs, vjp, kept = outputs
+        if vjp is not None:
+            return _recorded(entry, outputs, vjp, kept, arrays, tensors)
+    return _wrap_all(outputs) if isinstance(outputs, tuple) else Tensor._wrap(outputs)
+
+
+def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, tuple]:
+    """The arrays and Tensors of a call, a function that puts other arrays in their places, and the hashable rest."""
+    arrays: list[Any] = []
+    tensors: list[Any] = []
+    key: list[Any] = [_dtype._default]
+    for position, value in enumerate(args):
+        _flatten(value, position in op.scalar_positions, arrays, tensors, key)
+    for name, value in kwargs.items():
+        key.append((_KEYWORD, name))
+        _flatten(value, name in op.scalar_names, arrays, tensors, key)
+    return arrays, tensors, lambda arrays: _fill(_layout_of(op, args, kwargs), iter(arrays)), tuple(key)
+
+
+def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    return (
+        tuple(_layout(value, position in op.scalar_positions) for position, value in enumerate(args)),
+        {name: _layout(value, name in op.scalar_names) for name, value in kwargs.items()},
+    )
+
+
+def _make_entry(op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple, name: str) -> Entry:
+    return Entry(op, _layout_of(op, args, kwargs), len(tensors), tracked, name, _operands(op, tensors, tracked))
+
+
+def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
+    """The inputs of torch's node, in its order: the number of the edge, or None for an operand that needs no gradient.
+
+    A number counts where torch turns it into a tensor: in operations whose node has one name for tensors and numbers.
+    """
+    numbers = not op.named_by_call and {0, 1} <= op.scalar_positions
+    found = [
+        tracked.index(i) if i in tracked else None
+        for i, tensor in enumerate(tensors)
+        if i in tracked or (numbers and i < 2) or (tensor is not None and tensor.dtype.category >= 2)
+    ]
+    return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
+
+
+def _wrap_all(outputs: Any) -> Any:
+    wrapped = [Tensor._wrap(output) for output in outputs]
+    return type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+
+
+def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
+    edges = tuple([tensors[i]._edge() for i in entry.tracked])
+    node = entry.type(edges)
+    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
+    node.residuals, node.linear = kept.residuals, kept.linear
+    if thread.tracing is not None:
+        thread.tracing.recorded(node)
+    if isinstance(outputs, tuple):
+        node.count = len(outputs)
+        node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
+        wrapped = [
+            Tensor._wrap(array, node, index) if known else Tensor._wrap(array)
+            for index, (array, known) in enumerate(zip(outputs, node.outputs, strict=True))
+        ]
+        result = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+    else:
+        node.count, node.outputs = 1, None
+        result = Tensor._wrap(outputs, node)
+        wrapped = (result,)
+    if thread.saved_hooks and kept.residuals:
+        node.vjp = Packed(vjp, *thread.saved_hooks[-1])
+    saved = [_saved(tensors[i]) for i in kept.inputs if tensors[i] is not None]
+    for i in kept.outputs:
+        saved.append(_saved(wrapped[i]))
+    node.saved = saved
+    return result
+
+
+def _saved(tensor: Tensor) -> tuple:
+    """A storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)."""
+    storage = tensor._storage
+    if storage.inference and not thread.inference:
+        raise RuntimeError(INFERENCE_SAVED)
+    return storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
+
+
+def _describe(storage: Storage, seen: tuple) -> str:
+    window, node, output = seen
+    shape = storage.array.shape if window is None else window.shape
+    what = f"[torch.{_dtype.dtype.of(storage.array.dtype).legacy}Tensor {list(shape)}]"
+    return what if node == "NoneType" else f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', node)}"

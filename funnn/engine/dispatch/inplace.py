@@ -1,0 +1,101 @@
+"""Writing into a tensor: what is allowed, and what it does to the history."""
+
+from __future__ import annotations
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Gate
+from funnn.engine.tensor.history import SEVERAL_VIEWS
+from funnn.engine.tensor.tensor import Tensor
+
+_copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
+_copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
+_LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
+
+
+def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
+    """Raise torch's errors for in-place operations on leaves and, unless ``overlapping`` is allowed, on expanded tensors."""
+    if tensor._storage.inference and not thread.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
+        )
+    if thread.grad and tensor.requires_grad:
+        if _is_leaf(tensor):
+            raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
+        base = tensor._base
+        if base is not None and base.requires_grad and _is_leaf(base):
+            raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
+    window = tensor._window
+    if (
+        not overlapping
+        and window is not None
+        and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True))
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
+def _is_leaf(tensor: Tensor) -> bool:
+    """Whether nothing made the tensor, as the function that is being transformed sees it."""
+    return tensor.is_leaf or type(tensor._grad_fn) is Gate
+
+
+def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
+    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``."""
+    check_writable(tensor, overlapping)
+    shape, kind = tensor._shape(), tensor.dtype
+    if result._shape() != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")
+    if result.dtype is not kind:
+        if result.dtype.category > kind.category:
+            raise RuntimeError(
+                f"result type {result.dtype.legacy} can't be cast to the desired output type {kind.legacy}; "
+                f"convert the tensor first, or use the operation that returns a new tensor"
+            )
+        result = result.to(kind)
+    if not (thread.grad and (result.requires_grad or tensor.requires_grad)):
+        tensor._write(result._peek())
+        return tensor
+    base = tensor._base
+    if tensor._piece is not None:
+        raise RuntimeError(f"{tensor._piece} and is being modified inplace. {SEVERAL_VIEWS}")
+    if base is None:
+        tensor._write(result._peek())
+        tensor._grad_fn, tensor._output = (result._edge()) if result.requires_grad else (None, 0)
+        _saved_results_move(result, tensor)
+        tensor._changes += 1
+        return tensor
+    memory = base._storage.array
+    at = plan_window(memory.shape, tensor._view_window(), memory.dtype)[::-1]
+    if base._window is None:
+        changed = call(_copy_slices, (base, result, *at), {})
+    else:
+        window = tensor._view_window()
+        if window.dtype is base._window.dtype and not covers(base._window, window):
+            raise NotImplementedError(
+                "writing with gradients through a view (as_strided) that reaches outside the tensor it was taken from is not supported; "
+                "take the view from a clone() of all that it reaches"
+            )
+        own = plan_window(memory.shape, base._window, memory.dtype)[::-1]
+        changed = call(_copy_through, (base, result, memory, own, at), {})
+    base._write(changed._read())
+    base._grad_fn, base._output = changed._grad_fn, changed._output
+    base._changes += 1
+    _saved_results_move(result, tensor)
+    return tensor
+
+
+def _saved_results_move(result: Tensor, tensor: Tensor) -> None:
+    """What the operation saved of its result lives in ``tensor`` now; what it saved of the old value is an immutable array and stays good."""
+    node = result._grad_fn
+    saved = getattr(node, "saved", None)
+    if saved:
+        storage = tensor._storage
+        node.saved = [
+            (storage, storage.version, words) if kept is result._storage else (kept, version, words)
+            for kept, version, words in saved
+            if kept is not storage
+        ]

@@ -1,0 +1,169 @@
+"""Operations on few numbers, done by NumPy.
+
+Starting an XLA program takes longer than adding a hundred numbers. Where no gradient is recorded, nothing is being traced and the numbers
+lie on one CPU device, the operations below run on views of the same memory; their results stay NumPy arrays until a program needs them.
+An attempt gives None for whatever it does not cover (types that differ, further arguments, errors): then the operation runs as any other.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+
+from funnn.engine.memory.storage import Window
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+
+LIMIT = 2048  # elements of an operand, above which XLA is about as fast
+_REAL, _FLOAT = "fdl", "fd"  # type codes: float32, float64 and int64; without int64
+
+
+class _Quiet(threading.local):
+    """Runs a function without NumPy's warnings, of which torch has none."""
+
+    def __init__(self):
+        context = contextvars.copy_context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+_quiet = _Quiet()
+
+
+def numbers_of(tensor: Tensor) -> np.ndarray | None:
+    """The values of a tensor, read-only, if they are few, at hand, and their gradient is not asked for."""
+    if thread.grad and tensor.requires_grad:
+        return None
+    storage, window = tensor._storage, tensor._window
+    array = storage.array
+    if type(array) is not np.ndarray:
+        if storage.seen is not array:
+            if math.prod(array.shape if window is None else window.shape) > LIMIT or not _at_hand(array):
+                return None
+            storage.seen, storage.numbers = array, np.asarray(array)
+        array = storage.numbers
+    storage.owned = False
+    if window is not None:
+        array = _through(window, array)
+    return array if array is not None and array.size <= LIMIT else None
+
+
+def _at_hand(array: Any) -> bool:
+    sharding = getattr(array, "sharding", None)
+    return type(sharding) is SingleDeviceSharding and next(iter(sharding.device_set)).platform == "cpu"
+
+
+def _through(window: Window, array: np.ndarray) -> np.ndarray | None:
+    if window.dtype is not None or array.dtype.char not in _REAL:
+        return None
+    size = array.itemsize
+    return np.ndarray(window.shape, array.dtype, array, window.offset * size, [stride * size for stride in window.stride])
+
+
+def _wrapped(result: Any) -> Tensor:
+    if type(result) is not np.ndarray:
+        result = np.asarray(result)  # a NumPy number
+    elif not result.flags.c_contiguous:
+        result = np.ascontiguousarray(result)
+    return Tensor._wrap(result)
+
+
+def _attempt(compute: Callable) -> Callable[[tuple, dict], Tensor | None]:
+    """``compute`` as what an Op tries first; it gives an array, or None."""
+
+    def attempt(args: tuple, kwargs: dict) -> Tensor | None:
+        try:
+            result = compute(*args, **kwargs)
+        except (TypeError, ValueError, AttributeError):  # the words are the operation's to choose
+            return None
+        return None if result is None else _wrapped(result)
+
+    return attempt
+
+
+def _elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = False) -> Callable:
+    """Of one operand; ``rounded``: float32 is computed in float64, because NumPy's own is less exact than XLA's."""
+
+    def compute(input: Tensor) -> np.ndarray | None:
+        array = numbers_of(input)
+        if array is None or array.dtype.char not in kinds:
+            return None
+        if rounded and array.dtype.char == "f":
+            return _quiet.run(function, array.astype(np.float64)).astype(np.float32)
+        return _quiet.run(function, array)
+
+    return _attempt(compute)
+
+
+def _binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -> Callable:
+    """Of two operands of one type, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one."""
+
+    def compute(input: Any, other: Any) -> np.ndarray | None:
+        x = numbers_of(input) if isinstance(input, Tensor) else input
+        y = numbers_of(other) if isinstance(other, Tensor) else other
+        kind = type(y)
+        if type(x) is np.ndarray:
+            code = x.dtype.char
+            if code not in kinds or not (y.dtype.char == code if kind is np.ndarray else numbers != "neither" and _fits(y, kind, code)):
+                return None
+        elif numbers != "either" or kind is not np.ndarray or y.dtype.char not in kinds or not _fits(x, type(x), y.dtype.char):
+            return None
+        return _quiet.run(function, x, y)
+
+    return _attempt(compute)
+
+
+def _fits(number: Any, kind: type, code: str) -> bool:
+    """Whether a Python number meets an array of that type as torch would have it, exactly."""
+    return (kind is float and code != "l") or (kind is int and -(2**24) <= number <= 2**24)
+
+
+def _reduction(function: Callable, kinds: str = _REAL) -> Callable:
+    def compute(input: Tensor, dim: Any = None, keepdim: bool = False) -> np.ndarray | None:
+        array = numbers_of(input)
+        if array is None or array.dtype.char not in kinds or not array.ndim or not (dim is None or type(dim) is int):
+            return None
+        return _quiet.run(function, array, dim, keepdims=keepdim)
+
+    return _attempt(compute)
+
+
+def _product(left: Tensor, right: Tensor) -> np.ndarray | None:
+    x, y = numbers_of(left), numbers_of(right)
+    if x is None or y is None or x.dtype is not y.dtype or x.dtype.char not in _FLOAT or x.ndim != 2 or y.ndim != 2:
+        return None
+    return _quiet.run(np.dot, x, y)  # twice as quick as matmul, here
+
+
+def _mean(array: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
+    total = np.add.reduce(array, axis, keepdims=keepdims)
+    return total / array.dtype.type(array.size if axis is None else array.shape[axis])
+
+
+#: torch's name of an operation -> what tries it with NumPy.
+ATTEMPTS: dict[str, Callable[[tuple, dict], Tensor | None]] = {
+    "add": _binary(np.add),
+    "sub": _binary(np.subtract),
+    "mul": _binary(np.multiply),
+    "div": _binary(np.true_divide, _FLOAT),
+    "maximum": _binary(np.maximum, numbers="neither"),
+    "minimum": _binary(np.minimum, numbers="neither"),
+    **{name: _binary(getattr(np, function), numbers="second") for name, function in {
+        "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"
+    }.items()},
+    "neg": _elementwise(np.negative),
+    "abs": _elementwise(np.absolute),
+    "square": _elementwise(np.square),
+    "sqrt": _elementwise(np.sqrt, _FLOAT),
+    **{name: _elementwise(getattr(np, name), _FLOAT, rounded=True) for name in ("exp", "log", "sin", "cos", "tanh")},
+    "relu": _elementwise(lambda array: np.maximum(array.dtype.type(0), array)),  # of equals, the second: −0 stays
+    "sum": _reduction(np.add.reduce),
+    "mean": _reduction(_mean, _FLOAT),
+    "matmul": _attempt(_product),
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Storages, the windows through which tensors see them, and strides."""

@@ -1,0 +1,266 @@
+"""Memory as torch has it: a Storage that tensors share, and windows (shape, stride, offset) through which each tensor sees it.
+
+A Storage holds one immutable array, in the shape of the tensor that made it; writing replaces the array. A window is read and written
+by one of two plans: a slice with a permutation of axes when the window is one of the array, else a gather by flat index.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from funnn.engine.state import thread
+from funnn.engine.types import dtype as _dtype
+
+_same = jax.jit(jnp.asarray)
+
+
+def to_jax(array: np.ndarray) -> jax.Array:
+    """The array on JAX's device; quicker than device_put."""
+    with jax.enable_x64(True):
+        return _same(array)
+
+
+class Storage:
+    """One array that several tensors may see.
+
+    Attributes:
+      array: the values: a jax.Array, a tracer while a step is being compiled, or a NumPy array where NumPy made them (see ``small_arrays``).
+      version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
+      writes: how many times the array was replaced, by whatever way.
+      inference: whether it was made in inference mode.
+      owned: whether the array is the fresh output of a compiled step that nobody else holds, so that the next step may reuse its memory.
+      numbers, seen: a NumPy view of an array, and which array that was.
+    """
+
+    __slots__ = ("__weakref__", "array", "inference", "numbers", "owned", "seen", "version", "writes")
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.version = self.writes = 0
+        self.owned = False
+        self.numbers = self.seen = None
+        self.inference = thread.inference
+        if thread.tracing is not None:
+            thread.tracing.created(self)
+
+    def to_jax(self) -> Any:
+        """The values as a jax.Array (or tracer), whatever made them."""
+        if type(self.array) is np.ndarray:
+            self.array = to_jax(self.array)
+        return self.array
+
+    def replace(self, array: Any, tracked: bool = True) -> None:
+        """Write: the whole array is replaced."""
+        if thread.tracing is not None:
+            thread.tracing.read(self)
+        self.array = array
+        self.numbers = self.seen = None
+        self.owned = False
+        self.writes += 1
+        self.version += tracked
+
+
+class Window(NamedTuple):
+    """What a tensor sees of a storage: element (i, j, …) is at offset + i·stride[0] + j·stride[1] + …
+
+    ``dtype`` is set where the memory is read as numbers of another type than the array's; stride and offset then count those.
+    """
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    dtype: _dtype.dtype | None = None  # not NumPy's, which equals None where it is float64
+
+
+@functools.lru_cache(maxsize=4096)
+def contiguous_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides, as torch counts them (a dimension of size 0 counts as 1)."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+@functools.lru_cache(maxsize=4096)
+def whole(shape: tuple[int, ...]) -> Window:
+    """The window that sees all of an array."""
+    return Window(shape, contiguous_stride(shape), 0)
+
+
+def is_contiguous(window: Window) -> bool:
+    if 0 in window.shape:
+        return True
+    expected = contiguous_stride(window.shape)
+    return all(size == 1 or a == b for size, a, b in zip(window.shape, window.stride, expected, strict=True))
+
+
+@functools.lru_cache(maxsize=4096)
+def covers(outer: Window, inner: Window) -> bool:
+    """Whether every element that ``inner`` sees is one that ``outer`` sees; both count numbers of the same size."""
+
+    def places(window: Window) -> np.ndarray:
+        steps = (np.arange(size) * stride for size, stride in zip(window.shape, window.stride, strict=True))
+        return np.unique(functools.reduce(np.add.outer, steps, np.asarray(window.offset)))
+
+    return bool(np.isin(places(inner), places(outer)).all())
+
+
+class Plan(NamedTuple):
+    """How to reach a window of an array of a given shape; the starts are traced, so that x[0], x[1], … share one program.
+
+    kind 'reshape': the window is the whole array in another shape. 'slice': take ``lengths`` elements ``steps`` apart from the starts on each
+    axis of the array, keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat indices from ``stride``.
+    All of the array as it is seen in ``dtype``, if that is set.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+    kept: tuple[int | None, ...] = ()
+    stride: tuple[int, ...] = ()
+    dtype: _dtype.dtype | None = None
+
+
+@functools.lru_cache(maxsize=4096)
+def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tuple[Plan, tuple[int, ...]]:
+    """The plan to reach ``window`` in a row-major array of that shape and dtype, and the starts."""
+    if window.dtype is not None:
+        shape = _seen_shape(shape, dtype, window.dtype.numpy)
+        plan, starts = plan_window(shape, window._replace(dtype=None), dtype)
+        return plan._replace(dtype=window.dtype), starts
+    size = math.prod(shape)
+    if math.prod(window.shape) == size and window.offset == 0 and is_contiguous(window):
+        return Plan("reshape", window.shape), ()
+    steps_of = contiguous_stride(shape)
+    starts, rest = [], window.offset
+    for step, length in zip(steps_of, shape, strict=True):
+        starts.append(rest // step if length else 0)
+        rest %= step
+    lengths, steps, kept = [1] * len(shape), [1] * len(shape), []
+    for length, stride in zip(window.shape, window.stride, strict=True):
+        if length == 1 or stride == 0:
+            kept.append(None)
+            continue
+        axis = _axis(shape, steps_of, starts, lengths, length, stride)
+        if axis is None or length == 0:
+            return Plan("gather", window.shape, stride=window.stride), (window.offset,)
+        lengths[axis], steps[axis] = length, stride // steps_of[axis]
+        kept.append(axis)
+    return Plan("slice", window.shape, tuple(lengths), tuple(steps), tuple(kept)), tuple(starts)
+
+
+def _axis(shape: tuple, steps_of: tuple, starts: list, lengths: list, length: int, stride: int) -> int | None:
+    """The axis of the array along which ``length`` elements ``stride`` apart lie, if there is one that is still free."""
+    for axis in range(len(shape)):
+        step = steps_of[axis]
+        if lengths[axis] == 1 and shape[axis] > 1 and stride % step == 0 and starts[axis] + (length - 1) * (stride // step) < shape[axis]:
+            return axis
+    return None
+
+
+def _indices(plan: Plan, offset: Any) -> jax.Array:
+    index = jnp.asarray(offset)
+    for axis, (length, stride) in enumerate(zip(plan.shape, plan.stride, strict=True)):
+        index = index + lax.broadcasted_iota(index.dtype, plan.shape, axis) * stride if length else jnp.zeros(plan.shape, index.dtype)
+    return index
+
+
+def _seen_shape(shape: tuple[int, ...], dtype: np.dtype, other: np.dtype) -> tuple[int, ...]:
+    have, want = dtype.itemsize, other.itemsize
+    if have == want:
+        return shape
+    if have > want:
+        return (*shape, have // want)
+    times = want // have
+    if shape and shape[-1] == times:
+        return shape[:-1]
+    if math.prod(shape) % times:
+        raise NotImplementedError(
+            f"a view of {math.prod(shape)} numbers of type {dtype} as {other} is not supported, because that is no whole number of elements of "
+            f"{want} bytes; clone() the part to be viewed first"
+        )
+    return (math.prod(shape) // times,)
+
+
+def seen_as(array: jax.Array, dtype: np.dtype) -> jax.Array:
+    """The same memory as numbers of another type: a wider number is a last axis of narrower ones, and the other way round."""
+    if array.dtype == dtype:
+        return array
+    shape = _seen_shape(array.shape, array.dtype, dtype)
+    if jnp.iscomplexobj(array):
+        array = jnp.stack([array.real, array.imag], axis=-1)
+    elif array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.dtype == dtype:
+        return array.reshape(shape)
+    if dtype == np.bool_:
+        return seen_as(array, np.dtype(np.uint8)).astype(bool)
+    if dtype.kind == "c":
+        half = seen_as(array, np.dtype(f"f{dtype.itemsize // 2}")).reshape(-1, 2)
+        return lax.complex(half[:, 0], half[:, 1]).reshape(shape)
+    times = dtype.itemsize // array.dtype.itemsize
+    return lax.bitcast_convert_type(array.reshape(-1, times) if times > 1 else array, dtype).reshape(shape)
+
+
+def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+    """The values of a window; pure, differentiable in ``array``."""
+    if plan.dtype is not None:
+        array = seen_as(array, plan.dtype.numpy)
+    if plan.kind == "reshape":
+        return array.reshape(plan.shape)
+    if plan.kind == "gather":
+        return array.reshape(-1)[_indices(plan, starts[0])]
+    spans = tuple((length - 1) * step + 1 for length, step in zip(plan.lengths, plan.steps, strict=True))
+    part = lax.dynamic_slice(array, starts, spans) if array.ndim else array
+    if any(step != 1 for step in plan.steps):
+        part = lax.slice(part, (0,) * part.ndim, spans, plan.steps)
+    axes = [axis for axis in plan.kept if axis is not None]
+    order = axes + [axis for axis in range(array.ndim) if axis not in axes]
+    part = lax.transpose(part, order).reshape([1 if axis is None else plan.lengths[axis] for axis in plan.kept])
+    return jnp.broadcast_to(part, plan.shape)
+
+
+def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+    """``array`` with the window's values replaced; pure, differentiable in both."""
+    if plan.dtype is not None:
+        seen = write_window(seen_as(array, plan.dtype.numpy), values, starts, plan._replace(dtype=None))
+        return seen_as(seen, np.dtype(array.dtype)).reshape(array.shape)
+    if plan.kind == "reshape":
+        return values.reshape(array.shape)
+    if plan.kind == "gather":
+        flat = array.reshape(-1).at[_indices(plan, starts[0])].set(values, unique_indices=0 not in plan.stride)
+        return flat.reshape(array.shape)
+    axes = [axis for axis in plan.kept if axis is not None]
+    for position, axis in enumerate(plan.kept):  # of an expanded axis, all elements are one: the last write stays
+        if axis is None and plan.shape[position] != 1:
+            values = lax.slice_in_dim(values, plan.shape[position] - 1, plan.shape[position], axis=position)
+    values = values.reshape([plan.lengths[axis] for axis in axes])
+    values = lax.transpose(values, np.argsort(axes).tolist()).reshape(plan.lengths) if axes else values.reshape(plan.lengths)
+    if array.ndim == 0:
+        return values
+    if all(step == 1 for step in plan.steps):
+        return lax.dynamic_update_slice(array, values, starts)
+    slices = tuple(
+        start + step * jnp.arange(length).reshape([-1 if i == axis else 1 for i in range(array.ndim)])
+        for axis, (start, step, length) in enumerate(zip(starts, plan.steps, plan.lengths, strict=True))
+    )
+    return array.at[slices].set(values, unique_indices=True)
+
+
+def read_through(values: jax.Array, memory: jax.Array, own: tuple, read: tuple) -> jax.Array:
+    """A window ``read`` of the memory in which ``values`` lie at the window ``own``; pure, differentiable in ``values``."""
+    return read_window(write_window(memory, values, *own), *read)
+
+
+def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own: tuple, at: tuple) -> jax.Array:
+    """``values``, which lie at ``own``, after the window ``at`` of the same memory was written; pure, differentiable in both."""
+    return read_window(write_window(write_window(memory, values, *own), written, *at), *own)

@@ -1,0 +1,122 @@
+"""How the results of element-wise operations lie in memory: as their operands do.
+
+XLA orders dimensions as it likes; this decides strides, and with them what views are possible and in which order random numbers are drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
+from funnn.engine.types.layout import stride_in_order
+
+_NAMES = """
+    abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
+    bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip complex conj_physical copysign
+    cos cosh deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac gcd ge greater
+    greater_equal gt heaviside hypot i0 igamma igammac isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp le lerp less less_equal
+    lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit lt max maximum min minimum mul multiply
+    nan_to_num ne neg negative nextafter not_equal polar polygamma positive pow rad2deg reciprocal remainder round rsqrt rsub sgn sigmoid
+    sign signbit sin sinc sinh sqrt square sub subtract tan tanh true_divide trunc where xlogy
+    binary_cross_entropy celu dropout elu feature_dropout flip gelu hardshrink hardsigmoid hardswish hardtanh index_fill leaky_relu mish mse_loss
+    normalize prelu relu relu6 selu silu softplus softshrink softsign tanhshrink threshold
+"""
+#: torch's names of the operations whose results have the strides of their operands, beside those of torch.special.
+_ELEMENTWISE, _OTHERS = frozenset(_NAMES.split()), frozenset(("special.softmax", "special.log_softmax", "special.logsumexp"))
+
+
+def is_elementwise(name: str) -> bool:
+    """Whether an operation of torch gives its result the strides of its operands."""
+    return name in _ELEMENTWISE or (name.startswith("special.") and name not in _OTHERS)
+
+
+def like_operands(result: Any, args: tuple, kwargs: dict) -> Any:
+    """The fresh ``result`` of an element-wise operation, rearranged if torch's would lie in memory otherwise than row by row."""
+    given = (*args, *kwargs.values())
+    if not hasattr(result, "_window") or result._window is not None or any(result is value for value in given):
+        return result
+    windows = [value._view_window() for value in given if hasattr(value, "_window")]
+    stride = _result_stride(result._shape(), tuple((window.shape, window.stride) for window in windows))
+    return result if stride is None else with_stride(result, stride)
+
+
+def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
+    """A fresh tensor, put into memory with dense strides of another order of its dimensions; its storage, which a node may know, stays."""
+    values, shape, storage = tensor._peek(), tensor._shape(), tensor._storage
+    order = sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim))
+    if type(values) is np.ndarray:
+        array = np.ascontiguousarray(values.transpose(order))
+    else:
+        with jax.enable_x64(True):
+            array = jnp.transpose(values, order)
+    storage.array, storage.numbers, storage.seen = array, None, None
+    tensor._window = Window(shape, stride, 0)
+    tensor._value, tensor._value_writes = values, storage.writes
+    return tensor
+
+
+@functools.lru_cache(maxsize=4096)
+def _result_stride(shape: tuple[int, ...], operands: tuple) -> tuple[int, ...] | None:
+    """The strides that torch's result has; None for those of rows after rows."""
+    if len(shape) < 2 or 0 in shape:
+        return None
+    if all(is_contiguous(Window(*operand, 0)) for operand in operands):
+        return None
+    first = operands[0][1]
+    if all(operand == (shape, first) for operand in operands) and _is_dense(shape, first):
+        return first
+    order = _from_the_innermost(shape, [_spread(shape, *operand) for operand in operands])
+    return None if order == list(reversed(range(len(shape)))) else stride_in_order(shape, tuple(reversed(order)))
+
+
+def preserved_stride(shape: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a new tensor like one with these: the same where its elements fill a stretch of memory, else in the same order."""
+    return stride if _is_dense(shape, stride) else _result_stride(shape, ((shape, stride),)) or contiguous_stride(shape)
+
+
+def _is_dense(shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
+    """Whether the elements fill a stretch of memory, each once."""
+    step = 1
+    for dim in sorted((dim for dim in range(len(shape)) if shape[dim] != 1), key=lambda dim: stride[dim]):
+        if stride[dim] != step:
+            return False
+        step *= shape[dim]
+    return True
+
+
+def _spread(shape: tuple[int, ...], own: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an operand in the shape of the result: 0 where it is repeated."""
+    missing = len(shape) - len(own)
+    return (0,) * missing + tuple(0 if size == 1 and shape[missing + dim] != 1 else stride[dim] for dim, size in enumerate(own))
+
+
+def _from_the_innermost(shape: tuple[int, ...], strides: list[tuple[int, ...]]) -> list[int]:
+    """The dimensions from the smallest stride to the largest; an operand has no say on a dimension in which it is repeated."""
+    order = list(reversed(range(len(shape))))
+    for position in range(1, len(order)):
+        late = position
+        for early in reversed(range(position)):
+            comes = _compare(shape, strides, order[early], order[late])
+            if comes < 0:
+                break
+            if comes > 0:
+                order[early], order[late] = order[late], order[early]
+                late = early
+    return order
+
+
+def _compare(shape: tuple[int, ...], strides: list[tuple[int, ...]], a: int, b: int) -> int:
+    """Whether dimension a lies inside b (−1), around it (1), or no operand says."""
+    for stride in strides:
+        if 0 in (stride[a], stride[b]):
+            continue
+        if stride[a] != stride[b]:
+            return -1 if stride[a] < stride[b] else 1
+        if shape[a] > shape[b]:
+            return 1
+    return 0

@@ -1,0 +1,231 @@
+"""Comparing and choosing, element by element: equality and order, the larger and the smaller, bounds, membership."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.elementwise import named, require
+from funnn.engine.ops.kit.table import publish, row, write_out
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import check_broadcast, common, dtype, get_default_dtype, promoted
+
+_BOTH = ("input", "other")
+
+
+# -- equality and order
+
+
+def _compare(name, function, *aliases):
+    def pure(input, other):
+        a, b = promoted(input, other)
+        if name not in ("eq", "ne"):
+            require(f"{name}_cpu", a, "bif")
+        return function(a, b)
+
+    row(name, named(pure, name), scalars=_BOTH, inplace=True, aliases=aliases)
+
+
+_compare("eq", jnp.equal)
+_compare("ne", jnp.not_equal, "not_equal")
+_compare("lt", jnp.less, "less")
+_compare("le", jnp.less_equal, "less_equal")
+_compare("gt", jnp.greater, "greater")
+_compare("ge", jnp.greater_equal, "greater_equal")
+
+
+def _same_type(name, input, other):
+    if input.dtype != other.dtype:
+        a, b = (dtype.of(array.dtype).legacy for array in (input, other))
+        raise RuntimeError(f"{name} expects both tensors to have the same dtype, but got: {a} and {b}; convert one with .to(dtype)")
+
+
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether |input − other| ≤ atol + rtol·|other|, or both are the same infinity (or, with ``equal_nan``, NaN)."""
+    _same_type("isclose()", input, other)
+    if rtol < 0 or atol < 0:
+        name, value = ("rtol", rtol) if rtol < 0 else ("atol", atol)
+        raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    close = input == other
+    if equal_nan and jnp.issubdtype(input.dtype, jnp.inexact):
+        close = close | (jnp.isnan(input) & jnp.isnan(other))
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        input, other = (array.astype(get_default_dtype().numpy) for array in (input, other))
+    distance = jnp.abs(input - other)
+    return close | (jnp.isfinite(distance) & (distance <= atol + jnp.abs(rtol * other)))
+
+
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether |input − other| ≤ atol + rtol·|other| everywhere."""
+    return jnp.all(isclose(input, other, rtol, atol, equal_nan))
+
+
+def equal(input, other):
+    """Whether both have the same shape and values."""
+    _same_type("equal()", input, other)
+    return jnp.array_equal(input, other)
+
+
+def _truth(pure):
+    """The single result of a question as Python's bool."""
+    op = Op(pure)
+
+    def run(*args, **kwargs):
+        return bool(call(op, args, kwargs))
+
+    publish(pure.__name__, run, pure)
+
+
+row("isclose", isclose)
+_truth(allclose)
+_truth(equal)
+
+
+def isin(elements, test_elements, *, assume_unique=False, invert=False):
+    """Whether each of ``elements`` is among ``test_elements``; ``invert`` asks for the opposite."""
+    a, b = common(elements, test_elements)
+    return jnp.isin(a, b, invert=invert)
+
+
+row("isin", isin, scalars=("elements", "test_elements"), method=False)
+
+
+# -- the larger and the smaller
+
+
+def _larger(a, b):
+    return (a >= b) | jnp.isnan(b)
+
+
+def _smaller(a, b):
+    return (a <= b) | jnp.isnan(b)
+
+
+def _ordered(name, a):
+    if jnp.iscomplexobj(a):
+        raise NotImplementedError(f"{name} does not support complex inputs: they have no order; compare abs() or real")
+
+
+def maximum(input, other):
+    """The larger of both; NaN if either is NaN."""
+    a, b = promoted(input, other)
+    _ordered("maximum", a)
+    return jnp.maximum(a, b)
+
+
+def minimum(input, other):
+    """The smaller of both; NaN if either is NaN."""
+    a, b = promoted(input, other)
+    _ordered("minimum", a)
+    return jnp.minimum(a, b)
+
+
+def fmax(input, other):
+    """The larger of both, or the one that is not NaN. Where they are equal, the gradient is ``input``'s."""
+    a, b = promoted(input, other)
+    _ordered("fmax", a)
+    return jnp.where(_larger(a, b), a, b)
+
+
+def fmin(input, other):
+    """The smaller of both, or the one that is not NaN. Where they are equal, the gradient is ``input``'s."""
+    a, b = promoted(input, other)
+    _ordered("fmin", a)
+    return jnp.where(_smaller(a, b), a, b)
+
+
+for _function in (maximum, minimum, fmax, fmin):
+    row(_function.__name__, _function)
+
+
+# -- bounds: selections, not jnp.clip, because the gradient at a bound is the input's, as in torch
+
+
+def _at_least(a, low):
+    return jnp.where((a < low) | _not_a_number(low), low, a)
+
+
+def _at_most(a, high):
+    return jnp.where((a > high) | _not_a_number(high), high, a)
+
+
+def _not_a_number(bound):
+    return jnp.isnan(bound) if jnp.issubdtype(bound.dtype, jnp.floating) else jnp.zeros((), bool)
+
+
+def clamp(input, min=None, max=None):
+    """input kept between min and max; NaN stays."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if len({isinstance(bound, jax.Array) and not bound.weak_type for bound in (min, max) if bound is not None}) > 1:
+        raise TypeError("clamp(): 'min' and 'max' must both be numbers or both be Tensors")
+    a, *bounds = promoted(input, *(bound for bound in (min, max) if bound is not None))
+    require("clamp", a, "if")
+    if min is not None:
+        a = _at_least(a, bounds[0])
+    return a if max is None else _at_most(a, bounds[-1])
+
+
+def clamp_min(input, min):
+    """input, or min where it is less."""
+    a, low = promoted(input, min)
+    require("clamp_min", a, "bif")
+    return _at_least(a, low)
+
+
+def clamp_max(input, max):
+    """input, or max where it is more."""
+    a, high = promoted(input, max)
+    require("clamp_max", a, "bif")
+    return _at_most(a, high)
+
+
+def _gradient_of_clamp(input, min=None, max=None):
+    return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
+
+
+row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",))
+row("clamp_min", clamp_min, lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}", scalars=("min",), inplace=True)
+row("clamp_max", clamp_max, lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}", scalars=("max",), inplace=True)
+
+
+# -- choosing
+
+
+def heaviside(input, values):
+    """0 where input is negative, 1 where it is positive, ``values`` where it is 0."""
+    if jnp.iscomplexobj(input) or jnp.iscomplexobj(values):
+        raise RuntimeError("heaviside is not yet implemented for complex tensors.")
+    if input.dtype != values.dtype:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes; convert one with .to(dtype)")
+    check_broadcast(input, values)
+    return jnp.where(input == 0, values, (input > 0).astype(input.dtype))
+
+
+def where(condition, input, other):
+    """input where the condition holds, else other."""
+    if condition.dtype not in (jnp.bool_, jnp.uint8):
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype.of(condition.dtype).legacy}; "
+            "compare it, or convert it with .bool()"
+        )
+    check_broadcast(condition, input, other)
+    a, b = common(input, other)
+    return jnp.where(condition, a, b)
+
+
+row("heaviside", heaviside, inplace=True)
+_where_op = Op(where, "WhereBackward0", scalars=("input", "other"))
+
+
+def _run_where(condition, input=None, other=None, *, out=None):
+    """input where the condition holds, else other; with the condition alone, the indices where it holds, as a tuple."""
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    result = call(_where_op, (condition, input, other), {})
+    return result if out is None else write_out(out, result)
+
+
+publish("where", _run_where, method=False)
+Tensor.where = lambda self, condition, other: _run_where(condition, self, other)

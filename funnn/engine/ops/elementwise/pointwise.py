@@ -1,0 +1,358 @@
+"""Arithmetic of two and three operands, element by element; conversion between types; Python's operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import assign
+from funnn.engine.memory.strides import like_operands
+from funnn.engine.ops.kit.elementwise import by_operand, require, widened
+from funnn.engine.ops.kit.index_kernels import known
+from funnn.engine.ops.kit.table import publish, row, write_out
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.dtype import check_broadcast, common, promoted
+
+# -- two operands
+
+
+def add(input, other, *, alpha=1):
+    """input + alpha·other."""
+    a, b = promoted(input, other)
+    return a + b if isinstance(alpha, int) and alpha == 1 else a + _times(b, alpha)
+
+
+def sub(input, other, *, alpha=1):
+    """input − alpha·other."""
+    a, b = promoted(input, other)
+    if a.dtype == jnp.bool_ or isinstance(other, bool):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator."
+        )
+    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+
+
+def rsub(input, other, *, alpha=1):
+    """other − alpha·input."""
+    a, b = promoted(input, other)
+    return b - a if isinstance(alpha, int) and alpha == 1 else b - _times(a, alpha)
+
+
+def _times(array, number):
+    return array * jnp.asarray(number, dtype=array.dtype)
+
+
+def mul(input, other):
+    """input · other."""
+    a, b = promoted(input, other)
+    if jnp.bool_ in (getattr(input, "dtype", None), getattr(other, "dtype", None)):  # else XLA selects, and NaN · False would be 0
+        a, b = lax.optimization_barrier((a, b))
+    return a * b
+
+
+def div(input, other, *, rounding_mode=None):
+    """input / other; rounded to integers by ``rounding_mode`` 'floor' or 'trunc'."""
+    if rounding_mode is None:
+        a, b = promoted(input, other, floating=True)
+        if jnp.ndim(other) == 0 and a.ndim:  # else XLA multiplies by the reciprocal, which is rounded twice
+            b = lax.optimization_barrier(jnp.broadcast_to(b, a.shape))
+        return a / b
+    if rounding_mode not in ("floor", "trunc"):
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+    return (_floored if rounding_mode == "floor" else _truncated)(*promoted(input, other))
+
+
+_floored = widened(jnp.floor_divide)
+
+
+@widened
+def _truncated(a, b):
+    return jnp.trunc(a / b) if jnp.issubdtype(a.dtype, jnp.floating) else lax.div(*jnp.broadcast_arrays(a, b))
+
+
+def floor_divide(input, other):
+    """⌊input / other⌋."""
+    return div(input, other, rounding_mode="floor")
+
+
+def remainder(input, other):
+    """input modulo other, with the sign of other."""
+    return widened(jnp.remainder)(*promoted(input, other))
+
+
+def pow(input, exponent):
+    """input to the power of exponent."""
+    if isinstance(exponent, int) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
+        (a,) = promoted(input)
+        return lax.integer_pow(a, exponent)
+    a, b = promoted(input, exponent)
+    return jnp.power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
+
+
+def _whole_power(a, b):
+    """A power of integers; a negative one is 0, but of 1 and −1."""
+    of_one = jnp.where(a == 1, 1, jnp.where(a == -1, 1 - 2 * (b & 1), 0)).astype(a.dtype)
+    return jnp.where(b < 0, of_one, jnp.power(a, jnp.maximum(b, 0)))
+
+
+def fmod(input, other):
+    """What is left of input after division by other, with the sign of input."""
+    a, b = promoted(input, other)
+    return lax.rem(*jnp.broadcast_arrays(a, b))
+
+
+def float_power(input, exponent):
+    """input to the power of exponent, in float64 (or complex128)."""
+    kind = jnp.complex128 if any(map(jnp.iscomplexobj, (input, exponent))) else jnp.float64
+    check_broadcast(input, exponent)
+    return jnp.power(*(array.astype(kind) for array in common(input, exponent)))
+
+
+def atan2(input, other):
+    """The angle of the point (other, input)."""
+    return jnp.arctan2(*promoted(input, other, floating=True))
+
+
+def hypot(input, other):
+    """√(input² + other²)."""
+    a, b = promoted(input, other)
+    require("hypot", a, "f")
+    return jnp.hypot(a, b)
+
+
+def copysign(input, other):
+    """|input| with the sign of other; it has no gradient where input is 0."""
+    a, b = promoted(input, other, floating=True)
+    signed = jnp.where(jnp.signbit(a) == jnp.signbit(b), a, -a)
+    return jnp.where(a == 0, lax.stop_gradient(signed), signed)
+
+
+def ldexp(input, other):
+    """input·2^other."""
+    (power,) = promoted(other, floating=True)
+    a, b = promoted(input, widened(jnp.exp2)(power))
+    return a * b
+
+
+def logaddexp(input, other):
+    """log(exp(input) + exp(other))."""
+    a, b = promoted(input, other)
+    require("logaddexp", a, "fc")
+    return log_sum(a, b)
+
+
+def log_sum(a, b):
+    """log(exp(a) + exp(b)); of complex numbers as a multiple of i around that of the one with the larger real part, as torch has it."""
+    if not jnp.iscomplexobj(a):
+        return jnp.logaddexp(a, b)
+    first = (a.real >= b.real) | jnp.isnan(a)
+    high, low = jnp.where(first, a, b), jnp.where(first, b, a)
+    infinite = jnp.isinf(high.real)
+    difference = jnp.where(infinite, 0, low - high)
+    return jnp.where(infinite, high, high + jnp.log1p(jnp.exp(difference)))
+
+
+def logaddexp2(input, other):
+    """log2(2^input + 2^other)."""
+    a, b = promoted(input, other)
+    require("logaddexp2", a, "f")
+    return jnp.logaddexp2(a, b)
+
+
+@jax.custom_jvp
+def _nextafter(a, b):
+    return jnp.nextafter(a, b)
+
+
+@_nextafter.defjvp
+def _nextafter_jvp(primals, tangents):
+    return _nextafter(*primals), jnp.where(primals[0] == primals[1], 0, tangents[0])
+
+
+def nextafter(input, other):
+    """The number of the type that follows input on the way to other."""
+    return _nextafter(*promoted(input, other))
+
+
+def _gradient_of_pow(input, exponent):
+    return "PowBackward0" if not isinstance(exponent, Tensor) else "PowBackward1" if isinstance(input, Tensor) else "PowBackward2"
+
+
+_BINARY = ("input", "other")
+row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True)
+row("sub", sub, "SubBackward0", scalars=(*_BINARY, "alpha"), inplace=True, aliases=("subtract",))
+row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"))
+row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",))
+
+
+def _check_divisor(input: Any, other: Any) -> None:
+    """Integers are not divided by 0; the divisors are looked at, where they are known."""
+    if all(type(item) is int or (isinstance(item, Tensor) and item.dtype.category < 2) for item in (input, other)):
+        values = known(other) if isinstance(other, Tensor) else other
+        if values is not None and not np.all(values):
+            raise RuntimeError("ZeroDivisionError: division of integers by 0; divide x.float(), or replace the zeros with torch.where")
+
+
+def _divided(name: str, pure: Any, grad: Any) -> None:
+    """A division whose result is whole, or its remainder."""
+    op = Op(pure, grad, scalars=_BINARY)
+
+    def run(input, other, *, out=None):
+        _check_divisor(input, other)
+        result = call(op, (input, other), {})
+        return result if out is None else write_out(out, result)
+
+    publish(name, run, pure, inplace=True)
+
+
+_divided("floor_divide", floor_divide, None)
+_divided("remainder", remainder, by_operand("Remainder", 1, 0))
+_divided("fmod", fmod, by_operand("Fmod", 1, 0))
+row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",))
+row("hypot", hypot, saves=("input", "result"), inplace=True)
+row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True)
+row("ldexp", ldexp, inplace=True)
+row("logaddexp", logaddexp, saves=("input",))
+row("logaddexp2", logaddexp2, saves=("input",))
+row("nextafter", nextafter, inplace=True)
+
+_quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY) for number in (0, 2))
+
+
+def _run_div(input, other, *, rounding_mode=None, out=None):
+    op = _quotient if rounding_mode is None else _rounded_quotient
+    if rounding_mode is not None:
+        _check_divisor(input, other)
+    result = call(op, (input, other), {"rounding_mode": rounding_mode} if rounding_mode is not None else {})
+    return result if out is None else write_out(out, result)
+
+
+publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"))
+
+_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",))
+_small_power = Op(pow, "PowBackward0", saves=("input",))
+
+
+def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """Small integer powers are compiled in (they are products); other exponents are traced."""
+    if type(exponent) is int and exponent < 0 and isinstance(input, Tensor) and input.dtype.category < 2:
+        raise RuntimeError("Integers to negative integer powers are not allowed; convert the base with .float()")
+    small = type(exponent) is int and 0 <= exponent <= 4 and isinstance(input, Tensor)
+    result = call(_small_power if small else _power, (input, exponent), {})
+    return result if out is None else write_out(out, result)
+
+
+publish("pow", _run_pow, pow, inplace=True)
+row("float_power", float_power, _gradient_of_pow, scalars=("input", "exponent"))
+
+
+def float_power_(self, exponent):
+    """In-place version of float_power, of a tensor that is float64 (or complex128) already."""
+    result = self.float_power(exponent)
+    if result.dtype is not self.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.dtype.legacy} but the operation's result requires dtype {result.dtype.legacy}; "
+            "use float_power()"
+        )
+    return assign(self, result)
+
+
+Tensor.float_power_ = float_power_
+
+
+# -- three operands
+
+
+def _masked_fill(input, mask, value):
+    if mask.dtype != bool:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if jnp.ndim(value):
+        raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {jnp.ndim(value)} dimension(s).")
+    if jnp.iscomplexobj(value) and not jnp.iscomplexobj(input):
+        raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow: it is complex")
+    return jnp.where(mask, jnp.asarray(value, dtype=input.dtype), input)
+
+
+def _gradient_of_masked_fill(input, mask, value):
+    return f"MaskedFillBackward{int(isinstance(value, Tensor))}"
+
+
+def lerp(input, end, weight):
+    """input + weight·(end − input)."""
+    return _lerp(*promoted(input, end, jnp.asarray(weight, input.dtype)))
+
+
+@widened
+def _lerp(start, end, weight):
+    return jnp.where(jnp.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
+
+
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value·tensor1·tensor2."""
+    return _addcmul(*promoted(input, tensor1, tensor2), value)
+
+
+@widened
+def _addcmul(a, b, c, value):
+    return a + _times(b, value) * c
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value·tensor1/tensor2."""
+    arrays = promoted(input, tensor1, tensor2)
+    if not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported; convert the tensors with .float(), or use torch.div with rounding_mode"
+        )
+    return _addcdiv(*arrays, value)
+
+
+@widened
+def _addcdiv(a, b, c, value):
+    return a + _times(b, value) / c
+
+
+_masked_filled = Op(_masked_fill, _gradient_of_masked_fill, scalars=("value",))
+
+
+def masked_fill(input, mask, value):
+    """input with ``value`` where the mask is True."""
+    if not isinstance(value, Tensor):
+        _dtype.check_fits(value, input.dtype)
+    return call(_masked_filled, (input, mask, value), {})
+
+
+row("lerp", lerp, lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}", scalars=("weight",), inplace=True)
+row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)
+row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True)
+publish("masked_fill", masked_fill, inplace=True)
+
+
+# -- types
+
+
+def to_dtype(input, kind):
+    """input as numbers of another type."""
+    return input.astype(kind)
+
+
+_to_dtype = Op(to_dtype, "ToCopyBackward0")
+
+
+def convert(tensor: Tensor, kind: _dtype.dtype) -> Tensor:
+    """``tensor`` itself if it has that dtype, else a converted copy."""
+    return tensor if tensor.dtype is kind else like_operands(call(_to_dtype, (tensor, kind.numpy), {}), (tensor,), {})
+
+
+def clone(input, *, memory_format=None):
+    """A copy with its own memory; gradients flow through."""
+    return input
+
+
+row("clone", clone, "CloneBackward0")

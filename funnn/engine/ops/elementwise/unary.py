@@ -1,0 +1,264 @@
+"""Operations on one tensor, element by element: elementary functions, rounding, signs, and questions of single numbers."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from funnn import functional as F
+from funnn.engine.ops.kit.elementwise import floating, named, require, wide_type, widened
+from funnn.engine.ops.kit.return_types import return_type
+from funnn.engine.ops.kit.table import FUNCTIONS, publish, row
+
+# -- elementary functions: (name, function, what torch saves of it, further names)
+
+_ELEMENTARY = (
+    ("exp", jnp.exp, "result"),
+    ("exp2", widened(jnp.exp2), "result"),
+    ("expm1", jnp.expm1, "result"),
+    ("log", jnp.log, "input"),
+    ("log2", jnp.log2, "input"),
+    ("log10", jnp.log10, "input"),
+    ("log1p", jnp.log1p, "input"),
+    ("sqrt", jnp.sqrt, "result"),
+    ("rsqrt", lax.rsqrt, "result"),
+    ("sin", jnp.sin, "input"),
+    ("cos", jnp.cos, "input"),
+    ("tan", jnp.tan, "result"),
+    ("asin", jnp.arcsin, "input", "arcsin"),
+    ("acos", jnp.arccos, "input", "arccos"),
+    ("atan", jnp.arctan, "input", "arctan"),
+    ("sinh", jnp.sinh, "input"),
+    ("cosh", jnp.cosh, "input"),
+    ("tanh", jnp.tanh, "result"),
+    ("asinh", jnp.arcsinh, "input", "arcsinh"),
+    ("acosh", jnp.arccosh, "input", "arccosh"),
+    ("atanh", jnp.arctanh, "input", "arctanh"),
+    ("sigmoid", jax.nn.sigmoid, "result"),
+    ("erf", lax.erf, "input"),
+    ("reciprocal", jnp.reciprocal, "result"),
+)
+for _name, _function, _saves, *_aliases in _ELEMENTARY:
+    row(
+        _name,
+        floating(_function, _name),
+        "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0",
+        saves=(_saves,),
+        inplace=True,
+        aliases=tuple(_aliases),
+    )
+
+
+def deg2rad(input):
+    """Degrees as radians."""
+    return input * (math.pi / 180)
+
+
+def rad2deg(input):
+    """Radians as degrees."""
+    return input * (180 / math.pi)
+
+
+row("deg2rad", floating(deg2rad), "Deg2RadBackward0", inplace=True)
+row("rad2deg", floating(rad2deg), "Rad2DegBackward0", inplace=True)
+
+
+# -- signs
+
+
+def abs(input):
+    """|input|; its gradient at 0 is 0."""
+    require("abs", input, "ifc")
+    return input * lax.stop_gradient(jnp.sign(input)) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)
+
+
+def neg(input):
+    """−input."""
+    if input.dtype == jnp.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. Use the `~` or `logical_not()` operator instead."
+        )
+    return -input
+
+
+def relu(input):
+    """max(input, 0)."""
+    require("relu", input, "if")
+    return F.relu(input)
+
+
+def sign(input):
+    """−1, 0 or 1."""
+    if jnp.iscomplexobj(input):
+        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs. Use torch.sgn instead.")
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        return input if input.dtype == jnp.bool_ else jnp.sign(input)
+    return ((input > 0).astype(jnp.int8) - (input < 0).astype(jnp.int8)).astype(input.dtype)  # of NaN, 0
+
+
+def sgn(input):
+    """input/|input|, and 0 at 0."""
+    if not jnp.iscomplexobj(input):
+        return sign(input)
+    zero = input == 0
+    safe = jnp.where(zero, 1, input)
+    return jnp.where(zero, 0, safe / jnp.abs(safe))
+
+
+def signbit(input):
+    """Whether the sign is set: of negative numbers, also −0."""
+    if input.dtype == jnp.bool_:
+        return jnp.zeros(input.shape, bool)
+    return jnp.signbit(input) if jnp.issubdtype(input.dtype, jnp.floating) else input < 0
+
+
+def square(input):
+    """input · input."""
+    return lax.integer_pow(input.astype(jnp.int64) if input.dtype == jnp.bool_ else input, 2)
+
+
+row("abs", abs, "AbsBackward0", saves=("input",), inplace=True, aliases=("absolute",))
+row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",))
+row("relu", relu, "ReluBackward0", saves=("result",), inplace=True)
+row("sign", sign, inplace=True)
+row("sgn", sgn, saves=("input", "result"), inplace=True)
+row("signbit", signbit)
+row("square", square, "PowBackward0", saves=("input",), inplace=True)
+
+
+def _inplace_abs(plain):
+    @functools.wraps(plain)
+    def abs_(self):
+        if self.is_complex():
+            raise RuntimeError("In-place abs is not supported for complex tensors: |x| is real; use the result of abs()")
+        return plain(self)
+
+    return abs_
+
+
+for _name in ("abs_", "absolute_"):
+    publish(_name, _inplace_abs(FUNCTIONS[_name]), FUNCTIONS[_name])
+
+
+def positive(input):
+    """The tensor itself."""
+    if input.dtype.name == "bool":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+publish("positive", positive)
+
+
+# -- rounding
+
+
+def _rounding(function):
+    def apply(input):
+        require(function.__name__, input, "if")
+        return function(input) if jnp.issubdtype(input.dtype, jnp.floating) else input
+
+    return named(apply, function.__name__)
+
+
+def round(input, *, decimals=0):
+    """The nearest integer, or multiple of 10^−decimals; halves go to the even one."""
+    require("round", input, "if")
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        if decimals:
+            raise NotImplementedError('"round_vml_cpu" not implemented for integers with decimals; convert the tensor with .float()')
+        return input
+    return jnp.round(input) if decimals == 0 else _round_to(input, decimals)
+
+
+@widened
+def _round_to(input, decimals):
+    scale = jnp.asarray(10.0 ** np.abs(decimals), input.dtype)
+    return lax.stop_gradient(jnp.round(input * scale) / scale if decimals > 0 else jnp.round(input / scale) * scale)
+
+
+def frac(input):
+    """input without its integer part; the gradient is that of the input."""
+    require("frac", input, "f")
+    return input - lax.stop_gradient(jnp.trunc(input))
+
+
+for _function in (jnp.floor, jnp.ceil):
+    row(_function.__name__, _rounding(_function), inplace=True)
+row("trunc", _rounding(jnp.trunc), inplace=True, aliases=("fix",))
+row("round", round, lambda input, **decimals: f"RoundBackward{len(decimals)}", inplace=True)
+row("frac", frac, inplace=True)
+
+
+# -- questions
+
+
+def isnan(input):
+    """Whether each number is NaN."""
+    return jnp.isnan(input)
+
+
+def isinf(input):
+    """Whether each number is infinite."""
+    return jnp.isinf(input)
+
+
+def isfinite(input):
+    """Whether each number is neither infinite nor NaN."""
+    return jnp.isfinite(input)
+
+
+def isreal(input):
+    """Whether the imaginary part is 0."""
+    return jnp.isreal(input)
+
+
+def _is_infinity(name, infinity):
+    def apply(input):
+        if jnp.iscomplexobj(input):
+            raise RuntimeError(f"{name} does not support complex inputs.")
+        return input == infinity if jnp.issubdtype(input.dtype, jnp.floating) else jnp.zeros(input.shape, bool)
+
+    row(name, named(apply, name))
+
+
+for _function in (isnan, isinf, isfinite, isreal):
+    row(_function.__name__, _function)
+_is_infinity("isposinf", math.inf)
+_is_infinity("isneginf", -math.inf)
+
+
+def nan_to_num(input, nan=None, posinf=None, neginf=None):
+    """Other numbers for NaN (0 by default) and the infinities (the largest numbers of the type)."""
+    if jnp.iscomplexobj(input):
+        return lax.complex(*(nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag)))
+    if not jnp.issubdtype(input.dtype, jnp.floating):
+        return input
+    limits = jnp.finfo(input.dtype)
+    values = (0 if nan is None else nan, limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)
+    for found, value in zip((jnp.isnan(input), input == jnp.inf, input == -jnp.inf), values, strict=True):
+        input = jnp.where(found, jnp.asarray(value, input.dtype), input)
+    return input
+
+
+row("nan_to_num", nan_to_num, saves=("input",), inplace=True)
+
+
+_Frexp = return_type("frexp", "mantissa", "exponent")
+
+
+def frexp(input):
+    """(m, e) with input = m·2^e and 0.5 ≤ |m| < 1."""
+    require("frexp", input, "f")
+    exponent = jnp.frexp(lax.stop_gradient(input.astype(wide_type(input.dtype))))[1].astype(jnp.int32)
+    half = exponent // 2  # two steps, because 2^−exponent itself may overflow
+    mantissa = input * jnp.exp2(-half.astype(input.dtype)) * jnp.exp2((half - exponent).astype(input.dtype))
+    return _Frexp(mantissa, exponent)
+
+
+row("frexp", frexp)

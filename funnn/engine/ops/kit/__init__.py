@@ -1,0 +1,1 @@
+"""What operations share: the table and the policies of its rows."""

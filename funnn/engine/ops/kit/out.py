@@ -1,0 +1,64 @@
+"""The meaning of ``out=``: the result is written into the given tensor's memory, after that took the result's shape."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from funnn.engine.dispatch.autocast import uncast
+from funnn.engine.dispatch.inplace import assign
+
+#: Operations whose ``out`` must be of the result's own type; others convert to a type of the same or a higher category.
+EXACT = frozenset(
+    name
+    for names in (
+        "abs absolute bitwise_not ceil conj_physical frac floor neg negative round sign sgn trunc fix nan_to_num lerp",
+        "heaviside float_power isin isneginf isposinf signbit all any amax amin argmax argmin aminmax hash_tensor complex polar searchsorted bucketize histc",
+        "addmm addmv addbmm baddbmm dot vdot bmm mm mv matmul cross tensordot cumsum logcumsumexp cummax cummin softmax log_softmax renorm",
+        "norm sort msort topk kthvalue mode quantile nanquantile nonzero frexp histogram masked_select gather take take_along_dim index_select",
+        "index_copy index_add index_reduce scatter scatter_add scatter_reduce slice_scatter diag tril triu",
+        "expand_copy diagonal_copy alias_copy as_strided_copy narrow_copy view_copy permute_copy unfold_copy squeeze_copy unsqueeze_copy",
+        "transpose_copy t_copy split_with_sizes_copy lu_solve lu_unpack ormqr qr svd triangular_solve",
+        "linalg.cross linalg.det linalg.cholesky linalg.vecdot linalg.eigvalsh linalg.ldl_solve linalg.multi_dot linalg.norm",
+        "linalg.matrix_norm linalg.vector_norm linalg.lu_solve linalg.inv linalg.solve linalg.solve_triangular linalg.svdvals",
+        "linalg.cholesky_ex linalg.eigh linalg.ldl_factor linalg.ldl_factor_ex linalg.qr linalg.slogdet linalg.lu linalg.lu_factor",
+        "linalg.lu_factor_ex linalg.inv_ex linalg.solve_ex linalg.svd fft.ifft fft.ihfft fft.ihfftn",
+    )
+    for name in names.split()
+)
+_SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
+
+
+def write_out(out: Any, result: Any, exact: bool = False) -> Any:
+    """The result in ``out``, which is returned; ``exact``, the types must be equal."""
+    if isinstance(result, tuple):
+        for target, value in zip(out, result, strict=True):
+            write_out(target, value, exact)
+        return out
+    if exact and out.dtype is not result.dtype:
+        wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
+        raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {got} instead; give torch.empty(0, dtype={result.dtype})")
+    if result.requires_grad or out.requires_grad:
+        raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    if out._shape() != result._shape():
+        if out.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
+                f"output shape {list(result.shape)}; give an empty tensor, torch.empty(0), or one of that shape",
+                stacklevel=3,
+            )
+        out.resize_(result._shape())
+    return assign(out, result)
+
+
+def exactly(run: Callable) -> Callable:
+    """The function with an ``out`` that must be of the result's own type."""
+
+    @functools.wraps(run)
+    def checked(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = run(*args, **kwargs) if out is None else uncast(run, *args, **kwargs)
+        return result if out is None else write_out(out, result, exact=True)
+
+    return checked

@@ -1,0 +1,167 @@
+"""The table of torch's operations: a row makes the function ``torch.name``, the method ``Tensor.name`` and the in-place ``Tensor.name_``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from funnn.engine.dispatch.autocast import uncast
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.public import overridable
+from funnn.engine.dispatch.small_arrays import ATTEMPTS
+from funnn.engine.ops.kit.out import EXACT, exactly
+from funnn.engine.ops.kit.out import write_out as write_out
+from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+
+FUNCTIONS: dict[str, Callable] = {}
+_CHECKED: set[str] = set()  # names of functions that look at their operands, or whose pure function does
+
+
+def row(
+    name: str,
+    pure: Callable,
+    grad: str | Callable | None = None,
+    *,
+    scalars: tuple[str, ...] = (),
+    saves: tuple[str, ...] = (),
+    function: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    sizes: int | None = None,
+    differentiable: bool = True,
+    aliases: tuple[str, ...] = (),
+) -> Callable:
+    """Add an operation.
+
+    Args:
+      pure, grad, scalars, saves: as in :class:`Op`.
+      function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
+      sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
+      differentiable: if not, the result never requires a gradient, though it is a floating-point one.
+      aliases: further names.
+    """
+    wanted = tensors_of(name, pure)
+    scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
+    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves)
+    run = _runner(op, sizes, name in EXACT)
+    return _enter(name, run if differentiable else _constant(run), pure, function, method, inplace, aliases)
+
+
+def publish(
+    name: str,
+    run: Callable,
+    like: Callable | None = None,
+    *,
+    function: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    aliases: tuple[str, ...] = (),
+) -> Callable:
+    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature.
+
+    A name with a dot is of a namespace within torch, such as ``linalg.det``; there are no methods of such names.
+    """
+    if "dim" in inspect.signature(run if like is None else like).parameters:
+        run = _with_numpys_names(run)
+    wanted = tensors_of(name, run if like is None else like)
+    return _enter(name, tensors_only(name, exactly(run) if name in EXACT else run, wanted), like, function, method, inplace, aliases)
+
+
+def _enter(
+    name: str, run: Callable, like: Callable | None, function: bool, method: bool, inplace: bool, aliases: tuple[str, ...]
+) -> Callable:
+    run = overridable(run, ATTEMPTS.get(name), name=name)
+    if like is not None:
+        functools.update_wrapper(run, like)
+        run.__signature__ = inspect.signature(like)
+    run.__name__ = run.__qualname__ = name.rpartition(".")[2]
+    for alias in (name, *aliases):
+        _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
+        if function:
+            FUNCTIONS[alias] = run
+        if "." in alias:
+            continue
+        if method:
+            setattr(Tensor, alias, run)
+        if inplace:
+            write = overridable(_writer(run, f"{alias}_"))
+            setattr(Tensor, f"{alias}_", write)
+            if function:
+                FUNCTIONS[f"{alias}_"] = write
+    return run
+
+
+def namespace(name: str) -> dict[str, Callable]:
+    """The functions of ``torch.name``; of ``torch`` itself for ""."""
+    found = {key: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}
+    return {key.rpartition(".")[2]: function if key in _CHECKED else _checked(key, function) for key, function in found.items()}
+
+
+def _checked(name: str, function: Callable) -> Callable:
+    """A function that was not made by a row; one of funnn.functional checks its arguments itself."""
+    return function if hasattr(function, "pure") else tensors_only(name, function, tensors_of(name, function))
+
+
+def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if sizes is not None and len(args) > sizes:
+            args = (*args[:sizes], gather_sizes(args[sizes:]))
+        if kwargs and not _NUMPYS_NAMES.keys().isdisjoint(kwargs):
+            kwargs = _in_torchs_names(kwargs)
+        if kwargs and "out" in kwargs:
+            out = kwargs.pop("out")
+            result = call(op, args, kwargs) if out is None else uncast(call, op, args, kwargs)
+            return result if out is None else write_out(out, result, exact)
+        return call(op, args, kwargs)
+
+    return run
+
+
+_NUMPYS_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch takes as well
+
+
+def _in_torchs_names(kwargs: dict) -> dict:
+    return {_NUMPYS_NAMES.get(name, name): value for name, value in kwargs.items()}
+
+
+def _with_numpys_names(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **(_in_torchs_names(kwargs) if kwargs else kwargs))
+
+    return run
+
+
+def _constant(function: Callable) -> Callable:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        recording, thread.grad = thread.grad, False
+        try:
+            return function(*args, **kwargs)
+        finally:
+            thread.grad = recording
+
+    return run
+
+
+def gather_sizes(loose: tuple) -> tuple:
+    """``(2, 3)`` from ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size([2, 3]))``."""
+    if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
+        loose = loose[0]
+    return tuple([operator.index(size) for size in loose])
+
+
+def _writer(run: Callable, name: str) -> Callable:
+    def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        return assign(self, result)
+
+    functools.update_wrapper(write, run)
+    write.__name__ = write.__qualname__ = name
+    write.__doc__ = f"In-place version of {run.__name__}."
+    return write

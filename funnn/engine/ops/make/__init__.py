@@ -1,0 +1,1 @@
+"""Making tensors: of one value, of data, at random."""

@@ -1,0 +1,207 @@
+"""Small questions about a tensor, and the older methods that walk over its elements or change what memory it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from funnn import functional as F
+from funnn.engine.ops.kit.table import FUNCTIONS, publish
+from funnn.engine.ops.make.factories import legacy_tensor, tensor
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+
+# -- questions
+
+
+def is_nonzero(input):
+    """Whether the only element is not zero."""
+    return bool(input)
+
+
+def is_same_size(input, other):
+    """Whether both have the same shape."""
+    return input.shape == other.shape
+
+
+def is_signed(input):
+    """Whether the type has negative numbers."""
+    return input.dtype.is_signed
+
+
+def is_inference(input):
+    """Whether the memory was made in inference_mode."""
+    return input._storage.inference
+
+
+def is_complex(input):
+    """Whether the numbers are complex."""
+    return input.dtype.is_complex
+
+
+def get_device(input):
+    """The index of the accelerator; −1 for the CPU."""
+    return -1 if input.device.type == "cpu" else input.device.index or 0
+
+
+def dim_order(self, *, ambiguity_check=False):
+    """The dimensions from the outermost in memory to the innermost."""
+    return tuple(sorted(range(self.dim()), key=lambda dim: -self.stride(dim)))
+
+
+def is_set_to(self, tensor):
+    """Whether both show the same memory in the same way."""
+    return self._storage is tensor._storage and self._view_window() == tensor._view_window()
+
+
+def pin_memory(self, device=None):
+    """The tensor itself: XLA copies from any memory."""
+    if jax.default_backend() == "cpu":
+        raise RuntimeError(
+            "Cannot access accelerator device when none is available: pin_memory() speeds copies to a GPU, and there is none"
+        )
+    return self
+
+
+for _function in (is_nonzero, is_same_size, is_signed, is_inference, is_complex, get_device):
+    publish(_function.__name__, _function)
+_METHODS: dict[str, Callable] = {
+    "dim_order": dim_order,
+    "is_set_to": is_set_to,
+    "pin_memory": pin_memory,
+    "is_pinned": lambda self, device=None: False,
+    "is_shared": lambda self: False,
+    "dense_dim": lambda self: self.dim(),
+    "sparse_dim": lambda self: 0,
+    "to_dense": lambda self, dtype=None, *, masked_grad=None: self if dtype is None else self.to(dtype),
+    "const_data_ptr": lambda self: self.data_ptr(),
+    "ndimension": lambda self: self.dim(),
+}
+for _name in ("is_ipu", "is_maia", "is_mkldnn", "is_mtia", "is_sparse_csr", "is_vulkan", "is_xla", "is_xpu", "volatile"):
+    setattr(Tensor, _name, False)
+Tensor.is_cpu = property(lambda self: self.device.type == "cpu", doc="Whether the numbers are in the CPU's memory.")
+Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="The size of an element, in bytes.")
+Tensor.nbytes = property(lambda self: self.numel() * self.dtype.itemsize, doc="The size of all elements, in bytes.")
+Tensor.name = None
+
+
+# -- element by element, in Python
+
+
+def _walk(name: str, count: int) -> None:
+    """``self.name(*others, callable)``: what ``callable`` makes of the elements at each place, one by one, written into self."""
+
+    def walk(self, *arguments):
+        *others, function = arguments
+        if len(others) != count:
+            raise TypeError(f"{name}() takes {count} tensors and a callable, got {len(arguments)} arguments")
+        if self.requires_grad:
+            raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+        arrays = [self._host(), *(np.broadcast_to(other._host(), self._shape()) for other in others)]
+        values = [function(*items) for items in zip(*(array.ravel().tolist() for array in arrays), strict=True)]
+        self._write(np.asarray(values, self.dtype.numpy).reshape(self._shape()))
+        return self
+
+    walk.__doc__ = _walk.__doc__
+    _METHODS[name] = walk
+
+
+_walk("apply_", 0)
+_walk("map_", 1)
+_walk("map2_", 2)
+
+
+# -- memory and shape
+
+
+def new(self, *args):
+    """A tensor of the same type, of sizes or with data."""
+    return legacy_tensor(args, self.dtype)
+
+
+def set_(self, source=None, storage_offset=0, size=None, stride=None):
+    """Become a window on the memory of another tensor; without one, an empty tensor."""
+    source = FUNCTIONS["empty"](0, dtype=self.dtype) if source is None else source
+    if not isinstance(source, Tensor):
+        raise NotImplementedError(f"Tensor.set_({type(source).__name__}) is not supported; give a tensor")
+    if source.dtype is not self.dtype:
+        raise RuntimeError(f"Could not set tensor of type {source.dtype.name} to a tensor of type {self.dtype.name}")
+    if size is not None:
+        source = source.detach().as_strided(size, stride or FUNCTIONS["empty"](size).stride(), storage_offset)
+    self._set_storage(source)
+    return self
+
+
+def fill_diagonal_(self, fill_value, wrap=False):
+    """``fill_value`` on the diagonal; with ``wrap``, again and again in a tall matrix."""
+    shape = self._shape()
+    if len(shape) < 2:
+        raise RuntimeError(f"dimensions must larger than 1, got shape {list(shape)}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError(f"all dimensions of input must be of equal length, got {list(shape)}")
+    on = np.zeros(shape, bool)
+    np.fill_diagonal(on, True, wrap=wrap)
+    return self.masked_fill_(tensor(on), fill_value)
+
+
+def hardshrink(input, lambd=0.5):
+    """The input where |input| > lambd, else 0."""
+    return F.hardshrink(input, lambd)
+
+
+def prelu(input, weight):
+    """The input where positive, else weight·input."""
+    return F.prelu(input, weight)
+
+
+def detach_copy(input):
+    """A copy without history."""
+    return input.detach().clone()
+
+
+publish("hardshrink", hardshrink)
+publish("prelu", prelu)
+publish("detach_copy", detach_copy, method=False)
+_METHODS |= {"new": new, "set_": set_, "fill_diagonal_": fill_diagonal_, "__reversed__": lambda self: self.flip(0) if self.dim() else self}
+for _name, _method in _METHODS.items():
+    _method.__name__ = _name
+    setattr(Tensor, _name, _method)
+for _name in ("detach", "detach_", "as_strided_"):
+    FUNCTIONS[_name] = getattr(Tensor, _name)
+
+
+# -- of types, and one matrix
+
+
+def can_cast(from_, to):
+    """Whether the rules of promotion allow the conversion: never to a lower category of numbers."""
+    return from_.category <= to.category
+
+
+def typename(obj):
+    """The name of the object's type; of a tensor, as torch.FloatTensor."""
+    if isinstance(obj, Tensor):
+        return f"torch.{obj.dtype.legacy}Tensor"
+    kind = obj if isinstance(obj, type) else type(obj)
+    module = "" if kind.__module__ in ("builtins", "__builtin__") else f"{kind.__module__.replace('funnn.torch', 'torch')}."
+    return f"{module}{kind.__qualname__}"
+
+
+def vander(x, N=None, increasing=False):
+    """The matrix whose columns are the powers of a vector, the highest first unless ``increasing``."""
+    if x.dim() != 1:
+        raise RuntimeError(f"x must be a one-dimensional tensor, got {x.dim()} dimensions.")
+    if N is not None and N < 0:
+        raise RuntimeError(f"N must be non-negative, got {N}.")
+    powers = FUNCTIONS["linalg.vander"](x, N=N) if N is None or N else x.new_empty((len(x), 0))
+    powers = powers if x.dtype.category >= 2 else powers.to(_dtype.int64)
+    return powers if increasing else powers.flip(-1)
+
+
+for _function in (can_cast, typename, vander):
+    FUNCTIONS[_function.__name__] = _function
+for _function in FUNCTIONS.values():
+    if _function.__module__ == __name__:
+        _function.asks = False  # a question of a tensor is not overridden

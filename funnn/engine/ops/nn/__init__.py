@@ -1,0 +1,1 @@
+"""The functions of funnn.functional on Tensors."""

@@ -1,0 +1,280 @@
+"""The public pure functions on Tensors: run on the tape, write in place where torch does, draw torch's random numbers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn import functional as F
+from funnn.engine.dispatch.call import Op, call, call_key
+from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.public import overridable
+from funnn.engine.dispatch.small_arrays import ATTEMPTS
+from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.ops.nn.functional_names import GRADS, ORDER, SAVES
+from funnn.engine.ops.views import views
+from funnn.engine.state import thread
+from funnn.engine.tensor.generator import default_generator
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.layout import memory_order
+
+_runners: dict[Callable, Callable] = {}
+
+
+def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """Run a public pure function on Tensors."""
+    run = _runners.get(function)
+    if run is None:
+        run = _runners[function] = overridable(_runner(function), ATTEMPTS.get(function.__name__), function)
+    return run(*args, **kwargs)
+
+
+def op_of(function: Callable, pure: Callable | None = None) -> Op:
+    """The operation of a public pure function, with what torch calls its grad_fn and saves of it."""
+    return Op(
+        pure or function.pure,
+        GRADS.get(function),
+        scalars=function.scalars,
+        saves=SAVES.get(function, ()),
+        order=ORDER.get(function, ()),
+    )
+
+
+def _runner(function: Callable) -> Callable:
+    """How a function runs on Tensors; its signature says what it needs besides the tape."""
+    parameters = inspect.signature(function).parameters
+    if function.key_name is not None:
+        run = _drawing(function)
+    else:
+        op = op_of(function)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return call(op, args, kwargs)
+
+    if "dtype" in parameters:
+        run = _with_dtype(run)
+    return _with_inplace(run, list(parameters).index("inplace")) if "inplace" in parameters else run
+
+
+def _with_dtype(run: Callable) -> Callable:
+    def run_with_dtype(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        return run(*args, **(kwargs if dtype is None else {**kwargs, "dtype": _dtype.as_dtype(dtype).numpy}))
+
+    return run_with_dtype
+
+
+# -- in place where torch is
+
+
+def _with_inplace(run: Callable, position: int) -> Callable:
+    """Functions with an argument ``inplace``, which writes the result into the input."""
+
+    def run_inplace(*args: Any, **kwargs: Any) -> Any:
+        inplace = kwargs.pop("inplace", False)
+        if len(args) > position:
+            inplace, args = args[position], (*args[:position], False, *args[position + 1 :])
+        result = run(*args, **kwargs)
+        if not inplace:
+            return result
+        input = args[0] if args else kwargs["input"]
+        return input if result is input else assign(input, result)
+
+    return run_inplace
+
+
+# -- random numbers: what a function will draw is learnt from one abstract run, then drawn from torch's generator, then given to the function
+
+
+class _Asking:
+    """A random source that notes what it is asked for and gives zeros."""
+
+    def __init__(self):
+        self.draws: list[tuple] = []
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+        return self._note("uniform", shape, dtype, low, high)
+
+    def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+        return self._note("normal", shape, dtype, mean, std)
+
+    def bernoulli(self, shape: Any, dtype: Any, p: float = 0.5) -> jax.Array:
+        return self._note("bernoulli", shape, dtype, p)
+
+    def exponential(self, shape: Any, dtype: Any) -> jax.Array:
+        return self._note("exponential", shape, dtype)
+
+    def _note(self, name: str, *arguments: Any) -> jax.Array:
+        self.draws.append((name, arguments))
+        return jnp.zeros(arguments[0], arguments[1])
+
+
+class _Drawn:
+    """A random source that gives the numbers drawn before, in their order."""
+
+    def __init__(self, arrays: tuple):
+        self._arrays = iter(arrays)
+
+    def uniform(self, *arguments: Any) -> jax.Array:
+        return next(self._arrays)
+
+    normal = bernoulli = exponential = uniform
+
+
+def _with_numbers(function: Callable) -> Callable:
+    """The pure function with an argument ``drawn`` for the numbers, in the place of the key."""
+
+    def pure(*args: Any, drawn: tuple = (), **kwargs: Any) -> Any:
+        return function.pure(*args, **kwargs, **{function.key_name: _Drawn(drawn)})
+
+    pure.__name__ = function.__name__
+    pure.__signature__ = inspect.signature(function)
+    return pure
+
+
+def _drawing(function: Callable) -> Callable:
+    """Run a random function with PyTorch's own numbers."""
+    op = op_of(function, _with_numbers(function))
+    plans: dict[tuple, tuple[tuple, int | None]] = {}
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop(function.key_name, None)
+        if thread.autocast is not None:  # before the numbers are drawn, for their type
+            args, kwargs = thread.autocast.operands(op, args, kwargs)
+        arrays, tensors, layout, signature = call_key(op, args, kwargs)
+        signature = (signature, *[(array.shape, array.dtype) for array in arrays])
+        plan = plans.get(signature)
+        if plan is None:
+            plan = plans[signature] = _plan(function, arrays, layout)
+        draws, unchanged = plan
+        if unchanged is not None:
+            return tensors[unchanged]
+        if not draws:
+            return call(op, args, kwargs)
+        like = tensors[0] if function in _IN_MEMORY_ORDER else None
+        drawn = tuple([_draw(name, arguments, like) for name, arguments in draws])
+        return call(op, args, {**kwargs, "drawn": drawn})
+
+    return run
+
+
+_IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
+
+
+def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
+    """Numbers from the generator; those for the elements of ``like``, a permuted view, in the order in which they lie in memory."""
+    draw, (shape, *rest) = getattr(default_generator, name), arguments
+    if like is None or like._window is None or like._shape() != tuple(shape):
+        return draw(shape, *rest)
+    order = memory_order(like)
+    with jax.enable_x64(True):
+        return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
+
+
+def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int | None]:
+    """What a call will draw, and the number of the input that it returns as it is, if it does."""
+    asking, unchanged = _Asking(), None
+
+    def run(*arrays: Any) -> None:
+        nonlocal unchanged
+        args, kwargs = fill(arrays)
+        result = function.pure(*args, **kwargs, **{function.key_name: asking})
+        for number, array in enumerate(arrays):
+            if result is array:
+                unchanged = number
+
+    with jax.enable_x64(True):
+        jax.eval_shape(run, *arrays)
+    return tuple(asking.draws), unchanged
+
+
+def _rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False, *, key: Any = None
+) -> Tensor:
+    """torch draws one float64 for each element that is not positive, so how many depends on values; a traced call draws for all."""
+    if not training or thread.tracing is not None:
+        return _plain_rrelu(input, lower, upper, training, inplace)
+    count = int((input.detach() <= 0).sum())
+    slopes = np.zeros(input.numel(), np.float64)
+    slopes[:count] = default_generator.uniform((count,), np.float64, lower, upper)
+    result = call(_rrelu_op, (input, lower, upper, True), {"drawn": (slopes.astype(input.dtype.numpy),)})
+    return assign(input, result) if inplace else result
+
+
+# -- side effects that the pure functions hand back as results
+
+
+def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) -> Callable:
+    """A normalisation that, with the batch's own statistics (argument ``own``), updates the running ones in place, as torch does."""
+    signature = inspect.signature(plain)
+    evaluate = op_of(plain)
+
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        if not given[own] or given["running_mean"] is None:
+            return call(evaluate, bound.args, bound.kwargs)
+        rest = {name: value for name, value in given.items() if name != own}
+        output, mean, var = with_stats(**rest)
+        assign(given["running_mean"], mean.detach())
+        assign(given["running_var"], var.detach())
+        return output
+
+    return run
+
+
+_plain_rrelu = _runner(F.rrelu)
+_rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
+
+
+def _with_bounded_table(function: Callable) -> Callable:
+    """A look-up that, with ``max_norm``, leaves the rows that it scaled in the table, as torch does."""
+    signature = inspect.signature(function)
+    place = list(signature.parameters).index("max_norm")
+    op = op_of(function)
+
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        if (args[place] if place < len(args) else kwargs.get("max_norm")) is not None:
+            given = signature.bind(*args, **kwargs).arguments
+            bound = {name: given[name] for name in ("max_norm", "norm_type") if name in given}
+            table = given["weight"].detach()
+            table._write(F.embedding_renorm(given["input"], table, **bound)._read())
+            args, kwargs = (), {name: value for name, value in given.items() if name not in bound}
+        return call(op, args, kwargs)
+
+    return run
+
+
+_one_hot_op = op_of(F.one_hot)
+
+
+def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """As many classes as the values say; while compiling they are unknown."""
+    values = input._read()
+    if isinstance(values, jax.core.Tracer):
+        return call(_one_hot_op, (input, num_classes), {})
+    with jax.enable_x64(True):
+        return Tensor._wrap(F.one_hot.pure(values, num_classes))
+
+
+_runners.update(
+    (function, overridable(run, None, function))
+    for function, run in {
+        F.embedding: _with_bounded_table(F.embedding),
+        F.embedding_bag: _with_bounded_table(F.embedding_bag),
+        F.one_hot: _one_hot,
+        F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
+        F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
+        F.rrelu: _rrelu,
+        F.flatten: views.flatten,
+        F.unflatten: FUNCTIONS["unflatten"],
+    }.items()
+)
+
+Tensor.__funnn_function__ = staticmethod(dispatch)  # the bridge: what a public pure function does when it meets a Tensor

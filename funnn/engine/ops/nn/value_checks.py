@@ -1,0 +1,191 @@
+"""What torch refuses by its values: an index that is in no table, a class that there is not, a probability above 1.
+
+The pure functions cannot look at values, and give NaN there. Here an eager call looks first, as indexing does; for that it waits for the
+index. Numbers that a network computed are looked at on the CPU alone, as PyTorch does too. Nothing is looked at while a step is compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from funnn import functional as F
+from funnn.engine.dispatch.public import overridable
+from funnn.engine.dispatch.small_arrays import ATTEMPTS
+from funnn.engine.ops.kit.index_kernels import known
+from funnn.engine.ops.nn import functional
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+
+
+def _values(tensor: Any) -> np.ndarray | None:
+    """The numbers of an argument, if it is a Tensor that has any and they are known."""
+    return known(tensor) if isinstance(tensor, Tensor) else None
+
+
+def _on_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+def _outside(values: np.ndarray | None, size: int, low: int = 0) -> tuple[int, int] | None:
+    """The first of the values that is not in [low, size), and where it is among them."""
+    if values is None or values.dtype.kind not in "iu":
+        return None
+    unsigned = values if low else values.view(f"u{values.dtype.itemsize}")  # where what is negative is large: one look instead of two
+    if unsigned.max() < size and (low == 0 or values.min() >= low):
+        return None
+    place = int(np.argmax((values < low) | (values >= size)))
+    return int(values.flat[place]), place
+
+
+def _embedding(input: Any, weight: Tensor) -> None:
+    if weight.dim() and _outside(_values(input), weight.shape[0]) is not None:
+        raise IndexError("index out of range in self")
+
+
+def _bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", include_last_offset: bool = False) -> None:
+    wrong = _outside(_values(input), weight.shape[0]) if weight.dim() else None
+    if wrong is not None:
+        value, place = wrong
+        if mode == "max":
+            raise RuntimeError(f"embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {value}")
+        raise RuntimeError(f"Index {place} of input takes value {value} which is not in the valid range [0, {weight.shape[0]})")
+    starts = _values(offsets)
+    if starts is None or input.dim() != 1:
+        return
+    if starts[0] != 0:
+        raise RuntimeError(
+            f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {starts[0]}"
+        )
+    if starts[-1] > input.shape[0]:
+        raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.shape[0]} but got offsets[-1] of {starts[-1]}")
+
+
+def _classes(input: Tensor, target: Any, ignore_index: int = -100) -> None:
+    if input.dim():
+        _check_classes(input.shape[min(input.dim() - 1, 1)], target, ignore_index)
+
+
+def _check_classes(count: int, target: Any, ignore_index: int | None) -> None:
+    values = _values(target)
+    if _outside(values, count) is None:
+        return
+    left = values[values != ignore_index]
+    if left.size and (wrong := _outside(left, count)) is not None:
+        raise IndexError(f"Target {wrong[0]} is out of bounds.")
+
+
+def _linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_index: int | None = None) -> None:
+    if linear_weight.dim() == 2:
+        _check_classes(linear_weight.shape[0], target, -100 if ignore_index is None else ignore_index)
+
+
+def _one_class(input: Tensor, target: Any) -> None:
+    if input.dim() and _outside(_values(target), input.shape[-1]) is not None:
+        raise RuntimeError("target out of range")
+
+
+def _some_classes(input: Tensor, target: Any) -> None:
+    if input.dim() and _outside(_values(target), input.shape[-1], -1) is not None:
+        raise RuntimeError("argument #2 'target' is out of range")
+
+
+def _probabilities(input: Any, target: Any) -> None:
+    for name, tensor in (("input", input), ("target", target)):
+        values = _values(tensor) if isinstance(tensor, Tensor) and _on_cpu(tensor) else None
+        if values is not None and not (values.min() >= 0 and values.max() <= 1):
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1")
+
+
+def _variances(input: Tensor, target: Tensor, var: Any) -> None:
+    if isinstance(var, Tensor) and not _on_cpu(var):
+        return
+    values = _values(var) if isinstance(var, Tensor) else np.asarray(var)
+    if values is not None and values.min() < 0:
+        raise ValueError("var has negative entry/entries")
+
+
+def _adaptive(head: Tensor, tail: Any, target: Any = None) -> None:
+    values, count = _values(target), head.shape[-1] - len(tail) + sum(cluster.shape[-1] for cluster in tail)
+    if _outside(values, count) is not None:
+        raise RuntimeError(
+            f"Target values should be in [0, {count - 1}], but values in range [{values.min()}, {values.max()}] were found. "
+        )
+
+
+def _lengths(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> None:
+    values = _values(input_lengths) if isinstance(input_lengths, Tensor) else np.asarray(input_lengths)
+    if values is not None and values.size and values.max() > log_probs.shape[0]:
+        raise RuntimeError(f"Expected input_lengths to have value at most {log_probs.shape[0]}, but got value {values.max()}")
+
+
+#: What is checked of a function's arguments: those that the check takes.
+_CHECKS: dict[Callable, Callable] = {
+    F.embedding: _embedding,
+    F.embedding_bag: _bags,
+    F.cross_entropy: _classes,
+    F.nll_loss: _classes,
+    F.linear_cross_entropy: _linear_classes,
+    F.multi_margin_loss: _one_class,
+    F.multilabel_margin_loss: _some_classes,
+    F.binary_cross_entropy: _probabilities,
+    F.gaussian_nll_loss: _variances,
+    F.adaptive_log_softmax: _adaptive,
+    F.ctc_loss: _lengths,
+}
+
+
+def _checked(function: Callable, check: Callable) -> Callable:
+    """What runs ``function`` on Tensors, after the check of those of its arguments that the check names, if they are Tensors where it says so."""
+    run = functional._runners.get(function) or overridable(functional._runner(function), ATTEMPTS.get(function.__name__), function)
+    order = tuple(inspect.signature(function).parameters)
+    asked = [
+        (p.name, order.index(p.name), p.default is p.empty, p.annotation == "Tensor") for p in inspect.signature(check).parameters.values()
+    ]
+
+    def look(args: tuple, kwargs: dict) -> None:
+        given = {}
+        for name, place, required, tensor in asked:
+            if place < len(args):
+                given[name] = args[place]
+            elif name in kwargs:
+                given[name] = kwargs[name]
+            elif required:
+                return  # the function says what is missing
+            if tensor and not isinstance(given[name], Tensor):
+                return
+        check(**given)
+
+    @functools.wraps(run)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if thread.tracing is None:
+            look(args, kwargs)
+        return run(*args, **kwargs)
+
+    return checked
+
+
+def _unpool(function: Callable, n: int) -> Callable:
+    """Max unpooling of n axes, with a look at the indices once the size of the result is known."""
+    run = overridable(functional._runner(function), None, function)
+
+    @functools.wraps(run)
+    def checked(input: Tensor, indices: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = run(input, indices, *args, **kwargs)
+        sizes = tuple(result.shape[-n:])
+        wrong = _outside(_values(indices), math.prod(sizes)) if thread.tracing is None else None
+        if wrong is not None:
+            volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
+            raise RuntimeError(f"Found an invalid max index: {wrong[0]} (output volumes are of size {volume})")
+        return result
+
+    return checked
+
+
+functional._runners.update({function: _checked(function, check) for function, check in _CHECKS.items()})
+functional._runners.update({f: _unpool(f, n) for n, f in enumerate((F.max_unpool1d, F.max_unpool2d, F.max_unpool3d), 1)})

@@ -1,0 +1,328 @@
+"""Operations that reduce dimensions."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.elementwise import named, require
+from funnn.engine.ops.kit.return_types import return_type
+from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.functional._lp import lp_norm
+
+
+def axes_of(dim: Any, input: Any) -> Any:
+    """torch's dim as an axis or axes of ``input``: None and () mean all, and a number has one dimension of size 1."""
+    if dim is None or dim == () or dim == []:
+        return None
+    axes = tuple(wrap_dim(d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
+    for axis in axes:
+        if axes.count(axis) > 1:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    return axes if input.ndim else ()
+
+
+def as_vector(function: Any) -> Any:
+    """The function of an array and a dimension, for numbers too: they count as vectors of one element."""
+
+    @functools.wraps(function)
+    def apply(input, *args, **kwargs):
+        if input.ndim:
+            return function(input, *args, **kwargs)
+        return jax.tree.map(lambda array: array.reshape(()), function(input.reshape(1), *args, **kwargs))
+
+    return apply
+
+
+def _by_dim(name: str) -> Any:
+    def grad(input, dim=None, *args, **kwargs):
+        return f"{name}Backward{int(dim is not None)}"
+
+    return grad
+
+
+def kind_of(dtype: Any) -> Any:
+    """NumPy's name of a torch dtype; None stays."""
+    return None if dtype is None else _dtype.as_dtype(dtype).numpy
+
+
+def result_kind(input: Any, dtype: Any) -> Any:
+    """The type of a sum or product: as asked, else int64 for integers and the input's own for others."""
+    return kind_of(dtype) or (input.dtype if jnp.issubdtype(input.dtype, jnp.inexact) else jnp.dtype(jnp.int64))
+
+
+# -- sums, products, means
+
+
+def sum(input, dim=None, keepdim=False, *, dtype=None):
+    """The sum over ``dim`` (all by default); integers add up as int64."""
+    return jnp.sum(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+
+
+def nansum(input, dim=None, keepdim=False, *, dtype=None):
+    """The sum over ``dim`` of what is not NaN."""
+    if jnp.iscomplexobj(input):
+        raise RuntimeError("nansum does not support complex inputs")
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
+
+
+def _without_nan(input):
+    return jnp.where(jnp.isnan(input), 0, input) if jnp.issubdtype(input.dtype, jnp.inexact) else input
+
+
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """The product over ``dim`` (all by default); integers multiply as int64."""
+    return jnp.prod(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+
+
+def _inexact(name, input, dtype):
+    kind = kind_of(dtype) or input.dtype
+    if not jnp.issubdtype(kind, jnp.inexact):
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            f"Got: {_dtype.dtype.of(kind).legacy}; use x.float().{name}() or {name}(dtype=torch.float32)"
+        )
+    return input.astype(kind)
+
+
+def mean(input, dim=None, keepdim=False, *, dtype=None):
+    """The mean over ``dim`` (all by default)."""
+    return jnp.mean(_inexact("mean", input, dtype), axis=axes_of(dim, input), keepdims=keepdim)
+
+
+def nanmean(input, dim=None, keepdim=False, *, dtype=None):
+    """The mean over ``dim`` of what is not NaN."""
+    kept = _inexact("nanmean", input, dtype)
+    count = jnp.sum(~jnp.isnan(kept), axis=axes_of(dim, input), keepdims=keepdim)
+    return jnp.sum(_without_nan(kept), axis=axes_of(dim, input), keepdims=keepdim) / count.astype(kept.real.dtype)
+
+
+def count_nonzero(input, dim=None):
+    """How many elements over ``dim`` (all by default) are not 0."""
+    return jnp.sum(input != 0, axis=axes_of(dim, input), dtype=jnp.int64)
+
+
+row("sum", sum, _by_dim("Sum"))
+row("nansum", nansum, saves=("input",))
+row("prod", prod, _by_dim("Prod"), saves=("input", "result"))
+row("mean", mean, _by_dim("Mean"))
+row("nanmean", nanmean, "DivBackward0")
+row("count_nonzero", count_nonzero)
+
+
+# -- variances
+
+
+def _moments(input, dim, unbiased, keepdim, correction):
+    """The variance and the mean over ``dim``."""
+    if isinstance(dim, bool):  # the overload var(unbiased)
+        dim, unbiased = None, dim
+    _inexact("var", input, None)
+    ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+    return (
+        jnp.var(input, axis=axes_of(dim, input), ddof=ddof, keepdims=keepdim),
+        jnp.mean(input, axis=axes_of(dim, input), keepdims=keepdim),
+    )
+
+
+def _root(variance):
+    """√σ², whose gradient at 0 is 0."""
+    zero = variance == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, variance)))
+
+
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The variance over ``dim`` (all by default), divided by N − correction (1 by default)."""
+    return _moments(input, dim, unbiased, keepdim, correction)[0]
+
+
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The root of the variance over ``dim`` (all by default)."""
+    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The variance and the mean over ``dim`` (all by default)."""
+    return _moments(input, dim, unbiased, keepdim, correction)
+
+
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """The root of the variance, and the mean over ``dim`` (all by default)."""
+    variance, mean = _moments(input, dim, unbiased, keepdim, correction)
+    return _root(variance), mean
+
+
+row("var", var, saves=("input",))
+row("std", std, saves=("input", "result"))
+row("var_mean", var_mean, saves=("input",), method=False)
+row("std_mean", std_mean, saves=("input", "result"), method=False)
+
+
+# -- truth
+
+
+def _truth(function, docstring):
+    def pure(input, dim=None, keepdim=False):
+        result = function(input, axis=axes_of(dim, input), keepdims=keepdim)
+        return result.astype(jnp.uint8) if input.dtype == jnp.uint8 else result
+
+    pure.__doc__ = docstring
+    row(function.__name__, named(pure, function.__name__))
+
+
+_truth(jnp.all, "Whether all elements are true.")
+_truth(jnp.any, "Whether some element is true.")
+
+
+# -- extremes
+
+
+def _not_empty(name, input, dim):
+    """Raise torch's errors where there is no element to choose."""
+    if input.size:
+        return
+    if dim is None or dim == () or dim == []:
+        raise (IndexError if name.startswith("arg") else RuntimeError)(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+        )
+    for axis in axes_of(dim, input):
+        if input.shape[axis] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
+
+
+def _position(function, docstring):
+    name = function.__name__
+
+    def pure(input, dim=None, keepdim=False):
+        _not_empty(name, input, dim)
+        if input.dtype == jnp.bool_ or jnp.iscomplexobj(input):
+            raise RuntimeError(
+                f"{name}(): does not support {'bool' if input.dtype == jnp.bool_ else 'complex'} input; use .int() or .abs()"
+            )
+        axis = None if dim is None else wrap_dim(dim, input.ndim)
+        return function(input, axis=axis if input.ndim else None, keepdims=keepdim).astype(jnp.int64)
+
+    pure.__doc__ = docstring
+    row(name, named(pure, name))
+
+
+_position(jnp.argmax, "The position of the first maximum (of the flattened tensor by default).")
+_position(jnp.argmin, "The position of the first minimum (of the flattened tensor by default).")
+
+
+def _extreme(name: str, everything: Any, position: Any) -> None:
+    """max and min: of all elements, along a dimension with indices, or of two tensors; amax and amin."""
+    pair = return_type(name, "values", "indices")
+
+    @as_vector
+    def along(input, dim, keepdim=False):
+        _not_empty(name, input, dim)
+        require(name, input, "bif")
+        dim = wrap_dim(dim, input.ndim)
+        index = position(input, axis=dim, keepdims=True)
+        value = jnp.take_along_axis(input, index, axis=dim)
+        if not keepdim:
+            value, index = jnp.squeeze(value, dim), jnp.squeeze(index, dim)
+        return pair(value, index.astype(jnp.int64))
+
+    def over(input, dim=(), keepdim=False):
+        _not_empty(f"a{name}", input, dim)
+        require(f"{name}_values_cpu", input, "bif")
+        return everything(input, axis=axes_of(dim, input), keepdims=keepdim)
+
+    def of_all(input):
+        _not_empty(name, input, None)
+        require(f"{name}_all", input, "bif")
+        return everything(input)
+
+    reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
+    reduce_dim = Op(along, f"{name.capitalize()}Backward0")
+
+    def run(input, dim=None, keepdim=False, *, other=None, out=None):
+        if isinstance(dim, Tensor) or other is not None:
+            return FUNCTIONS[f"{name}imum"](input, dim if other is None else other, out=out)
+        result = call(reduce_all, (input,), {}) if dim is None else call(reduce_dim, (input, dim, keepdim), {})
+        return result if out is None else write_out(out, result, exact=True)
+
+    run.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
+    over.__doc__ = f"The {name}imum over ``dim`` (all by default); equal ones share the gradient."
+    publish(name, run)
+    row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"))
+
+
+_extreme("max", jnp.max, jnp.argmax)
+_extreme("min", jnp.min, jnp.argmin)
+
+_MinMax = return_type("aminmax", "min", "max")
+
+
+def aminmax(input, *, dim=None, keepdim=False):
+    """The smallest and the largest element over ``dim`` (all by default)."""
+    _not_empty("aminmax", input, dim)
+    require("aminmax_cpu", input, "bif")
+    axes = axes_of(dim, input)
+    return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
+
+
+row("aminmax", aminmax, saves=("input",))
+
+
+# -- norms
+
+
+def logsumexp(input, dim, keepdim=False):
+    """log Σ exp(input) over ``dim``."""
+    (input,) = _dtype.promoted(input, floating=True)
+    return jax.nn.logsumexp(input, axis=axes_of(dim, input), keepdims=keepdim)
+
+
+def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
+    """(Σ|x|ᵖ)^(1/p) over ``dim`` (all by default); p may be inf, 'fro' (2), or 'nuc', the sum of a matrix's singular values."""
+    input = input if dtype is None else input.astype(kind_of(dtype))
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        raise RuntimeError(
+            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_dtype.dtype.of(input.dtype).legacy}; use x.float()"
+        )
+    axes = axes_of(dim, input)
+    if p != "nuc":
+        axes = tuple(range(input.ndim)) if axes is None else axes
+        return lp_norm(input, 2 if p in ("fro", None) else p, axes, keepdims=keepdim)
+    axes = tuple(range(input.ndim)) if axes is None else axes
+    if len(axes) != 2:
+        raise RuntimeError(f"norm: the nuclear norm is of matrices: it expects 2 dimensions, got {len(axes)}")
+    total = jnp.sum(jnp.linalg.svd(jnp.moveaxis(input, axes, (-2, -1)), compute_uv=False), -1)
+    return jnp.expand_dims(total, sorted(axes)) if keepdim else total
+
+
+def _gradient_of_norm(input, p="fro", *args, **kwargs):
+    return "SumBackward1" if p == "nuc" else "LinalgVectorNormBackward0"
+
+
+row("logsumexp", logsumexp, saves=("input", "result"))
+row("norm", norm, _gradient_of_norm, saves=("input", "result"))
+
+
+# -- hashes
+
+
+def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
+    """All bits of the numbers, as float64 or int64, joined by exclusive or over ``dim`` (all by default); a uint64."""
+    if mode != 0:
+        raise RuntimeError(f"Unknown hash_tensor mode {mode}; 0, exclusive or, is the only one")
+    wide = input.astype(jnp.float64 if jnp.issubdtype(input.dtype, jnp.floating) else jnp.int64)
+    bits = lax.bitcast_convert_type(wide, jnp.uint64)
+    axes = axes_of(dim, input)
+    axes = tuple(range(input.ndim)) if axes is None else axes
+    result = lax.reduce(bits, jnp.uint64(0), lax.bitwise_xor, axes)
+    return jnp.expand_dims(result, axes) if keepdim and input.ndim else result
+
+
+row("hash_tensor", hash_tensor)

@@ -1,0 +1,60 @@
+"""Running totals: each element of the result depends on those up to it along a dimension."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import lax
+
+from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.elementwise.pointwise import log_sum
+from funnn.engine.ops.kit.elementwise import require, widened
+from funnn.engine.ops.kit.return_types import return_type
+from funnn.engine.ops.kit.table import row
+from funnn.engine.ops.reduce.reductions import as_vector, result_kind
+
+
+def _total(function, name, docstring):
+    @as_vector
+    def total(input, dim, *, dtype=None):
+        return widened(function)(input.astype(result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
+
+    total.__name__, total.__doc__ = name, docstring
+    row(name, total, saves=("input", "result") if name == "cumprod" else (), inplace=True)
+
+
+_total(lax.cumsum, "cumsum", "The sums of the elements up to each along ``dim``; integers as int64.")
+_total(lax.cumprod, "cumprod", "The products of the elements up to each along ``dim``; integers as int64.")
+
+
+@as_vector
+def logcumsumexp(input, dim):
+    """log Σ exp of the elements up to each along ``dim``."""
+    require("logcumsumexp_out_cpu", input, "fc")
+    axis = wrap_dim(dim, input.ndim)
+    return lax.associative_scan(log_sum, input, axis=axis) if jnp.iscomplexobj(input) else lax.cumlogsumexp(input, axis=axis)
+
+
+row("logcumsumexp", logcumsumexp, saves=("input", "result"))
+
+
+def _extreme(function, name, docstring):
+    result = return_type(name, "values", "indices")
+
+    @as_vector
+    def extreme(input, dim):
+        require(f"{name}_cpu", input, "bif")
+        axis = wrap_dim(dim, input.ndim)
+        plain = input.astype(jnp.int8) if input.dtype == jnp.bool_ else lax.stop_gradient(input)
+        reached = plain == function(plain, axis=axis)
+        if jnp.issubdtype(plain.dtype, jnp.floating):
+            reached |= jnp.isnan(plain)
+        places = jnp.where(reached, lax.broadcasted_iota(jnp.int64, input.shape, axis), 0)
+        indices = lax.cummax(places, axis=axis)
+        return result(jnp.take_along_axis(input, indices, axis), indices)
+
+    extreme.__name__, extreme.__doc__ = name, docstring
+    row(name, extreme)
+
+
+_extreme(lax.cummax, "cummax", "The largest element up to each along ``dim``, and where it is: the last of equal ones.")
+_extreme(lax.cummin, "cummin", "The smallest element up to each along ``dim``, and where it is: the last of equal ones.")

@@ -1,0 +1,66 @@
+"""Views of complex numbers as real ones and the other way round, on the same memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from funnn.engine.memory import view_geometry as windows
+from funnn.engine.ops.kit.table import FUNCTIONS, publish
+from funnn.engine.ops.views.views import make_view, publish_copy
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+
+
+def _to_real(input):
+    """Complex numbers as pairs of real ones, in a new last dimension."""
+    if not input.is_complex():
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return (_dtype.dtype.named(f"float{input.dtype.itemsize * 4}"),)
+
+
+def _to_complex(input):
+    """Pairs of real numbers in the last dimension as complex ones."""
+    if input.dtype.name == "float16":
+        raise NotImplementedError("view_as_complex(): complex numbers of two halves exist in neither JAX nor NumPy; use .float() first")
+    if input.dtype.name not in ("float32", "float64"):
+        raise RuntimeError(
+            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {input.dtype}"
+        )
+    return (_dtype.dtype.named(f"complex{input.dtype.itemsize * 16}"),)
+
+
+def _publish(name: str, change: Any, grad: str, arguments: Any) -> None:
+    def run(input):
+        return make_view(input, change, arguments(input), grad)
+
+    publish(name, run, arguments, method=False)
+    publish_copy(f"{name}_copy", change, grad, arguments)
+
+
+_publish("view_as_real", windows.view_as_real, "ViewAsRealBackward0", _to_real)
+_publish("view_as_complex", windows.view_as_complex, "ViewAsComplexBackward0", _to_complex)
+
+
+def real(input):
+    """The real parts, as a view; a real tensor itself."""
+    return FUNCTIONS["view_as_real"](input).select(-1, 0) if input.is_complex() else input
+
+
+def imag(input):
+    """The imaginary parts, as a view."""
+    if not input.is_complex():
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return FUNCTIONS["view_as_real"](input).select(-1, 1)
+
+
+def _part(take: Any) -> property:
+    def write(self: Tensor, value: Any) -> None:
+        part = take(self)
+        part.copy_(value) if isinstance(value, Tensor) else part.fill_(value)
+
+    return property(take, write, doc=take.__doc__)
+
+
+for _function in (real, imag):
+    publish(_function.__name__, _function, method=False)
+    setattr(Tensor, _function.__name__, _part(_function))

@@ -1,0 +1,146 @@
+"""Tensors by how they lie in memory: copies in an order of dimensions, empty ones with given strides, other sizes for the same memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.engine.memory.storage import Storage, Window, whole
+from funnn.engine.memory.strides import like_operands, with_stride
+from funnn.engine.ops.elementwise.pointwise import clone
+from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import as_dtype, check_device, get_default_dtype
+from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
+
+_clone = FUNCTIONS["clone"]
+
+
+def in_format(tensor: Tensor, format: Any, fresh: bool) -> Tensor:
+    """The tensor in a memory format: itself, rearranged if it is the ``fresh`` result of an operation, or a copy."""
+    order = order_of(format, tensor.dim())
+    if order is None or tensor.is_contiguous(format):
+        return tensor
+    result = tensor if fresh else _clone(tensor)
+    return with_stride(result, stride_in_order(result._shape(), order))
+
+
+def _clone_in_format(input, *, memory_format=None):
+    result = _clone(input)
+    if memory_format is None or memory_format is preserve_format:
+        return like_operands(result, (input,), {})
+    return in_format(result, memory_format, fresh=True)
+
+
+publish("clone", _clone_in_format, clone)
+
+
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of unspecified values (zeros, here) with those strides."""
+    size, stride = gather_sizes((size,)), gather_sizes((stride,))
+    if len(size) != len(stride):
+        raise RuntimeError(f"dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")
+    if any(number < 0 for number in (*size, *stride)):
+        raise RuntimeError(f"empty_strided: sizes and strides must be 0 or more, got sizes={list(size)} and strides={list(stride)}")
+    if device is not None:
+        check_device(device)
+    count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    kind = get_default_dtype() if dtype is None else as_dtype(dtype)
+    with jax.enable_x64(True):
+        result = Tensor._wrap(jnp.zeros(count, kind.numpy))
+    result._window = Window(size, stride, 0)
+    return result.requires_grad_(requires_grad)
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """A tensor of unspecified values (zeros, here) whose dimensions lie in memory in that order, the outermost first."""
+    size, order = gather_sizes((size,)), gather_sizes((physical_layout,))
+    if len(size) != len(order):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = {len(size)} is not equal to "
+            f"len(physical_layout) = {len(order)}"
+        )
+    if any(not 0 <= dim < len(size) for dim in order):
+        raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(size) - 1}, but got {list(order)})")
+    if len(set(order)) != len(order):
+        raise RuntimeError(f"Duplicate dim not allowed: {list(order)}")
+    return empty_strided(size, stride_in_order(size, order), **options)
+
+
+def _new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, **options: Any) -> Tensor:
+    """As torch.empty_strided, in this tensor's dtype."""
+    return empty_strided(size, stride, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+publish("empty_strided", empty_strided, method=False)
+publish("empty_permuted", empty_permuted, method=False)
+publish("new_empty_strided", _new_empty_strided, function=False)
+
+
+def resize_(self, *sizes, memory_format=None):
+    """Another size for the same memory, in place, with other values where that is too small (zeros, here; other tensors keep the old memory)."""
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad; resize tensor.detach(), or make a new tensor")
+    shape = gather_sizes(sizes)
+    if any(size < 0 for size in shape):
+        raise RuntimeError(f"resize_(): sizes must be 0 or more, got {list(shape)}")
+    if shape == self._shape():
+        return self
+    window, memory = self._view_window(), self._storage.array
+    available = memory.size * memory.dtype.itemsize // self.dtype.itemsize - window.offset
+    missing = math.prod(shape) - available
+    if missing > 0:
+        present = self.as_strided((available,), (1,), window.offset)._read()
+        with jax.enable_x64(True):
+            self._storage = Storage(jnp.pad(present, (0, missing)))
+        window = Window((), (), 0)
+    order = order_of(memory_format, len(shape)) or tuple(range(len(shape)))
+    window = window._replace(shape=shape, stride=stride_in_order(shape, order))
+    self._window = None if window == whole(self._storage.array.shape) else window
+    self._value, self._value_writes = None, -1
+    return self
+
+
+def resize_as_(self, the_template, *, memory_format=None):
+    """The size of another tensor for the same memory, in place."""
+    return resize_(self, tuple(the_template.shape), memory_format=memory_format)
+
+
+publish("resize_", resize_, function=False)
+publish("resize_as_", resize_as_)
+
+
+def resolve_conj(input):
+    """The tensor itself: conjugates are computed at once here."""
+    return input
+
+
+def resolve_neg(input):
+    """The tensor itself: there are no lazy negatives here."""
+    return input
+
+
+publish("resolve_conj", resolve_conj)
+publish("resolve_neg", resolve_neg)
+Tensor.is_conj = lambda self: False
+Tensor.is_neg = lambda self: False
+FUNCTIONS["is_conj"] = FUNCTIONS["is_neg"] = lambda input: False
+
+
+def _chalf(self: Tensor, *, memory_format: Any = None) -> Tensor:
+    raise NotImplementedError("chalf(): complex numbers of two halves (torch.complex32) exist in neither JAX nor NumPy; use .cfloat()")
+
+
+Tensor.chalf = _chalf

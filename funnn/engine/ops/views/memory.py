@@ -1,0 +1,141 @@
+"""Writing whole tensors, and moving them between types and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import assign
+from funnn.engine.memory.storage import whole
+from funnn.engine.memory.view_geometry import expand
+from funnn.engine.ops.elementwise.pointwise import convert
+from funnn.engine.ops.kit.table import publish
+from funnn.engine.ops.views.layouts import in_format
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.dtype import check_fits
+
+
+def copy(source, like):
+    """``source`` in the shape and dtype of ``like``."""
+    expand(whole(source.shape), like.shape)  # raises torch's error
+    return jnp.broadcast_to(source, like.shape).astype(like.dtype)
+
+
+def filled(input, value):
+    """One number everywhere, in the shape and dtype of the input."""
+    return jnp.full(input.shape, value, input.dtype)
+
+
+_copy = Op(copy, "CopyBackwards")
+_filled = Op(filled, "FillBackward2", scalars=("value",))
+_fill = Op(filled, lambda input, value: f"FillBackward{int(isinstance(value, Tensor))}", scalars=("value",))
+_zeroed = Op(lambda like: jnp.zeros(like.shape, like.dtype), "ZeroBackward0")
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Write the values of ``src``, broadcast and converted, in place."""
+    if isinstance(src, Tensor):
+        return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
+    if isinstance(src, (int, float, complex)):
+        return fill_(self, src)
+    raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one number everywhere, in place."""
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+        return copy_(self, value)
+    check_fits(value, self.dtype)
+    return assign(self, call(_filled, (self, value), {}), overlapping=True)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """One number everywhere, in the shape and dtype of the input."""
+    if not isinstance(value, Tensor):
+        check_fits(value, input.dtype)
+    elif value.dim():
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
+    return call(_fill, (input, value), {})
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Write zeros, in place."""
+    return assign(self, call(_zeroed, (self,), {}), overlapping=True)
+
+
+Tensor.copy_ = copy_
+publish("fill", fill, method=False)
+publish("fill_", fill_)
+publish("zero_", zero_)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
+    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "other", "non_blocking"}:
+        raise TypeError(f"to() received an invalid combination of arguments: unknown keyword {sorted(unknown)[0]!r}")
+    flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
+    kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
+    targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
+    for target in targets:
+        if isinstance(target, Tensor):
+            kind = target.dtype
+        elif isinstance(target, _dtype.dtype):
+            kind = target
+        elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
+            _dtype.check_device(target)
+    result = self if kind is None else convert(self, kind)
+    result = result.clone() if copied and result is self else result
+    return in_format(result, format, fresh=result is not self)
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The legacy type name (``'torch.FloatTensor'``), or the tensor converted to a type."""
+    if dtype is None:
+        return f"torch.{self.dtype.legacy}Tensor"
+    if isinstance(dtype, str):
+        legacy = dtype.removeprefix("torch.").removesuffix("Tensor")
+        dtype = next((kind for kind in _dtype.ALL if kind.legacy == legacy), None)
+    elif isinstance(dtype, type) and hasattr(dtype, "kind"):
+        dtype = dtype.kind
+    if dtype is None:
+        raise ValueError("invalid type: expected a dtype, a tensor type such as torch.FloatTensor, or its name")
+    return convert(self, _dtype.as_dtype(dtype))
+
+
+Tensor.to = to
+Tensor.type = type_
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of another."""
+    return convert(self, other.dtype)
+
+
+publish("type_as", type_as, function=False)
+Tensor.cpu = lambda self, memory_format=None: self
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """The tensor on the accelerator; an error where JAX has none."""
+    _dtype.check_device("cuda")
+    return self
+
+
+Tensor.cuda = cuda
+
+
+def _converter(kind: _dtype.dtype) -> Any:
+    return lambda self, memory_format=None: to(self, kind, memory_format=memory_format)
+
+
+for _name, _kind in {
+    **{"half": _dtype.float16, "bfloat16": _dtype.bfloat16, "float": _dtype.float32, "double": _dtype.float64, "bool": _dtype.bool_},
+    **{"byte": _dtype.uint8, "char": _dtype.int8, "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64},
+    **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
+}.items():
+    setattr(Tensor, _name, _converter(_kind))

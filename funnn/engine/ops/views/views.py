@@ -1,0 +1,420 @@
+"""Views: operations whose result shares memory with its input. Each is arithmetic on windows; the values follow from the window.
+
+A view's name with ``_copy`` gives the same values in memory of their own, with ``_scatter`` the input with other values in the view's place.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.memory import view_geometry as windows
+from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
+from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
+from funnn.engine.ops.kit.table import gather_sizes, publish, write_out
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.layout import contiguous_format
+
+_ops: dict[tuple, Op] = {}
+
+
+def _op(pure: Callable, grad: str, *scalars: str) -> Op:
+    if (pure, grad) not in _ops:
+        _ops[pure, grad] = Op(pure, grad, scalars=scalars)
+    return _ops[pure, grad]
+
+
+def read_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str) -> Tensor:
+    """The values of a view as an operation on the tensor's values, so that it can be recorded."""
+    if change is windows.as_strided and tensor._window is not None:
+        return _read_memory(tensor, change(tensor._view_window(), *args), grad)
+    plan, starts = plan_window(tensor._shape(), change(whole(tensor._shape()), *args), tensor.dtype.numpy)
+    return call(_op(read_window, grad, "starts"), (tensor, starts, plan), {})
+
+
+def _read_memory(tensor: Tensor, window: Window, grad: str) -> Tensor:
+    """The values of a window of the memory that ``tensor`` sees a part of; gradients flow to that part."""
+    memory = tensor._storage.array
+    own, read = (plan_window(memory.shape, item, memory.dtype)[::-1] for item in (tensor._view_window(), window))
+    return call(_op(read_through, grad, "own", "read"), (tensor, memory, own, read), {})
+
+
+@functools.lru_cache(maxsize=8192)
+def _changed(change: Callable[..., Window], window: Window, args: tuple) -> Window:
+    return change(window, *args)
+
+
+def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: str, piece: int | None = None) -> Tensor:
+    """A view of ``tensor`` whose window is ``change(window, *args)``.
+
+    The window is computed on the storage, for the memory, and on the tensor's own values, for the recorded operation. ``piece`` is the
+    number of the view among several that one call returns.
+    """
+    window = _changed(change, tensor._view_window(), args)
+    storage = tensor._storage
+    if window.dtype is not None and window.dtype.numpy == storage.array.dtype:
+        window = window._replace(dtype=None)
+    if thread.grad and tensor.requires_grad:
+        view = read_view(tensor, change, args, grad)
+        view._value, view._value_writes = view._storage.array, storage.writes
+        view._storage = storage
+        _saves_nothing(view)
+    else:
+        view = tensor._alias(None)
+    view._window = None if window == whole(storage.array.shape) else window
+    base = tensor._base if tensor._base is not None else tensor
+    view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
+    if piece is not None and thread.grad:
+        view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
+    elif tensor._piece is not None:
+        view._piece = tensor._piece
+    return view
+
+
+def _saves_nothing(view: Tensor) -> None:
+    if view._grad_fn is not None:
+        view._grad_fn.saved = []  # a window saves no values
+
+
+def strided_history(base: Tensor, window: Window) -> tuple:
+    """(node, output) of a view of ``base`` as it is now."""
+    before, thread.grad = thread.grad, True
+    try:
+        if base._window is None:
+            plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
+            result = call(_op(read_window, "AsStridedBackward0", "starts"), (base, starts, plan), {})
+        else:
+            result = _read_memory(base, window, "AsStridedBackward0")
+    finally:
+        thread.grad = before
+    _saves_nothing(result)
+    return result._grad_fn, result._output
+
+
+Tensor._history_of_view = staticmethod(strided_history)
+
+
+def _publish(
+    name: str, change: Callable, grad: str | Callable, arguments: Callable, *, copy: bool = False, write: bool | str = False, **where: Any
+) -> None:
+    """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's.
+
+    ``copy``: whether there is ``name_copy``. ``write``: whether there is ``name_``, which turns the tensor itself into the view;
+    or torch's name of its grad_fn, if that is another.
+    """
+
+    def make(grad: str | Callable) -> Callable:
+        def run(input, *args, **kwargs):
+            given = arguments(input, *args, **kwargs)
+            return make_view(input, change, given, grad(*given) if callable(grad) else grad)
+
+        return run
+
+    run = make(grad)
+
+    publish(name, run, arguments, **where)
+    if copy:
+        publish_copy(f"{name}_copy", change, grad, arguments)
+    if write:
+        for alias in (name, *where.get("aliases", ())):
+            setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write)))
+
+
+def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
+    """The values of a view in memory of their own."""
+
+    def run(input, *args, out=None, **kwargs):
+        given = arguments(input, *args, **kwargs)
+        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}_copy")
+        return result if out is None else write_out(out, result)
+
+    publish(name, run, arguments, **{"method": False, **where})
+
+
+def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
+    """The input with ``src`` in the place that a view shows; the input itself stays as it is."""
+    op = Op(write_window, f"{name.title().replace('_', '')}Backward0", scalars=("starts",))
+
+    def run(input, src, *args, out=None, **kwargs):
+        window = change(whole(input._shape()), *arguments(input, *args, **kwargs))
+        if src._shape() != window.shape:
+            raise RuntimeError(
+                f"expected src to have a size equal to the slice of self. src size = {list(src._shape())}, slice size = {list(window.shape)}"
+            )
+        plan, starts = plan_window(input._shape(), window, input.dtype.numpy)
+        result = call(op, (input, src.to(input.dtype), starts, plan), {})
+        return result if out is None else write_out(out, result)
+
+    run.__doc__ = _publish_scatter.__doc__
+    publish(name, run)
+
+
+def _becoming(run: Callable) -> Callable:
+    def write(self, *args, **kwargs):
+        if thread.grad and self.requires_grad and self.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        other = run(self, *args, **kwargs)
+        self._window, self._value, self._value_writes = other._window, other._value, other._value_writes
+        self._grad_fn, self._output = other._grad_fn, other._output
+        self._changes += 1
+        return self
+
+    return write
+
+
+def _permute(input, *dims):
+    """The dimensions in another order."""
+    return (gather_sizes(dims),)
+
+
+def _transpose(input, dim0, dim1):
+    """Two dimensions exchanged."""
+    return int(dim0), int(dim1)
+
+
+def _t(input):
+    """The transpose of a matrix; a vector or number as it is."""
+    if input.dim() > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D")
+    return (tuple(reversed(range(input.dim()))),)
+
+
+def _movedim(input, source, destination):
+    """Dimensions moved to other positions."""
+    rank = input.dim()
+    lists = [list(dims) if isinstance(dims, (tuple, list)) else [dims] for dims in (source, destination)]
+    sources, targets = ([wrap_dim(d, rank) for d in dims] for dims in lists)
+    if len(sources) != len(targets):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({lists[0]} dims) should contain the same number of dims as destination "
+            f"({lists[1]} dims)"
+        )
+    for name, given, dims in (("source", lists[0], sources), ("destination", lists[1], targets)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({given})")
+    rest = iter([d for d in range(rank) if d not in sources])
+    where = dict(zip(targets, sources, strict=True))
+    return (tuple(where[d] if d in where else next(rest) for d in range(rank)),)
+
+
+def _select(input, dim, index):
+    """Element ``index`` along ``dim``."""
+    return dim, int(index)
+
+
+def _narrow(input, dim, start, length):
+    """``length`` elements from ``start`` along ``dim``."""
+    if input.dim() == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, Tensor) and (start.dim() or start.dtype.category != 1):
+        raise RuntimeError(f"start must be an 0-dim integral Tensor, got {start.dim()} dimensions of {start.dtype}.")
+    dim, start = wrap_dim(dim, input.dim()), int(start)
+    size = input.size(dim)
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start = start + size if start < 0 else start
+    if length < 0:
+        raise RuntimeError(f"narrow(): length must be non-negative, got {length}")
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return dim, start, start + length, 1
+
+
+def _narrow_copy(input, dim, start, length):
+    """A copy of ``length`` elements from ``start`` along ``dim``."""
+    if dim >= input.dim():
+        raise RuntimeError(f"narrow_copy(): Expected dim < {input.dim()}, the tensor's number of dimensions, but got dim={dim}")
+    return _narrow(input, dim, start, length)
+
+
+def _slice(input, dim=0, start=None, end=None, step=1):
+    """Every ``step``-th element from ``start`` up to ``end`` along ``dim``."""
+    return dim, start, end, step
+
+
+def _unsqueeze(input, dim):
+    """A new dimension of size 1 at ``dim``."""
+    return (dim,)
+
+
+def _squeeze(input, dim=None):
+    """Without its dimensions of size 1, or without those named."""
+    return (tuple(dim) if isinstance(dim, list) else dim,)
+
+
+def _expand(input, *size, implicit=False):
+    """Dimensions of size 1 repeated without copying; −1 keeps a size."""
+    return (gather_sizes(size),)
+
+
+def _expand_as(input, other):
+    """Expanded to the shape of ``other``."""
+    return (tuple(other.shape),)
+
+
+def _sizes(input, *size):
+    """The same memory in another shape."""
+    return (gather_sizes(size),)
+
+
+def _view_as(input, other):
+    """The same memory in the shape of ``other``."""
+    return (tuple(other.shape),)
+
+
+def _unflatten(input, dim, sizes):
+    """One dimension split into several."""
+    dim = wrap_dim(dim, input.dim())
+    shape = tuple(input.shape)
+    if not len(sizes):
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    return (shape[:dim] + infer_sizes(tuple(sizes), shape[dim]) + shape[dim + 1 :],)
+
+
+def _diagonal(input, offset=0, dim1=0, dim2=1):
+    """The diagonal of two dimensions, as the last one."""
+    return offset, dim1, dim2
+
+
+def _unfold(input, dimension, size, step):
+    """All slices of ``size`` elements, ``step`` apart, as a new last dimension."""
+    return dimension, size, step
+
+
+def _as_strided(input, size, stride, storage_offset=None):
+    """An arbitrary window on the same memory."""
+    window = windows.as_strided(input._view_window(), tuple(size), tuple(stride), storage_offset)
+    last = window.offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    item, memory = input.dtype.itemsize, input._storage.array
+    if 0 not in size and (last + 1) * item > memory.size * memory.dtype.itemsize:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {window.offset}, and itemsize {item} requiring a storage "
+            f"size of {(last + 1) * item} are out of bounds for storage of size {memory.size * memory.dtype.itemsize}"
+        )
+    return tuple(size), tuple(stride), storage_offset
+
+
+def _alias(input):
+    """All of it."""
+    return ()
+
+
+def _squeeze_grad(dim):
+    return f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
+
+
+_publish("permute", windows.permute, "PermuteBackward0", _permute, copy=True)
+_publish("transpose", windows.transpose, "TransposeBackward0", _transpose, copy=True, write=True, aliases=("swapaxes", "swapdims"))
+_publish("t", windows.permute, "TBackward0", _t, copy=True, write=True)
+_publish("movedim", windows.permute, "PermuteBackward0", _movedim, aliases=("moveaxis",))
+_publish("select", windows.select, "SelectBackward0", _select, copy=True)
+_publish("narrow", windows.slice_, "SliceBackward0", _narrow)
+_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy=True, write=True)
+_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy=True, write=True)
+_publish("expand", windows.expand, "ExpandBackward0", _expand, copy=True, function=False)
+_publish("expand_as", windows.expand, "ExpandBackward0", _expand_as, function=False)
+_publish("broadcast_to", windows.expand, "ExpandBackward0", _expand)
+_publish("view_as", windows.view, "ViewBackward0", _view_as, function=False)
+_publish("unflatten", windows.view, "ViewBackward0", _unflatten)
+_publish("diagonal", windows.diagonal, "DiagonalBackward0", _diagonal, copy=True)
+_publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy=True, function=False)
+_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy=True, write="AsStridedBackward1")
+publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias)
+publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True)
+publish_copy("view_copy", windows.view, "ViewBackward0", _sizes)
+_publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
+_publish_scatter("select_scatter", windows.select, _select)
+_publish_scatter("slice_scatter", windows.slice_, _slice)
+_publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
+
+Tensor.T = property(lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"))
+Tensor.mT = property(lambda self: _matrix(self, "mT").transpose(-2, -1))
+
+
+def _matrix(tensor: Tensor, name: str) -> Tensor:
+    if tensor.dim() < 2:
+        raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {tensor.dim()}-D tensor.")
+    return tensor
+
+
+def _adjoint(tensor: Tensor) -> Tensor:
+    turned = tensor.transpose(-2, -1)
+    return turned.conj() if tensor.is_complex() else turned
+
+
+def _hermitian(self: Tensor) -> Tensor:
+    if self.dim() not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
+    return _adjoint(self) if self.dim() else self.conj() if self.is_complex() else self
+
+
+def adjoint(input):
+    """The last two dimensions exchanged, and the complex conjugate."""
+    return _adjoint(_matrix(input, "adjoint()"))
+
+
+Tensor.mH = property(lambda self: _adjoint(_matrix(self, "mH")))
+Tensor.H = property(_hermitian)
+publish("adjoint", adjoint)
+
+
+def view(input, *shape, dtype=None):
+    """The same memory in another shape, or (without a gradient) as numbers of another type."""
+    if len(shape) == 1 and isinstance(shape[0], _dtype.dtype):
+        dtype = shape[0]
+    if dtype is not None:
+        return make_view(input.detach(), windows.view_dtype, (input.dtype, dtype), "ViewBackward0")
+    return make_view(input, windows.view, (gather_sizes(shape),), "ViewBackward0")
+
+
+def contiguous(input, memory_format=None):
+    """The tensor itself if its values lie in row-major order (or that of ``memory_format``), else a copy in which they do."""
+    return input if input.is_contiguous(memory_format) else input.clone(memory_format=memory_format or contiguous_format)
+
+
+_reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
+
+
+def reshape(input, *shape):
+    """Another shape: a view where the memory allows it, else a copy."""
+    sizes = gather_sizes(shape)
+    window = view_or_none(input._view_window(), sizes)
+    if window is not None:
+        return make_view(input, windows.view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
+    return call(_reshape_copy, (input.clone(memory_format=contiguous_format), infer_sizes(sizes, input.numel())), {})
+
+
+def reshape_as(input, other):
+    """In the shape of ``other``."""
+    return reshape(input, tuple(other.shape))
+
+
+def flatten(input, start_dim=0, end_dim=-1):
+    """The dimensions from start_dim to end_dim merged into one."""
+    rank = input.dim()
+    if rank == 0:
+        return reshape(input, (1,))
+    start, end = wrap_dim(start_dim, rank), wrap_dim(end_dim, rank)
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end:
+        return input
+    shape = tuple(input.shape)
+    return reshape(input, shape[:start] + (math.prod(shape[start : end + 1]),) + shape[end + 1 :])
+
+
+def ravel(input):
+    """All elements in one dimension."""
+    return reshape(input, (-1,))
+
+
+for _function in (contiguous, reshape, flatten, ravel):
+    publish(_function.__name__, _function)
+publish("view", view, function=False)
+publish("reshape_as", reshape_as, function=False)

@@ -1,0 +1,190 @@
+"""backward and grad: pulling gradients back through the recorded graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from funnn.engine.backward.fused import run_as_one_program
+from funnn.engine.backward.walk import pull_gradients
+from funnn.engine.program.transform import batched
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Node, reachable, zero_gradient
+from funnn.engine.tensor.tensor import Tensor, as_tensor
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph, output ``output_nr`` of ``node``; backward and grad take it where they take a tensor."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+
+def _edge(place: Tensor | GradientEdge) -> tuple:
+    return tuple(place[:2]) if isinstance(place, GradientEdge) else place._edge()
+
+
+def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
+    """The gradient to start from: the given one, or 1 for a scalar."""
+    if gradient is None:
+        if output.numel() != 1:
+            raise RuntimeError(
+                f"grad can be implicitly created only for scalar outputs; this one has shape {list(output.shape)}: reduce it "
+                "(loss.mean(), loss.sum()) or pass gradient=, a tensor of its shape"
+            )
+        if output.dtype.is_complex:
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {output.dtype}; differentiate .real or .abs(), or pass gradient="
+            )
+        gradient = Tensor._wrap(jnp.ones_like(output._read()))
+    elif tuple(gradient.shape) != tuple(output.shape):
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a shape of {output.shape}."
+        )
+    elif gradient.dtype is not output.dtype:
+        gradient = gradient.to(output.dtype)
+    return gradient if create_graph else gradient._read()
+
+
+def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool) -> list:
+    roots = []
+    for index, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+        if isinstance(output, GradientEdge):
+            if gradient is None:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs, not for a GradientEdge; pass the gradient as well"
+                )
+            roots.append((_edge(output), gradient if create_graph else gradient._read()))
+            continue
+        if not output.requires_grad:
+            raise RuntimeError(
+                f"element {index} of tensors does not require grad and does not have a grad_fn; was it computed under no_grad, from tensors "
+                "without requires_grad=True, or detached?"
+            )
+        roots.append((output._edge(), _first_gradient(output, gradient, create_graph)))
+    return roots
+
+
+def _sequence(value: Any, length: int | None = None) -> list:
+    if value is None:
+        return [None] * (length or 0)
+    return list(value) if isinstance(value, (tuple, list)) and not isinstance(value, GradientEdge) else [value]
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Accumulate the gradients of ``tensors`` into the ``.grad`` of the leaves (of ``inputs`` alone, if given).
+
+    Raises:
+      RuntimeError: a non-scalar without gradient, a tensor without history, a graph that was freed, a saved value that was overwritten.
+    """
+    if thread.transforms:
+        raise RuntimeError(
+            "backward() called inside a functorch transform (torch.func.grad, vmap, …) is not supported; use torch.func.grad or vjp there, or "
+            "call backward() outside of it"
+        )
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
+            )
+        grad_tensors = grad_variables
+    tensors = _sequence(tensors)
+    _check_count(tensors, grad_tensors, "grad_tensors")
+    roots = _roots(tensors, _sequence(grad_tensors, len(tensors)), create_graph)
+    only = None
+    if inputs is not None:
+        inputs = _sequence(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        for place in inputs:
+            if not isinstance(place, GradientEdge):
+                place.retain_grad()
+        only = {_edge(place)[0] for place in inputs}
+    keep = create_graph if retain_graph is None else retain_graph
+    if create_graph or only is not None or thread.anomaly or not run_as_one_program(roots, keep):
+        pull_gradients(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple:
+    """The gradients of the sum of ``outputs`` with respect to ``inputs``; nothing is accumulated."""
+    outputs, inputs = _sequence(outputs), _sequence(inputs)
+    _check_count(outputs, grad_outputs, "grad_outputs")
+    gradients = _sequence(grad_outputs, len(outputs))
+    if is_grads_batched:
+        return _batched(outputs, inputs, gradients, retain_graph, create_graph, allow_unused, materialize_grads)
+    roots = _roots(outputs, gradients, create_graph)
+    if allow_unused is False and materialize_grads:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    for place in inputs:
+        if not isinstance(place, GradientEdge) and not place.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    edges = [_edge(place) for place in inputs]
+    keep = create_graph if retain_graph is None else retain_graph
+    found = pull_gradients(roots, retain_graph=keep, create_graph=create_graph, inputs=dict.fromkeys(edges))
+    results = []
+    for number, (place, edge) in enumerate(zip(inputs, edges, strict=True)):
+        gradient = as_tensor(found.get(edge))
+        if gradient is None and materialize_grads:
+            gradient = Tensor._wrap(zero_gradient(place._shape(), place.dtype.numpy))
+        if gradient is None and not allow_unused:
+            raise RuntimeError(
+                f"The differentiated Tensor at index {number} appears to not have been used in the graph. Set allow_unused=True if this is the "
+                "desired behavior."
+            )
+        results.append(gradient)
+    return tuple(results)
+
+
+def _check_count(outputs: list, gradients: Any, name: str) -> None:
+    if gradients is not None and len(_sequence(gradients)) != len(outputs):
+        raise RuntimeError(
+            f"got {len(outputs)} tensors and {len(_sequence(gradients))} gradients in {name}; pass one (or None) for each tensor"
+        )
+
+
+def _batched(outputs: list, inputs: list, gradients: list, retain_graph: Any, create_graph: bool, *rest: Any) -> tuple:
+    """The gradients for every row of ``gradients``, together."""
+    present: list[bool] = []
+
+    def of_one_row(rows: list[Tensor]) -> list[Tensor]:
+        remaining = iter(rows)
+        filled = [None if gradient is None else next(remaining) for gradient in gradients]
+        found = grad(outputs, inputs, filled, True, create_graph, allow_unused=rest[0], materialize_grads=rest[1])
+        present[:] = [gradient is not None for gradient in found]
+        return [gradient for gradient in found if gradient is not None]
+
+    rows = [gradient for gradient in gradients if gradient is not None]
+    results = iter(batched(of_one_row, rows, [True] * len(rows), rows[0].shape[0], "same"))
+    if not (create_graph if retain_graph is None else retain_graph):
+        for node in reachable(_edge(output)[0] for output in outputs):
+            node.release()
+    return tuple(next(results) if there else None for there in present)
+
+
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+    """Accumulate d(self)/d(leaf), times ``gradient``, into the ``.grad`` of every leaf."""
+    backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+_backward.__name__ = _backward.__qualname__ = "backward"
+Tensor.backward = _backward

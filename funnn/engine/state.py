@@ -1,0 +1,45 @@
+"""What the current thread is doing: the one state of the engine. Nothing that one thread sets here is seen by another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class ThreadState(threading.local):
+    """The state of a thread; every thread begins with these values.
+
+    Attributes:
+      grad: whether operations are recorded for backward.
+      inference: whether inference mode is on; storages made in it count no versions.
+      autocast: the Casting in force, or None.
+      tracing: the listener of the compilation or transformation in progress, which is told of every storage that is made, read or written; or None.
+      transforms: how many of torch.func's transformations are in progress.
+      anomaly: what nodes tell where they were made, and what looks at the gradients that they pull back; None where nothing does.
+      check_nan: whether it looks for NaN.
+      saved_hooks: (pack, unpack) of what nodes save for backward, the innermost last; saved_hooks_refused: the message of the error that entering
+        more of them raises, or None.
+      walk: of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate.
+      ask: a function of (torch's function, args, kwargs) that answers for classes and modes that override functions; None while there are none.
+      lent: (generator, JAX key or None, count of draws) while a generator draws from a key that somebody lent to it; else None.
+      function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
+    """
+
+    grad = True
+    inference = False
+    autocast: Any = None
+    tracing: Any = None
+    transforms = 0
+    anomaly: Any = None
+    check_nan = True
+    saved_hooks: tuple = ()
+    saved_hooks_refused: str | None = None
+    walk: tuple | None = None
+    lent: tuple | None = None
+    ask: Callable[[Callable, tuple, dict], Any] | None = None
+    function_modes: tuple = ()
+    ask_classes = True
+
+
+thread = ThreadState()

@@ -1,0 +1,1 @@
+"""What backward needs of an operation: nodes, edges, hooks."""

@@ -1,0 +1,120 @@
+"""Whether operations are recorded: no_grad, enable_grad, set_grad_enabled, inference_mode."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from funnn.engine.state import thread
+
+
+class _GradMode:
+    """A context and a decorator that sets whether operations are recorded."""
+
+    _value = True
+
+    def __enter__(self) -> None:
+        self._before = thread.grad
+        thread.grad = self._value
+
+    def __exit__(self, *exc: Any) -> None:
+        thread.grad = self._before
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isclass(function):
+            function.__init__ = self(function.__init__)
+            return function
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: Any, **kwargs: Any) -> Any:
+                generator = function(*args, **kwargs)
+                value = None
+                while True:
+                    try:
+                        with self._again():
+                            item = generator.send(value)
+                    except StopIteration as stop:
+                        return stop.value
+                    value = yield item
+
+            return generate
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return run
+
+    def _again(self) -> _GradMode:
+        return type(self)()
+
+
+class no_grad(_GradMode):
+    """Operations inside are not recorded. A context manager, and a decorator with or without parentheses."""
+
+    _value = False
+
+    def __new__(cls, function: Callable | None = None) -> Any:
+        return object.__new__(cls) if function is None else object.__new__(cls)(function)
+
+    def __init__(self, function: Callable | None = None):
+        pass
+
+
+class enable_grad(no_grad):
+    """Operations inside are recorded, also within no_grad."""
+
+    _value = True
+
+
+class inference_mode(_GradMode):
+    """As no_grad; and tensors made inside can't take part in recorded operations later, because nobody counts how often they are written."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return object.__new__(cls)(mode) if callable(mode) else object.__new__(cls)
+
+    def __init__(self, mode: bool = True):
+        self.mode = bool(mode)
+
+    def __enter__(self) -> None:
+        self._before, self._was_inferring = thread.grad, thread.inference
+        thread.grad, thread.inference = not self.mode, self.mode
+
+    def __exit__(self, *exc: Any) -> None:
+        thread.grad, thread.inference = self._before, self._was_inferring
+
+    def _again(self) -> _GradMode:
+        return type(self)(self.mode)
+
+
+class set_grad_enabled(_GradMode):
+    """Switch recording on or off; at once, and as a context manager back again."""
+
+    def __init__(self, mode: bool):
+        self._value = bool(mode)
+        self._before = thread.grad
+        thread.grad = self._value
+
+    def __enter__(self) -> None:
+        thread.grad = self._value
+
+    def __call__(self, function: Callable) -> Callable:
+        thread.grad = self._before
+        return super().__call__(function)
+
+    def _again(self) -> _GradMode:
+        return type(self)(self._value)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded now."""
+    return thread.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether inference mode is on now."""
+    return thread.inference

@@ -1,0 +1,192 @@
+"""The tape: nodes that remember how to pull gradients back.
+
+A node holds its edges (the node and output that made each differentiable input), the vjp that its operation saved, and torch's name of it.
+Nodes are numbered as they are made, so that from the highest number down is a topological order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from funnn.engine.state import thread
+
+_numbers = itertools.count(1)
+
+
+def new_number() -> int:
+    """The number of a node made now: higher than those of all before."""
+    return next(_numbers)
+
+
+SECOND_TIME = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). "
+    "Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
+    "to backward through the graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+INFERENCE_SAVED = (
+    "Inference tensors cannot be saved for backward. Please do not track its gradient, or use its clone(), made outside inference_mode, "
+    "which is a normal tensor."
+)
+
+
+class Hooks(OrderedDict):
+    """Functions to call, in order of registration."""
+
+    def add(self, hook: Callable) -> RemovableHandle:
+        handle = RemovableHandle(self)
+        self[handle.id] = hook
+        return handle
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` unregisters it; also a context manager."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: OrderedDict, *others: OrderedDict):
+        self.id = next(RemovableHandle._ids)
+        self._all = [weakref.ref(item) for item in (hooks, *others)]
+
+    def remove(self) -> None:
+        for reference in self._all:
+            hooks = reference()
+            if hooks is not None:
+                hooks.pop(self.id, None)
+
+    def __getstate__(self) -> dict:
+        return {"id": self.id, "hooks": [reference() for reference in self._all]}
+
+    def __setstate__(self, state: dict) -> None:  # a copy belongs to the copied hooks
+        self.id = state["id"]
+        self._all = [weakref.ref(OrderedDict() if hooks is None else hooks) for hooks in state["hooks"]]
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.remove()
+
+
+class Node:
+    """One step of the recorded computation; ``grad_fn`` of its outputs."""
+
+    __slots__ = ("__dict__", "__weakref__", "edges", "number")
+
+    count = 1  # of outputs
+
+    def __init__(self, edges: tuple):
+        self.edges = edges
+        self.number = new_number()
+        if thread.anomaly is not None:
+            thread.anomaly.remember(self)
+
+    def name(self) -> str:
+        name = type(self).__name__
+        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
+
+    def spread(self, values: Iterable, missing: Any) -> tuple:
+        """One value for every input of torch's node, from one for every edge."""
+        return tuple(values)
+
+    def collect(self, values: Iterable) -> list:
+        """The opposite of ``spread``."""
+        return list(values)
+
+    @property
+    def next_functions(self) -> tuple:
+        """((node, output number), …) of the differentiable inputs, (None, 0) where an input needs no gradient."""
+        return self.spread([(None, 0) if edge is None else edge for edge in self.edges], (None, 0))
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether something hangs on the node that a compiled backward pass would pass over: hooks, retained gradients, metadata."""
+        return bool(self.__dict__)
+
+    @property
+    def metadata(self) -> dict:
+        return self.__dict__.setdefault("_metadata", {})
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(grad_inputs, grad_outputs)`` runs after the node and may return other gradients of the inputs."""
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
+        return self.__dict__.setdefault("_hooks", Hooks()).add(hook)
+
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
+        """``hook(grad_outputs)`` runs before the node and may return other gradients of the outputs."""
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
+        return self.__dict__.setdefault("_prehooks", Hooks()).add(hook)
+
+    def output_hooks(self, index: int) -> Hooks:
+        """The hooks of the Tensor that is output ``index``."""
+        return self.__dict__.setdefault("_output_hooks", {}).setdefault(index, Hooks())
+
+    def pull(self, gradients: list, create_graph: bool) -> Iterable:
+        """Gradients of the inputs (None where there is none) from those of the outputs (None means zero)."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget what was saved for backward."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {id(self):#x}>"
+
+
+class Gate(Node):
+    """Passes a gradient on: where a transformation's input, a leaf to the function inside, belongs to a graph outside."""
+
+    __slots__ = ()
+
+    def pull(self, gradients: list, create_graph: bool) -> list:
+        return gradients
+
+
+class AccumulateGrad(Node):
+    """The end of the graph: adds the gradient into the ``.grad`` of a leaf."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Any):
+        self.edges = ()
+        self.number = 0  # after everything else
+        self.variable = variable
+
+
+_node_types: dict[tuple[str, type], type] = {}
+
+
+def node_type(name: str, base: type) -> type:
+    """The class whose instances print as ``<name object at …>``."""
+    if (name, base) not in _node_types:
+        _node_types[name, base] = type(name, (base,), {"__slots__": ()})
+    return _node_types[name, base]
+
+
+def zero_gradient(shape: tuple, dtype: Any) -> jax.Array:
+    """The gradient of an output that nobody used."""
+    with jax.enable_x64(True):
+        return jnp.zeros(shape, dtype)
+
+
+def reachable(roots: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> Iterator[Node]:
+    """The nodes from which gradients of ``roots`` come, themselves included, each once; not beyond those of which ``follow`` is False."""
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        yield node
+        if follow is None or follow(node):
+            stack.extend([edge[0] for edge in node.edges if edge is not None])

@@ -1,0 +1,219 @@
+"""The history of a Tensor: the node that made it, its gradient, its hooks."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jax import lax
+
+from funnn.engine.state import thread
+from funnn.engine.tape.node import AccumulateGrad, Hooks, RemovableHandle
+
+if TYPE_CHECKING:
+    from funnn.engine.tensor.tensor import Tensor
+
+SEVERAL_VIEWS = (
+    "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+    "You should replace the inplace operation by an out-of-place one."
+)
+
+
+class History:
+    """What autograd knows of a tensor; the half of Tensor that has nothing to do with values.
+
+    State, with class-level defaults:
+      _grad_fn, _output: the node that made the tensor and which of its outputs it is.
+      _leaf_requires_grad: whether a tensor that no node made collects gradients; _grad: what it collected.
+      _accumulator: a weak reference to the AccumulateGrad node of a leaf; _hooks, _after_accumulate: its hooks.
+      _base, _base_changes: of a view, the tensor whose history decides its own, and that history's count when ``_grad_fn`` was made.
+      _piece: of a view that came with others from one call (split, unbind), which one it is: torch forbids to write to it with gradients.
+      _changes: how often an in-place operation gave this tensor a new history.
+    """
+
+    _grad_fn: Any = None
+    _output = 0
+    _leaf_requires_grad = False
+    _grad: Any = None
+    _accumulator: Any = None
+    _hooks: Any = None
+    _after_accumulate: Any = None
+    _base: Any = None
+    _base_changes = 0
+    _piece: str | None = None
+    _changes = 0
+    _history_of_view: Callable[[Any, Any], tuple]  # (base, window) -> (node, output) of a view of it; the views put it here
+
+    def _sync(self) -> None:
+        """Give a view of a tensor that was changed in place its place in the new history."""
+        base = self._base
+        if base is not None and base._changes != self._base_changes:
+            if base.requires_grad:
+                if self._piece is not None:
+                    raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {SEVERAL_VIEWS}")
+                self._grad_fn, self._output = self._history_of_view(base, self._view_window())
+            self._base_changes = base._changes
+
+    def _edge(self) -> tuple:
+        """(node, output) that gradients of this tensor go to."""
+        self._sync()
+        if self._grad_fn is not None:
+            return self._grad_fn, self._output
+        node = self._accumulator and self._accumulator()
+        if node is None:
+            node = AccumulateGrad(self)
+            self._accumulator = weakref.ref(node)
+            if self._hooks:
+                node.__dict__["_output_hooks"] = {0: self._hooks}
+        return node, 0
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        if self._base is not None:
+            self._sync()
+        return self._grad_fn is not None or self._leaf_requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording operations on a leaf, in place."""
+        if not requires_grad and self._grad_fn is not None:
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
+                "require differentiation use var_no_grad = var.detach()."
+            )
+        if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()"
+            )
+        if requires_grad and self._storage.inference and not thread.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed. Use a clone() made outside inference_mode."
+            )
+        if self._grad_fn is None:
+            self._leaf_requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that made this tensor; None for a leaf."""
+        self._sync()
+        return self._grad_fn
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self.grad_fn is None
+
+    @property
+    def output_nr(self) -> int:
+        return self._output
+
+    @property
+    def _version(self) -> int:
+        if self._storage.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self._storage.version
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward accumulated; None before."""
+        if thread.tracing is not None:
+            thread.tracing.read_grad(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, History):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value._shape() != self._shape():
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size '{list(value._shape())}' to a tensor of size '{list(self._shape())}'. "
+                    "Please ensure that the gradient and the tensor are the same size"
+                )
+            if value.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype {value.dtype} to a tensor of dtype {self.dtype}; convert it with .to(dtype)"
+                )
+        self._set_grad(value)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._set_grad(None)
+
+    def _set_grad(self, value: Tensor | None) -> None:
+        if thread.tracing is not None:
+            thread.tracing.wrote_grad(self)
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; writing through it is not seen by autograd."""
+        tensor = self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
+        tensor._tracked = False
+        return tensor
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, History):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self.requires_grad and value.dtype.category < 2:
+            raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
+        self._set_storage(value)
+
+    def detach(self) -> Tensor:
+        """The same memory as a tensor without history; in forward mode, the same values without tangent."""
+        if thread.tracing is not None and thread.tracing.pushing:
+            return type(self)._wrap(lax.stop_gradient(self._read()))
+        return self._bare()
+
+    def _bare(self) -> Tensor:
+        return self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
+
+    def detach_(self) -> Tensor:
+        """Forget this tensor's own history."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
+        return self
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if thread.tracing is not None:
+            thread.tracing.own_backward("a hook")
+        if self._grad_fn is not None:
+            return self._grad_fn.output_hooks(self._output).add(hook)
+        if self._hooks is None:
+            self._hooks = Hooks()
+            node = self._accumulator and self._accumulator()
+            if node is not None:
+                node.__dict__["_output_hooks"] = {0: self._hooks}
+        return self._hooks.add(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+        """``hook(self)`` runs after a gradient was added into the ``.grad`` of this leaf."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._grad_fn is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._after_accumulate is None:
+            self._after_accumulate = Hooks()
+        return self._after_accumulate.add(hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is no leaf in its ``.grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self.grad_fn is not None:
+            self._grad_fn.__dict__.setdefault("_retained", {})[id(self)] = (weakref.ref(self), self._output)
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._grad_fn is not None and id(self) in self._grad_fn.__dict__.get("_retained", {})

@@ -1,0 +1,77 @@
+"""Tensors and their memory under copy, deepcopy and pickle: what shares memory before shares it after."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.state import thread
+from funnn.engine.tensor.tensor import Tensor
+
+
+def is_own(name: str) -> bool:
+    """Whether a name in a Tensor's ``__dict__`` is the library's; the others are attributes that a program gave it."""
+    return name == "_storage" or (name[0] == "_" and hasattr(Tensor, name))
+
+
+def attributes(tensor: Tensor) -> dict[str, Any]:
+    """What a program hung on a tensor, by name."""
+    return {name: value for name, value in tensor.__dict__.items() if not is_own(name)}
+
+
+def on_memory(kind: type, storage: Storage, window: Window | None, requires_grad: bool = False) -> Tensor:
+    """A leaf of class ``kind`` on a storage."""
+    tensor = object.__new__(kind)
+    tensor._storage, tensor._window = storage, window
+    if requires_grad:
+        tensor._leaf_requires_grad = True
+    return tensor
+
+
+def _deepcopy(self: Tensor, memo: dict) -> Tensor:
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; use tensor.detach()"
+        )
+    if id(self) not in memo:
+        copied = on_memory(type(self), copy.deepcopy(self._storage, memo), self._window, self._leaf_requires_grad)
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(attributes(self), memo))
+        if self._grad is not None:
+            copied._grad = copy.deepcopy(self._grad, memo)
+    return memo[id(self)]
+
+
+def _reduce(self: Tensor, protocol: int) -> tuple:
+    self._host()  # raises while compiling, when there are no values
+    return _rebuild, (type(self), self._storage, self._window, self.requires_grad, attributes(self))
+
+
+def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad: bool, state: dict) -> Tensor:
+    tensor = on_memory(kind, storage, window, requires_grad)
+    tensor.__dict__.update(state)
+    return tensor
+
+
+def _deepcopy_storage(self: Storage, memo: dict) -> Storage:
+    if thread.tracing is not None:
+        thread.tracing.read(self)
+    self.owned = False  # both hold the array, which is immutable
+    memo[id(self)] = copied = Storage(self.array)
+    return copied
+
+
+def _rebuild_storage(values: np.ndarray) -> Storage:
+    with jax.enable_x64(True):
+        return Storage(jnp.asarray(values))
+
+
+Tensor.__deepcopy__ = _deepcopy
+Tensor.__reduce_ex__ = _reduce
+Storage.__deepcopy__ = _deepcopy_storage
+Storage.__reduce__ = lambda self: (_rebuild_storage, (np.asarray(self.array),))

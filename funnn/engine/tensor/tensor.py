@@ -1,0 +1,380 @@
+"""The Tensor: a window on a Storage with a place in the recorded graph. Its operations come from the rows of ``engine.ops``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, read_window, to_jax, whole, write_window
+from funnn.engine.state import thread
+from funnn.engine.tape.node import Gate
+from funnn.engine.tensor import overrides as _overrides
+from funnn.engine.tensor.history import History
+from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import layout as _layout
+from funnn.engine.types import printing as _printing
+
+_read_window = jax.jit(read_window, static_argnums=2)
+_write_window = jax.jit(write_window, static_argnums=3)
+
+
+class Tensor(History, metaclass=_dtype.TorchType):
+    """torch.Tensor on a jax.Array.
+
+    State, with class-level defaults so that a fresh result sets only its storage:
+      _storage, _window: where the values are; a window of None means the storage's array as it is.
+      _value, _value_writes: the values of a window, as of that count of writes to the storage.
+      The rest, the history, is in :class:`History`.
+    """
+
+    _window: Window | None = None
+    _value: Any = None
+    _value_writes = -1
+    _tracked = True
+    _construct: Callable[[tuple, _dtype.dtype], Tensor]  # the legacy constructor, which the factories put here
+
+    # -- construction
+
+    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
+        """The legacy constructor: ``Tensor()`` is empty, ``Tensor(2, 3)`` uninitialised (zeros here), ``Tensor(data)`` the data in float."""
+        return cls._construct(args, _dtype.get_default_dtype())._as_class(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """Nothing; a subclass may have arguments of its own."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if _overrides.overriding(cls):
+            _overrides.watch()
+
+    @classmethod
+    def __torch_function__(cls, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """What a function of torch does with a subclass: it runs as on any tensor, and its results are of the subclass."""
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
+        with _overrides.DisableTorchFunctionSubclass():
+            result = func(*args, **(kwargs or {}))
+        return as_class(result, cls)
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same tensor, memory and history, as an object of a subclass."""
+        if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+            raise TypeError(f"as_subclass wants a subclass of Tensor, but got {cls!r}")
+        with _overrides.DisableTorchFunctionSubclass():
+            return self[...]._as_class(cls)
+
+    def _as_class(self, cls: type) -> Any:
+        """This object in a subclass, in its own stead."""
+        other = object.__new__(cls)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
+        """A leaf of a subclass on the memory of ``data``."""
+        made = data.detach()._as_class(cls)
+        made._leaf_requires_grad = bool(require_grad)
+        return made
+
+    @classmethod
+    def _wrap(cls, array: Any, node: Any = None, output: int = 0) -> Tensor:
+        """A Tensor around a fresh array, as output ``output`` of ``node``."""
+        tensor = object.__new__(cls)
+        tensor._storage = Storage(array)
+        if node is not None:
+            tensor._grad_fn = node
+            tensor._output = output
+        return tensor
+
+    def _alias(self, window: Window | None, value: Any = None) -> Tensor:
+        """A Tensor on the same storage, without history."""
+        tensor = object.__new__(Tensor)
+        tensor._storage = self._storage
+        tensor._window = window
+        if value is not None:
+            tensor._value, tensor._value_writes = value, self._storage.writes
+        return tensor
+
+    # -- memory
+
+    def _read(self) -> Any:
+        """The values as a jax.Array (a tracer while compiling)."""
+        array = self._peek()
+        if type(array) is np.ndarray:
+            array = self._storage.to_jax() if self._window is None else to_jax(array)
+        return array
+
+    def _peek(self) -> Any:
+        """The values as a jax.Array, a tracer, or a NumPy array: any of those that a compiled function takes."""
+        storage = self._storage
+        storage.owned = False
+        if thread.tracing is not None:
+            thread.tracing.read(storage, self)
+        if self._window is None:
+            return storage.array
+        if self._value_writes != storage.writes:
+            plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
+            with jax.enable_x64(True):
+                self._value = _read_window(storage.to_jax(), starts, plan)
+            self._value_writes = storage.writes
+        return self._value
+
+    def _write(self, values: Any) -> None:
+        """Replace the values in place; every view sees it."""
+        storage = self._storage
+        if self._window is None:
+            storage.replace(values, self._tracked)
+            return
+        if thread.tracing is not None:
+            thread.tracing.read(storage)
+        plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
+        with jax.enable_x64(True):
+            storage.replace(_write_window(storage.to_jax(), values, starts, plan), self._tracked)
+        if not any(stride == 0 for stride in self._window.stride):
+            self._value, self._value_writes = values, storage.writes
+
+    def _set_storage(self, other: Tensor) -> None:
+        """Become a window on another tensor's storage (``x.data = y``)."""
+        self._storage, self._window, self._value, self._value_writes = other._storage, other._window, other._value, other._value_writes
+
+    def _view_window(self) -> Window:
+        if self._window is not None:
+            return self._window
+        return whole(self._storage.array.shape)
+
+    def _shape(self) -> tuple[int, ...]:
+        return self._storage.array.shape if self._window is None else self._window.shape
+
+    def _export(self) -> jax.Array:
+        """The array, for someone outside."""
+        return self._read()
+
+    # -- what it is
+
+    @property
+    def shape(self) -> _dtype.Size:
+        """The size of each dimension."""
+        return _dtype.Size(self._shape())
+
+    @property
+    def dtype(self) -> _dtype.dtype:
+        """The type of the numbers."""
+        window = self._window
+        if window is not None and window.dtype is not None:
+            return window.dtype
+        return _dtype.dtype._by_numpy[np.dtype(self._storage.array.dtype)]
+
+    @property
+    def device(self) -> _dtype.device:
+        """Where the numbers are: on JAX's device."""
+        return _dtype.here()
+
+    @property
+    def ndim(self) -> int:
+        return len(self._shape())
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return len(self._shape())
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        shape = self._shape()
+        if not -max(len(shape), 1) <= dim < max(len(shape), 1) or not shape:
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-len(shape)}, {len(shape) - 1}], but got {dim})"
+                if shape
+                else f"Dimension specified as {dim} but tensor has no dimensions"
+            )
+        return shape[dim]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The distance in memory between neighbours, of each dimension or of one."""
+        stride = self._view_window().stride
+        return stride if dim is None else stride[dim]
+
+    def storage_offset(self) -> int:
+        return self._view_window().offset
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the values lie in row-major order, or in that of a memory format."""
+        if memory_format is None or memory_format.order is None:
+            return self._window is None or is_contiguous(self._window)
+        window, order = self._view_window(), memory_format.order
+        if len(order) != len(window.shape):
+            return False
+        return is_contiguous(window._replace(shape=tuple(window.shape[d] for d in order), stride=tuple(window.stride[d] for d in order)))
+
+    def numel(self) -> int:
+        """The number of elements."""
+        count = 1
+        for size in self._shape():
+            count *= size
+        return count
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        return self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """A number that tensors of the same memory at the same offset share."""
+        return id(self._storage) * 64 + self._view_window().offset * self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether the numbers are on the accelerator.")
+    is_sparse = is_quantized = is_nested = is_meta = is_mps = False
+    layout = _layout.strided
+
+    # -- the way out
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.numel() != 1:
+            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        return self._host().item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self._host().tolist()
+
+    def _host(self) -> np.ndarray:
+        """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
+        array = self._peek()
+        if isinstance(array, jax.core.Tracer):
+            concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
+            if concrete is not None:
+                return np.asarray(concrete)
+            if getattr(thread.tracing, "vmaps", ()):
+                raise RuntimeError(
+                    "vmap: It looks like you're calling .item() on a Tensor, or using its values in some data-dependent control flow (if, while, "
+                    "tolist, numpy, print). Inside vmap there is one value for each example; use torch.where and the like"
+                )
+            raise RuntimeError(
+                "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
+                "torch.compile is turning into one program, where values are not known yet; return the tensor and look at it outside"
+            )
+        if type(array) is np.ndarray:
+            array.setflags(write=False)
+            return array
+        return np.asarray(array)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
+        if self.requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._host()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        return np.array(array, dtype=dtype) if copy else array.astype(dtype or array.dtype, copy=False)
+
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
+        with jax.enable_x64(True):  # torch still has NumPy's truth values as bytes
+            return Tensor._wrap(jnp.asarray(array, np.uint8 if array.dtype == bool else None))
+
+    def __jax_array__(self) -> jax.Array:
+        if self.requires_grad and thread.grad:
+            raise RuntimeError(
+                "a Tensor that requires grad was given to a jax function, which would lose its gradient; decorate the function with "
+                "funnn.public to put it on the tape, or pass tensor.detach()"
+            )
+        return self._export()
+
+    def _number(self) -> Any:
+        if self.numel() != 1:
+            raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._shape())}")
+        return self.item()
+
+    def _real_number(self, kind: str) -> Any:
+        number = self._number()
+        if isinstance(number, complex):
+            if number.imag:
+                raise RuntimeError(f"value cannot be converted to type {kind} without overflow: {number} is complex; take .real or .abs()")
+            return number.real
+        return number
+
+    def __float__(self) -> float:
+        return float(self._real_number("double"))
+
+    def __int__(self) -> int:
+        return int(self._real_number("int64_t"))
+
+    def __index__(self) -> int:
+        if self.numel() != 1 or self.dtype.category > 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self._number())
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            kind = "no values" if self.numel() == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {kind} is ambiguous")
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self._shape():
+            raise TypeError("len() of a 0-d tensor")
+        return self._shape()[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        if thread.tracing is not None and not thread.tracing.compiling:
+            return thread.tracing.text(self)
+        return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
+
+    def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
+        suffixes = []
+        if self.grad_fn is not None and type(self._grad_fn) is not Gate:
+            suffixes.append(f"grad_fn=<{type(self._grad_fn).__name__}>")
+        elif self.requires_grad:
+            suffixes.append("requires_grad=True")
+        suffixes += more
+        return _printing.format_tensor(
+            self._host(),
+            dtype_name=self.dtype.name,
+            default_dtype_name=_dtype.get_default_dtype().name,
+            prefix=prefix,
+            suffixes=suffixes,
+            options=_printing.print_options(),
+        )
+
+    def __format__(self, spec: str) -> str:
+        if not self._shape() and type(self) is Tensor:
+            return self.item().__format__(spec)
+        return object.__format__(self, spec)
+
+
+def as_tensor(value: Any) -> Any:
+    """An array as a Tensor without history; a Tensor or None as it is."""
+    return value if value is None or isinstance(value, Tensor) else Tensor._wrap(value)
+
+
+def as_array(value: Any) -> Any:
+    """A Tensor's array; anything else as it is."""
+    return value._read() if isinstance(value, Tensor) else value
+
+
+def as_class(result: Any, kind: type) -> Any:
+    """Tensors as of a subclass, in containers too."""
+    if isinstance(result, Tensor):
+        return result if isinstance(result, kind) else result.as_subclass(kind) if result.requires_grad else result._as_class(kind)
+    if isinstance(result, (tuple, list)):
+        parts = [as_class(part, kind) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result

@@ -1,0 +1,1 @@
+"""Types of numbers, layouts, limits, nested containers, settings, the text of tensors."""

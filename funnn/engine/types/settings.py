@@ -1,0 +1,137 @@
+"""Settings that torch keeps for the whole process: determinism, threads, precision of products, the default device."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from typing import Any
+
+import jax
+
+from funnn.engine.types import dtype as _dtype
+
+_DEBUG_MODES = ("default", "warn", "error")
+#: torch's name of a precision -> JAX's, which counts on accelerators.
+_PRECISIONS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
+#: The context in which operations run: 64-bit types exist, and the precision of products is the one that was set.
+running = functools.partial(jax.enable_x64, True)
+_kept: dict[str, Any] = {
+    "deterministic": "default",
+    "precision": "highest",
+    "threads": os.cpu_count(),
+    "interop": os.cpu_count(),
+    "warn": False,
+}
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Kept, and nothing else: XLA's programs are deterministic on a CPU; for a GPU set XLA_FLAGS=--xla_gpu_deterministic_ops=true."""
+    _kept["deterministic"] = "default" if not mode else "warn" if warn_only else "error"
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """As use_deterministic_algorithms, by 'default', 'warn', 'error' or 0, 1, 2."""
+    if isinstance(debug_mode, str) and debug_mode not in _DEBUG_MODES:
+        raise RuntimeError(f"invalid value of debug_mode, expected one of `default`, `warn`, `error`, but got {debug_mode}")
+    if not isinstance(debug_mode, str) and debug_mode not in (0, 1, 2):
+        raise RuntimeError(f"invalid value of debug_mode, expected 0, 1, or 2, but got {debug_mode}")
+    _kept["deterministic"] = debug_mode if isinstance(debug_mode, str) else _DEBUG_MODES[debug_mode]
+
+
+def get_deterministic_debug_mode() -> int:
+    """0, 1 or 2."""
+    return _DEBUG_MODES.index(_kept["deterministic"])
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Whether they were asked for."""
+    return _kept["deterministic"] != "default"
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """Whether they were asked for with ``warn_only``."""
+    return _kept["deterministic"] == "warn"
+
+
+def _threads(name: str, key: str) -> tuple:
+    def set_threads(number: int) -> None:
+        if not isinstance(number, int):
+            raise RuntimeError(f"{name} expects an int, but got {type(number).__name__}")
+        if number < 1:
+            raise RuntimeError(f"{name} expects a positive integer, got {number}")
+        _kept[key] = number
+
+    set_threads.__name__, set_threads.__doc__ = name, "Kept, and nothing else: XLA takes as many threads as there are cores when it starts."
+    return set_threads, lambda: _kept[key]
+
+
+set_num_threads, get_num_threads = _threads("set_num_threads", "threads")
+set_num_interop_threads, get_num_interop_threads = _threads("set_num_interop_threads", "interop")
+
+
+class _Running:
+    """64-bit types, and a precision of products of float32 matrices."""
+
+    __slots__ = ("_contexts",)
+
+    def __init__(self, precision: str):
+        self._contexts = jax.enable_x64(True), jax.default_matmul_precision(precision)
+
+    def __enter__(self) -> None:
+        for context in self._contexts:
+            context.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        for context in reversed(self._contexts):
+            context.__exit__(*exc)
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """'highest', 'high' (TF32) or 'medium' (bfloat16) in this library's products of float32 matrices on an accelerator; JAX's own setting, and what
+    jax.numpy computes elsewhere, stay as they are."""
+    global running
+    if precision not in _PRECISIONS:
+        warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; nothing is changed", stacklevel=2)
+        return
+    _kept["precision"] = precision
+    running = functools.partial(_Running, _PRECISIONS[precision])
+
+
+def get_float32_matmul_precision() -> str:
+    """What was set; 'highest' at first, though JAX itself may choose TF32 on a GPU until a precision is set."""
+    return _kept["precision"]
+
+
+def set_default_device(device: Any) -> None:
+    """Accepted for the device where JAX puts arrays anyway; for others see jax.default_device."""
+    kind = _dtype.device("cpu" if device is None else device).type
+    if kind != ("cuda" if _dtype.accelerated() else "cpu") and device is not None:
+        raise NotImplementedError(f"torch.set_default_device({device!r}) is not supported: JAX puts arrays on {jax.default_backend()}")
+
+
+def get_default_device() -> _dtype.device:
+    """The device where JAX puts arrays."""
+    return _dtype.here()
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """The default floating-point type, from torch.DoubleTensor or its name. Deprecated: see set_default_dtype."""
+    name = (t if isinstance(t, str) else t.__name__).rpartition(".")[2]
+    kind = next((kind for kind in _dtype.ALL if f"{kind.legacy}Tensor" == name), t)
+    _dtype.set_default_dtype(kind)
+
+
+def set_warn_always(b: bool) -> None:
+    """Kept, and nothing else: Python's filters of warnings decide."""
+    _kept["warn"] = bool(b)
+
+
+def is_warn_always_enabled() -> bool:
+    """What was set."""
+    return _kept["warn"]
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """False: it cannot be set."""
+    return False
