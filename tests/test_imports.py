@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import funnn
 
 LOADED = "import sys; {code}; print([name for name in {names!r} if name in sys.modules])"
 FORBIDDEN = (
@@ -49,3 +53,32 @@ def test_import_changes_no_configuration(name):
         "assert dict(jax.config.values) == before; assert jax.numpy.zeros(1, float).dtype == 'float32'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def private_imports(source: str) -> list[int]:
+    """The lines of a source that reach into ``jax._src``, which may change with any release of JAX."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name}" for name in names]
+        elif isinstance(node, ast.Attribute):
+            names = [ast.unparse(node)]
+        if any(f"{name}.".startswith("jax._src.") for name in names):
+            lines.append(node.lineno)
+    return sorted(set(lines))
+
+
+def test_nothing_reaches_into_jax_src():
+    folder = Path(funnn.__file__).parent
+    found = {str(file.relative_to(folder)): private_imports(file.read_text()) for file in folder.rglob("*.py")}
+    assert len(found) > 300 and {file: lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import jax._src", "import jax._src.core as c", "from jax import _src", "from jax._src import core", "import jax\njax._src.core"],
+)
+def test_the_test_above_finds_what_does(source):
+    assert private_imports(source) == [source.count("\n") + 1]
+    assert private_imports("import jax.core, jax.extend.core\nfrom jax.interpreters import ad\nad.jax_src") == []

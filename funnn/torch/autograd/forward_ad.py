@@ -6,8 +6,8 @@ import weakref
 from typing import Any, NamedTuple
 
 import jax
-from jax._src import core  # the one thing that JAX's public interface does not offer: forward mode that is entered and left
-from jax._src.interpreters import ad
+from jax.extend import core  # jax.jvp takes a function; forward mode that is entered and left is made of its parts
+from jax.interpreters import ad
 
 from funnn.engine.backward.walk import pull_gradients
 from funnn.engine.program.transform import PUSHED_INTO, Level, check_tangent
@@ -35,7 +35,8 @@ class _Duals(Level):
     def __enter__(self) -> _Duals:
         super().__enter__()
         thread.transforms -= 1  # backward() may be called inside
-        self.trace = ad.JVPTrace(core.trace_ctx.trace, core.TraceTag())
+        with core.take_current_trace() as outer:
+            self.trace = ad.JVPTrace(outer, core.TraceTag())
         self._tracing = core.set_current_trace(self.trace)
         self._tracing.__enter__()
         _Duals.current = self
