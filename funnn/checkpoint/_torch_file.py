@@ -48,7 +48,6 @@ TYPES: dict[str, tuple[str | None, np.dtype]] = {
         *((name, None, getattr(ml_dtypes, name)) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")),
     )
 }
-NAME_OF = {kind: name for name, (_, kind) in TYPES.items()}
 _UNKNOWN = ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4", "ComplexHalf")
 STORAGES = {
     **{f"torch.{storage}Storage": StorageType(f"{storage}Storage", kind) for storage, kind in TYPES.values() if storage},

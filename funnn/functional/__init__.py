@@ -78,7 +78,8 @@ from funnn.functional.pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )  # fmt: skip
-from funnn.functional.recurrent import gru, gru_cell, lstm, lstm_cell, rnn_relu, rnn_relu_cell, rnn_tanh, rnn_tanh_cell
+from funnn.functional.recurrent import gru, lstm, rnn_relu, rnn_tanh
+from funnn.functional.recurrent_cell import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from funnn.functional.shape import flatten, unflatten
 from funnn.functional.smooth_activation import (
     celu,

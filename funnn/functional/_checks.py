@@ -76,10 +76,3 @@ def ntuple(function: str, name: str, value: int | Sequence[int], n: int) -> tupl
         raise ShapeError(f"{function}: expected {name} to be a single integer value or a list of {n} values, but got {name}={list(values)}")
     values = tuple(int(v) for v in values)
     return values * n if len(values) == 1 else values
-
-
-def unsupported(function: str, **given: Any) -> None:
-    """Refuse arguments that funnn does not implement yet, by name."""
-    for name, value in given.items():
-        if value:
-            raise NotImplementedError(f"{function}: {name}={value!r} is not implemented in funnn; call it without {name}.")

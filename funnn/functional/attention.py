@@ -262,26 +262,10 @@ def multi_head_attention_forward(
     trust_hint = is_causal and key_padding_mask is None and not need_weights
 
     if use_separate_proj_weight:
-        weights = _separate_weights(query, key, value, q_proj_weight, k_proj_weight, v_proj_weight)
-        q, k, v = (linear(x, w, b) for x, w, b in zip((query, key, value), weights, _thirds(in_proj_bias, width), strict=True))
-    elif in_proj_weight is None:
-        raise AssertedError("use_separate_proj_weight is False but in_proj_weight is None: give in_proj_weight of shape (3E, E)")
-    elif one_input:
-        q, k, v = _thirds(linear(query, in_proj_weight, in_proj_bias), width, last=True)
+        q, k, v = _project_each(query, key, value, (q_proj_weight, k_proj_weight, v_proj_weight), in_proj_bias)
     else:
-        parts = zip((query, key, value), _thirds(in_proj_weight, width), _thirds(in_proj_bias, width), strict=True)
-        q, k, v = (linear(x, w, b) for x, w, b in parts)
-
-    if (bias_k is None) != (bias_v is None):
-        raise AssertedError(
-            "bias_k and bias_v belong together: "
-            + ("bias_k is set but bias_v is None" if bias_v is None else "bias_v is set but bias_k is None")
-        )
-    if bias_k is not None:
-        for name, static in (("key", static_k), ("value", static_v)):
-            if static is not None:
-                raise AssertedError(f"bias cannot be added to static {name}. Leave bias_k and bias_v out.")
-        k, v = _followed_by(k, bias_k), _followed_by(v, bias_v)
+        q, k, v = _project_packed(query, key, value, in_proj_weight, in_proj_bias, one_input)
+    k, v = _with_learned_key(k, v, bias_k, bias_v, static_k, static_v)
     q, k, v = (_by_head(x, num_heads) for x in (q, k, v))
     k, v = (_static(name, x, static, num_heads, batch) for name, x, static in (("static_k", k, static_k), ("static_v", v, static_v)))
     if add_zero_attn:
@@ -292,20 +276,60 @@ def multi_head_attention_forward(
         bias = _attention_bias(query, key, k, None if trust_hint else attn_mask, key_padding_mask, num_heads, added)
 
     p = dropout_p if training else 0.0
-    if not need_weights:
-        heads = scaled_dot_product_attention(q, k, v, bias, p, trust_hint, dropout_key=dropout_key)
-        weights = None
-    else:
-        scores = (q * math.sqrt(1 / q.shape[-1])) @ k.swapaxes(-2, -1)
-        weights = softmax(scores if bias is None else scores + bias, -1)
-        weights = dropout(weights, p, key=dropout_key) if p else weights
-        heads = weights @ v
+    if need_weights:
+        heads, weights = _attend_with_weights(q, k, v, bias, p, dropout_key)
         weights = weights.mean(1) if average_attn_weights else weights.reshape(weights.shape)
+    else:
+        heads, weights = scaled_dot_product_attention(q, k, v, bias, p, trust_hint, dropout_key=dropout_key), None
     heads = heads.swapaxes(1, 2).swapaxes(0, 1).reshape(length * batch, width)
     output = linear(heads, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
     if batched:
         return output, weights
     return output.squeeze(1), None if weights is None else weights.squeeze(0)
+
+
+def _project_each(query, key, value, weights: tuple, bias) -> tuple:
+    """Queries, keys and values, each with a weight of its own."""
+    for name, letter, x, weight in zip(("query", "key", "value"), "qkv", (query, key, value), weights, strict=True):
+        if weight is None:
+            raise AssertedError(f"use_separate_proj_weight is True but {letter}_proj_weight is None")
+        expected = (query.shape[-1], x.shape[-1])
+        if tuple(weight.shape) != expected:
+            raise AssertedError(f"expecting {name} weights shape of {expected}, but got {tuple(weight.shape)}")
+    return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, _thirds(bias, query.shape[-1]), strict=True))
+
+
+def _project_packed(query, key, value, weight, bias, one_input: bool) -> tuple:
+    """Queries, keys and values by one weight, (3E, E); of ``one_input`` in one product."""
+    if weight is None:
+        raise AssertedError("use_separate_proj_weight is False but in_proj_weight is None: give in_proj_weight of shape (3E, E)")
+    width = query.shape[-1]
+    if one_input:
+        return _thirds(linear(query, weight, bias), width, last=True)
+    return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), _thirds(weight, width), _thirds(bias, width), strict=True))
+
+
+def _with_learned_key(k, v, bias_k, bias_v, static_k, static_v) -> tuple:
+    """Keys and values with ``bias_k`` and ``bias_v`` behind them, where there are such."""
+    if (bias_k is None) != (bias_v is None):
+        raise AssertedError(
+            "bias_k and bias_v belong together: "
+            + ("bias_k is set but bias_v is None" if bias_v is None else "bias_v is set but bias_k is None")
+        )
+    if bias_k is None:
+        return k, v
+    for name, static in (("key", static_k), ("value", static_v)):
+        if static is not None:
+            raise AssertedError(f"bias cannot be added to static {name}. Leave bias_k and bias_v out.")
+    return _followed_by(k, bias_k), _followed_by(v, bias_v)
+
+
+def _attend_with_weights(q, k, v, bias, p: float, dropout_key) -> tuple:
+    """Attention step by step, which gives the weights (after dropout with probability ``p``) too."""
+    scores = (q * math.sqrt(1 / q.shape[-1])) @ k.swapaxes(-2, -1)
+    weights = softmax(scores if bias is None else scores + bias, -1)
+    weights = dropout(weights, p, key=dropout_key) if p else weights
+    return weights @ v, weights
 
 
 def _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads: int) -> bool:
@@ -343,16 +367,6 @@ def _check_sizes(query, key, value, width: int, num_heads: int, separate: bool) 
         raise AssertedError(f"key shape {tuple(key.shape)} does not match value shape {tuple(value.shape)}")
     if key.shape[1] != query.shape[1]:
         raise ShapeError(f"query and key must have the same batch size, but got shapes {check.shape(query)} and {check.shape(key)}")
-
-
-def _separate_weights(query, key, value, *weights):
-    for name, letter, x, weight in zip(("query", "key", "value"), "qkv", (query, key, value), weights, strict=True):
-        if weight is None:
-            raise AssertedError(f"use_separate_proj_weight is True but {letter}_proj_weight is None")
-        expected = (query.shape[-1], x.shape[-1])
-        if tuple(weight.shape) != expected:
-            raise AssertedError(f"expecting {name} weights shape of {expected}, but got {tuple(weight.shape)}")
-    return weights
 
 
 def _thirds(x, width: int, last: bool = False) -> tuple:

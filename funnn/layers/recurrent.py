@@ -113,36 +113,30 @@ class RNNBase(Layer):
         return text
 
 
-_DOC = """{what} over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
+class RNN(RNNBase):
+    """A plain recurrent network over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
+
+    h_t = tanh (or relu) of W_ih x_t + b_ih + W_hh h_{t−1} + b_hh.
 
     Args:
       input_size, hidden_size: sizes of the last axis of the input and of the state.
-      num_layers: layers on top of each other.{own}
+      num_layers: layers on top of each other.
+      nonlinearity: 'tanh' or 'relu'.
       bias: whether there are biases, two a layer as torch has them.
       batch_first: whether the batch is the first axis of input and output.
       dropout: probability of dropping an element of each layer's output but the last one's in training; ``apply`` then needs ``key``.
-      bidirectional: whether to run backwards too; outputs are concatenated.{proj}
+      bidirectional: whether to run backwards too; outputs are concatenated.
 
-    ``forward(input, hx=None, *, lengths=None)`` gives {result}; states have shape (num_layers · directions, B, size). ``lengths`` are the
+    ``forward(input, hx=None, *, lengths=None)`` gives (output, h_n); states have shape (num_layers · directions, B, size). ``lengths`` are the
     sequences' lengths where they differ: what is behind them does not count, and its output is 0.
 
-    Parameters: ``weight_ih_l0`` ({gates}·hidden_size, input_size), ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, … (``_reverse`` for the other
-    direction), all from U(−k, k) with k = 1/√hidden_size. Source: {source}
+    Parameters: ``weight_ih_l0`` (hidden_size, input_size), ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, … (``_reverse`` for the other
+    direction), all from U(−k, k) with k = 1/√hidden_size. Source: Elman, 1990; torch.nn.RNN.
 
     Raises:
       TypeError, ValueError: an argument of the wrong type or out of range.
     """
 
-
-class RNN(RNNBase):
-    __doc__ = _DOC.format(
-        what="h_t = tanh (or relu) of W_ih x_t + b_ih + W_hh h_{t−1} + b_hh",
-        own="\n      nonlinearity: 'tanh' or 'relu'.",
-        proj="",
-        result="(output, h_n)",
-        gates="1",
-        source="Elman, 1990; torch.nn.RNN.",
-    )
     gates = 1
 
     nonlinearity: str
@@ -169,14 +163,27 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    __doc__ = _DOC.format(
-        what="A long short-term memory",
-        own="",
-        proj="\n      proj_size: if positive, h is projected to that many values by ``weight_hr_l0`` (proj_size, hidden_size).",
-        result="(output, (h_n, c_n))",
-        gates="4",
-        source="Hochreiter and Schmidhuber, 1997; torch.nn.LSTM.",
-    )
+    """A long short-term memory over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
+
+    Args:
+      input_size, hidden_size: sizes of the last axis of the input and of the state.
+      num_layers: layers on top of each other.
+      bias: whether there are biases, two a layer as torch has them.
+      batch_first: whether the batch is the first axis of input and output.
+      dropout: probability of dropping an element of each layer's output but the last one's in training; ``apply`` then needs ``key``.
+      bidirectional: whether to run backwards too; outputs are concatenated.
+      proj_size: if positive, h is projected to that many values by ``weight_hr_l0`` (proj_size, hidden_size).
+
+    ``forward(input, hx=None, *, lengths=None)`` gives (output, (h_n, c_n)); states have shape (num_layers · directions, B, size). ``lengths`` are the
+    sequences' lengths where they differ: what is behind them does not count, and its output is 0.
+
+    Parameters: ``weight_ih_l0`` (4·hidden_size, input_size), ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, … (``_reverse`` for the other
+    direction), all from U(−k, k) with k = 1/√hidden_size. Source: Hochreiter and Schmidhuber, 1997; torch.nn.LSTM.
+
+    Raises:
+      TypeError, ValueError: an argument of the wrong type or out of range.
+    """
+
     gates = 4
 
     def forward(self, input, hx=None, *, lengths=None):
@@ -185,9 +192,26 @@ class LSTM(RNNBase):
 
 
 class GRU(RNNBase):
-    __doc__ = _DOC.format(
-        what="A gated recurrent unit", own="", proj="", result="(output, h_n)", gates="3", source="Cho et al., 2014; torch.nn.GRU."
-    )
+    """A gated recurrent unit over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
+
+    Args:
+      input_size, hidden_size: sizes of the last axis of the input and of the state.
+      num_layers: layers on top of each other.
+      bias: whether there are biases, two a layer as torch has them.
+      batch_first: whether the batch is the first axis of input and output.
+      dropout: probability of dropping an element of each layer's output but the last one's in training; ``apply`` then needs ``key``.
+      bidirectional: whether to run backwards too; outputs are concatenated.
+
+    ``forward(input, hx=None, *, lengths=None)`` gives (output, h_n); states have shape (num_layers · directions, B, size). ``lengths`` are the
+    sequences' lengths where they differ: what is behind them does not count, and its output is 0.
+
+    Parameters: ``weight_ih_l0`` (3·hidden_size, input_size), ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, … (``_reverse`` for the other
+    direction), all from U(−k, k) with k = 1/√hidden_size. Source: Cho et al., 2014; torch.nn.GRU.
+
+    Raises:
+      TypeError, ValueError: an argument of the wrong type or out of range.
+    """
+
     gates = 3
 
     def __init__(
@@ -246,9 +270,11 @@ class RNNCell(RNNCellBase):
     """One step h' = tanh (or relu) of W_ih x + b_ih + W_hh h + b_hh: ``forward(input, hx=None)``.
 
     Input (B, input_size) or (input_size,), hx (B, hidden_size) or (hidden_size,), zeros by default. Source: torch.nn.RNNCell.
+
+    Parameters: ``weight_ih`` (hidden_size, input_size), ``weight_hh`` (hidden_size, hidden_size), ``bias_ih`` and ``bias_hh``, all from
+    U(−k, k) with k = 1/√hidden_size.
     """
 
-    __doc__ += RNNCellBase.__doc__.split("\n", 1)[1]
     gates = 1
 
     nonlinearity: str = "tanh"
@@ -265,9 +291,11 @@ class LSTMCell(RNNCellBase):
     """One step of a long short-term memory: ``forward(input, (h, c)=None)`` gives (h', c').
 
     Input (B, input_size) or (input_size,), h and c (B, hidden_size) or (hidden_size,), zeros by default. Source: torch.nn.LSTMCell.
+
+    Parameters: ``weight_ih`` (4·hidden_size, input_size), ``weight_hh`` (4·hidden_size, hidden_size), ``bias_ih`` and ``bias_hh``, all from
+    U(−k, k) with k = 1/√hidden_size.
     """
 
-    __doc__ += RNNCellBase.__doc__.split("\n", 1)[1]
     gates = 4
 
     def forward(self, input, hx=None):
@@ -278,9 +306,11 @@ class GRUCell(RNNCellBase):
     """One step of a gated recurrent unit: ``forward(input, hx=None)``.
 
     Input (B, input_size) or (input_size,), hx (B, hidden_size) or (hidden_size,), zeros by default. Source: torch.nn.GRUCell.
+
+    Parameters: ``weight_ih`` (3·hidden_size, input_size), ``weight_hh`` (3·hidden_size, hidden_size), ``bias_ih`` and ``bias_hh``, all from
+    U(−k, k) with k = 1/√hidden_size.
     """
 
-    __doc__ += RNNCellBase.__doc__.split("\n", 1)[1]
     gates = 3
 
     def forward(self, input, hx=None):
