@@ -48,18 +48,23 @@ class TorchPickler(pickle._Pickler):
         self.records: dict[int, tuple[str, Record]] = {}
 
     def name_of(self, obj: Any) -> Global | None:
+        """The name under which an object is written; None where it has none."""
         return None
 
     def describe(self, obj: Any) -> tuple | None:
+        """The call that rebuilds an object; None where pickle knows one."""
         return None
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        """Write an object, or the name that stands for it."""
         super().save(self.name_of(obj) or obj, save_persistent_id)
 
     def reducer_override(self, obj: Any) -> Any:
+        """The call that rebuilds an object, as pickle asks for it."""
         return self.describe(obj) or NotImplemented
 
     def persistent_id(self, obj: Any) -> tuple | None:
+        """What the file says of a storage, whose bytes lie beside the pickle; None for other objects."""
         if not isinstance(obj, Record):
             return None
         key, _ = self.records.setdefault(id(obj), (str(len(self.records)), obj))
@@ -67,6 +72,7 @@ class TorchPickler(pickle._Pickler):
         return "storage", kind, key, obj.location, obj.array.size
 
     def save_name(self, obj: Global) -> None:
+        """Write the name of something that the reader imports."""
         self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
         self.memoize(obj)
 

@@ -73,6 +73,7 @@ class MultiheadAttention(Layer):
 
     @property
     def head_dim(self) -> int:
+        """The number of features that belong to each head."""
         return self.embed_dim // self.num_heads
 
     @property

@@ -31,6 +31,7 @@ class _NormNd(Layer):
         }
 
     def check_rank(self, input):
+        """Raise ShapeError unless the input has one of the layer's numbers of dimensions."""
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise errors.ShapeError(f"expected {expected} input (got {input.ndim}D input of shape {tuple(input.shape)})")
@@ -107,6 +108,7 @@ class SyncBatchNorm(BatchNormNd):
     process_group: str | tuple[str, ...] | None = None
 
     def check_rank(self, input):
+        """Raise ShapeError unless the input has at least two dimensions."""
         if input.ndim < 2:
             raise errors.ShapeError(f"expected at least 2D input (got {input.ndim}D input of shape {tuple(input.shape)})")
 

@@ -30,12 +30,15 @@ class ProcessGroup:
         self.backend = backend
 
     def rank(self) -> int:
+        """0, the number of the one process."""
         return 0
 
     def size(self) -> int:
+        """1, the number of processes."""
         return 1
 
     def name(self) -> str:
+        """The name of the backend."""
         return self.backend
 
 
@@ -43,9 +46,11 @@ class Work:
     """What an operation with ``async_op=True`` returns; it is done already."""
 
     def wait(self, timeout: Any = None) -> bool:
+        """True, at once."""
         return True
 
     def is_completed(self) -> bool:
+        """True: the work was done before this object was made."""
         return True
 
     is_success = is_completed
@@ -153,12 +158,12 @@ def new_group(ranks: Any = None, timeout: Any = None, backend: str | None = None
 
 
 def get_rank(group: ProcessGroup | None = None) -> int:
-    """0."""
+    """0, the number of the one process."""
     return of_group(group).rank()
 
 
 def get_world_size(group: ProcessGroup | None = None) -> int:
-    """1."""
+    """1, the number of processes."""
     return of_group(group).size()
 
 

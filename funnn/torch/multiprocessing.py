@@ -19,6 +19,7 @@ class ProcessContext:
         self.processes = processes
 
     def pids(self) -> list[int]:
+        """The numbers that the operating system gave the processes."""
         return [process.pid for process in self.processes]
 
     def join(self, timeout: float | None = None, grace_period: float | None = None) -> bool:

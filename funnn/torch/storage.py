@@ -130,6 +130,7 @@ class UntypedStorage(_Storage):
         return self._tensor[index].item()
 
     def untyped(self) -> UntypedStorage:
+        """The storage itself."""
         return self
 
 

@@ -71,6 +71,7 @@ class Level(Listener):
             raise RuntimeError(self.refusal)
 
     def put_back(self, storage: Storage) -> None:
+        """Give a storage from outside the values that it had when it was first read."""
         storage.array, storage.version, _ = self.read_first[storage]
         storage.writes += 1
 

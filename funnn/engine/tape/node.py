@@ -42,6 +42,7 @@ class Hooks(OrderedDict):
     """Functions to call, in order of registration."""
 
     def add(self, hook: Callable) -> RemovableHandle:
+        """Call ``hook`` too, behind those that are there; the handle takes it out again."""
         handle = RemovableHandle(self)
         self[handle.id] = hook
         return handle
@@ -57,6 +58,7 @@ class RemovableHandle:
         self._all = [weakref.ref(item) for item in (hooks, *others)]
 
     def remove(self) -> None:
+        """Unregister the hook; nothing happens where it is gone already."""
         for reference in self._all:
             hooks = reference()
             if hooks is not None:
@@ -90,6 +92,7 @@ class Node:
             thread.anomaly.remember(self)
 
     def name(self) -> str:
+        """The name of the step, as PyTorch has it: "AddBackward0"."""
         name = type(self).__name__
         return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
 
@@ -113,6 +116,7 @@ class Node:
 
     @property
     def metadata(self) -> dict:
+        """A dictionary for users' own notes about the step."""
         return self.__dict__.setdefault("_metadata", {})
 
     def register_hook(self, hook: Callable) -> RemovableHandle:

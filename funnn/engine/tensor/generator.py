@@ -83,15 +83,19 @@ class Generator:
         return _rebuild, (self.device.type, self._engine.get_state())
 
     def get_offset(self) -> int:
+        """Raises RuntimeError: as PyTorch's generator for the CPU, this one has no offset."""
         raise RuntimeError("CPU Generator does not use offset; the whole state is in get_state()")
 
     def set_offset(self, offset: int) -> None:
+        """Raises RuntimeError: as PyTorch's generator for the CPU, this one has no offset."""
         raise RuntimeError("CPU Generator does not use offset; the whole state is set by set_state(state)")
 
     def graphsafe_get_state(self) -> Generator:
+        """Raises NotImplementedError: as PyTorch's generator for the CPU, this one has no such state; see ``get_state``."""
         raise NotImplementedError("graphsafe_get_state is not supported in this Generator; use get_state()")
 
     def graphsafe_set_state(self, state: Generator) -> Generator:
+        """Raises NotImplementedError: as PyTorch's generator for the CPU, this one has no such state; see ``set_state``."""
         raise NotImplementedError("graphsafe_set_state is not supported in this Generator; use set_state(state.get_state())")
 
     def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -133,18 +137,23 @@ class Generator:
     # what funnn.functional and funnn.init ask of a random source
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+        """Numbers from U[low, high)."""
         return self.draw("uniform", tuple(shape), np.dtype(dtype), low, high)
 
     def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+        """Numbers from N(mean, std²)."""
         return self.draw("normal", tuple(shape), np.dtype(dtype), mean, std)
 
     def bernoulli(self, shape: Any, dtype: Any, p: float = 0.5) -> jax.Array:
+        """1 with probability ``p``, else 0."""
         return self.draw("bernoulli", p, tuple(shape), np.dtype(dtype))
 
     def exponential(self, shape: Any, dtype: Any) -> jax.Array:
+        """Numbers of the density e^−x, x > 0."""
         return self.draw("exponential", tuple(shape), np.dtype(dtype))
 
     def permutation(self, n: int) -> jax.Array:
+        """The integers 0 … n − 1 in random order."""
         return self.draw("randperm", n, np.dtype(np.int64))
 
 
@@ -254,4 +263,5 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 def pick(generator: Generator | None) -> Generator:
+    """The generator itself; for None the default one."""
     return default_generator if generator is None else generator

@@ -175,6 +175,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     @property
     def ndim(self) -> int:
+        """The number of dimensions."""
         return len(self._shape())
 
     def dim(self) -> int:
@@ -200,6 +201,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return stride if dim is None else stride[dim]
 
     def storage_offset(self) -> int:
+        """How many elements of the memory lie before the first one of this tensor."""
         return self._view_window().offset
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
@@ -221,6 +223,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
     nelement = numel
 
     def element_size(self) -> int:
+        """The size of an element, in bytes."""
         return self.dtype.itemsize
 
     def data_ptr(self) -> int:
@@ -228,9 +231,11 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return id(self._storage) * 64 + self._view_window().offset * self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
+        """Whether the numbers are floating-point ones (and not complex)."""
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
+        """Whether the numbers are complex."""
         return self.dtype.is_complex
 
     is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether the numbers are on the accelerator.")

@@ -44,6 +44,7 @@ class dtype(metaclass=TorchType):
 
     @staticmethod
     def named(name: str) -> dtype:
+        """The dtype of that name, such as "float32"."""
         return next(item for item in dtype._by_numpy.values() if item.name == name)
 
     @staticmethod
@@ -298,6 +299,7 @@ class Size(tuple, metaclass=TorchType):
         return super().__new__(cls, sizes)
 
     def numel(self) -> int:
+        """The number of elements of a tensor of this shape: the product of the sizes."""
         return math.prod(self)
 
     def __repr__(self) -> str:

@@ -54,20 +54,32 @@ def is_deterministic_algorithms_warn_only_enabled() -> bool:
     return _kept["deterministic"] == "warn"
 
 
-def _threads(name: str, key: str) -> tuple:
-    def set_threads(number: int) -> None:
-        if not isinstance(number, int):
-            raise RuntimeError(f"{name} expects an int, but got {type(number).__name__}")
-        if number < 1:
-            raise RuntimeError(f"{name} expects a positive integer, got {number}")
-        _kept[key] = number
-
-    set_threads.__name__, set_threads.__doc__ = name, "Kept, and nothing else: XLA takes as many threads as there are cores when it starts."
-    return set_threads, lambda: _kept[key]
+def _keep_threads(name: str, key: str, number: int) -> None:
+    if not isinstance(number, int):
+        raise RuntimeError(f"{name} expects an int, but got {type(number).__name__}")
+    if number < 1:
+        raise RuntimeError(f"{name} expects a positive integer, got {number}")
+    _kept[key] = number
 
 
-set_num_threads, get_num_threads = _threads("set_num_threads", "threads")
-set_num_interop_threads, get_num_interop_threads = _threads("set_num_interop_threads", "interop")
+def set_num_threads(number: int) -> None:
+    """Kept, and nothing else: XLA takes as many threads as there are cores when it starts."""
+    _keep_threads("set_num_threads", "threads", number)
+
+
+def get_num_threads() -> int:
+    """What was set; at first the number of cores."""
+    return _kept["threads"]
+
+
+def set_num_interop_threads(number: int) -> None:
+    """Kept, and nothing else: XLA takes as many threads as there are cores when it starts."""
+    _keep_threads("set_num_interop_threads", "interop", number)
+
+
+def get_num_interop_threads() -> int:
+    """What was set; at first the number of cores."""
+    return _kept["interop"]
 
 
 class _Running:

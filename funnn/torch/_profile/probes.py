@@ -39,6 +39,7 @@ class Event:
         self.key, self.count, self.total, self.own, self.compiling = key, 0, 0.0, 0.0, 0.0
 
     def add(self, total: float, own: float, compiling: float) -> None:
+        """Count one more call, which took these seconds."""
         self.count += 1
         self.total, self.own, self.compiling = self.total + total, self.own + own, self.compiling + compiling
 

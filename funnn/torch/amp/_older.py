@@ -42,10 +42,12 @@ def names(device: str) -> tuple[type, type, Callable, Callable]:
             super().__init__(device, init_scale, growth_factor, backoff_factor, growth_interval, enabled)
 
     def custom_fwd(fwd: Callable | None = None, *, cast_inputs: Any = None) -> Callable:
+        """Deprecated: see torch.amp.custom_fwd, with ``device_type``."""
         deprecated("custom_fwd", f"custom_fwd(args..., device_type='{device}')")
         return functools.partial(autocast_mode.custom_fwd, device_type=device, cast_inputs=cast_inputs)(fwd)
 
     def custom_bwd(bwd: Callable) -> Callable:
+        """Deprecated: see torch.amp.custom_bwd, with ``device_type``."""
         deprecated("custom_bwd", f"custom_bwd(args..., device_type='{device}')")
         return autocast_mode.custom_bwd(bwd, device_type=device)
 

@@ -88,7 +88,7 @@ class profile:
     __str__ = table
 
     def export_chrome_trace(self, path: str) -> None:
-        """Not supported."""
+        """Raises NotImplementedError: jax.profiler.trace(folder) writes such a file."""
         raise NotImplementedError("profile.export_chrome_trace is not supported; use jax.profiler.trace(folder), which writes such a file")
 
 
@@ -115,10 +115,10 @@ class record_function:
 
 
 def emit_nvtx(*args: Any, **kwargs: Any) -> Any:
-    """Not supported."""
+    """Raises NotImplementedError: jax.profiler.trace(folder) records what runs on a GPU."""
     raise NotImplementedError("emit_nvtx is not supported; jax.profiler.trace(folder) records what runs on a GPU")
 
 
 def emit_itt(*args: Any, **kwargs: Any) -> Any:
-    """Not supported."""
+    """Raises NotImplementedError: jax.profiler.trace(folder) records what runs."""
     raise NotImplementedError("emit_itt is not supported; use jax.profiler.trace(folder)")

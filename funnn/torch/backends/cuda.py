@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 from funnn.torch import cuda
@@ -20,13 +19,45 @@ def is_flash_attention_available() -> bool:
     return cuda.is_available()
 
 
-def _switch() -> tuple[Callable[[bool], None], Callable[[], bool]]:
-    """Functions that set and give a flag which nobody reads."""
-    flag = [True]
-    return lambda enabled: flag.__setitem__(0, bool(enabled)), lambda: flag[0]
+#: By kind of attention, what was set; nobody reads it, for XLA chooses the kind.
+_enabled = {"cudnn": True, "flash": True, "math": True, "mem_efficient": True}
 
 
-enable_cudnn_sdp, cudnn_sdp_enabled = _switch()
-enable_flash_sdp, flash_sdp_enabled = _switch()
-enable_math_sdp, math_sdp_enabled = _switch()
-enable_mem_efficient_sdp, mem_efficient_sdp_enabled = _switch()
+def enable_cudnn_sdp(enabled: bool) -> None:
+    """Kept, and nothing else: XLA itself chooses whether to compute cuDNN's attention."""
+    _enabled["cudnn"] = bool(enabled)
+
+
+def cudnn_sdp_enabled() -> bool:
+    """What ``enable_cudnn_sdp`` set; at first True."""
+    return _enabled["cudnn"]
+
+
+def enable_flash_sdp(enabled: bool) -> None:
+    """Kept, and nothing else: XLA itself chooses whether to compute flash attention."""
+    _enabled["flash"] = bool(enabled)
+
+
+def flash_sdp_enabled() -> bool:
+    """What ``enable_flash_sdp`` set; at first True."""
+    return _enabled["flash"]
+
+
+def enable_math_sdp(enabled: bool) -> None:
+    """Kept, and nothing else: XLA itself chooses whether to compute attention by plain products."""
+    _enabled["math"] = bool(enabled)
+
+
+def math_sdp_enabled() -> bool:
+    """What ``enable_math_sdp`` set; at first True."""
+    return _enabled["math"]
+
+
+def enable_mem_efficient_sdp(enabled: bool) -> None:
+    """Kept, and nothing else: XLA itself chooses whether to compute memory-efficient attention."""
+    _enabled["mem_efficient"] = bool(enabled)
+
+
+def mem_efficient_sdp_enabled() -> bool:
+    """What ``enable_mem_efficient_sdp`` set; at first True."""
+    return _enabled["mem_efficient"]

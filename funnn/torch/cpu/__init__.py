@@ -6,22 +6,22 @@ from funnn.torch.cpu import amp as amp
 
 
 def is_available() -> bool:
-    """True."""
+    """True: there always is a CPU."""
     return True
 
 
 def is_initialized() -> bool:
-    """True."""
+    """True: there always is a CPU."""
     return True
 
 
 def device_count() -> int:
-    """1."""
+    """1: the CPU is one device, whatever its cores."""
     return 1
 
 
 def current_device() -> str:
-    """'cpu'."""
+    """The name 'cpu': there is no other."""
     return "cpu"
 
 

@@ -40,6 +40,7 @@ class Independent(Distribution):
 
     @property
     def has_enumerate_support(self):
+        """Whether ``enumerate_support`` lists all values: the base must, and no dimension be reinterpreted."""
         return self.reinterpreted_batch_ndims == 0 and self.base_dist.has_enumerate_support
 
     @constraints.dependent_property

@@ -40,6 +40,8 @@ _bounded = dataclasses.dataclass(eq=False, repr=False)
 
 
 class _Boolean(Constraint):
+    """0 and 1."""
+
     is_discrete = True
 
     def check(self, value):
@@ -47,12 +49,16 @@ class _Boolean(Constraint):
 
 
 class _Real(Constraint):
+    """All numbers but NaN."""
+
     def check(self, value):
         return value == value
 
 
 @_bounded
 class _GreaterThan(Constraint):
+    """Numbers > ``lower_bound``."""
+
     lower_bound: Any
 
     def check(self, value):
@@ -61,6 +67,8 @@ class _GreaterThan(Constraint):
 
 @_bounded
 class _GreaterThanEq(Constraint):
+    """Numbers ≥ ``lower_bound``."""
+
     lower_bound: Any
 
     def check(self, value):
@@ -69,6 +77,8 @@ class _GreaterThanEq(Constraint):
 
 @_bounded
 class _LessThan(Constraint):
+    """Numbers < ``upper_bound``."""
+
     upper_bound: Any
 
     def check(self, value):
@@ -77,6 +87,8 @@ class _LessThan(Constraint):
 
 @_bounded
 class _Interval(Constraint):
+    """Numbers from ``lower_bound`` to ``upper_bound``, both included."""
+
     lower_bound: Any
     upper_bound: Any
 
@@ -85,11 +97,15 @@ class _Interval(Constraint):
 
 
 class _HalfOpenInterval(_Interval):
+    """Numbers from ``lower_bound``, included, to ``upper_bound``, not included."""
+
     def check(self, value):
         return (value >= self.lower_bound) & (value < self.upper_bound)
 
 
 class _IntegerInterval(_Interval):
+    """Integers from ``lower_bound`` to ``upper_bound``, both included."""
+
     is_discrete = True
 
     def check(self, value):
@@ -97,6 +113,8 @@ class _IntegerInterval(_Interval):
 
 
 class _IntegerGreaterThan(_GreaterThanEq):
+    """Integers ≥ ``lower_bound``."""
+
     is_discrete = True
 
     def check(self, value):
@@ -107,6 +125,8 @@ class _IntegerGreaterThan(_GreaterThanEq):
 
 
 class _Simplex(Constraint):
+    """Vectors of numbers ≥ 0 whose sum is 1, to within 10⁻⁶."""
+
     event_dim = 1
 
     def check(self, value):
@@ -114,6 +134,8 @@ class _Simplex(Constraint):
 
 
 class _OneHot(Constraint):
+    """Vectors of zeros and a single 1."""
+
     is_discrete = True
     event_dim = 1
 
@@ -122,6 +144,8 @@ class _OneHot(Constraint):
 
 
 class _Multinomial(Constraint):
+    """Vectors of counts ≥ 0 whose sum is at most ``upper_bound``."""
+
     is_discrete = True
     event_dim = 1
 
@@ -137,16 +161,22 @@ class _Matrix(Constraint):
 
 
 class _LowerTriangular(_Matrix):
+    """Matrices with zeros above the diagonal."""
+
     def check(self, value):
         return (value.tril() == value).flatten(-2).all(-1)
 
 
 class _LowerCholesky(_LowerTriangular):
+    """Matrices with zeros above the diagonal, and numbers > 0 on it."""
+
     def check(self, value):
         return super().check(value) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
 
 
 class _CorrCholesky(_LowerCholesky):
+    """Lower triangular matrices of rows of length 1, with numbers > 0 on the diagonal."""
+
     def check(self, value):
         tolerance = torch.finfo(value.dtype).eps * value.shape[-1] * 10  # of a row's norm, which is 1
         norms = torch.linalg.norm(value.detach(), dim=-1)
@@ -154,23 +184,31 @@ class _CorrCholesky(_LowerCholesky):
 
 
 class _Square(_Matrix):
+    """Matrices of as many rows as columns."""
+
     def check(self, value):
         return torch.full(value.shape[:-2], value.shape[-2] == value.shape[-1], dtype=torch.bool)
 
 
 class _Symmetric(_Square):
+    """Matrices equal to their transpose, to within 10⁻⁶."""
+
     def check(self, value):
         square = super().check(value)
         return torch.isclose(value, value.mT, atol=1e-6).flatten(-2).all(-1) if bool(square.all()) else square
 
 
 class _PositiveSemidefinite(_Symmetric):
+    """Symmetric matrices whose eigenvalues are ≥ 0."""
+
     def check(self, value):
         symmetric = super().check(value)
         return torch.linalg.eigvalsh(value).ge(0).all(-1) if bool(symmetric.all()) else symmetric
 
 
 class _PositiveDefinite(_Symmetric):
+    """Symmetric matrices that have a Cholesky factor: their eigenvalues are > 0."""
+
     def check(self, value):
         symmetric = super().check(value)
         return torch.linalg.cholesky_ex(value).info == 0 if bool(symmetric.all()) else symmetric
@@ -187,10 +225,12 @@ class _Dependent(Constraint):
 
     @property
     def is_discrete(self) -> bool:
+        """Whether it is a set of points, if that is known."""
         return self._known("is_discrete")
 
     @property
     def event_dim(self) -> int:
+        """The number of last dimensions that are checked together, if that is known."""
         return self._known("event_dim")
 
     def _known(self, name: str) -> Any:
@@ -233,10 +273,12 @@ class _IndependentConstraint(Constraint):
 
     @property
     def is_discrete(self) -> bool:
+        """Whether the other region is a set of points."""
         return self.base_constraint.is_discrete
 
     @property
     def event_dim(self) -> int:
+        """The number of last dimensions that are checked together: the other region's, and the reinterpreted ones."""
         return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
     def check(self, value):
@@ -260,10 +302,12 @@ class MixtureSameFamilyConstraint(Constraint):
 
     @property
     def is_discrete(self) -> bool:
+        """Whether the other region is a set of points."""
         return self.base_constraint.is_discrete
 
     @property
     def event_dim(self) -> int:
+        """The number of last dimensions that are checked together, as in the other region."""
         return self.base_constraint.event_dim
 
     def check(self, value):
@@ -287,21 +331,26 @@ class _Joined(Constraint):
 
     @property
     def is_discrete(self) -> bool:
+        """Whether one of the regions is a set of points."""
         return any(constraint.is_discrete for constraint in self.cseq)
 
     @property
     def event_dim(self) -> int:
+        """The largest number of last dimensions that one of the regions checks together, and the one along which they lie if it is among them."""
         dim = max(constraint.event_dim for constraint in self.cseq)
         return dim + 1 if self.dim + dim < 0 else dim
 
 
 class _Cat(_Joined):
+    """Regions one after the other along ``dim``: the next ``lengths[i]`` elements (1 by default) belong to ``cseq[i]``."""
+
     def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None):
         super().__init__(cseq, dim)
         self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
 
     @property
     def event_dim(self) -> int:
+        """The largest number of last dimensions that one of the regions checks together."""
         return max(constraint.event_dim for constraint in self.cseq)
 
     def check(self, value):
@@ -310,6 +359,8 @@ class _Cat(_Joined):
 
 
 class _Stack(_Joined):
+    """Slice ``i`` along ``dim`` belongs to the region ``cseq[i]``."""
+
     def check(self, value):
         parts = value.unbind(self.dim)
         return torch.stack([constraint.check(part) for constraint, part in zip(self.cseq, parts, strict=True)], self.dim)

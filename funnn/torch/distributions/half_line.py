@@ -122,6 +122,7 @@ class Chi2(Gamma):
 
     @property
     def df(self):
+        """The degrees of freedom, twice the concentration."""
         return self.concentration * 2
 
     def _expanded(self, name, value, batch_shape):
@@ -170,6 +171,7 @@ class Weibull(TransformedDistribution):
 
     @property
     def concentration_reciprocal(self):
+        """1/concentration."""
         return self.concentration.reciprocal()
 
     def _moment(self, n: int) -> torch.Tensor:

@@ -84,10 +84,12 @@ class Beta(ExponentialFamily):
 
     @property
     def concentration1(self):
+        """a, the exponent of x is a − 1."""
         return self._dirichlet.concentration[..., 0]
 
     @property
     def concentration0(self):
+        """b, the exponent of 1 − x is b − 1."""
         return self._dirichlet.concentration[..., 1]
 
     @property

@@ -62,9 +62,11 @@ class PackedSequence(_Fields):
         return self if data is self.data else type(self)(data, *self[1:])
 
     def cpu(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """The same sequences with data on the CPU."""
         return self.to("cpu", *args, **kwargs)
 
     def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """The same sequences with data on the accelerator; an error where JAX has none."""
         return type(self)(self.data.cuda(*args, **kwargs), *self[1:])
 
     def pin_memory(self) -> PackedSequence:
@@ -72,10 +74,12 @@ class PackedSequence(_Fields):
         return self
 
     def is_pinned(self) -> bool:
+        """False: there is no pinned memory."""
         return False
 
     @property
     def is_cuda(self) -> bool:
+        """Whether the data is on the accelerator."""
         return self.data.is_cuda
 
 

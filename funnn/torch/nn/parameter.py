@@ -91,6 +91,7 @@ class UninitializedTensorMixin:
 
     @property
     def shape(self) -> Any:
+        """Raises RuntimeError: there is no shape yet."""
         raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer; call the module's forward first")
 
     def _shape(self) -> Any:
@@ -98,13 +99,16 @@ class UninitializedTensorMixin:
 
     @property
     def dtype(self) -> _dtype.dtype:
+        """The type of the numbers to come."""
         return self._kind
 
     @property
     def data(self) -> Tensor:
+        """An empty tensor of the type of the numbers to come."""
         return empty(0, dtype=self._kind)
 
     def share_memory_(self) -> None:
+        """Raises RuntimeError: there is no memory yet."""
         raise RuntimeError("Can't share memory on an uninitialized parameter or buffer; call the module's forward first")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:

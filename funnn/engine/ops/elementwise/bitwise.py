@@ -12,16 +12,17 @@ from funnn.engine.types.dtype import check_broadcast, promoted
 _BOTH = ("input", "other")
 
 
-def _logical(function):
+def _logical(function, doc):
     def pure(input, other):
         check_broadcast(input, other)
         return function(input, other)
 
-    row(function.__name__, named(pure, function.__name__), inplace=True)
+    row(function.__name__, named(pure, function.__name__, doc), inplace=True)
 
 
-for _function in (jnp.logical_and, jnp.logical_or, jnp.logical_xor):
-    _logical(_function)
+_logical(jnp.logical_and, "Whether both numbers are other than 0.")
+_logical(jnp.logical_or, "Whether at least one of both numbers is other than 0.")
+_logical(jnp.logical_xor, "Whether exactly one of both numbers is other than 0.")
 
 
 def logical_not(input):
@@ -32,7 +33,7 @@ def logical_not(input):
 row("logical_not", logical_not, inplace=True)
 
 
-def _on_integers(name, function, kinds="bi", **where):
+def _on_integers(name, function, doc, kinds="bi", **where):
     """An operation of two on integers (and, by ``kinds``, booleans)."""
 
     def pure(input, other):
@@ -40,17 +41,16 @@ def _on_integers(name, function, kinds="bi", **where):
         require(f"{name}_cpu", a, kinds)
         return function(*jnp.broadcast_arrays(a, b))
 
-    pure.__doc__ = function.__doc__
-    row(name, named(pure, name), scalars=_BOTH, inplace=True, **where)
+    row(name, named(pure, name, doc), scalars=_BOTH, inplace=True, **where)
 
 
-_on_integers("bitwise_and", jnp.bitwise_and)
-_on_integers("bitwise_or", jnp.bitwise_or)
-_on_integers("bitwise_xor", jnp.bitwise_xor)
-_on_integers("bitwise_left_shift", lax.shift_left, "i")
-_on_integers("bitwise_right_shift", jnp.right_shift, "i")
-_on_integers("gcd", jnp.gcd, "i")
-_on_integers("lcm", jnp.lcm, "i")
+_on_integers("bitwise_and", jnp.bitwise_and, "The bits that are set in both integers; of booleans, whether both hold.")
+_on_integers("bitwise_or", jnp.bitwise_or, "The bits that are set in either integer; of booleans, whether one holds.")
+_on_integers("bitwise_xor", jnp.bitwise_xor, "The bits in which the integers differ; of booleans, whether exactly one holds.")
+_on_integers("bitwise_left_shift", lax.shift_left, "The bits of input moved up by ``other`` places: input · 2^other.", "i")
+_on_integers("bitwise_right_shift", jnp.right_shift, "The bits of input moved down by ``other`` places: ⌊input / 2^other⌋.", "i")
+_on_integers("gcd", jnp.gcd, "The greatest common divisor, ≥ 0; of two zeros, 0.", "i")
+_on_integers("lcm", jnp.lcm, "The least common multiple, ≥ 0; 0 where either is 0.", "i")
 
 
 def bitwise_not(input):

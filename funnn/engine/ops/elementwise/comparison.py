@@ -17,22 +17,22 @@ _BOTH = ("input", "other")
 # -- equality and order
 
 
-def _compare(name, function, *aliases):
+def _compare(name, function, doc, *aliases):
     def pure(input, other):
         a, b = promoted(input, other)
         if name not in ("eq", "ne"):
             require(f"{name}_cpu", a, "bif")
         return function(a, b)
 
-    row(name, named(pure, name), scalars=_BOTH, inplace=True, aliases=aliases)
+    row(name, named(pure, name, doc), scalars=_BOTH, inplace=True, aliases=aliases)
 
 
-_compare("eq", jnp.equal)
-_compare("ne", jnp.not_equal, "not_equal")
-_compare("lt", jnp.less, "less")
-_compare("le", jnp.less_equal, "less_equal")
-_compare("gt", jnp.greater, "greater")
-_compare("ge", jnp.greater_equal, "greater_equal")
+_compare("eq", jnp.equal, "Whether input = other, element by element; NaN equals nothing.")
+_compare("ne", jnp.not_equal, "Whether input ≠ other, element by element; NaN differs from everything.", "not_equal")
+_compare("lt", jnp.less, "Whether input < other, element by element; False of NaN.", "less")
+_compare("le", jnp.less_equal, "Whether input ≤ other, element by element; False of NaN.", "less_equal")
+_compare("gt", jnp.greater, "Whether input > other, element by element; False of NaN.", "greater")
+_compare("ge", jnp.greater_equal, "Whether input ≥ other, element by element; False of NaN.", "greater_equal")
 
 
 def _same_type(name, input, other):
@@ -228,4 +228,11 @@ def _run_where(condition, input=None, other=None, *, out=None):
 
 
 publish("where", _run_where, method=False)
-Tensor.where = lambda self, condition, other: _run_where(condition, self, other)
+
+
+def _where_method(self, condition, other):
+    """This tensor's values where the condition holds, else those of ``other``."""
+    return _run_where(condition, self, other)
+
+
+Tensor.where = named(_where_method, "where")

@@ -7,7 +7,6 @@ from jax import lax
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.ops.kit.elementwise import named
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import common, promoted
@@ -194,8 +193,13 @@ def _gradient_of_trapezoid(y, x=None, **kwargs):
     return "MulBackward1" if x is None else "DivBackward1"
 
 
+def trapz(y, x=None, *, dx=None, dim=-1):
+    """The integral by the trapezoidal rule; an older name of ``trapezoid``."""
+    return trapezoid(y, x, dx=dx, dim=dim)
+
+
 row("trapezoid", trapezoid, _gradient_of_trapezoid, method=False)
-row("trapz", named(lambda y, x=None, *, dx=None, dim=-1: trapezoid(y, x, dx=dx, dim=dim), "trapz"), _gradient_of_trapezoid, method=False)
+row("trapz", trapz, _gradient_of_trapezoid, method=False)
 row(
     "cumulative_trapezoid",
     cumulative_trapezoid,

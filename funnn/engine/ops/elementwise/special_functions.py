@@ -104,6 +104,7 @@ def _run_polygamma(n, input, *, out=None):
 
 
 def _polygamma_of(self, n):
+    """The derivative of order n of digamma at each number: (−1)ⁿ⁺¹ n! Σ (k + x)^−(n+1) over k ≥ 0."""
     return _run_polygamma(n, self)
 
 

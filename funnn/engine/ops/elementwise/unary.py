@@ -43,10 +43,36 @@ _ELEMENTARY = (
     ("erf", lax.erf, "input"),
     ("reciprocal", jnp.reciprocal, "result"),
 )
+_MEANINGS = {
+    "exp": "e to the power of each number.",
+    "exp2": "2 to the power of each number.",
+    "expm1": "e^x − 1, exact where x is near 0.",
+    "log": "The natural logarithm; NaN of negative numbers, −∞ of 0.",
+    "log2": "The logarithm to base 2; NaN of negative numbers, −∞ of 0.",
+    "log10": "The logarithm to base 10; NaN of negative numbers, −∞ of 0.",
+    "log1p": "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.",
+    "sqrt": "The square root √x; NaN of negative numbers.",
+    "rsqrt": "1/√x; NaN of negative numbers, ∞ of 0.",
+    "sin": "The sine of angles in radians.",
+    "cos": "The cosine of angles in radians.",
+    "tan": "The tangent of angles in radians.",
+    "asin": "The angle in [−π/2, π/2] whose sine is x; NaN where |x| > 1.",
+    "acos": "The angle in [0, π] whose cosine is x; NaN where |x| > 1.",
+    "atan": "The angle in (−π/2, π/2) whose tangent is x.",
+    "sinh": "The hyperbolic sine (e^x − e^−x)/2.",
+    "cosh": "The hyperbolic cosine (e^x + e^−x)/2.",
+    "tanh": "The hyperbolic tangent (e^x − e^−x)/(e^x + e^−x), in (−1, 1).",
+    "asinh": "The number whose hyperbolic sine is x, log(x + √(x² + 1)).",
+    "acosh": "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.",
+    "atanh": "The number whose hyperbolic tangent is x, ½·log((1 + x)/(1 − x)); NaN where |x| > 1.",
+    "sigmoid": "The logistic function 1/(1 + e^−x), in (0, 1).",
+    "erf": "The error function 2/√π · ∫₀ˣ e^(−t²) dt.",
+    "reciprocal": "1/x; ∞ of 0.",
+}
 for _name, _function, _saves, *_aliases in _ELEMENTARY:
     row(
         _name,
-        floating(_function, _name),
+        floating(_function, _name, _MEANINGS[_name]),
         "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0",
         saves=(_saves,),
         inplace=True,
@@ -158,12 +184,12 @@ publish("positive", positive)
 # -- rounding
 
 
-def _rounding(function):
+def _rounding(function, doc):
     def apply(input):
         require(function.__name__, input, "if")
         return function(input) if jnp.issubdtype(input.dtype, jnp.floating) else input
 
-    return named(apply, function.__name__)
+    return named(apply, function.__name__, doc)
 
 
 def round(input, *, decimals=0):
@@ -188,9 +214,9 @@ def frac(input):
     return input - lax.stop_gradient(jnp.trunc(input))
 
 
-for _function in (jnp.floor, jnp.ceil):
-    row(_function.__name__, _rounding(_function), inplace=True)
-row("trunc", _rounding(jnp.trunc), inplace=True, aliases=("fix",))
+row("floor", _rounding(jnp.floor, "The largest integer ≤ x."), inplace=True)
+row("ceil", _rounding(jnp.ceil, "The smallest integer ≥ x."), inplace=True)
+row("trunc", _rounding(jnp.trunc, "x without its fraction: the next integer towards 0."), inplace=True, aliases=("fix",))
 row("round", round, lambda input, **decimals: f"RoundBackward{len(decimals)}", inplace=True)
 row("frac", frac, inplace=True)
 
@@ -218,19 +244,19 @@ def isreal(input):
     return jnp.isreal(input)
 
 
-def _is_infinity(name, infinity):
+def _is_infinity(name, infinity, doc):
     def apply(input):
         if jnp.iscomplexobj(input):
             raise RuntimeError(f"{name} does not support complex inputs.")
         return input == infinity if jnp.issubdtype(input.dtype, jnp.floating) else jnp.zeros(input.shape, bool)
 
-    row(name, named(apply, name))
+    row(name, named(apply, name, doc))
 
 
 for _function in (isnan, isinf, isfinite, isreal):
     row(_function.__name__, _function)
-_is_infinity("isposinf", math.inf)
-_is_infinity("isneginf", -math.inf)
+_is_infinity("isposinf", math.inf, "Whether each number is +∞.")
+_is_infinity("isneginf", -math.inf, "Whether each number is −∞.")
 
 
 def nan_to_num(input, nan=None, posinf=None, neginf=None):

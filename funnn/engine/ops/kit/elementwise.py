@@ -15,13 +15,18 @@ from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import promoted
 
 
-def named(function: Callable, name: str) -> Callable:
+def named(function: Callable, name: str, doc: str | None = None) -> Callable:
+    """The function under a name, and with a docstring where it has none of its own."""
     function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc or function.__doc__
     return function
 
 
-def floating(function: Callable, name: str | None = None) -> Callable:
-    """The function with the default floating-point type in place of integers in its first argument; ``name`` where it has none of its own."""
+def floating(function: Callable, name: str | None = None, doc: str | None = None) -> Callable:
+    """The function with the default floating-point type in place of integers in its first argument.
+
+    ``name`` and ``doc`` are for one that has none of its own.
+    """
 
     def apply(input, *args, **kwargs):
         return function(promoted(input, floating=True)[0], *args, **kwargs)
@@ -29,7 +34,7 @@ def floating(function: Callable, name: str | None = None) -> Callable:
     if name is None:
         return functools.update_wrapper(apply, function)
     apply.__signature__ = inspect.Signature([inspect.Parameter("input", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
-    return named(apply, name)
+    return named(apply, name, doc)
 
 
 def wide_type(kind: Any) -> Any:

@@ -17,5 +17,7 @@ class _Printed:
 
 def return_type(name: str, *fields: str) -> type:
     """The named tuple of the function ``name``; it prints as torch's."""
-    TYPES[name] = type(name, (_Printed, namedtuple(name, fields)), {"__slots__": (), "__module__": "funnn.torch.return_types"})
+    text = f"The results of torch.{name.replace('linalg_', 'linalg.')}: {', '.join(fields)}."
+    content = {"__slots__": (), "__module__": "funnn.torch.return_types", "__doc__": text}
+    TYPES[name] = type(name, (_Printed, namedtuple(name, fields)), content)
     return TYPES[name]

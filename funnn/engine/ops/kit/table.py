@@ -163,5 +163,5 @@ def _writer(run: Callable, name: str) -> Callable:
 
     functools.update_wrapper(write, run)
     write.__name__ = write.__qualname__ = name
-    write.__doc__ = f"In-place version of {run.__name__}."
+    write.__doc__ = f"As ``{run.__name__}``, but the result is written into this tensor, which is returned."
     return write

@@ -71,7 +71,13 @@ def _not_definite(order: int) -> str:
     )
 
 
-checked_rows("linalg.cholesky", cholesky_ex, "LinalgCholeskyExBackward0", _not_definite)
+checked_rows(
+    "linalg.cholesky",
+    cholesky_ex,
+    "LinalgCholeskyExBackward0",
+    _not_definite,
+    doc="L, lower triangular, with L·Lᴴ = input (or U with Uᴴ·U = input, read from the upper triangle); an error where there is none.",
+)
 
 
 def _cholesky(input, upper=False):
@@ -226,7 +232,14 @@ def _zero_pivot(order: int) -> str:
 
 
 checked_rows(
-    "linalg.lu_factor", lu_factor_ex, "LinalgLuFactorExBackward0", _zero_pivot, _Factor, label="torch.linalg.lu_factor", error=RuntimeError
+    "linalg.lu_factor",
+    lu_factor_ex,
+    "LinalgLuFactorExBackward0",
+    _zero_pivot,
+    _Factor,
+    doc="L (unit lower triangular) and U in one matrix, the rows exchanged step by step (counted from 1); an error where a pivot is 0.",
+    label="torch.linalg.lu_factor",
+    error=RuntimeError,
 )
 
 
@@ -246,6 +259,7 @@ publish("lu", lu, method=False)
 
 
 def _lu_method(self, pivot=True, get_infos=False):
+    """The older form of linalg.lu_factor: (LU, pivots), with ``get_infos`` also where it failed."""
     return tuple(lu(self, pivot, get_infos))
 
 

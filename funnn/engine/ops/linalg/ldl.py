@@ -91,5 +91,6 @@ checked_rows(
     _Factor,
     label="torch.linalg.ldl_factor",
     error=RuntimeError,
+    doc="L and D of L·D·Lᵀ (Lᴴ if ``hermitian``) in one matrix, from the lower triangle of ``input``; LAPACK's pivots; an error where D is singular.",
 )
 row("linalg.ldl_solve", ldl_solve, _NODE)

@@ -110,6 +110,7 @@ def checked_rows(
     text: Callable[[int], str],
     result: Callable | None = None,
     *,
+    doc: str,
     label: str | None = None,
     error: type[Exception] = LinAlgError,
     aliases: tuple[str, ...] = (),
@@ -117,7 +118,7 @@ def checked_rows(
     """Two rows of linear algebra from one function, whose last output ``info`` tells which matrices failed.
 
     ``name`` raises for those, ``name_ex`` only if asked to. ``result`` makes what ``name`` returns of the outputs but ``info``; by default
-    it is the first of them. ``label`` is what the error calls the function.
+    it is the first of them. ``label`` is what the error calls the function. ``doc`` is the docstring of ``name``; ``name_ex`` has that of ``pure``.
     """
     op, label = Op(pure, grad), label or name
 
@@ -133,8 +134,8 @@ def checked_rows(
         value = outputs[0] if result is None else result(*outputs[:-1])
         return value if out is None else write_out(out, value)
 
-    publish(name, run, pure, aliases=aliases)
-    publish(f"{name}_ex", run_ex, pure)
+    publish(name, run, pure, aliases=aliases).__doc__ = doc
+    shown = publish(f"{name}_ex", run_ex, pure)
     check = inspect.Parameter("check_errors", inspect.Parameter.KEYWORD_ONLY, default=False)
-    run_ex.__signature__ = inspect.signature(pure).replace(parameters=[*inspect.signature(pure).parameters.values(), check])
+    shown.__signature__ = inspect.signature(pure).replace(parameters=[*inspect.signature(pure).parameters.values(), check])
     return run

@@ -36,7 +36,7 @@ def inverse(input, *, out=None):
     return FUNCTIONS["linalg.inv"](input, out=out)
 
 
-checked_rows("linalg.inv", inv_ex, "LinalgInvExBackward0", _singular)
+checked_rows("linalg.inv", inv_ex, "LinalgInvExBackward0", _singular, doc="The inverse A⁻¹ of each matrix; an error where there is none.")
 publish("inverse", inverse)
 
 
@@ -78,6 +78,7 @@ checked_rows(
     "LinalgSolveExBackward0",
     lambda order: "The solver failed because the input matrix is singular.",
     label="torch.linalg.solve",
+    doc="X with A·X = B (X·A = B without ``left``), B being matrices or vectors; an error where A has no inverse.",
 )
 
 

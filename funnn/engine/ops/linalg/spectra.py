@@ -221,6 +221,7 @@ _pinv_op = Op(pinv, "LinalgPinvBackward0", scalars=("atol", "rtol"))
 
 
 def _pinv(input, rcond=None, hermitian=False, *, atol=None, rtol=None, out=None):
+    """The pseudo-inverse: the inverse on the singular vectors whose singular value is larger than max(atol, rtol·largest), 0 on the others."""
     rtol = rtol if rcond is None else rcond
     for name, value in (("atol", atol), ("rtol", rtol)):
         if isinstance(value, Tensor) and value.requires_grad:
@@ -237,7 +238,6 @@ def pinverse(input, rcond=1e-15):
 
 
 publish("linalg.pinv", _pinv)
-_pinv.__doc__ = pinv.__doc__
 publish("pinverse", pinverse)
 
 

@@ -351,16 +351,17 @@ def legacy_types(device: str = "cpu") -> dict[str, type]:
 _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}
 
 
-def _new(function: Callable) -> Callable:
+def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
         return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
-    make.__doc__ = f"As torch.{function.__name__}, in this tensor's dtype."
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"As torch.{name.removeprefix('new_')}, in this tensor's dtype."
     return make
 
 
 for _name, _function in _NEW.items():
-    setattr(Tensor, _name, _new(_function))
+    setattr(Tensor, _name, _new(_name, _function))
 for _function in (tensor, as_tensor, from_numpy):
     FUNCTIONS[_function.__name__] = _function
 for _name, _function in (
@@ -377,8 +378,28 @@ for _name, _fill in (
 ):
     FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name], _name, _fill)
 FUNCTIONS["scalar_tensor"] = tensor
-FUNCTIONS["is_tensor"] = lambda obj: isinstance(obj, Tensor)
-FUNCTIONS["numel"] = lambda input: input.numel()
-FUNCTIONS["is_floating_point"] = lambda input: input.is_floating_point()
-FUNCTIONS["result_type"] = lambda tensor1, tensor2: _dtype.promote(*(x._read() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
 FUNCTIONS["promote_types"] = _dtype.join
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether the object is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the numbers are floating-point ones (and not complex)."""
+    return input.is_floating_point()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
+    """The dtype of the result of an operation on both, each a tensor or a number: a number counts only where its category is the higher one."""
+    return _dtype.promote(*(x._read() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
+
+
+for _function in (is_tensor, numel, is_floating_point, result_type):
+    FUNCTIONS[_function.__name__] = _function

@@ -67,17 +67,54 @@ def pin_memory(self, device=None):
 
 for _function in (is_nonzero, is_same_size, is_signed, is_inference, is_complex, get_device):
     publish(_function.__name__, _function)
+
+
+def is_pinned(self, device=None):
+    """False: XLA copies from any memory, and none is pinned."""
+    return False
+
+
+def is_shared(self):
+    """False: memory is not shared between processes."""
+    return False
+
+
+def dense_dim(self):
+    """The number of dimensions, all of which are dense."""
+    return self.dim()
+
+
+def sparse_dim(self):
+    """0: no dimension is sparse."""
+    return 0
+
+
+def to_dense(self, dtype=None, *, masked_grad=None):
+    """The tensor itself, which is dense; with ``dtype``, converted to it."""
+    return self if dtype is None else self.to(dtype)
+
+
+def const_data_ptr(self):
+    """The number that ``data_ptr`` gives."""
+    return self.data_ptr()
+
+
+def ndimension(self):
+    """The number of dimensions."""
+    return self.dim()
+
+
 _METHODS: dict[str, Callable] = {
     "dim_order": dim_order,
     "is_set_to": is_set_to,
     "pin_memory": pin_memory,
-    "is_pinned": lambda self, device=None: False,
-    "is_shared": lambda self: False,
-    "dense_dim": lambda self: self.dim(),
-    "sparse_dim": lambda self: 0,
-    "to_dense": lambda self, dtype=None, *, masked_grad=None: self if dtype is None else self.to(dtype),
-    "const_data_ptr": lambda self: self.data_ptr(),
-    "ndimension": lambda self: self.dim(),
+    "is_pinned": is_pinned,
+    "is_shared": is_shared,
+    "dense_dim": dense_dim,
+    "sparse_dim": sparse_dim,
+    "to_dense": to_dense,
+    "const_data_ptr": const_data_ptr,
+    "ndimension": ndimension,
 }
 for _name in ("is_ipu", "is_maia", "is_mkldnn", "is_mtia", "is_sparse_csr", "is_vulkan", "is_xla", "is_xpu", "volatile"):
     setattr(Tensor, _name, False)
@@ -90,7 +127,7 @@ Tensor.name = None
 # -- element by element, in Python
 
 
-def _walk(name: str, count: int) -> None:
+def _walk(name: str, count: int, doc: str) -> None:
     """``self.name(*others, callable)``: what ``callable`` makes of the elements at each place, one by one, written into self."""
 
     def walk(self, *arguments):
@@ -104,13 +141,15 @@ def _walk(name: str, count: int) -> None:
         self._write(np.asarray(values, self.dtype.numpy).reshape(self._shape()))
         return self
 
-    walk.__doc__ = _walk.__doc__
+    walk.__doc__ = doc
     _METHODS[name] = walk
 
 
-_walk("apply_", 0)
-_walk("map_", 1)
-_walk("map2_", 2)
+_walk("apply_", 0, "apply_(callable): callable(x) of each element x, one by one in Python, written into this tensor.")
+_walk("map_", 1, "map_(tensor, callable): callable(x, y) of the elements of both, one by one in Python, written into this tensor.")
+_walk(
+    "map2_", 2, "map2_(x, y, callable): callable(self, x, y) of the elements of all three, one by one in Python, written into this tensor."
+)
 
 
 # -- memory and shape

@@ -28,6 +28,7 @@ def _layer_norm(input, normalized_shape, weight, bias, eps):
 
 
 def _group_norm(input, weight, bias, N, C, HxW, group, eps):
+    """group_norm of N items of C channels of HxW numbers, the mean of each item's groups and their 1/√(σ² + ε)."""
     mean, scale = _statistics(input.reshape(N, group, C // group * HxW), (2,), eps)
     return F.group_norm.pure(input, group, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
 

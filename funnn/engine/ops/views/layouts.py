@@ -134,12 +134,24 @@ def resolve_neg(input):
 
 publish("resolve_conj", resolve_conj)
 publish("resolve_neg", resolve_neg)
-Tensor.is_conj = lambda self: False
-Tensor.is_neg = lambda self: False
-FUNCTIONS["is_conj"] = FUNCTIONS["is_neg"] = lambda input: False
+
+
+def is_conj(input):
+    """False: conjugates are computed at once here."""
+    return False
+
+
+def is_neg(input):
+    """False: there are no lazy negatives here."""
+    return False
+
+
+Tensor.is_conj = FUNCTIONS["is_conj"] = is_conj
+Tensor.is_neg = FUNCTIONS["is_neg"] = is_neg
 
 
 def _chalf(self: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Raises NotImplementedError: there are no complex numbers of two halves."""
     raise NotImplementedError("chalf(): complex numbers of two halves (torch.complex32) exist in neither JAX nor NumPy; use .cfloat()")
 
 

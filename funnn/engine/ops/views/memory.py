@@ -117,7 +117,11 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 publish("type_as", type_as, function=False)
-Tensor.cpu = lambda self, memory_format=None: self
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself: JAX holds the values, on whichever device it runs."""
+    return self
 
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
@@ -126,11 +130,17 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
     return self
 
 
+Tensor.cpu = cpu
 Tensor.cuda = cuda
 
 
-def _converter(kind: _dtype.dtype) -> Any:
-    return lambda self, memory_format=None: to(self, kind, memory_format=memory_format)
+def _converter(name: str, kind: _dtype.dtype) -> Any:
+    def convert_to(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, kind, memory_format=memory_format)
+
+    convert_to.__name__ = convert_to.__qualname__ = name
+    convert_to.__doc__ = f"The tensor converted to {kind!r}; itself where it is of that type already."
+    return convert_to
 
 
 for _name, _kind in {
@@ -138,4 +148,4 @@ for _name, _kind in {
     **{"byte": _dtype.uint8, "char": _dtype.int8, "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64},
     **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
 }.items():
-    setattr(Tensor, _name, _converter(_kind))
+    setattr(Tensor, _name, _converter(_name, _kind))

@@ -17,7 +17,14 @@ def repeat(input, sizes):
 
 
 row("repeat", repeat, "RepeatBackward0", function=False, sizes=1)
-row("tile", lambda input, dims: jnp.tile(input, dims), "RepeatBackward0", sizes=1)
+
+
+def tile(input, dims):
+    """The tensor ``dims[i]`` times one after the other along dimension i; where dims are fewer than dimensions, 1 for the first ones."""
+    return jnp.tile(input, dims)
+
+
+row("tile", tile, "RepeatBackward0", sizes=1)
 
 
 def flip(input, dims):

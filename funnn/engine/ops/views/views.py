@@ -122,7 +122,7 @@ def _publish(
         publish_copy(f"{name}_copy", change, grad, arguments)
     if write:
         for alias in (name, *where.get("aliases", ())):
-            setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write)))
+            setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write), alias))
 
 
 def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
@@ -154,7 +154,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
     publish(name, run)
 
 
-def _becoming(run: Callable) -> Callable:
+def _becoming(run: Callable, name: str) -> Callable:
     def write(self, *args, **kwargs):
         if thread.grad and self.requires_grad and self.is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
@@ -164,6 +164,8 @@ def _becoming(run: Callable) -> Callable:
         self._changes += 1
         return self
 
+    write.__name__ = write.__qualname__ = f"{name}_"
+    write.__doc__ = f"Turn this tensor itself into the view that ``{name}`` gives of it, and return it."
     return write
 
 
@@ -300,7 +302,7 @@ def _as_strided(input, size, stride, storage_offset=None):
 
 
 def _alias(input):
-    """All of it."""
+    """A view of the whole tensor (for ``alias_copy``, a copy)."""
     return ()
 
 
@@ -333,8 +335,13 @@ _publish_scatter("select_scatter", windows.select, _select)
 _publish_scatter("slice_scatter", windows.slice_, _slice)
 _publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
 
-Tensor.T = property(lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"))
-Tensor.mT = property(lambda self: _matrix(self, "mT").transpose(-2, -1))
+Tensor.T = property(
+    lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"),
+    doc="A view with the dimensions in reverse order: of a matrix, its transpose.",
+)
+Tensor.mT = property(
+    lambda self: _matrix(self, "mT").transpose(-2, -1), doc="A view with the last two dimensions exchanged: each matrix transposed."
+)
 
 
 def _matrix(tensor: Tensor, name: str) -> Tensor:
@@ -359,8 +366,10 @@ def adjoint(input):
     return _adjoint(_matrix(input, "adjoint()"))
 
 
-Tensor.mH = property(lambda self: _adjoint(_matrix(self, "mH")))
-Tensor.H = property(_hermitian)
+Tensor.mH = property(
+    lambda self: _adjoint(_matrix(self, "mH")), doc="The last two dimensions exchanged, and the complex conjugate: each matrix's adjoint."
+)
+Tensor.H = property(_hermitian, doc="The transpose of a matrix, and the complex conjugate; of a number, its conjugate.")
 publish("adjoint", adjoint)
 
 

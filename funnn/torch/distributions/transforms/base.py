@@ -161,14 +161,17 @@ class ComposeTransform(Transform):
 
     @property
     def domain(self):
+        """Where x lies: the domain of the first map, with as many dimensions mapped together as any map needs."""
         return _widened([(part.domain, part.codomain) for part in self.parts])
 
     @property
     def codomain(self):
+        """Where y lies: the codomain of the last map, with as many dimensions mapped together as any map needs."""
         return _widened([(part.codomain, part.domain) for part in reversed(self.parts)])
 
     @property
     def bijective(self):
+        """Whether all the maps are."""
         return all(part.bijective for part in self.parts)
 
     @property

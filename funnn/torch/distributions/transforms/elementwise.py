@@ -154,6 +154,7 @@ class AffineTransform(Transform):
 
     @property
     def domain(self):
+        """The real numbers, or arrays of ``event_dim`` dimensions of them."""
         return constraints.real if self._event_dim == 0 else constraints.independent(constraints.real, self._event_dim)
 
     codomain = domain
@@ -206,6 +207,7 @@ class CumulativeDistributionTransform(Transform):
 
     @property
     def domain(self):
+        """The support of the distribution."""
         return self.distribution.support
 
     def _call(self, x):

@@ -18,10 +18,25 @@ class IndependentTransform(Transform):
         super().__init__(cache_size)
         self.base_transform, self.reinterpreted_batch_ndims = base_transform.with_cache(cache_size), reinterpreted_batch_ndims
 
-    domain = property(lambda self: constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims))
-    codomain = property(lambda self: constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims))
-    bijective = property(lambda self: self.base_transform.bijective)
-    sign = property(lambda self: self.base_transform.sign)
+    @property
+    def domain(self):
+        """Where x lies: the base's domain, with more dimensions that are mapped together."""
+        return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
+
+    @property
+    def codomain(self):
+        """Where y lies: the base's codomain, with more dimensions that are mapped together."""
+        return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
+
+    @property
+    def bijective(self) -> bool:
+        """Whether the base is."""
+        return self.base_transform.bijective
+
+    @property
+    def sign(self) -> Any:
+        """The sign of the base's derivative."""
+        return self.base_transform.sign
 
     def _call(self, x):
         self._require(x, self.domain)
@@ -59,8 +74,15 @@ class ReshapeTransform(Transform):
         if math.prod(self.in_shape) != math.prod(self.out_shape):
             raise ValueError(f"in_shape, out_shape have different numbers of elements: {self.in_shape} vs {self.out_shape}")
 
-    domain = property(lambda self: constraints.independent(constraints.real, len(self.in_shape)))
-    codomain = property(lambda self: constraints.independent(constraints.real, len(self.out_shape)))
+    @property
+    def domain(self):
+        """Arrays of real numbers, of the dimensions of ``in_shape``."""
+        return constraints.independent(constraints.real, len(self.in_shape))
+
+    @property
+    def codomain(self):
+        """Arrays of real numbers, of the dimensions of ``out_shape``."""
+        return constraints.independent(constraints.real, len(self.out_shape))
 
     def _call(self, x):
         return x.reshape(self._batch(x.shape, self.in_shape) + self.out_shape)
@@ -97,7 +119,10 @@ class _Joined(Transform):
             raise AssertionError(f"tseq must hold Transforms, got {tseq}")
         self.transforms, self.dim = [transform.with_cache(cache_size) for transform in tseq], dim
 
-    bijective = property(lambda self: all(transform.bijective for transform in self.transforms))
+    @property
+    def bijective(self) -> bool:
+        """Whether all the maps are."""
+        return all(transform.bijective for transform in self.transforms)
 
     def _split(self, value: torch.Tensor) -> Any:
         raise NotImplementedError
@@ -121,10 +146,25 @@ class CatTransform(_Joined):
         if len(self.lengths) != len(self.transforms):
             raise AssertionError(f"got {len(self.lengths)} lengths for {len(self.transforms)} transforms")
 
-    event_dim = property(lambda self: max(transform.event_dim for transform in self.transforms))
-    length = property(lambda self: sum(self.lengths))
-    domain = property(lambda self: constraints.cat([transform.domain for transform in self.transforms], self.dim, self.lengths))
-    codomain = property(lambda self: constraints.cat([transform.codomain for transform in self.transforms], self.dim, self.lengths))
+    @property
+    def event_dim(self) -> int:
+        """The largest number of dimensions that a map takes together."""
+        return max(transform.event_dim for transform in self.transforms)
+
+    @property
+    def length(self) -> int:
+        """The number of elements along the dimension."""
+        return sum(self.lengths)
+
+    @property
+    def domain(self):
+        """Where x lies: the maps' domains, one after the other."""
+        return constraints.cat([transform.domain for transform in self.transforms], self.dim, self.lengths)
+
+    @property
+    def codomain(self):
+        """Where y lies: the maps' codomains, one after the other."""
+        return constraints.cat([transform.codomain for transform in self.transforms], self.dim, self.lengths)
 
     def _split(self, value):
         return value.split(self.lengths, self.dim)
@@ -147,8 +187,15 @@ class StackTransform(_Joined):
     def __init__(self, tseq: Any, dim: int = 0, cache_size: int = 0):
         super().__init__(tseq, dim, cache_size)
 
-    domain = property(lambda self: constraints.stack([transform.domain for transform in self.transforms], self.dim))
-    codomain = property(lambda self: constraints.stack([transform.codomain for transform in self.transforms], self.dim))
+    @property
+    def domain(self):
+        """Where x lies: each slice in its map's domain."""
+        return constraints.stack([transform.domain for transform in self.transforms], self.dim)
+
+    @property
+    def codomain(self):
+        """Where y lies: each slice in its map's codomain."""
+        return constraints.stack([transform.codomain for transform in self.transforms], self.dim)
 
     def _split(self, value):
         if value.shape[self.dim] != len(self.transforms):

@@ -34,6 +34,7 @@ class Undrawn:
     """A random source for values that will be replaced: zeros, and no generator moves."""
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        """Zeros of that shape and type."""
         return jnp.zeros(tuple(shape), dtype)
 
     normal = uniform
@@ -42,8 +43,8 @@ class Undrawn:
 class Computed:
     """A property that may be assigned to, and then is an ordinary attribute, as it is in torch from the beginning."""
 
-    def __init__(self, compute: Callable[[Any], Any]):
-        self.compute, self.__doc__ = compute, compute.__doc__
+    def __init__(self, compute: Callable[[Any], Any], doc: str | None = None):
+        self.compute, self.__doc__ = compute, doc or compute.__doc__
 
     def __get__(self, module: Any, owner: type | None = None) -> Any:
         return self if module is None else self.compute(module)
@@ -51,7 +52,9 @@ class Computed:
 
 def alias(name: str) -> property:
     """Another name of an attribute: torch's, where the layer has its own."""
-    return property(lambda module: getattr(module, name), lambda module, value: setattr(module, name, value))
+    return property(
+        lambda module: getattr(module, name), lambda module, value: setattr(module, name, value), doc=f"Another name of ``{name}``."
+    )
 
 
 class LayerModule(Module):

@@ -72,6 +72,7 @@ class StepLR(LRScheduler):
         return self._now() if self.last_epoch == 0 or self.last_epoch % self.step_size else self._times(self.gamma)
 
     def closed_form(self, base: Any) -> Callable:
+        """base · gamma^⌊epoch / step_size⌋, as a function of the epoch."""
         return schedules.step_lr(base, self.step_size, self.gamma)
 
 
@@ -88,6 +89,7 @@ class MultiStepLR(LRScheduler):
         return self._times(self.gamma**count) if count else self._now()
 
     def closed_form(self, base: Any) -> Callable:
+        """base · gamma^(the number of milestones ≤ epoch), as a function of the epoch."""
         return schedules.multi_step_lr(base, self.milestones.elements(), self.gamma)
 
 
@@ -107,6 +109,7 @@ class ConstantLR(LRScheduler):
         return self._times(1.0 / self.factor) if self.last_epoch == self.total_iters else self._now()
 
     def closed_form(self, base: Any) -> Callable:
+        """base · factor before ``total_iters``, then base, as a function of the epoch."""
         return schedules.constant_lr(base, self.factor, self.total_iters)
 
 
@@ -139,6 +142,7 @@ class LinearLR(LRScheduler):
         return self._times(1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
 
     def closed_form(self, base: Any) -> Callable:
+        """base times a factor on the line from start_factor to end_factor, which ends at ``total_iters``, as a function of the epoch."""
         return schedules.linear_lr(base, self.start_factor, self.end_factor, self.total_iters)
 
 
@@ -154,6 +158,7 @@ class ExponentialLR(LRScheduler):
         return self._now() if self._is_initial else self._times(self.gamma)
 
     def closed_form(self, base: Any) -> Callable:
+        """base · gamma^epoch, as a function of the epoch."""
         return schedules.exponential_lr(base, self.gamma)
 
 
@@ -172,6 +177,7 @@ class PolynomialLR(LRScheduler):
         return self._times((left / before) ** self.power)
 
     def closed_form(self, base: Any) -> Callable:
+        """base · (1 − min(epoch, total_iters) / total_iters)^power, as a function of the epoch."""
         return schedules.polynomial_lr(base, self.total_iters, self.power)
 
 
@@ -196,4 +202,5 @@ class CosineAnnealingLR(LRScheduler):
         return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
 
     def closed_form(self, base: Any) -> Callable:
+        """eta_min + (base − eta_min) · (1 + cos(π · epoch / T_max)) / 2, as a function of the epoch."""
         return schedules.cosine_annealing_lr(base, self.T_max, self.eta_min)

@@ -213,7 +213,7 @@ class SummaryWriter:
         self._get_file_writer().add_onnx_graph(onnx_graph.load_onnx_graph(prototxt))
 
     def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True) -> None:
-        """Not supported."""
+        """Raises NotImplementedError: there is no TorchScript graph to write; its text says how to write a table of the model instead."""
         raise NotImplementedError(
             "SummaryWriter.add_graph is not supported: there is no TorchScript graph to write; write the table instead, with "
             "writer.add_text('graph', f'<pre>{funnn.summary(model, input_to_model)}</pre>')"
