@@ -1,0 +1,5 @@
+# Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
+
+from funnn.torch.distributions.matrices import MultivariateNormal as MultivariateNormal
+
+

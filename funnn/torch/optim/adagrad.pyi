@@ -1,0 +1,12 @@
+# Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
+
+from collections.abc import Iterable
+from funnn.engine.tensor.tensor import Tensor as _Tensor
+from funnn.torch.optim.optimizer import Optimizer as _Optimizer
+from typing import Any
+
+
+
+class Adagrad(_Optimizer):
+    def __init__(self, params: Iterable[_Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, _Tensor]], lr: float | _Tensor = 0.01, lr_decay: Any = 0, weight_decay: float = 0, initial_accumulator_value: Any = 0, eps: float = 1e-10, foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None: ...
+    def _made(self) -> None: ...
