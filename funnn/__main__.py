@@ -73,8 +73,9 @@ class _Version(argparse.Action):
 
 def version() -> str:
     """One line: the versions of funnn, JAX and Python, and JAX's devices."""
+    import importlib.metadata
+
     import jax
-    import jaxlib
 
     import funnn
 
@@ -82,7 +83,7 @@ def version() -> str:
         devices = ", ".join(f"{count} × {kind}" for kind, count in Counter(device.device_kind for device in jax.devices()).items())
     except RuntimeError as error:  # JAX was told to use what is not there
         devices = f"none ({str(error).splitlines()[0]})"
-    libraries = f"JAX {jax.__version__}, jaxlib {jaxlib.__version__}, Python {platform.python_version()}"
+    libraries = f"JAX {jax.__version__}, jaxlib {importlib.metadata.version('jaxlib')}, Python {platform.python_version()}"
     return f"funnn {funnn.__version__} ({libraries}; devices: {devices})"
 
 

@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ from funnn.examples import digits_functional
 from funnn.torch.utils.data import DataLoader, TensorDataset
 
 _SCRIPT = Path(__file__).parent / "examples" / "digits_torch.py"
-_OPTIONS = {"momentum": 0.9, "weight_decay": 1e-3}
+_OPTIONS: dict[str, Any] = {"momentum": 0.9, "weight_decay": 1e-3}
 _WINDOWS = 5  # of the measurement of speed
 
 
@@ -56,7 +56,8 @@ class Comparison:
     @property
     def predictions(self) -> np.ndarray:
         """The functional network's answers, (N,)."""
-        return self.probabilities.argmax(1)
+        classes: np.ndarray = self.probabilities.argmax(1)
+        return classes
 
 
 def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int, lr: float) -> Comparison:
@@ -94,10 +95,11 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
 
     def functional_step(images: Any, labels: Any) -> jax.Array:
         nonlocal params, opt_state
+        loss: jax.Array
         params, opt_state, loss = compiled(params, opt_state, images, labels)
         return loss
 
-    def functional_training(step: Callable) -> Iterable[float]:
+    def functional_training(step: Callable[..., Any]) -> Iterable[float]:
         for epoch in batches:
             losses = [step(train_images[index], train_labels[index]) for index in epoch]
             yield float(jnp.stack(losses).mean())
@@ -146,7 +148,7 @@ def digits(data: tuple[np.ndarray, ...], epochs: int, batch_size: int, seed: int
     )
 
 
-def _train(name: str, step: Callable, training: Callable[[Callable], Iterable[float]], epochs: int) -> report.Training:
+def _train(name: str, step: Callable[..., Any], training: Callable[[Callable[..., Any]], Iterable[float]], epochs: int) -> report.Training:
     """Run ``training(step)``, which yields the loss of each epoch; returns the losses, and the seconds it took."""
     begin, losses = time.perf_counter(), []
     with Progress(name, epochs) as progress:
@@ -156,7 +158,9 @@ def _train(name: str, step: Callable, training: Callable[[Callable], Iterable[fl
     return report.Training(losses, time.perf_counter() - begin, progress.first_steps)
 
 
-def _measure_speed(ways: dict[str, tuple[Callable, Sequence, Callable]], seconds: float = 0.2) -> dict[str, list[float]]:
+def _measure_speed(
+    ways: dict[str, tuple[Callable[..., Any], list[Any], Callable[..., Any]]], seconds: float = 0.2
+) -> dict[str, list[float]]:
     """Steps per second in several windows, by name.
 
     Args:
@@ -164,7 +168,8 @@ def _measure_speed(ways: dict[str, tuple[Callable, Sequence, Callable]], seconds
         so that what else the machine does meets all of them.
       seconds: how long a window is at least; it ends with the wait.
     """
-    passes, windows = {}, {name: [] for name in ways}
+    passes: dict[str, int] = {}
+    windows: dict[str, list[float]] = {name: [] for name in ways}
     with Progress("speed", _WINDOWS, unit="window") as progress:
         for name, (step, batches, wait) in ways.items():
             watched = progress.watch(step)
@@ -203,7 +208,9 @@ class Progress:
         self.name, self.total, self.unit = name, total, unit
         #: seconds in the first steps of :meth:`watch`
         self.first_steps = 0.0
-        self._done, self._loss, self._bar = 0, None, None
+        self._done = 0
+        self._bar: Any = None
+        self._loss: float | None = None
 
     def __enter__(self) -> Progress:
         try:
@@ -220,7 +227,7 @@ class Progress:
         else:
             self._write("")
 
-    def watch(self, step: Callable) -> Callable:
+    def watch(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The step, with "compiling" in the line during the first two calls for each batch size; the optimizer's second call differs."""
         calls: Counter[int] = Counter()
 

@@ -36,7 +36,9 @@ def count(jaxpr: Any, inside: int = 0) -> Counter[int]:
         elif kind == "conv_general_dilated":
             found[here] += _convolution(equation)
         elif kind == "cond":
-            found += max((count(branch.jaxpr, here) for branch in equation.params["branches"]), key=Counter.total)
+            branches: list[Counter[int]] = [count(branch.jaxpr, here) for branch in equation.params["branches"]]
+            largest: Counter[int] = max(branches, key=Counter.total)
+            found += largest
         else:
             times = equation.params["length"] if kind == "scan" else 1
             for part in _parts(equation.params):
@@ -48,7 +50,8 @@ def _product(equation: Any) -> int:
     left, right = (variable.aval for variable in equation.invars)
     (contracted, _), (batched, _) = equation.params["dimension_numbers"]
     shared = math.prod(left.shape[i] for i in (*contracted, *batched))
-    return 2 * left.size * right.size // max(shared, 1)
+    flops: int = 2 * left.size * right.size // max(shared, 1)
+    return flops
 
 
 def _convolution(equation: Any) -> int:
@@ -56,8 +59,10 @@ def _convolution(equation: Any) -> int:
     channels = kernel.shape[equation.params["dimension_numbers"].rhs_spec[0]]
     if any(step > 1 for step in equation.params["lhs_dilation"]):  # transposed: most of what it reads are zeros put between
         groups = equation.params["feature_group_count"]
-        return 2 * inputs.size * (kernel.size // kernel.shape[equation.params["dimension_numbers"].rhs_spec[1]]) // groups
-    return 2 * equation.outvars[0].aval.size * kernel.size // max(channels, 1)
+        flops: int = 2 * inputs.size * (kernel.size // kernel.shape[equation.params["dimension_numbers"].rhs_spec[1]]) // groups
+    else:
+        flops = 2 * equation.outvars[0].aval.size * kernel.size // max(channels, 1)
+    return flops
 
 
 def _parts(params: dict[str, Any]) -> Iterator[Any]:

@@ -59,4 +59,4 @@ def _pop_torch() -> dict[str, types.ModuleType]:
 
 def _lies_in(module: Any, folder: Path) -> bool:
     file = getattr(module, "__file__", None)
-    return bool(file) and not module.__name__.startswith("funnn.") and folder in Path(file).resolve().parents
+    return isinstance(file, str) and not module.__name__.startswith("funnn.") and folder in Path(file).resolve().parents

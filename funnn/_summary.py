@@ -66,7 +66,7 @@ class Summary:
         return self.rows[0].flops
 
     def __str__(self) -> str:
-        lines = [_HEADINGS]
+        lines: list[tuple[str, ...]] = [_HEADINGS]
         for level, row, cells in self._lines():
             lines.append(("  " * (level - 1) + row.path.rpartition(".")[2], *cells))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -165,12 +165,12 @@ def _of_layer(layer: Layer, *inputs: Any, train: bool = False, depth: int | None
     recorder = Recorder()
     if inputs or kwargs:
 
-        def run(params: Any, state: Any, key: Any, inputs: tuple, kwargs: dict) -> Any:
+        def apply_layer(params: Any, state: Any, key: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return layer.apply(params, state, *inputs, key=key, train=train, **kwargs)[0]
 
         token = watching.set(_Watch(recorder, nodes))
         try:
-            recorder.trace(run, params, state, jax.random.key(0), inputs, kwargs)
+            recorder.trace(apply_layer, params, state, jax.random.key(0), inputs, kwargs)
         finally:
             watching.reset(token)
     parts = [(path, node._get_name(), jax.tree.leaves(_below(params, path))) for path, node in nodes.items()]
@@ -200,6 +200,7 @@ class _Watch:
         self.recorder, self.nodes, self.bases = recorder, nodes, [""]
 
     def __call__(self, view: Layer, run: Callable[[], Any]) -> Any:
+        assert view._scope is not None
         inner = view._scope.path
         if inner or not self.recorder.open:
             return self._record(_join(self.bases[-1], inner), run)
@@ -244,17 +245,18 @@ class Recorder:
         self.calls[path] += 1
         self.outputs.setdefault(path, _shapes(output))
 
-    def trace(self, function: Callable, *trees: Any) -> None:
+    def trace(self, function: Callable[..., Any], *trees: Any) -> None:
         """Trace ``function(*trees)``: what has a shape and a dtype stands for an array, the rest is as it is."""
+        structure: Any
         leaves, structure = jax.tree.flatten(trees)
         places = [place for place, leaf in enumerate(leaves) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
 
-        def run(*arrays: Any) -> Any:
+        def trace_on_arrays(*arrays: Any) -> Any:
             filled = dict(zip(places, arrays, strict=True))
             return function(*structure.unflatten([filled.get(place, leaf) for place, leaf in enumerate(leaves)]))
 
         try:
-            traced = jax.make_jaxpr(run)(*(jax.ShapeDtypeStruct(leaves[place].shape, leaves[place].dtype) for place in places))
+            traced = jax.make_jaxpr(trace_on_arrays)(*(jax.ShapeDtypeStruct(leaves[place].shape, leaves[place].dtype) for place in places))
         finally:
             while self.open:
                 self.open.pop()[1].__exit__(None, None, None)

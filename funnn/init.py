@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from funnn._types import DTypeLike, Shape
 from funnn.functional._random import KeySource as KeySource
 from funnn.functional._random import RandomSource as RandomSource
 from funnn.functional._random import random_source
 
-Shape = Sequence[int]
 
-
-def uniform(source: Any, shape: Shape, a: float = 0.0, b: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+def uniform(source: Any, shape: Shape, a: float = 0.0, b: float = 1.0, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """Values from the uniform distribution U(a, b).
 
     >>> uniform(jax.random.key(0), (2, 3)).shape
@@ -30,22 +28,22 @@ def uniform(source: Any, shape: Shape, a: float = 0.0, b: float = 1.0, *, dtype:
     return random_source(source).uniform(shape, dtype, a, b)
 
 
-def normal(source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+def normal(source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """Values from the normal distribution N(mean, std²)."""
     return random_source(source).normal(shape, dtype, mean, std)
 
 
-def constant(source: Any, shape: Shape, val: float, *, dtype: Any = jnp.float32) -> jax.Array:
+def constant(source: Any, shape: Shape, val: float, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """The value ``val`` everywhere; draws nothing."""
     return jnp.full(tuple(shape), val, dtype)
 
 
-def zeros(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+def zeros(source: Any, shape: Shape, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """Zeros; draws nothing."""
     return jnp.zeros(tuple(shape), dtype)
 
 
-def ones(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+def ones(source: Any, shape: Shape, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """Ones; draws nothing."""
     return jnp.ones(tuple(shape), dtype)
 
@@ -102,7 +100,7 @@ def _kaiming(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
 
 
 def kaiming_uniform(
-    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
+    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """U(−b, b) with b = gain·√(3/fan), where gain = calculate_gain(nonlinearity, a) and fan is fan_in or fan_out by ``mode``.
 
@@ -113,13 +111,13 @@ def kaiming_uniform(
 
 
 def kaiming_normal(
-    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: Any = jnp.float32
+    source: Any, shape: Shape, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", *, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """N(0, gain²/fan); the arguments are those of :func:`kaiming_uniform`."""
     return normal(source, shape, 0.0, _kaiming(shape, a, mode, nonlinearity), dtype=dtype)
 
 
-def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """U(−b, b) with b = gain·√(6/(fan_in + fan_out)).
 
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010).
@@ -128,13 +126,13 @@ def xavier_uniform(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any =
     return uniform(source, shape, -bound, bound, dtype=dtype)
 
 
-def xavier_normal(source: Any, shape: Shape, gain: float = 1.0, *, dtype: Any = jnp.float32) -> jax.Array:
+def xavier_normal(source: Any, shape: Shape, gain: float = 1.0, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """N(0, gain²·2/(fan_in + fan_out)); the source is that of :func:`xavier_uniform`."""
     return normal(source, shape, 0.0, gain * math.sqrt(2.0 / sum(fans(shape))), dtype=dtype)
 
 
 def trunc_normal(
-    source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, dtype: Any = jnp.float32
+    source: Any, shape: Shape, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, *, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """N(mean, std²) with the values outside [a, b] drawn again.
 
@@ -152,7 +150,7 @@ def trunc_normal(
     return values.astype(dtype)
 
 
-def _redrawn_normal(source: RandomSource, shape: Shape, dtype: Any, mean: float, std: float, a: float, b: float) -> jax.Array | None:
+def _redrawn_normal(source: RandomSource, shape: Shape, dtype: DTypeLike, mean: float, std: float, a: float, b: float) -> jax.Array | None:
     """Normal values until all are in [a, b]; None where they are not known."""
     low, high = (jnp.asarray(x, dtype) for x in (a, b))
     values = source.normal(shape, dtype, mean, std)
@@ -164,7 +162,9 @@ def _redrawn_normal(source: RandomSource, shape: Shape, dtype: Any, mean: float,
     return None
 
 
-def _accepted_uniform(source: RandomSource, shape: Shape, dtype: Any, mean: float, std: float, a: float, b: float) -> jax.Array | None:
+def _accepted_uniform(
+    source: RandomSource, shape: Shape, dtype: DTypeLike, mean: float, std: float, a: float, b: float
+) -> jax.Array | None:
     """Uniform values, each drawn until it is accepted with the density's probability; None where they are not known."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     values, pending = jnp.zeros(shape, dtype), jnp.ones(shape, bool)
@@ -179,14 +179,14 @@ def _accepted_uniform(source: RandomSource, shape: Shape, dtype: Any, mean: floa
             return values
 
 
-def eye(source: Any, shape: Shape, *, dtype: Any = jnp.float32) -> jax.Array:
+def eye(source: Any, shape: Shape, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """The identity matrix, for two dimensions; draws nothing."""
     if len(shape) != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, got shape {tuple(shape)}")
-    return jnp.eye(*shape, dtype=dtype)
+    return jnp.eye(shape[0], shape[1], dtype=dtype)
 
 
-def dirac(source: Any, shape: Shape, groups: int = 1, *, dtype: Any = jnp.float32) -> jax.Array:
+def dirac(source: Any, shape: Shape, groups: int = 1, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """A convolution's weight that passes as many channels on as it can, in each group: 1 in the middle of the kernel; draws nothing."""
     if len(shape) not in (3, 4, 5):
         raise ValueError(f"Only tensors with 3, 4, or 5 dimensions are supported, got shape {tuple(shape)}")
@@ -199,7 +199,7 @@ def dirac(source: Any, shape: Shape, groups: int = 1, *, dtype: Any = jnp.float3
     return weight.reshape(tuple(shape))
 
 
-def orthogonal(source: Any, shape: Shape, gain: float = 1, *, dtype: Any = jnp.float32) -> jax.Array:
+def orthogonal(source: Any, shape: Shape, gain: float = 1, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """``gain`` times a matrix (shape[0], the rest) whose rows or columns, whichever are fewer, are orthonormal.
 
     Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2013).
@@ -210,22 +210,23 @@ def orthogonal(source: Any, shape: Shape, gain: float = 1, *, dtype: Any = jnp.f
         return jnp.zeros(tuple(shape), dtype)
     rows, columns = shape[0], math.prod(shape[1:])
     matrix = normal(source, (rows, columns), dtype=dtype)
+    q: jax.Array
     q, r = jnp.linalg.qr(matrix.T if rows < columns else matrix)
     q = q * jnp.sign(jnp.diagonal(r))  # which makes it uniformly distributed
     return gain * (q.T if rows < columns else q).reshape(tuple(shape))
 
 
-def sparse(source: Any, shape: Shape, sparsity: float, std: float = 0.01, *, dtype: Any = jnp.float32) -> jax.Array:
+def sparse(source: Any, shape: Shape, sparsity: float, std: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> jax.Array:
     """N(0, std²) for two dimensions, with ⌈sparsity · rows⌉ zeros in each column.
 
     Martens, "Deep learning via Hessian-free optimization" (2010).
     """
     if len(shape) != 2:
         raise ValueError(f"Only tensors with 2 dimensions are supported, got shape {tuple(shape)}")
-    source, (rows, columns) = random_source(source), shape
+    random, (rows, columns) = random_source(source), shape
     zeros = math.ceil(sparsity * rows)
-    values = source.normal(shape, dtype, 0.0, std)
+    values = random.normal(shape, dtype, 0.0, std)
     if not columns:
         return values
-    chosen = jnp.stack([source.permutation(rows)[:zeros] for _ in range(columns)], axis=1)
+    chosen = jnp.stack([random.permutation(rows)[:zeros] for _ in range(columns)], axis=1)
     return values.at[chosen, jnp.arange(columns)].set(0)

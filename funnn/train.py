@@ -47,7 +47,7 @@ class TrainStep(NamedTuple):
     evaluate: Callable[[TrainState, Any], Metrics]
 
 
-def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTransformation) -> TrainStep:
+def train_step(layer: Layer, loss: Callable[..., Any] | Layer, optimizer: optax.GradientTransformation) -> TrainStep:
     """Training of ``layer`` by ``optimizer`` on ``loss``, as pure functions.
 
     One step, with θ the params and s the state, is
@@ -92,7 +92,7 @@ def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTr
         params, state = jax.tree.map(_copy, (params, state))
         return TrainState(params, state, jax.tree.map(_copy, optimizer.init(params)), fold_name(key, "train_step"), jnp.int32(0))
 
-    def run(train_state: TrainState, params: Any, batch: Any, train: bool) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    def apply_and_measure(train_state: TrainState, params: Any, batch: Any, train: bool) -> tuple[jax.Array, tuple[Any, Metrics]]:
         inputs, *targets = _parts(batch)
         inputs = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
         key = jax.random.fold_in(train_state.key, train_state.step)
@@ -105,7 +105,7 @@ def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTr
 
     def step(train_state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         def loss_of(params: Any) -> Any:
-            return run(train_state, params, batch, True)
+            return apply_and_measure(train_state, params, batch, True)
 
         (value, (state, metrics)), grads = jax.value_and_grad(loss_of, has_aux=True)(train_state.params)
         more = {"value": value, "grad": grads, "value_fn": lambda params: loss_of(params)[0]}
@@ -114,7 +114,7 @@ def train_step(layer: Layer, loss: Callable | Layer, optimizer: optax.GradientTr
         return TrainState(params, state, opt_state, train_state.key, train_state.step + 1), metrics
 
     def evaluate(train_state: TrainState, batch: Any) -> Metrics:
-        return run(train_state, train_state.params, batch, False)[1][1]
+        return apply_and_measure(train_state, train_state.params, batch, False)[1][1]
 
     return TrainStep(init, jax.jit(step, donate_argnums=0), jax.jit(evaluate))
 
@@ -125,13 +125,13 @@ def _copy(leaf: Any) -> jax.Array:
     return jnp.array(leaf, dtype=dtype if jnp.issubdtype(dtype, jax.dtypes.extended) else jax.dtypes.canonicalize_dtype(dtype))
 
 
-def _parts(batch: Any) -> tuple | list:
+def _parts(batch: Any) -> tuple[Any, ...] | list[Any]:
     if not isinstance(batch, (tuple, list)) or not batch:
         raise TypeError(f"train_step: a batch must be a tuple (inputs, *targets), got {type(batch).__name__}; make one of its parts")
     return batch
 
 
-def _loss_of_layer(loss: Layer) -> Callable:
+def _loss_of_layer(loss: Layer) -> Callable[..., Any]:
     params, state = loss.init(jax.random.key(0))
     if params:
         raise ValueError(

@@ -22,7 +22,7 @@ import numpy as np
 
 from funnn.checkpoint._unpickle import unpickle
 
-File = str | os.PathLike | IO[bytes]
+File = str | os.PathLike[str] | IO[bytes]
 Unpickle = Callable[[bytes, Callable[[Any], Any]], Any]
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -96,10 +96,13 @@ def rebuild_array(
         return np.empty(tuple(size), memory.dtype)
     unit = memory.itemsize
     values = np.ndarray(tuple(size), memory.dtype, memory.view(np.uint8), offset * unit, [step * unit for step in stride])
-    return resolve_flags(values, metadata)
+    resolved: np.ndarray = resolve_flags(values, metadata)
+    return resolved
 
 
-def rebuild_typed(record: Record, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None):
+def rebuild_typed(
+    record: Record, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
+) -> np.ndarray:
     """As :func:`rebuild_array`, of a storage of bytes."""
     return rebuild_array(Record(record.array.view(dtype)), offset, size, stride, metadata=metadata)
 
@@ -111,11 +114,11 @@ def resolve_flags(values: Any, metadata: Any) -> Any:
     return -values if flags.get("neg") else values
 
 
-def rebuild_of_type(functions: Iterable[Callable]) -> Callable:
+def rebuild_of_type(functions: Iterable[Callable[..., Any]]) -> Callable[..., Any]:
     """``_rebuild_from_type_v2``, which calls one of ``functions`` and drops the tensor's class and attributes."""
     known = set(map(id, functions))
 
-    def rebuild(function: Callable, kind: Any, arguments: tuple, state: Any) -> Any:
+    def rebuild(function: Callable[..., Any], kind: Any, arguments: tuple[Any, ...], state: Any) -> Any:
         if id(function) not in known:
             raise pickle.UnpicklingError(f"Trying to rebuild a tensor by unrecognized function {function!r}")
         return function(*arguments)
@@ -127,7 +130,7 @@ def _first(data: Any, *rest: Any) -> Any:
     return data
 
 
-def _refused(name: str) -> Callable:
+def _refused(name: str) -> Callable[..., Any]:
     def refuse(*arguments: Any) -> Any:
         raise NotImplementedError(
             f"the file holds a tensor of a kind that is not supported ({name}); convert it to a dense one and save again"
@@ -255,7 +258,7 @@ def _read_legacy(data: bytes, decode: Unpickle) -> Any:
         raise pickle.UnpicklingError("Invalid magic number; corrupt file? This was not written by torch.save")
     for _ in range(2):  # the version of the protocol, and what the machine was
         start += unpickle(data[start:], {}, _refuse)[1]
-    end = start + next(position for opcode, _, position in pickletools.genops(data[start:]) if opcode.name == "STOP") + 1
+    end = start + next(position or 0 for opcode, _, position in pickletools.genops(data[start:]) if opcode.name == "STOP") + 1
     keys, taken = unpickle(data[end:], {}, _refuse)
     records = _legacy_records(data, end + taken, keys, _kinds_of(data[start:end]))
     return decode(data[start:end], lambda identity: records[_fields(identity)[1]])
@@ -270,6 +273,7 @@ def _kinds_of(data: bytes) -> dict[str, tuple[StorageType, str]]:
     found: dict[str, tuple[StorageType, str]] = {}
     memo: dict[int, Any] = {}
     recent: list[Any] = []  # the literals and names since the last tuple began
+    argument: Any
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = recent[-1] if recent else None
@@ -287,7 +291,7 @@ def _kinds_of(data: bytes) -> dict[str, tuple[StorageType, str]]:
     return found
 
 
-def _legacy_records(data: bytes, position: int, keys: list, kinds: dict) -> dict[str, Record]:
+def _legacy_records(data: bytes, position: int, keys: list[Any], kinds: dict[str, Any]) -> dict[str, Record]:
     records = {}
     for key in keys:
         kind, location = kinds[key]

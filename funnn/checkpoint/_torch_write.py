@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -51,7 +51,7 @@ class TorchPickler(pickle._Pickler):
         """The name under which an object is written; None where it has none."""
         return None
 
-    def describe(self, obj: Any) -> tuple | None:
+    def describe(self, obj: Any) -> tuple[Any, ...] | None:
         """The call that rebuilds an object; None where pickle knows one."""
         return None
 
@@ -63,7 +63,7 @@ class TorchPickler(pickle._Pickler):
         """The call that rebuilds an object, as pickle asks for it."""
         return self.describe(obj) or NotImplemented
 
-    def persistent_id(self, obj: Any) -> tuple | None:
+    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
         """What the file says of a storage, whose bytes lie beside the pickle; None for other objects."""
         if not isinstance(obj, Record):
             return None
@@ -76,12 +76,14 @@ class TorchPickler(pickle._Pickler):
         self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
         self.memoize(obj)
 
-    dispatch = pickle._Pickler.dispatch | {Global: save_name}
+    dispatch: ClassVar[Any] = pickle._Pickler.dispatch | {Global: save_name}
 
 
-def tensor_call(record: Record, offset: int, size: tuple, stride: tuple, dtype: np.dtype, requires_grad: bool = False) -> tuple:
+def tensor_call(
+    record: Record, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...], dtype: np.dtype, requires_grad: bool = False
+) -> tuple[Any, ...]:
     """The (Global, arguments) of a dense tensor in a storage."""
-    arguments = (record, offset, tuple(size), tuple(stride), requires_grad, OrderedDict())
+    arguments: tuple[Any, ...] = (record, offset, tuple(size), tuple(stride), requires_grad, OrderedDict())
     return (REBUILD, arguments) if dtype in _STORAGES else (REBUILD_TYPED, (*arguments, DTYPES[dtype]))
 
 
@@ -103,7 +105,7 @@ class _ArrayPickler(TorchPickler):
     def name_of(self, obj: Any) -> Global | None:
         return DTYPES.get(obj) if isinstance(obj, np.dtype) else None
 
-    def describe(self, obj: Any) -> tuple | None:
+    def describe(self, obj: Any) -> tuple[Any, ...] | None:
         if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
             return None
         array = np.asarray(obj)
@@ -150,6 +152,7 @@ def write(tree: Any, file: File, pickler: Any) -> None:
     members["version"] = b"3\n"
     folder = os.path.splitext(os.path.basename(file))[0] if isinstance(file, (str, os.PathLike)) else "archive"
     with opened(file, "wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        assert archive.fp is not None
         for name, content in members.items():
             entry = zipfile.ZipInfo(f"{folder}/{name}")
             padding = -(archive.fp.tell() + 30 + len(entry.filename.encode()) + 4) % _ALIGNMENT

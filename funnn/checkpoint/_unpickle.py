@@ -34,7 +34,7 @@ def unpickle(
     try:
         for opcode, argument, position in pickletools.genops(data):
             if opcode.name == "STOP":
-                return reader.stack.pop(), position + 1
+                return reader.stack.pop(), (position or 0) + 1
             reader.step(opcode.name, argument)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
         raise pickle.UnpicklingError(f"the pickle is damaged: {type(error).__name__}: {error}") from error
@@ -144,7 +144,7 @@ class _Reader:
                 setattr(instance, key, value)
 
 
-_CONSTANTS = {
+_CONSTANTS: dict[str, Callable[[], Any]] = {
     **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "MARK": lambda: _MARK},
     **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set},
 }

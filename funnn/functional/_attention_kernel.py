@@ -20,13 +20,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
 OPERANDS = ("q", "k", "v", "bias")  # those with a derivative
@@ -51,9 +53,9 @@ def attend(
 
 
 @functools.partial(attend.defjvp, symbolic_zeros=True)
-def _attend_jvp(causal, primals, tangents):
-    q, k, v, _, _, drop = primals
-    o, r, es = _run(*primals, causal)
+def _attend_jvp(causal: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
+    q, k, v, bias, mask, drop = primals
+    o, r, es = _run(q, k, v, bias, mask, drop, causal)
     live = {name: t for name, t in zip(OPERANDS, tangents[:4], strict=True) if not (t is None or isinstance(t, SymbolicZero))}
     if not live:
         return o, jnp.zeros_like(o)
@@ -129,7 +131,7 @@ def _cotangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal:
     es, drop = _split(rest, len(blocks))
     g = linear[0] * r
     c = jnp.sum(g * o, -1, keepdims=True)
-    parts = {name: [] for name in live}
+    parts: dict[str, list[jax.Array]] = {name: [] for name in live}
     for (rows, columns), e in zip(blocks, es, strict=True):
         if "v" in live:
             parts["v"].append(_extended(_product(_dropped(e, drop, rows, columns), g[..., rows, :], 0, 0), keys, -2))

@@ -29,12 +29,12 @@ def array(name: str, x: Any) -> jax.Array:
 
 def floating(function: str, name: str, x: Any) -> jax.Array:
     """``x`` as an array of real floating numbers."""
-    x = array(name, x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
+    given = array(name, x)
+    if not jnp.issubdtype(given.dtype, jnp.floating):
         raise DtypeError(
-            f'"{function}" not implemented for {x.dtype}: {name} must be floating point. Convert it, e.g. {name}.astype(jnp.float32).'
+            f'"{function}" not implemented for {given.dtype}: {name} must be floating point. Convert it, e.g. {name}.astype(jnp.float32).'
         )
-    return x
+    return given
 
 
 def accumulator(dtype: Any) -> Any:
@@ -50,11 +50,11 @@ def widened(function: str, x: Any) -> tuple[jax.Array, Any]:
 
 def like(function: str, name: str, x: Any, input: jax.Array, *, mixed: bool = False) -> jax.Array:
     """``x`` as an array of ``input``'s dtype; with ``mixed`` also of the dtype that ``input`` is accumulated in."""
-    x = array(name, x)
-    if x.dtype == input.dtype or (mixed and x.dtype == accumulator(input.dtype)):
-        return x
+    given = array(name, x)
+    if given.dtype == input.dtype or (mixed and given.dtype == accumulator(input.dtype)):
+        return given
     raise DtypeError(
-        f"{function}: expected input and {name} to have the same dtype, but got: {input.dtype} != {x.dtype}. "
+        f"{function}: expected input and {name} to have the same dtype, but got: {input.dtype} != {given.dtype}. "
         f"Convert one of them, e.g. {name}.astype({input.dtype})."
     )
 

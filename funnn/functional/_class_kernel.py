@@ -20,8 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
 from funnn.functional._reduction import pick
+
+Three = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def _sum(x: jax.Array, axis: int) -> jax.Array:
@@ -42,7 +45,7 @@ def _cotangent(linear: Arrays, residuals: Arrays, axis: int) -> Arrays:
     return (e * (total * inverse) + jnp.where(hit, entry, jnp.zeros((), e.dtype)),)
 
 
-def _evaluate(x: jax.Array, index: jax.Array, axis: int) -> tuple[jax.Array, ...]:
+def _evaluate(x: jax.Array, index: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, Three]:
     # `initial` gives an empty axis a maximum
     top = lax.stop_gradient(jnp.max(x, axis, keepdims=True, initial=-jnp.inf))
     e = jnp.exp(x - top)
@@ -52,7 +55,7 @@ def _evaluate(x: jax.Array, index: jax.Array, axis: int) -> tuple[jax.Array, ...
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def log_total_and_entry(x: jax.Array, index: jax.Array, axis: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def log_total_and_entry(x: jax.Array, index: jax.Array, axis: int) -> Three:
     """``log Σ exp(x − m)``, ``x[index] − m`` and ``m = max x`` along an axis; the last is constant to differentiation.
 
     Args:
@@ -64,8 +67,8 @@ def log_total_and_entry(x: jax.Array, index: jax.Array, axis: int) -> tuple[jax.
 
 
 @log_total_and_entry.defjvp
-def _log_total_and_entry_jvp(axis, primals, tangents):
+def _log_total_and_entry_jvp(axis: int, primals: Arrays, tangents: Arrays) -> tuple[Three, Three]:
     x, index = primals
     e, total, outputs = _evaluate(x, index, axis)
-    moved = linear_map(_tangents, _cotangent, (tangents[0],), (e, 1 / total, index), axis=axis)
-    return outputs, (*moved, jnp.zeros_like(outputs[2]))
+    log_total, entry = linear_map(_tangents, _cotangent, (tangents[0],), (e, 1 / total, index), axis=axis)
+    return outputs, (log_total, entry, jnp.zeros_like(outputs[2]))

@@ -19,14 +19,17 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
+
+Convolution = Callable[..., jax.Array]
 
 #: Windows of at most so many numbers become rows of a matrix, which the weights multiply at once.
 FEW = 32
@@ -51,7 +54,7 @@ class Geometry(NamedTuple):
         reach = [(out - 1) * s + d * (k - 1) + 1 for out, s, d, k in zip(self.out, self.stride, self.dilation, self.kernel, strict=True)]
         return [(low, end - size - low) for low, end, size in zip(self.padding, reach, self.size, strict=True)]
 
-    def shifts(self, axes: slice = slice(None)) -> itertools.product:
+    def shifts(self, axes: slice = slice(None)) -> itertools.product[tuple[int, ...]]:
         """Where the kernel's elements lie along some axes, in their order."""
         return itertools.product(*(range(0, k * d, d) for k, d in zip(self.kernel[axes], self.dilation[axes], strict=True)))
 
@@ -103,7 +106,8 @@ def _convolve_weight(x: jax.Array, g: jax.Array, geometry: Geometry, last: bool 
     ends = (x.shape[-1 if last else 1] // geometry.groups, g.shape[-1 if last else 1])
     shape = (*geometry.kernel, *ends) if last else (*ends[::-1], *geometry.kernel)
     w = jax.ShapeDtypeStruct(shape, g.dtype)
-    return jax.linear_transpose(lambda w: _convolve(x, w, geometry, last), w)(g)[0]
+    result: jax.Array = jax.linear_transpose(lambda w: _convolve(x, w, geometry, last), w)(g)[0]
+    return result
 
 
 # -- on a CPU: what XLA convolves has the channels last; a matrix product has rows of channels first, in which images stay whole
@@ -217,7 +221,7 @@ def _contract_rows(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     return jnp.concatenate([g @ _matrix(_seen(rows, shift, geometry, 1, outer)) for shift in geometry.shifts(outer)], -1)
 
 
-def _in_chunks(function: Callable, x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
+def _in_chunks(function: Callable[..., jax.Array], x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     """The sum of ``function`` over chunks of the images."""
     images = x.shape[0]
     bytes_each = x.size // x.shape[-2] // max(images, 1) * geometry.out[-1] * geometry.kernel[-1] * x.dtype.itemsize
@@ -232,17 +236,19 @@ def _in_chunks(function: Callable, x: jax.Array, g: jax.Array, geometry: Geometr
 
     rest = images % size
     total = part(images - rest, rest) if rest else jnp.zeros_like(jax.eval_shape(function, x, g))
-    return lax.fori_loop(0, images // size, lambda i, total: total + part(i * size, size), total)
+    result: jax.Array = lax.fori_loop(0, images // size, lambda i, total: total + part(i * size, size), total)
+    return result
 
 
 # -- the three functions, and how they differentiate into each other
 
 
-def _choose(on_cpu: Callable, otherwise: Callable, a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+def _choose(on_cpu: Convolution, otherwise: Convolution, a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
     on_cpu, otherwise = (functools.partial(function, geometry=geometry) for function in (on_cpu, otherwise))
     if geometry.groups > 1 or a.dtype not in (jnp.float32, jnp.float64) or not (a.size and b.size):
         return otherwise(a, b)
-    return lax.platform_dependent(a, b, cpu=on_cpu, default=otherwise)
+    result: jax.Array = lax.platform_dependent(a, b, cpu=on_cpu, default=otherwise)
+    return result
 
 
 def _along(linear: Arrays, residuals: Arrays, result: str, moved: str, geometry: Geometry) -> Arrays:
@@ -256,7 +262,7 @@ def _back(linear: Arrays, residuals: Arrays, result: str, moved: str, geometry: 
     return _along(linear, residuals, result=moved, moved=result, geometry=geometry)
 
 
-def _derivative(result: str, on_cpu: Callable, otherwise: Callable) -> Callable:
+def _derivative(result: str, on_cpu: Convolution, otherwise: Convolution) -> Convolution:
     """The form's derivative in ``result``, as a function of the two other factors (in the order x, g, w) and the geometry."""
 
     @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -264,7 +270,7 @@ def _derivative(result: str, on_cpu: Callable, otherwise: Callable) -> Callable:
         return _choose(on_cpu, otherwise, a, b, geometry)
 
     @functools.partial(function.defjvp, symbolic_zeros=True)
-    def jvp(geometry, primals, tangents):
+    def jvp(geometry: Geometry, primals: Arrays, tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
         names, value = [name for name in _FUNCTIONS if name != result], function(*primals, geometry)
         terms = [
             linear_map(_along, _back, (tangent,), (other,), result=result, moved=name, geometry=geometry)[0]

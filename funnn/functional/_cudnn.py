@@ -10,12 +10,13 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -26,37 +27,47 @@ def available() -> bool:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def differentiable(fast: Callable, plain: Callable, settings: Settings, *arrays: jax.Array) -> Arrays:
+def differentiable(fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings, *arrays: jax.Array) -> Arrays:
     """``fast(*arrays, **settings)``, a tuple; ``plain`` is the same function in operations that JAX can differentiate in every mode."""
     return fast(*arrays, **dict(settings))
 
 
 @differentiable.defjvp
-def _jvp(fast, plain, settings, arrays, tangents):
+def _jvp(
+    fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings, arrays: Arrays, tangents: Arrays
+) -> tuple[Arrays, Arrays]:
     outputs = differentiable(fast, plain, settings, *arrays)
     return outputs, linear_map(_push, _pull, tuple(tangents), tuple(arrays), fast=fast, plain=plain, settings=settings)
 
 
-def _push(linear: Arrays, residuals: Arrays, fast: Callable, plain: Callable, settings: Settings) -> Arrays:
-    return jax.jvp(functools.partial(plain, **dict(settings)), residuals, linear)[1]
+def _push(linear: Arrays, residuals: Arrays, fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings) -> Arrays:
+    tangents: Arrays = jax.jvp(functools.partial(plain, **dict(settings)), residuals, linear)[1]
+    return tangents
 
 
-def _pull(linear: Arrays, residuals: Arrays, fast: Callable, plain: Callable, settings: Settings) -> Arrays:
+def _pull(linear: Arrays, residuals: Arrays, fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings) -> Arrays:
     return _pull_back(fast, plain, settings, linear, residuals)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _pull_back(fast: Callable, plain: Callable, settings: Settings, cotangents: Arrays, arrays: Arrays) -> Arrays:
+def _pull_back(fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings, cotangents: Arrays, arrays: Arrays) -> Arrays:
     return _vjp(fast, settings, cotangents, arrays)
 
 
 @_pull_back.defjvp
-def _pull_back_jvp(fast, plain, settings, primals, tangents):
+def _pull_back_jvp(
+    fast: Callable[..., Arrays],
+    plain: Callable[..., Arrays],
+    settings: Settings,
+    primals: tuple[Arrays, Arrays],
+    tangents: tuple[Arrays, Arrays],
+) -> tuple[Arrays, Arrays]:
     return _pull_back(fast, plain, settings, *primals), jax.jvp(functools.partial(_vjp, plain, settings), primals, tangents)[1]
 
 
-def _vjp(function: Callable, settings: Settings, cotangents: Arrays, arrays: Arrays) -> Arrays:
-    return jax.vjp(functools.partial(function, **dict(settings)), *arrays)[1](cotangents)
+def _vjp(function: Callable[..., Arrays], settings: Settings, cotangents: Arrays, arrays: Arrays) -> Arrays:
+    results: Arrays = jax.vjp(functools.partial(function, **dict(settings)), *arrays)[1](cotangents)
+    return results
 
 
 # -- attention
@@ -77,9 +88,11 @@ def attention_fits(query: jax.Array, key: jax.Array, value: jax.Array, causal: b
     )
 
 
-def attention(query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool, scale: float, implementation: str = "cudnn") -> Arrays:
-    swapped = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
-    output = jax.nn.dot_product_attention(*swapped, scale=scale, is_causal=causal, implementation=implementation)
+def attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool, scale: float, implementation: Literal["cudnn", "xla"] = "cudnn"
+) -> Arrays:
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
+    output = jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=implementation)
     return (jnp.swapaxes(output, 1, 2),)
 
 

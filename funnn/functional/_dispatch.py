@@ -10,14 +10,49 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 PROTOCOL = "__funnn_function__"
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
+class Public(Protocol):
+    """The attributes of a function that :func:`public` made. Where a factory makes several, a subclass adds ``__call__`` with their signature."""
+
+    @property
+    def pure(self) -> Callable[..., Any]: ...
+
+    @property
+    def scalars(self) -> tuple[str, ...]: ...
+
+    @property
+    def key_name(self) -> str | None: ...
+
+    @property
+    def __name__(self) -> str: ...
+
+
+class PublicFunction(Public, Protocol[P, R_co]):
+    """The type of what :func:`public` returns: the same signature, and the attributes."""
+
+    @property
+    def pure(self) -> Callable[P, R_co]: ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+@overload
+def public(function: Callable[P, R]) -> PublicFunction[P, R]: ...
+
+
+@overload
+def public(*, scalars: tuple[str, ...]) -> Callable[[Callable[P, R]], PublicFunction[P, R]]: ...
+
+
+def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ...] = ()) -> Any:
     """Make a pure function of arrays callable with any type that implements the protocol.
 
     Args:
@@ -41,7 +76,8 @@ def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
         return functools.partial(public, scalars=scalars)
 
     @functools.wraps(function)
-    def call(*args, **kwargs):
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # in notebooks and pytest: the function itself is the next frame
         for argument in args:
             if hasattr(type(argument), PROTOCOL):
                 return type(argument).__funnn_function__(call, args, kwargs)
@@ -50,19 +86,19 @@ def public(function: F | None = None, *, scalars: tuple[str, ...] = ()) -> F:
                 return type(argument).__funnn_function__(call, args, kwargs)
         return function(*args, **kwargs)
 
-    call.pure = function
-    call.scalars = scalars
-    call.key_name = _key_name(function)
+    wrapper: Any = call
+    wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__)  # for tracebacks and profiles
+    vars(call).update(pure=function, scalars=scalars, key_name=_key_name(function))
     return call
 
 
-def composed(function: F) -> F:
+def composed(function: Callable[P, R]) -> PublicFunction[P, R]:
     """Mark a function that only calls public functions, operators and methods that all kinds of array have: it needs no dispatch of its own."""
-    function.pure, function.scalars, function.key_name = function, (), _key_name(function)
-    return function
+    vars(function).update(pure=function, scalars=(), key_name=_key_name(function))
+    return cast("PublicFunction[P, R]", function)
 
 
-def _key_name(function: Callable) -> str | None:
+def _key_name(function: Callable[..., Any]) -> str | None:
     """The argument that takes a random key: ``key``, or ``dropout_key`` where a key is also what attention compares queries with."""
     parameters = inspect.signature(function).parameters.values()
     return next((p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in ("key", "dropout_key")), None)

@@ -23,15 +23,15 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-Arrays = tuple[jax.Array, ...]
+from funnn._types import Arrays
 
 
 @dataclasses.dataclass(frozen=True)
 class _Map:
     """The two functions with their static arguments and, for each vmap around them, which residuals are batched."""
 
-    forward: Callable
-    transpose: Callable
+    forward: Callable[..., Any]
+    transpose: Callable[..., Any]
     static: tuple[tuple[str, Any], ...]
     batches: tuple[tuple[int | None, ...], ...] = ()
 
@@ -48,7 +48,7 @@ class _Map:
         return dataclasses.replace(self, batches=(*self.batches, residuals))
 
 
-def linear_map(forward: Callable, transpose: Callable, linear: Arrays, residuals: Arrays, **static: Any) -> Arrays:
+def linear_map(forward: Callable[..., Any], transpose: Callable[..., Any], linear: Arrays, residuals: Arrays, **static: Any) -> Arrays:
     """``forward(linear, residuals, **static)``, with ``transpose(cotangents, residuals, **static)`` as its transpose.
 
     Args:
@@ -77,7 +77,7 @@ def _alike(linear: Arrays, residuals: Arrays) -> Arrays:
     return tuple(lax.pcast(x, tuple(varying - _varying(x)), to="varying") if varying - _varying(x) else x for x in linear)
 
 
-def _varying(x: jax.Array) -> frozenset:
+def _varying(x: jax.Array) -> frozenset[Any]:
     kind = getattr(jax.typeof(x), "manual_axis_type", None)
     return frozenset() if kind is None else kind.varying
 
@@ -86,23 +86,23 @@ _linear_map_p = Primitive("funnn_linear_map")
 _linear_map_p.multiple_results = True
 
 
-@_linear_map_p.def_impl
 def _run(*arrays: jax.Array, map: _Map, count: int) -> Arrays:
     return map(arrays[:count], arrays[count:])
 
 
-@_linear_map_p.def_abstract_eval
-def _abstract(*avals: Any, map: _Map, count: int) -> list:
-    return jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals).out_avals
+def _abstract(*avals: Any, map: _Map, count: int) -> list[Any]:
+    return list(jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals).out_avals)
 
 
+_linear_map_p.def_impl(_run)
+_linear_map_p.def_abstract_eval(_abstract)
 mlir.register_lowering(_linear_map_p, mlir.lower_fun(_run, multiple_results=True))
 
 
-def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple:
+def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple[Any, ...]:
     outputs = _linear_map_p.bind(*primals, map=map, count=count)
     linear, residuals = primals[:count], primals[count:]
-    total: list | None = None
+    total: list[Any] | None = None
     if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
         moved = [ad.instantiate_zeros(tangent) for tangent in tangents[:count]]
         total = _linear_map_p.bind(*moved, *residuals, map=map, count=count)
@@ -120,7 +120,7 @@ def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple:
     return outputs, total
 
 
-def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int) -> list:
+def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int) -> list[Any]:
     residuals = arguments[count:]
     given = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
     results = _linear_map_p.bind(*given, *residuals, map=map.transposed(), count=len(given))
@@ -128,7 +128,7 @@ def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int) -> list:
     return [*linear, *[None] * len(residuals)]
 
 
-def _batch(arrays: Any, axes: Any, *, map: _Map, count: int) -> tuple:
+def _batch(arrays: Any, axes: Any, *, map: _Map, count: int) -> tuple[Any, ...]:
     size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
     # What the map is linear in is batched always, so that its transpose is too; a residual only if it varies.
     front = [

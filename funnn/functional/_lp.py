@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,6 @@ def difference_norm(difference: jax.Array, p: float) -> jax.Array:
     return jnp.sum(jnp.where(size == largest, size - lax.stop_gradient(size), 0), -1) + largest[..., 0]
 
 
-def _root(total: jax.Array, root) -> jax.Array:
+def _root(total: jax.Array, root: Callable[[jax.Array], jax.Array]) -> jax.Array:
     zero = total == 0
     return jnp.where(zero, 0, root(jnp.where(zero, 1, total)))

@@ -24,7 +24,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
 
 Axes = tuple[int, ...]
 MeshAxis = str | tuple[str, ...] | None
@@ -34,10 +35,10 @@ def sum_to(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """``x`` summed over the axes along which ``shape``, of the same rank, has one element."""
     axes = tuple(i for i, (size, kept) in enumerate(zip(x.shape, shape, strict=True)) if kept != size)
 
-    def plain(x):
+    def plain(x: jax.Array) -> jax.Array:
         return jnp.sum(x, axes, keepdims=True)
 
-    def by_product(x):
+    def by_product(x: jax.Array) -> jax.Array:
         rows, columns = math.prod(x.shape[: len(axes)]), math.prod(x.shape[len(axes) :])
         return lax.dot(jnp.ones((1, rows), x.dtype), x.reshape(rows, columns), precision=lax.Precision.HIGHEST).reshape(shape)
 
@@ -67,19 +68,19 @@ def _cotangent_of_x(linear: Arrays, residuals: Arrays, **settings: Any) -> Array
     return (_project(linear[0] * weight[0] if weight else linear[0], hat, inverse, **settings),)
 
 
-def _tangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple) -> Arrays:
+def _tangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]) -> Arrays:
     return (linear[0] * residuals[0],)
 
 
-def _cotangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple) -> Arrays:
+def _cotangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]) -> Arrays:
     return (sum_to(linear[0] * residuals[0], shape),)
 
 
-def _tangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple, full: tuple) -> Arrays:
+def _tangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...], full: tuple[Any, ...]) -> Arrays:
     return (jnp.broadcast_to(linear[0], full),)
 
 
-def _cotangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple, full: tuple) -> Arrays:
+def _cotangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...], full: tuple[Any, ...]) -> Arrays:
     return (sum_to(linear[0], shape),)
 
 
@@ -122,7 +123,7 @@ def normalize(
 
 
 @functools.partial(normalize.defjvp, symbolic_zeros=True)
-def _normalize_jvp(axes, eps, centered, mesh_axis, primals, tangents):
+def _normalize_jvp(axes: Axes, eps: float, centered: bool, mesh_axis: MeshAxis, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     x, weight, bias = primals
     x_t, weight_t, bias_t = tangents
     hat, inverse, mean, var = _standardize(x, axes, eps, centered, mesh_axis)

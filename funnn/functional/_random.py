@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn._types import DTypeLike, Shape
 from funnn.errors import KeyRequiredError
-
-Shape = Sequence[int]
 
 
 class RandomSource(Protocol):
@@ -21,16 +19,16 @@ class RandomSource(Protocol):
     The arguments other than the source's state are never traced, so a caller may learn them before the numbers exist.
     """
 
-    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+    def uniform(self, shape: Shape, dtype: DTypeLike, low: float = 0.0, high: float = 1.0) -> jax.Array:
         """Numbers from U[low, high)."""
 
-    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+    def normal(self, shape: Shape, dtype: DTypeLike, mean: float = 0.0, std: float = 1.0) -> jax.Array:
         """Numbers from N(mean, std²)."""
 
-    def bernoulli(self, shape: Shape, dtype: Any, p: float = 0.5) -> jax.Array:
+    def bernoulli(self, shape: Shape, dtype: DTypeLike, p: float = 0.5) -> jax.Array:
         """1 with probability ``p``, else 0."""
 
-    def exponential(self, shape: Shape, dtype: Any) -> jax.Array:
+    def exponential(self, shape: Shape, dtype: DTypeLike) -> jax.Array:
         """Numbers of the density e^−x, x > 0."""
 
     def permutation(self, n: int) -> jax.Array:
@@ -48,20 +46,20 @@ class KeySource:
         self._draws += 1
         return key
 
-    def uniform(self, shape: Shape, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
+    def uniform(self, shape: Shape, dtype: DTypeLike, low: float = 0.0, high: float = 1.0) -> jax.Array:
         """Numbers from U[low, high)."""
         return jax.random.uniform(self._next(), tuple(shape), dtype, low, high)
 
-    def normal(self, shape: Shape, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
+    def normal(self, shape: Shape, dtype: DTypeLike, mean: float = 0.0, std: float = 1.0) -> jax.Array:
         """Numbers from N(mean, std²)."""
         return mean + std * jax.random.normal(self._next(), tuple(shape), dtype)
 
-    def bernoulli(self, shape: Shape, dtype: Any, p: float = 0.5) -> jax.Array:
+    def bernoulli(self, shape: Shape, dtype: DTypeLike, p: float = 0.5) -> jax.Array:
         """1 with probability ``p``, else 0."""
         # float32 whatever the mode and the dtype, so that a key always draws the same mask
         return (jax.random.uniform(self._next(), tuple(shape), jnp.float32) < np.float32(p)).astype(dtype)
 
-    def exponential(self, shape: Shape, dtype: Any) -> jax.Array:
+    def exponential(self, shape: Shape, dtype: DTypeLike) -> jax.Array:
         """Numbers of the density e^−x, x > 0."""
         return jax.random.exponential(self._next(), tuple(shape), dtype)
 

@@ -29,7 +29,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from funnn.functional._linear_map import Arrays, linear_map
+from funnn._types import Arrays
+from funnn.functional._linear_map import linear_map
 
 
 def _times(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -55,23 +56,25 @@ def _solid(tangent: Any) -> jax.Array:
     return tangent if _live(tangent) else jnp.zeros(tangent.shape, tangent.dtype)
 
 
-def _total(terms: list, like: jax.Array) -> jax.Array:
+def _total(terms: list[Any], like: jax.Array) -> jax.Array:
     return functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(like)
 
 
 # -- RNN and GRU: the state is the output
 
 
-def _run_simple(x, h0, weight, bias_n, mask, kind: str, reverse: bool) -> tuple[jax.Array, ...]:
+def _run_simple(
+    x: jax.Array, h0: jax.Array, weight: jax.Array, bias_n: jax.Array | None, mask: jax.Array | None, kind: str, reverse: bool
+) -> tuple[jax.Array, ...]:
     """The last state and the states; for a GRU, also r, z, n and ``W_n h′ + b_n``, (T, B, 4·H)."""
 
-    def rnn(h, at):
+    def rnn(h: jax.Array, at: Any) -> tuple[jax.Array, Arrays]:
         x, mask = at
         new = x + h @ weight.T
         new = _where(mask, jnp.tanh(new) if kind == "tanh" else jnp.where(new > 0, new, jnp.zeros((), new.dtype)), h)
         return new, (new,)
 
-    def gru(h, at):
+    def gru(h: jax.Array, at: Any) -> tuple[jax.Array, Arrays]:
         x, mask = at
         xr, xz, xn = jnp.split(x, 3, -1)
         hr, hz, hn = jnp.split(h @ weight.T, 3, -1)
@@ -90,11 +93,11 @@ def _tangent_simple(linear: Arrays, residuals: Arrays, reverse: bool) -> Arrays:
     e, first, *p = linear
     weight, scale, *keep = residuals
 
-    def step(dh, at):
+    def step(dh: jax.Array, at: Any) -> tuple[jax.Array, jax.Array]:
         e, p, scale, keep = at
         v = scale * (e + dh @ weight.T)
-        new = sum(jnp.split(v, v.shape[-1] // dh.shape[-1], -1))
-        for a in p:
+        new, *others = jnp.split(v, v.shape[-1] // dh.shape[-1], -1)
+        for a in (*others, *p):
             new = new + a
         for k in keep:
             new = new + k * dh
@@ -107,7 +110,7 @@ def _cotangent_simple(linear: Arrays, residuals: Arrays, reverse: bool) -> Array
     last, states = linear
     weight, scale, *keep = residuals
 
-    def step(dh, at):
+    def step(dh: jax.Array, at: Any) -> tuple[jax.Array, Arrays]:
         states, scale, keep = at
         dh = dh + states
         u = scale * jnp.tile(dh, scale.shape[-1] // dh.shape[-1])
@@ -144,7 +147,7 @@ def simple(
 
 
 @functools.partial(simple.defjvp, symbolic_zeros=True)
-def _simple_jvp(kind, reverse, primals, tangents):
+def _simple_jvp(kind: str, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     x, h0, weight, bias_n, mask = primals
     x_t, h0_t, weight_t, bias_t, _ = tangents
     last, states, *gates = _run_simple(x, h0, weight, bias_n, mask, kind, reverse)
@@ -154,8 +157,7 @@ def _simple_jvp(kind, reverse, primals, tangents):
         scale = _where(mask, 1 - states * states if kind == "tanh" else (states > 0).astype(x.dtype), 0)
         keep = () if mask is None else (jnp.broadcast_to(1 - mask.astype(x.dtype), states.shape),)
         added += [x_t] if _live(x_t) else []
-        linear = (_total(added, x), _solid(h0_t))
-        result = linear_map(_tangent_simple, _cotangent_rnn, linear, (weight, scale, *keep), reverse=reverse)
+        result = linear_map(_tangent_simple, _cotangent_rnn, (_total(added, x), _solid(h0_t)), (weight, scale, *keep), reverse=reverse)
         return (last, states), result
     r, z, n, hn = jnp.split(gates[0], 4, -1)
     of_n = _where(mask, (1 - z) * (1 - n * n), 0)
@@ -175,10 +177,12 @@ def _simple_jvp(kind, reverse, primals, tangents):
 # -- LSTM: the state is the output and the cell
 
 
-def _run_lstm(x, h0, c0, weight, project, mask, reverse: bool) -> tuple[jax.Array, ...]:
+def _run_lstm(
+    x: jax.Array, h0: jax.Array, c0: jax.Array, weight: jax.Array, project: jax.Array | None, mask: jax.Array | None, reverse: bool
+) -> tuple[jax.Array, ...]:
     """The last h and c, h of every step, and for the derivative c and the gates i, f, g, o of every step."""
 
-    def step(state, at):
+    def step(state: Any, at: Any) -> tuple[Any, Any]:
         h, c = state
         x, mask = at
         i, f, g, o = jnp.split(x + h @ weight.T, 4, -1)
@@ -197,16 +201,16 @@ def _tangent_lstm(linear: Arrays, residuals: Arrays, reverse: bool, projected: b
     """(e, dh₀, dc₀, p?) to (dh_T, dc_T, dh of every step)."""
     e, h0, c0, *p = linear
     weight, scale, scale_c, forget, *rest = residuals
-    project, keep = rest[:1] if projected else (), rest[1:] if projected else rest
+    project, keep = (rest[0], rest[1:]) if projected else (None, rest)
 
-    def step(state, at):
+    def step(state: Any, at: Any) -> tuple[Any, Any]:
         dh, dc = state
         e, p, scale, scale_c, forget, keep = at
         i, f, g, o = jnp.split(scale * (e + dh @ weight.T), 4, -1)
         dc = i + f + g + forget * dc
         new = o + scale_c * dc
-        if projected:
-            new = new @ project[0].T + p[0]
+        if project is not None:
+            new = new @ project.T + p[0]
         for k in keep:
             new = new + k * dh
         return (new, dc), new
@@ -218,13 +222,13 @@ def _tangent_lstm(linear: Arrays, residuals: Arrays, reverse: bool, projected: b
 def _cotangent_lstm(linear: Arrays, residuals: Arrays, reverse: bool, projected: bool) -> Arrays:
     h, c, states = linear
     weight, scale, scale_c, forget, *rest = residuals
-    project, keep = rest[:1] if projected else (), rest[1:] if projected else rest
+    project, keep = (rest[0], rest[1:]) if projected else (None, rest)
 
-    def step(state, at):
+    def step(state: Any, at: Any) -> tuple[Any, Any]:
         dh, dc = state
         states, scale, scale_c, forget, keep = at
         dh = dh + states
-        dm = dh @ project[0] if projected else dh
+        dm = dh if project is None else dh @ project
         dc = dc + scale_c * dm
         u = scale * jnp.concatenate([dc, dc, dc, dm], -1)
         before = u @ weight
@@ -256,11 +260,12 @@ def lstm(
       mask: False at steps that a sequence does not have, where its state stays: (T, B, 1), or None.
       reverse: from the last step to the first.
     """
-    return _run_lstm(x, h0, c0, weight, project, mask, reverse)[:3]
+    h, c, states, *_ = _run_lstm(x, h0, c0, weight, project, mask, reverse)
+    return h, c, states
 
 
 @functools.partial(lstm.defjvp, symbolic_zeros=True)
-def _lstm_jvp(reverse, primals, tangents):
+def _lstm_jvp(reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     x, h0, c0, weight, project, mask = primals
     x_t, h0_t, c0_t, weight_t, project_t, _ = tangents
     h, c, states, cells, gates = _run_lstm(x, h0, c0, weight, project, mask, reverse)

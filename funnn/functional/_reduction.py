@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 import warnings
 from typing import Any
 
@@ -17,7 +18,8 @@ REDUCTIONS = ("none", "mean", "sum")
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line that called into funnn, through however many of its own frames."""
-    level, frame = 1, sys._getframe()
+    level = 1
+    frame: types.FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("funnn."):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)

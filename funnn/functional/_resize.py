@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +40,10 @@ class Resize(NamedTuple):
     exact_ratios: bool = False
 
     @property
-    def real(self) -> type:
+    def real(self) -> Any:
         return np.float64 if self.double else np.float32
 
-    def ratio(self) -> np.floating:
+    def ratio(self) -> Any:
         """Input elements for one output element."""
         real = self.real
         if self.align_corners:
@@ -56,11 +56,12 @@ Taps = tuple[np.ndarray, np.ndarray]  # indices and weights, both (output, count
 
 def _positions(plan: Resize, *, below: bool) -> np.ndarray:
     """Where the outputs lie among the inputs; before the first one only if ``below``."""
-    steps = np.arange(plan.output).astype(plan.real)
+    steps: np.ndarray = np.arange(plan.output).astype(plan.real)
     if plan.align_corners:
-        return plan.ratio() * steps
+        exact: np.ndarray = plan.ratio() * steps
+        return exact
     # in double, then rounded: torch's compiler fuses the product and the difference into one rounding
-    found = (np.float64(plan.ratio()) * (steps + plan.real(0.5)) - 0.5).astype(plan.real)
+    found: np.ndarray = (np.float64(plan.ratio()) * (steps + plan.real(0.5)) - 0.5).astype(plan.real)
     return found if below else np.maximum(found, 0)
 
 
@@ -95,13 +96,13 @@ def _linear(plan: Resize) -> Taps:
     return np.stack([before, np.minimum(before + 1, plan.size - 1)], 1), np.stack([1 - part, part], 1)
 
 
-def cubic_weights(part, a: float = -0.75) -> list:
+def cubic_weights(part: Any, a: float = -0.75) -> list[Any]:
     """Keys's cubic convolution: the weights of the elements at −1, 0, 1 and 2 for a position ``part`` of the way from 0 to 1."""
 
-    def near(x):
+    def near(x: Any) -> Any:
         return ((a + 2) * x - (a + 3)) * x * x + 1
 
-    def far(x):
+    def far(x: Any) -> Any:
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
     return [far(part + 1), near(part), near(1 - part), far(2 - part)]
@@ -118,7 +119,7 @@ def _area(plan: Resize) -> Taps:
     return _windows(first, last - first, lambda index: np.ones_like(index, np.float64))
 
 
-def _windows(first: np.ndarray, count: np.ndarray, weigh: Callable) -> Taps:
+def _windows(first: np.ndarray, count: np.ndarray, weigh: Callable[..., Any]) -> Taps:
     """Windows of elements with weights that add up to one; ``weigh`` gives them by the elements' indices."""
     offsets = np.arange(max(count.max(initial=1), 1))
     inside = offsets < count[:, None]
@@ -130,7 +131,8 @@ def _windows(first: np.ndarray, count: np.ndarray, weigh: Callable) -> Taps:
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - np.abs(x), 0)
+    height: np.ndarray = np.maximum(1 - np.abs(x), 0)
+    return height
 
 
 def _keys(x: np.ndarray, a: float = -0.5) -> np.ndarray:
@@ -244,14 +246,14 @@ def _add_taps(x: jax.Array, axis: int, index: np.ndarray, weights: np.ndarray) -
     return functools.reduce(jnp.add, parts)
 
 
-def _forward(linear: tuple[jax.Array], residuals: tuple, plans: tuple[Resize, ...]) -> tuple[jax.Array]:
+def _forward(linear: tuple[jax.Array], residuals: tuple[Any, ...], plans: tuple[Resize, ...]) -> tuple[jax.Array]:
     x = linear[0].astype(check.accumulator(linear[0].dtype))
     for plan in plans:
         x = _multiply(x, plan.axis, _forward_blocks(plan)) if taps(plan)[0].shape[1] > 1 else _take(x, plan.axis, taps(plan)[0][:, 0])
     return (x.astype(linear[0].dtype),)
 
 
-def _backward(cotangents: tuple[jax.Array], residuals: tuple, plans: tuple[Resize, ...]) -> tuple[jax.Array]:
+def _backward(cotangents: tuple[jax.Array], residuals: tuple[Any, ...], plans: tuple[Resize, ...]) -> tuple[jax.Array]:
     x = cotangents[0].astype(check.accumulator(cotangents[0].dtype))
     for plan in reversed(plans):
         x = _multiply(x, plan.axis, _backward_blocks(plan))

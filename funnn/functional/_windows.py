@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Arrays = tuple[jax.Array, ...]
+from funnn._types import Arrays
+
 Combine = Callable[[Arrays, Arrays], Arrays]
 
 # Longer windows are gathered and scanned over, so that the compiled program does not grow with the window.
@@ -76,4 +77,4 @@ def gathered(arrays: Arrays, axis: int, windows: np.ndarray, combine: Combine) -
 def positions(shape: tuple[int, ...], rank: int) -> jax.Array:
     """The flat position of every element of the last axes, with ``rank`` axes before them."""
     numbers = np.arange(math.prod(shape)).reshape((1,) * rank + shape)
-    return jnp.asarray(numbers, jnp.int64 if jax.config.jax_enable_x64 else jnp.int32)
+    return jnp.asarray(numbers, jax.dtypes.canonicalize_dtype(jnp.int64))

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn._types import Arrays
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import P, Public, PublicFunction, R, public
 
-Ints = int | Sequence[int]
 Sizes = int | None | Sequence[int | None]
+
+
+class AdaptiveAvgPool(Public, Protocol):
+    def __call__(self, input: jax.Array, output_size: Sizes) -> jax.Array: ...
+
+
+class AdaptiveMaxPool(Public, Protocol):
+    def __call__(self, input: jax.Array, output_size: Sizes, return_indices: bool = False) -> jax.Array | tuple[jax.Array, jax.Array]: ...
+
+
+class AdaptiveMaxPoolWithIndices(Public, Protocol):
+    def __call__(self, input: jax.Array, output_size: Sizes, return_indices: bool = False) -> tuple[jax.Array, jax.Array]: ...
 
 
 def check_input(name: str, n: int, input: jax.Array) -> None:
@@ -44,12 +57,13 @@ def _bounds(size: int, out: int) -> tuple[np.ndarray, np.ndarray]:
     return i * size // out, -(-(i + 1) * size // out)
 
 
-def _adaptive_max(name: str, n: int, input: jax.Array, output_size: Sizes, return_indices: bool):
+def _adaptive_max(name: str, n: int, input: jax.Array, output_size: Sizes, return_indices: bool) -> Arrays:
+    """The maxima, and with ``return_indices`` where they are."""
     input = check.floating(name, "input", input)
     check_input(name, n, input)
     sizes = _output_size(name, n, input, output_size)
     rank = input.ndim - n
-    arrays = (input, windows.positions(input.shape[rank:], rank)) if return_indices else (input,)
+    arrays: Arrays = (input, windows.positions(input.shape[rank:], rank)) if return_indices else (input,)
     combine = windows.first_max_with_position if return_indices else windows.first_max
     for axis in reversed(range(n)):
         size, out = input.shape[rank + axis], sizes[axis]
@@ -61,9 +75,7 @@ def _adaptive_max(name: str, n: int, input: jax.Array, output_size: Sizes, retur
         # a shorter window repeats its last element, which changes no maximum
         taken = np.minimum(start[:, None] + np.arange(longest), end[:, None] - 1)
         arrays = windows.gathered(arrays, rank + axis, taken, combine)
-    if not return_indices:
-        return arrays[0]
-    return arrays[0], jnp.broadcast_to(arrays[1], arrays[0].shape)
+    return (arrays[0], jnp.broadcast_to(arrays[1], arrays[0].shape)) if return_indices else arrays
 
 
 def _adaptive_avg(name: str, n: int, input: jax.Array, output_size: Sizes) -> jax.Array:
@@ -109,7 +121,9 @@ _ADAPTIVE_DOC = """{what} over windows that cover the last {n} axes of ``input``
     """
 
 
-def _document(function, name: str, n: int, what: str, extra: str = "", returns: str = "", pick: str = "", result: str = ""):
+def _document(
+    function: Callable[P, R], name: str, n: int, what: str, extra: str = "", returns: str = "", pick: str = "", result: str = ""
+) -> PublicFunction[P, R]:
     function.__name__ = function.__qualname__ = name
     axes = ", ".join("DHW"[-n:])
     shape = f"an array of shape (N, C, {', '.join(f'{a}_out' for a in 'DHW'[-n:])}), or without N, of the input's dtype"
@@ -128,15 +142,18 @@ def _document(function, name: str, n: int, what: str, extra: str = "", returns: 
     return public(function)
 
 
-def _adaptive_rows(n: int):
+def _adaptive_rows(n: int) -> tuple[AdaptiveAvgPool, AdaptiveMaxPool, AdaptiveMaxPoolWithIndices]:
     def avg(input: jax.Array, output_size: Sizes) -> jax.Array:
         return _adaptive_avg(f"adaptive_avg_pool{n}d", n, input, output_size)
 
     def maximum(input: jax.Array, output_size: Sizes, return_indices: bool = False) -> jax.Array | tuple[jax.Array, jax.Array]:
-        return _adaptive_max(f"adaptive_max_pool{n}d", n, input, output_size, return_indices)
+        if return_indices:
+            return with_indices(input, output_size)
+        return _adaptive_max(f"adaptive_max_pool{n}d", n, input, output_size, False)[0]
 
     def with_indices(input: jax.Array, output_size: Sizes, return_indices: bool = False) -> tuple[jax.Array, jax.Array]:
-        return _adaptive_max(f"adaptive_max_pool{n}d", n, input, output_size, True)
+        values, positions = _adaptive_max(f"adaptive_max_pool{n}d", n, input, output_size, True)
+        return values, positions
 
     where = "where each maximum is, counted over the flattened spatial axes"
     name = f"adaptive_max_pool{n}d"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,16 @@ def scaled_dot_product_attention(
     return _attend(q, k, v, is_causal, scale, bias, mask, _drop_factors(shape, check.accumulator(q.dtype), dropout_p, dropout_key))[0]
 
 
-def _attend(q, k, v, causal, scale, bias=None, mask=None, drop=None) -> tuple[jax.Array]:
+def _attend(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    scale: Any,
+    bias: jax.Array | None = None,
+    mask: jax.Array | None = None,
+    drop: Any = None,
+) -> tuple[jax.Array]:
     wide = check.accumulator(q.dtype)
     dtype, (q, k, v) = q.dtype, (x.astype(wide) for x in (q, k, v))
     # The scale goes to the queries, for they are fewer than the scores.
@@ -288,7 +298,9 @@ def multi_head_attention_forward(
     return output.squeeze(1), None if weights is None else weights.squeeze(0)
 
 
-def _project_each(query, key, value, weights: tuple, bias) -> tuple:
+def _project_each(
+    query: jax.Array, key: jax.Array, value: jax.Array, weights: tuple[Any, ...], bias: jax.Array | None
+) -> tuple[jax.Array, ...]:
     """Queries, keys and values, each with a weight of its own."""
     for name, letter, x, weight in zip(("query", "key", "value"), "qkv", (query, key, value), weights, strict=True):
         if weight is None:
@@ -299,7 +311,9 @@ def _project_each(query, key, value, weights: tuple, bias) -> tuple:
     return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, _thirds(bias, query.shape[-1]), strict=True))
 
 
-def _project_packed(query, key, value, weight, bias, one_input: bool) -> tuple:
+def _project_packed(
+    query: jax.Array, key: jax.Array, value: jax.Array, weight: jax.Array | None, bias: jax.Array | None, one_input: bool
+) -> tuple[jax.Array, ...]:
     """Queries, keys and values by one weight, (3E, E); of ``one_input`` in one product."""
     if weight is None:
         raise AssertedError("use_separate_proj_weight is False but in_proj_weight is None: give in_proj_weight of shape (3E, E)")
@@ -309,7 +323,9 @@ def _project_packed(query, key, value, weight, bias, one_input: bool) -> tuple:
     return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), _thirds(weight, width), _thirds(bias, width), strict=True))
 
 
-def _with_learned_key(k, v, bias_k, bias_v, static_k, static_v) -> tuple:
+def _with_learned_key(
+    k: jax.Array, v: jax.Array, bias_k: Any, bias_v: Any, static_k: jax.Array | None, static_v: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
     """Keys and values with ``bias_k`` and ``bias_v`` behind them, where there are such."""
     if (bias_k is None) != (bias_v is None):
         raise AssertedError(
@@ -324,7 +340,9 @@ def _with_learned_key(k, v, bias_k, bias_v, static_k, static_v) -> tuple:
     return _followed_by(k, bias_k), _followed_by(v, bias_v)
 
 
-def _attend_with_weights(q, k, v, bias, p: float, dropout_key) -> tuple:
+def _attend_with_weights(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, p: float, dropout_key: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
     """Attention step by step, which gives the weights (after dropout with probability ``p``) too."""
     scores = (q * math.sqrt(1 / q.shape[-1])) @ k.swapaxes(-2, -1)
     weights = softmax(scores if bias is None else scores + bias, -1)
@@ -332,7 +350,9 @@ def _attend_with_weights(q, k, v, bias, p: float, dropout_key) -> tuple:
     return weights @ v, weights
 
 
-def _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads: int) -> bool:
+def _is_batched(
+    query: jax.Array, key: jax.Array, value: jax.Array, key_padding_mask: jax.Array | None, attn_mask: jax.Array | None, num_heads: int
+) -> bool:
     if query.ndim not in (2, 3):
         raise AssertedError(f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor")
     rank = query.ndim
@@ -356,7 +376,7 @@ def _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads: int) 
     return rank == 3
 
 
-def _check_sizes(query, key, value, width: int, num_heads: int, separate: bool) -> None:
+def _check_sizes(query: jax.Array, key: jax.Array, value: jax.Array, width: int, num_heads: int, separate: bool) -> None:
     if query.shape[2] != width:
         raise AssertedError(f"was expecting embedding dimension of {width}, but got {query.shape[2]}: query has shape {check.shape(query)}")
     if width % num_heads:
@@ -369,23 +389,23 @@ def _check_sizes(query, key, value, width: int, num_heads: int, separate: bool) 
         raise ShapeError(f"query and key must have the same batch size, but got shapes {check.shape(query)} and {check.shape(key)}")
 
 
-def _thirds(x, width: int, last: bool = False) -> tuple:
+def _thirds(x: Any, width: int, last: bool = False) -> tuple[Any, ...]:
     """The parts of queries, keys and values of what is packed along the first or the last axis."""
     places = [slice(i * width, (i + 1) * width) for i in range(3)]
     return (None,) * 3 if x is None else tuple([x[..., place] if last else x[place] for place in places])
 
 
-def _followed_by(x, row):
+def _followed_by(x: jax.Array, row: jax.Array) -> jax.Array:
     """``row``, of E elements, after every sequence of x, of shape (S, N, E)."""
     return pad(x, (0, 0, 0, 0, 0, 1)) + pad(row.reshape(1, 1, -1), (0, 0, 0, 0, x.shape[0], 0))
 
 
-def _by_head(x, heads: int):
+def _by_head(x: jax.Array, heads: int) -> jax.Array:
     """(S, N, h · D) -> (N, h, S, D)."""
     return x.reshape(x.shape[0], x.shape[1], heads, -1).swapaxes(0, 1).swapaxes(1, 2)
 
 
-def _static(name: str, x, static, heads: int, batch: int):
+def _static(name: str, x: jax.Array, static: jax.Array | None, heads: int, batch: int) -> jax.Array:
     if static is None:
         return x
     if static.shape[0] != batch * heads:
@@ -404,7 +424,7 @@ def _attention_bias(
     key_padding_mask: jax.Array | None,
     heads: int,
     added: int,
-) -> jax.Array:
+) -> jax.Array | None:
     """Both masks as one number to add to the scores, broadcastable to (N, h, L, S + added); the added keys are never masked."""
     length, batch, source = query.shape[0], query.shape[1], key.shape[0]
     if attn_mask is not None and key_padding_mask is not None and attn_mask.dtype != key_padding_mask.dtype:
@@ -418,9 +438,9 @@ def _attention_bias(
         total = total.reshape(-1, 1 if attn_mask.ndim == 2 else heads, length, source + added)
     if key_padding_mask is not None:
         padding = jnp.pad(_additive("key_padding_mask", key_padding_mask, query), [(0, 0), (0, added)])
-        for axis, expected in enumerate((batch, keys.shape[-2])):
-            if padding.shape[axis] != expected:
-                raise AssertedError(f"Expected key_padded_mask.shape[{axis}] to be {expected}, but got {padding.shape[axis]}")
+        for axis, size in enumerate((batch, keys.shape[-2])):
+            if padding.shape[axis] != size:
+                raise AssertedError(f"Expected key_padded_mask.shape[{axis}] to be {size}, but got {padding.shape[axis]}")
         total = padding[:, None, None] if total is None else total + padding[:, None, None]
     return total
 

@@ -14,7 +14,7 @@ from funnn.functional import _norm_kernel as kernel
 from funnn.functional._dispatch import public
 
 
-def _arguments(function: str, input: jax.Array, eps: float, **per_channel: jax.Array | None):
+def _arguments(function: str, input: jax.Array, eps: float, **per_channel: jax.Array | None) -> tuple[jax.Array, list[jax.Array | None]]:
     """The checked input; the other arguments, each in the dtype to compute in and of a shape that broadcasts against the input."""
     input = check.floating(function, "input", input)
     if input.ndim < 2:
@@ -54,10 +54,19 @@ def _check_positions(input: jax.Array) -> None:
         )
 
 
-def _with_given_statistics(function: str, flag: str, input: jax.Array, mean, var, weight, bias, eps: float) -> jax.Array:
-    for name, x in (("running_mean", mean), ("running_var", var)):
-        if x is None:
-            raise ArgumentError(f"{function}: {name} must be defined in evaluation mode; pass it, or {flag}=True")
+def _with_given_statistics(
+    function: str,
+    flag: str,
+    input: jax.Array,
+    mean: jax.Array | None,
+    var: jax.Array | None,
+    weight: jax.Array | None,
+    bias: jax.Array | None,
+    eps: float,
+) -> jax.Array:
+    if mean is None or var is None:
+        name = "running_mean" if mean is None else "running_var"
+        raise ArgumentError(f"{function}: {name} must be defined in evaluation mode; pass it, or {flag}=True")
     scale = lax.rsqrt(var + jnp.asarray(eps, var.dtype))
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale
@@ -236,7 +245,15 @@ def instance_norm(
     return y if batched else y[0]
 
 
-def _instance_norm(input, running_mean, running_var, weight, bias, eps: float, batched: bool):
+def _instance_norm(
+    input: jax.Array,
+    running_mean: jax.Array | None,
+    running_var: jax.Array | None,
+    weight: jax.Array | None,
+    bias: jax.Array | None,
+    eps: float,
+    batched: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """y, and the items' means and biased variances, (N, C, 1, …)."""
     checked, (_, _, weight, bias) = _arguments(
         "instance_norm",

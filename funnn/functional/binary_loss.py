@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from funnn._types import Arrays
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
@@ -35,7 +36,7 @@ def _cross_entropy(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 @_cross_entropy.defjvp
-def _cross_entropy_jvp(primals, tangents):
+def _cross_entropy_jvp(primals: Arrays, tangents: Arrays) -> tuple[jax.Array, jax.Array]:
     # As torch: the logarithms' bounds are not seen by the derivatives, the one in x has a bound of its own
     (x, y), (x_t, y_t) = primals, tangents
     slope = (x - y) / jnp.maximum((1 - x) * x, jnp.asarray(1e-12, x.dtype))

@@ -33,7 +33,7 @@ def along(weight: jax.Array, ndim: int, axis: int) -> jax.Array:
     return weight.reshape(-1, *(1,) * (ndim - axis - 1))
 
 
-def class_indices(name: str, input: jax.Array, target: jax.Array) -> jax.Array:
+def class_indices(name: str, input: jax.Array | jax.ShapeDtypeStruct, target: jax.Array) -> jax.Array:
     """Check a target of class indices: (N, d₁, …) for an input (N, C, d₁, …), or a scalar for an input (C,)."""
     size, wanted = check.shape(input), [*input.shape[:1], *input.shape[2:]] if input.ndim > 1 else []
     got = check.shape(target)

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn._types import Ints
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _conv_kernel as kernel
-from funnn.functional._dispatch import public
-
-Ints = int | Sequence[int]
+from funnn.functional._dispatch import Public, public
 
 
-def _padding(name: str, padding: str | Ints, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]):
+class Conv(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        weight: jax.Array,
+        bias: jax.Array | None = None,
+        stride: Ints = 1,
+        padding: str | Ints = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+    ) -> jax.Array: ...
+
+
+class ConvTranspose(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        weight: jax.Array,
+        bias: jax.Array | None = None,
+        stride: Ints = 1,
+        padding: Ints = 0,
+        output_padding: Ints = 0,
+        groups: int = 1,
+        dilation: Ints = 1,
+    ) -> jax.Array: ...
+
+
+def _padding(
+    name: str, padding: str | Ints, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> list[tuple[int, int]]:
     """The (before, after) padding of each axis."""
     n = len(kernel)
     if not isinstance(padding, str):
@@ -68,7 +96,7 @@ def _check_shapes(name: str, n: int, input: jax.Array, weight: jax.Array, bias: 
         )
 
 
-def _same_dtype(name: str, input: jax.Array, weight: jax.Array, bias: jax.Array | None):
+def _same_dtype(name: str, input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     input = check.array("input", input)
     if input.dtype == jnp.bool_:
         raise DtypeError(f'"{name}" not implemented for bool: input must hold numbers. Convert it, e.g. input.astype(jnp.float32).')
@@ -203,7 +231,7 @@ _DOC = """Convolve (cross-correlate) over the last {n} axes of ``input``.
     """
 
 
-def _row(n: int):  # the return type is left to inference, which keeps the whole signature visible to editors
+def _row(n: int) -> Conv:
     def conv(
         input: jax.Array,
         weight: jax.Array,
@@ -261,7 +289,7 @@ _TRANSPOSE_DOC = """Apply the transpose of a convolution over the last {n} axes:
     """
 
 
-def _transpose_row(n: int):
+def _transpose_row(n: int) -> ConvTranspose:
     def conv_transpose(
         input: jax.Array,
         weight: jax.Array,
@@ -316,10 +344,10 @@ def conv_tbc(input: jax.Array, weight: jax.Array, bias: jax.Array, pad: int = 0)
       >>> conv_tbc(jnp.ones((5, 1, 2)), jnp.ones((3, 2, 1)), jnp.zeros(1), pad=1)[:, 0, 0].tolist()
       [4.0, 6.0, 6.0, 6.0, 4.0]
     """
-    input, weight, bias = _same_dtype("conv_tbc", input, weight, bias)
+    input, weight, biases = _same_dtype("conv_tbc", input, weight, bias)
     if input.ndim != 3 or weight.ndim != 3:
         raise ShapeError(
             f"Input must have 3 dims: time, batch, in_channel, and weight 3: kernel, in_channel, out_channel; got input of size "
             f"{check.shape(input)} and weight of size {check.shape(weight)}"
         )
-    return jnp.moveaxis(_conv("conv_tbc", 1, jnp.moveaxis(input, 0, 2), jnp.transpose(weight, (2, 1, 0)), bias, 1, pad, 1, 1), 2, 0)
+    return jnp.moveaxis(_conv("conv_tbc", 1, jnp.moveaxis(input, 0, 2), jnp.transpose(weight, (2, 1, 0)), biases, 1, pad, 1, 1), 2, 0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ def _states(log_probs: jax.Array, targets: jax.Array, blank: int) -> tuple[jax.A
 def _forward(scores: jax.Array, skips: jax.Array, input_lengths: jax.Array, ends: jax.Array) -> tuple[jax.Array, jax.Array]:
     """−log likelihood (N,), and log α of shape (T, N, 2S + 1)."""
 
-    def step(alpha, given):
+    def step(alpha: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         score, time = given
         skipped = jnp.where(skips, _shift(alpha, 2), -jnp.inf)
         moved = _log_add(jnp.stack([alpha, _shift(alpha, 1), skipped])) + score
@@ -72,7 +73,7 @@ def _forward(scores: jax.Array, skips: jax.Array, input_lengths: jax.Array, ends
 def _backward(scores: jax.Array, skips: jax.Array, input_lengths: jax.Array, ends: jax.Array) -> jax.Array:
     """log β of shape (T, N, 2S + 1)."""
 
-    def step(beta, given):
+    def step(beta: jax.Array, given: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         score, time = given
         ahead = beta + score
         skipped = _shift(jnp.where(skips, ahead, -jnp.inf), -2)
@@ -101,7 +102,7 @@ def _losses(
 
 
 @_losses.defjvp
-def _losses_jvp(blank, zero_infinity, primals, tangents):
+def _losses_jvp(blank: int, zero_infinity: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     # torch's derivative: that of the loss as a function of logits under a log softmax, exp(x) − share, which the softmax passes unchanged
     log_probs, targets, input_lengths, target_lengths = primals
     labels, skips, scores = _states(log_probs, targets, blank)

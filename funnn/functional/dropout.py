@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import Public, public
 
 
 def check_probability(p: float) -> None:
@@ -103,7 +104,19 @@ _ARGS = """
     """
 
 
-def _channels(n: int):
+class Dropout(Public, Protocol):
+    def __call__(
+        self, input: jax.Array, p: float = 0.5, training: bool = True, inplace: bool = False, *, key: jax.Array | None = None
+    ) -> jax.Array: ...
+
+
+class AlphaDropout(Public, Protocol):
+    def __call__(
+        self, input: jax.Array, p: float = 0.5, training: bool = False, inplace: bool = False, *, key: jax.Array | None = None
+    ) -> jax.Array: ...
+
+
+def _channels(n: int) -> Dropout:
     """Dropout of whole channels, over n spatial axes."""
 
     def drop(input: jax.Array, p: float = 0.5, training: bool = True, inplace: bool = False, *, key: jax.Array | None = None) -> jax.Array:
@@ -148,7 +161,7 @@ def _channels(n: int):
 dropout1d, dropout2d, dropout3d = _channels(1), _channels(2), _channels(3)
 
 
-def _alpha(feature: bool):
+def _alpha(feature: bool) -> AlphaDropout:
     """Dropout that keeps mean and variance, of elements or of whole channels."""
 
     def drop(input: jax.Array, p: float = 0.5, training: bool = False, inplace: bool = False, *, key: jax.Array | None = None) -> jax.Array:

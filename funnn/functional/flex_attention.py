@@ -22,8 +22,8 @@ def flex_attention(
     query: jax.Array,
     key: jax.Array,
     value: jax.Array,
-    score_mod: Callable | None = None,
-    mask_mod: Callable | None = None,
+    score_mod: Callable[..., Any] | None = None,
+    mask_mod: Callable[..., Any] | None = None,
     scale: float | None = None,
     enable_gqa: bool = False,
     return_lse: bool = False,
@@ -78,7 +78,11 @@ def default_scale(query: Any) -> float:
 
 
 def at_all_places(
-    function: Callable, shape: tuple[int, ...], *scores: jax.Array, vmap: Callable = jax.vmap, arange: Callable = jnp.arange
+    function: Callable[..., Any],
+    shape: tuple[int, ...],
+    *scores: jax.Array,
+    vmap: Callable[..., Any] = jax.vmap,
+    arange: Callable[..., Any] = jnp.arange,
 ) -> Any:
     """``function(*scores, b, h, i, j)`` for all indices (b, h, i, j) of ``shape``."""
     for place in (3, 2, 1, 0):
@@ -112,13 +116,14 @@ def check_shapes(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
 
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None, scale: Any) -> jax.Array:
     """Attention with plain scores."""
-    q = _wide("query", query) * scale
+    q: jax.Array = _wide("query", query) * scale
     return attend(q, _for_queries("key", key, query), _for_queries("value", value, query), None, mask, None, False).astype(query.dtype)
 
 
 def attention_scores(query: jax.Array, key: jax.Array, scale: Any) -> jax.Array:
     """``scale · q kᵀ``, in float32 at least."""
-    return jnp.matmul(_wide("query", query), jnp.swapaxes(_for_queries("key", key, query), -1, -2)) * scale
+    scores: jax.Array = jnp.matmul(_wide("query", query), jnp.swapaxes(_for_queries("key", key, query), -1, -2)) * scale
+    return scores
 
 
 def weighted_values(scores: jax.Array, value: jax.Array, mask: jax.Array | None) -> jax.Array:

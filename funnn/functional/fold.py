@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn._types import Ints
 from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-
-Ints = int | Sequence[int]
 
 
 class _Blocks(NamedTuple):
@@ -26,7 +25,7 @@ class _Blocks(NamedTuple):
     stride: int
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         return (self.size + 2 * self.padding - self.dilation * (self.kernel - 1) - 1) // self.stride + 1
 
 
@@ -46,7 +45,8 @@ def _blocks(function: str, sizes: Sequence[int], kernel_size: Ints, dilation: In
             raise ShapeError(
                 f"{function}: {name.replace('_', ' ')} should be {bound}, but got {name}_height: {height} {name}_width: {width}"
             )
-    return tuple(_Blocks(size, *(pairs[name][i] for name in given)) for i, size in enumerate(sizes))
+    rows, columns = (_Blocks(size, *(pairs[name][i] for name in given)) for i, size in enumerate(sizes))
+    return rows, columns
 
 
 @public
@@ -82,7 +82,7 @@ def unfold(input: jax.Array, kernel_size: Ints, dilation: Ints = 1, padding: Int
             f"{check.shape(input)}"
         )
     blocks = _blocks("unfold", input.shape[-2:], kernel_size, dilation, padding, stride)
-    counts = tuple(b.count for b in blocks)
+    counts = tuple(b.number for b in blocks)
     if min(counts) < 1:
         raise ShapeError(
             f"Given input with spatial size {input.shape[-2:]}, {_words(blocks)}, calculated shape of the array of sliding blocks as {counts}, "
@@ -100,7 +100,7 @@ def unfold(input: jax.Array, kernel_size: Ints, dilation: Ints = 1, padding: Int
 
 def _slice(x: jax.Array, axis: int, offset: int, b: _Blocks) -> jax.Array:
     start = offset * b.dilation
-    return lax.slice_in_dim(x, start, start + (b.count - 1) * b.stride + 1, b.stride, axis)
+    return lax.slice_in_dim(x, start, start + (b.number - 1) * b.stride + 1, b.stride, axis)
 
 
 def _words(blocks: tuple[_Blocks, _Blocks]) -> str:
@@ -150,7 +150,7 @@ def fold(input: jax.Array, output_size: Ints, kernel_size: Ints, dilation: Ints 
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
             f"input.size(1)={rows} and kernel_size={kernel}."
         )
-    counts = tuple(max(b.count, 0) for b in blocks)
+    counts = tuple(max(b.number, 0) for b in blocks)
     if columns != counts[0] * counts[1]:
         raise ShapeError(
             f"Given output_size={output_size}, {_words(blocks)}, expected size of input's dimension 2 to match the calculated number of "
@@ -170,7 +170,7 @@ def _sum(x: jax.Array, along: int, axis: int, b: _Blocks) -> jax.Array:
     for offset in range(b.kernel):
         part = lax.index_in_dim(x, offset, along, keepdims=False)
         before = offset * b.dilation - b.padding
-        after = b.size - before - ((b.count - 1) * b.stride + 1)  # negative amounts cut off what lies in the padding
+        after = b.size - before - ((b.number - 1) * b.stride + 1)  # negative amounts cut off what lies in the padding
         config = [(0, 0, 0)] * part.ndim
         config[axis - 1] = (before, after, b.stride - 1)
         parts.append(lax.pad(part, jnp.zeros((), part.dtype), config))

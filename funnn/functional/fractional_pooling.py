@@ -3,19 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn._types import Arrays, Ints
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional import _windows as windows
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import Public, public
 from funnn.functional.adaptive_pooling import check_input
 
-Ints = int | Sequence[int]
+
+class FractionalMaxPool(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        kernel_size: Ints,
+        output_size: Ints | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]: ...
+
+
+class FractionalMaxPoolWithIndices(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        kernel_size: Ints,
+        output_size: Ints | None = None,
+        output_ratio: float | Sequence[float] | None = None,
+        return_indices: bool = False,
+        _random_samples: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]: ...
 
 
 def _starts(samples: jax.Array, size: int, out: int, kernel: int) -> jax.Array:
@@ -29,14 +57,24 @@ def _starts(samples: jax.Array, size: int, out: int, kernel: int) -> jax.Array:
     return jnp.concatenate([starts.astype(last.dtype), last], -1)
 
 
-def _fractional(name: str, n: int, input, kernel_size, output_size, output_ratio, return_indices, samples, key):
+def _fractional(
+    name: str,
+    n: int,
+    input: jax.Array,
+    kernel_size: Ints,
+    output_size: Ints | None,
+    output_ratio: float | Sequence[float] | None,
+    samples: jax.Array | None,
+    key: jax.Array | None,
+) -> tuple[jax.Array, jax.Array]:
+    """The maxima, and where they are."""
     input = check.floating(name, "input", input)
     check_input(name, n, input)
     kernels = check.ntuple(name, "kernel_size", kernel_size, n)
     if output_size is None:
         if output_ratio is None:
             raise ArgumentError(f"{name} requires specifying either an output_size or an output_ratio")
-        ratios = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
+        ratios: tuple[Any, ...] = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
         if len(ratios) != n:
             raise ArgumentError(f"{name} requires output_ratio to either be a single number or a tuple of {n}, but got {output_ratio}")
         output_size = tuple(int(size * ratio) for size, ratio in zip(input.shape[-n:], ratios, strict=True))
@@ -53,7 +91,7 @@ def _fractional(name: str, n: int, input, kernel_size, output_size, output_ratio
     if samples.shape[1:] != (x.shape[1], n) or samples.shape[0] < x.shape[0]:
         raise ShapeError(f"{name}: expected _random_samples of shape {[*x.shape[:2], n]}, but got {check.shape(samples)}")
     samples = samples[: x.shape[0]]  # there may be more than needed, as in torch
-    arrays = (x, jnp.broadcast_to(windows.positions(x.shape[2:], 2), x.shape))
+    arrays: Arrays = (x, jnp.broadcast_to(windows.positions(x.shape[2:], 2), x.shape))
     for axis in reversed(range(n)):
         # torch's planes take the samples of two axes the other way round, those of three in order
         sample = samples[..., n - 1 - axis if n == 2 else axis]
@@ -61,12 +99,12 @@ def _fractional(name: str, n: int, input, kernel_size, output_size, output_ratio
         at = 2 + axis
         starts = lax.expand_dims(starts, [i for i in range(2, x.ndim) if i != at])
 
-        def part(offset: int, starts=starts, at=at, arrays=arrays):
+        def part(offset: int, starts: jax.Array = starts, at: int = at, arrays: Arrays = arrays) -> Arrays:
             return tuple(jnp.take_along_axis(a, starts + offset, at, mode="clip") for a in arrays)
 
         arrays = windows.fold([part(offset) for offset in range(kernels[axis])], windows.first_max_with_position)
-    output, indices = arrays if input.ndim == n + 2 else (arrays[0][0], arrays[1][0])
-    return (output, indices) if return_indices else output
+    output, indices = arrays
+    return (output, indices) if input.ndim == n + 2 else (output[0], indices[0])
 
 
 _FRACTIONAL_DOC = """Take the maximum over overlapping windows at pseudo-random places of the last {n} axes{also}.
@@ -100,7 +138,7 @@ _FRACTIONAL_DOC = """Take the maximum over overlapping windows at pseudo-random 
     """
 
 
-def _fractional_rows(n: int):
+def _fractional_rows(n: int) -> tuple[FractionalMaxPool, FractionalMaxPoolWithIndices]:
     def plain(
         input: jax.Array,
         kernel_size: Ints,
@@ -112,7 +150,8 @@ def _fractional_rows(n: int):
         key: jax.Array | None = None,
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
         name = f"fractional_max_pool{n}d"
-        return _fractional(name, n, input, kernel_size, output_size, output_ratio, return_indices, _random_samples, key)
+        output, indices = _fractional(name, n, input, kernel_size, output_size, output_ratio, _random_samples, key)
+        return (output, indices) if return_indices else output
 
     def with_indices(
         input: jax.Array,
@@ -125,7 +164,7 @@ def _fractional_rows(n: int):
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         name = f"fractional_max_pool{n}d"
-        return _fractional(name, n, input, kernel_size, output_size, output_ratio, True, _random_samples, key)
+        return _fractional(name, n, input, kernel_size, output_size, output_ratio, _random_samples, key)
 
     words = {
         "n": n,

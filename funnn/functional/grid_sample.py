@@ -7,6 +7,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def grid_sample(
     if mode == "bicubic":
         axes = [[(pad(at, size), weight) for at, weight in axis] for axis, size in zip(axes, sizes, strict=True)]
     channels_last = jnp.moveaxis(input, 1, -1).reshape(input.shape[0], math.prod(sizes), input.shape[1])  # one row of channels a position
-    total = 0
+    total: Any = 0
     for corner in itertools.product(*axes):
         index, inside = _flat([at for at, _ in corner], sizes)
         rows = _rows(channels_last, jnp.where(inside, index, math.prod(sizes)).reshape(len(input), -1))
@@ -139,16 +140,16 @@ def _pad(position: jax.Array, size: int, mode: str, align_corners: bool) -> jax.
     return jnp.where(inside, position, lax.stop_gradient(jnp.where(position > 0, size - 1.0, 0.0).astype(position.dtype)))
 
 
-def _nearest(position: jax.Array) -> list[tuple]:
+def _nearest(position: jax.Array) -> list[tuple[Any, ...]]:
     return [(lax.stop_gradient(jnp.round(position)), 1.0)]
 
 
-def _linear(position: jax.Array) -> list[tuple]:
+def _linear(position: jax.Array) -> list[tuple[Any, ...]]:
     before = lax.stop_gradient(jnp.floor(position))
     return [(before, before + 1 - position), (before + 1, position - before)]
 
 
-def _cubic(position: jax.Array) -> list[tuple]:
+def _cubic(position: jax.Array) -> list[tuple[Any, ...]]:
     before = lax.stop_gradient(jnp.floor(position))
     return [(before + k - 1, weight) for k, weight in enumerate(cubic_weights(position - before))]
 
@@ -159,7 +160,8 @@ _TAPS = {"nearest": _nearest, "bilinear": _linear, "bicubic": _cubic}
 
 def _flat(places: Sequence[jax.Array], sizes: Sequence[int]) -> tuple[jax.Array, jax.Array]:
     """The index of an element among all, and whether there is one. Places are whole floating numbers, NaN is nowhere."""
-    index, inside = 0, True
+    index: Any = 0
+    inside: Any = True
     for place, size in zip(places, sizes, strict=True):
         inside = inside & (place >= 0) & (place <= size - 1)
         index = index * size + jnp.where(inside, place, 0).astype(jnp.int32)

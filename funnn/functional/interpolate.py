@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from funnn._types import Ints
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._resize import Resize, resize, resize_bytes
 
-Size = int | Sequence[int]
 Scale = float | Sequence[float]
 
 #: Of each mode: the ranks that it takes, and the kind of taps along an axis.
@@ -32,7 +33,7 @@ _MODES = {
 @public
 def interpolate(
     input: jax.Array,
-    size: Size | None = None,
+    size: Ints | None = None,
     scale_factor: Scale | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
@@ -115,7 +116,7 @@ def interpolate(
 
 
 def _sizes(
-    input: jax.Array, size: Size | None, scale_factor: Scale | None, mode: str, recompute: bool
+    input: jax.Array, size: Ints | None, scale_factor: Scale | None, mode: str, recompute: bool
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
     """The output's sizes, and the scale of each axis where it does not follow from them."""
     n = input.ndim - 2
@@ -124,7 +125,7 @@ def _sizes(
             raise ArgumentError("either size or scale_factor should be defined, e.g. scale_factor=2")
         raise ArgumentError(f"only one of size or scale_factor should be defined, but got {size=} and {scale_factor=}")
     name, given = ("size", size) if scale_factor is None else ("scale_factor", scale_factor)
-    values = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
+    values: tuple[Any, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
     if len(values) != n:
         raise ShapeError(
             f"Input and {'output' if name == 'size' else name} must have the same number of spatial dimensions, but got input with spatial "
@@ -171,7 +172,7 @@ def _deprecated(name: str) -> None:
 @public
 def upsample(
     input: jax.Array,
-    size: Size | None = None,
+    size: Ints | None = None,
     scale_factor: Scale | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
@@ -201,7 +202,7 @@ def upsample(
 
 
 @public
-def upsample_nearest(input: jax.Array, size: Size | None = None, scale_factor: Scale | None = None) -> jax.Array:
+def upsample_nearest(input: jax.Array, size: Ints | None = None, scale_factor: Scale | None = None) -> jax.Array:
     """Repeat the nearest element; a former name of :func:`interpolate` with mode 'nearest', with a warning that it is deprecated.
 
     Args:
@@ -225,7 +226,7 @@ def upsample_nearest(input: jax.Array, size: Size | None = None, scale_factor: S
 
 
 @public
-def upsample_bilinear(input: jax.Array, size: Size | None = None, scale_factor: Scale | None = None) -> jax.Array:
+def upsample_bilinear(input: jax.Array, size: Ints | None = None, scale_factor: Scale | None = None) -> jax.Array:
     """Resize images between aligned corners; a former name of :func:`interpolate`, with a warning that it is deprecated.
 
     Args:

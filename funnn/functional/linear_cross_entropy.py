@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from funnn._types import Arrays
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
@@ -43,7 +44,7 @@ class LinearCrossEntropyOptions:
     acc_policy: str = "auto"
     acc_dtype: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.acc_policy not in ("auto", "accurate", "balanced", "compact"):
             raise ValueError(f"invalid acc_policy: {self.acc_policy!r}; expected 'auto', 'accurate', 'balanced' or 'compact'")
         name, colon, factor = (self.chunking_method or "auto").partition(":")
@@ -97,7 +98,7 @@ def _chunks(input: jax.Array, target: jax.Array, ignore_index: int, size: int) -
 def _total(parameters: Parameters, input: jax.Array, target: jax.Array, ignore_index: int, size: int) -> jax.Array:
     """The sum of all losses, over chunks of ``size`` rows."""
 
-    def step(total, chunk):
+    def step(total: jax.Array, chunk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         return total + jnp.sum(_chunk_losses(parameters, *chunk, ignore_index)), None
 
     zero = jnp.zeros((), check.accumulator(input.dtype))
@@ -105,7 +106,7 @@ def _total(parameters: Parameters, input: jax.Array, target: jax.Array, ignore_i
 
 
 @functools.partial(_total.defjvp, symbolic_zeros=True)
-def _total_jvp(ignore_index, size, primals, tangents):
+def _total_jvp(ignore_index: int, size: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     # A chunk's gradients are taken while its logits are at hand, so that nothing is computed twice; the tangent is their product with the
     # arguments' tangents, whose transpose scales them.
     (parameters, input, target), (parameters_t, input_t, _) = primals, tangents
@@ -113,13 +114,13 @@ def _total_jvp(ignore_index, size, primals, tangents):
     live = [i for i, t in enumerate(parameters_t) if t is not None and not isinstance(t, SymbolicZero)]
     chosen = tuple(parameters[i] for i in live)
 
-    def loss(chosen, input, target):
+    def loss(chosen: Arrays, input: jax.Array, target: jax.Array) -> jax.Array:
         every = list(parameters)
         for i, array in zip(live, chosen, strict=True):
             every[i] = array
         return jnp.sum(_chunk_losses(tuple(every), input, target, ignore_index))
 
-    def step(totals, chunk):
+    def step(totals: Any, chunk: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
         value, (slopes, slope) = jax.value_and_grad(loss, (0, 1))(chosen, *chunk)
         return jax.tree.map(lambda total, part: total + part.astype(wide), totals, (value, slopes)), slope
 
@@ -135,10 +136,11 @@ def _each(parameters: Parameters, input: jax.Array, target: jax.Array, ignore_in
     """Each row's loss, over chunks of ``size`` rows; a chunk's logits are computed again for the derivative."""
 
     @jax.checkpoint
-    def losses(parameters, chunk):
+    def losses(parameters: Parameters, chunk: tuple[jax.Array, jax.Array]) -> jax.Array:
         return _chunk_losses(parameters, *chunk, ignore_index)
 
-    return lax.map(lambda chunk: losses(parameters, chunk), _chunks(input, target, ignore_index, size)).reshape(-1)[: len(input)]
+    every: jax.Array = lax.map(lambda chunk: losses(parameters, chunk), _chunks(input, target, ignore_index, size))
+    return every.reshape(-1)[: len(input)]
 
 
 def _check_shapes(input: jax.Array, linear_weight: jax.Array, linear_bias: jax.Array | None) -> None:
@@ -240,7 +242,7 @@ def linear_cross_entropy(
     rows = input if input.ndim == 2 else input[None]
     index = target.reshape(len(rows))
     parameters = (linear_weight, linear_bias, weight)
-    size = _chunk_size(options, *rows.shape, classes)
+    size = _chunk_size(options, len(rows), rows.shape[1], classes)
     if reduction == "none":
         return _each(parameters, rows, index, ignore_index, size).reshape(target.shape if input.ndim == 2 else ()).astype(input.dtype)
     total = _total(parameters, rows, index, ignore_index, size)

@@ -50,8 +50,8 @@ def hinge_embedding_loss(
     input = check.floating("hinge_embedding_loss", "input", input)
     _, (x, y) = operands("hinge_embedding_loss", input=input, target=target)
     zero = jnp.zeros((), x.dtype)
-    margin = jnp.asarray(margin, input.dtype).astype(x.dtype)  # torch rounds it first
-    return reduced(jnp.where(y != 1, hinge(margin - x), zero) + jnp.where(y != -1, x, zero), reduction, input.dtype)
+    rounded = jnp.asarray(margin, input.dtype).astype(x.dtype)  # as torch does first
+    return reduced(jnp.where(y != 1, hinge(rounded - x), zero) + jnp.where(y != -1, x, zero), reduction, input.dtype)
 
 
 @public

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -155,7 +156,7 @@ class SwizzleType(enum.Enum):
     SWIZZLE_32_4_4 = 1
 
 
-def _only(name: str, value: object) -> object:
+def _only(name: str, value: Any) -> Any:
     """The one item of what torch takes as an item or a list."""
     if not isinstance(value, (list, tuple)):
         return value
@@ -164,9 +165,9 @@ def _only(name: str, value: object) -> object:
     return value[0]
 
 
-def _scaled(name: str, x: jax.Array, scale: jax.Array, recipe: ScalingType, rows: tuple[int, int]) -> jax.Array:
+def _scaled(name: str, x: jax.Array, scale: Any, recipe: Any, rows: tuple[int, int]) -> jax.Array:
     """The matrix in float32, times its scale; ``rows`` is the shape of a scale for each row."""
-    scale, recipe = check.array(f"scale_{name}", _only(f"scale_{name}", scale)), _only(f"scale_recipe_{name}", recipe)
+    factors, recipe = check.array(f"scale_{name}", _only(f"scale_{name}", scale)), _only(f"scale_recipe_{name}", recipe)
     if not isinstance(recipe, ScalingType):
         raise TypeError(f"scaled_mm: scale_recipe_{name} must be a ScalingType, but got {recipe!r}")
     if recipe not in (ScalingType.TensorWise, ScalingType.RowWise):
@@ -176,18 +177,18 @@ def _scaled(name: str, x: jax.Array, scale: jax.Array, recipe: ScalingType, rows
         )
     if x.ndim != 2:
         raise ShapeError(f"scaled_mm: mat_{name} must be a matrix, but its shape is {check.shape(x)}")
-    if jnp.finfo(x.dtype).bits != 8 or scale.dtype != jnp.float32:
+    if jnp.finfo(x.dtype).bits != 8 or factors.dtype != jnp.float32:
         raise DtypeError(
             "scaled_mm: Invalid scaling configuration: a and b should be float8 and scales should be float32, "
-            f"but mat_{name} is {x.dtype} and scale_{name} is {scale.dtype}"
+            f"but mat_{name} is {x.dtype} and scale_{name} is {factors.dtype}"
         )
     expected = 1 if recipe is ScalingType.TensorWise else max(rows)
-    if scale.size != expected or (recipe is ScalingType.RowWise and scale.shape != rows):
+    if factors.size != expected or (recipe is ScalingType.RowWise and factors.shape != rows):
         raise ShapeError(
-            f"scaled_mm: scale_{name} must have {expected} Float element{'s'[: expected != 1]}, got {scale.size}; its shape is "
-            f"{check.shape(scale)}, and with RowWise it should be {list(rows)}"
+            f"scaled_mm: scale_{name} must have {expected} Float element{'s'[: expected != 1]}, got {factors.size}; its shape is "
+            f"{check.shape(factors)}, and with RowWise it should be {list(rows)}"
         )
-    return x.astype(jnp.float32) * (scale.reshape(()) if recipe is ScalingType.TensorWise else scale)
+    return x.astype(jnp.float32) * (factors.reshape(()) if recipe is ScalingType.TensorWise else factors)
 
 
 @public

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
@@ -31,7 +34,7 @@ def _normalized_sizes(input: jax.Array, normalized_shape: int | Sequence[int]) -
     return sizes
 
 
-def _per_element(function: str, input: jax.Array, sizes: tuple[int, ...], dtype: object, **parameters: jax.Array | None) -> list:
+def _per_element(function: str, input: jax.Array, sizes: tuple[int, ...], dtype: DTypeLike, **parameters: jax.Array | None) -> list[Any]:
     """Weight and bias in the dtype to compute in and the input's rank, checked to be of the normalised shape."""
     shaped = []
     for name, x in parameters.items():
@@ -237,7 +240,8 @@ def _neighbours(x: jax.Array, before: int, after: int) -> jax.Array:
     """The sum over each channel, ``before`` channels before it and ``after`` behind it; those outside count as 0."""
     pads = [(0, 0, 0), (before, after, 0), *[(0, 0, 0)] * (x.ndim - 2)]
     padded = lax.pad(x, jnp.zeros((), x.dtype), pads)
-    return sum(lax.slice_in_dim(padded, i, i + x.shape[1], axis=1) for i in range(before + after + 1))
+    parts = [lax.slice_in_dim(padded, i, i + x.shape[1], axis=1) for i in range(before + after + 1)]
+    return functools.reduce(jnp.add, parts)
 
 
 @public

@@ -2,21 +2,70 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn._types import Arrays, Ints
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import P, Public, PublicFunction, R, public
 from funnn.functional._lp import magnitude
 
-Ints = int | Sequence[int]
+
+class MaxPool(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]: ...
+
+
+class MaxPoolWithIndices(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> tuple[jax.Array, jax.Array]: ...
+
+
+class AvgPool(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> jax.Array: ...
+
+
+class LPPool(Public, Protocol):
+    def __call__(
+        self, input: jax.Array, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
+    ) -> jax.Array: ...
+
+
+Axis = tuple[int, int, int, int, int, int]  # size, out, kernel, stride, padding and dilation
 
 
 def _out_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -28,8 +77,10 @@ def _out_size(size: int, kernel: int, stride: int, padding: int, dilation: int, 
     return out
 
 
-def _geometry(name: str, n: int, input: jax.Array, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool):
-    """Check a pool's arguments; one (size, out, kernel, stride, padding, dilation) an axis."""
+def _geometry(
+    name: str, n: int, input: jax.Array, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> list[Axis]:
+    """Check a pool's arguments."""
     size = check.shape(input)
     if input.ndim not in (n + 1, n + 2) or 0 in size[-n - 1 :]:
         raise ShapeError(
@@ -59,7 +110,7 @@ def _geometry(name: str, n: int, input: jax.Array, kernel_size: Ints, stride: In
     return list(zip(size[-n:], outs, kernels, strides, pads, dilations, strict=True))
 
 
-def _pool(arrays: windows.Arrays, geometry: list[tuple[int, ...]], combine: windows.Combine, fills: tuple[float, ...]) -> windows.Arrays:
+def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills: tuple[float, ...]) -> Arrays:
     """Pad the last axes with ``fills`` and combine their windows: the one pool that all are rows of."""
     rank = arrays[0].ndim - len(geometry)
     config = [(0, 0, 0)] * rank
@@ -74,7 +125,7 @@ def _pool(arrays: windows.Arrays, geometry: list[tuple[int, ...]], combine: wind
     return arrays
 
 
-def _divisors(geometry: list[tuple[int, ...]], count_include_pad: bool) -> np.ndarray:
+def _divisors(geometry: list[Axis], count_include_pad: bool) -> np.ndarray:
     """How many elements each window averages: with the padding or without, but never beyond it."""
     counts = []
     for size, out, kernel, stride, padding, _ in geometry:
@@ -83,24 +134,43 @@ def _divisors(geometry: list[tuple[int, ...]], count_include_pad: bool) -> np.nd
         if not count_include_pad:
             start, end = np.maximum(start, 0), np.minimum(end, size)
         counts.append(end - start)
-    return math.prod(np.ix_(*counts))
+    return functools.reduce(np.multiply, np.ix_(*counts))
 
 
 def lowest(x: jax.Array) -> float:
     return -np.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
 
 
-def _max_pool(name, n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+def _max_pool(
+    name: str, n: int, input: jax.Array, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> jax.Array:
     input = check.array("input", input)
     geometry = _geometry(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
-    if not return_indices:
-        return _pool((input,), geometry, windows.first_max, (lowest(input),))[0]
+    return _pool((input,), geometry, windows.first_max, (lowest(input),))[0]
+
+
+def _max_pool_with_indices(
+    name: str, n: int, input: jax.Array, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> tuple[jax.Array, jax.Array]:
+    input = check.array("input", input)
+    geometry = _geometry(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
     rank = input.ndim - n
     numbers = windows.positions(input.shape[rank:], rank)
-    return _pool((input, numbers), geometry, windows.first_max_with_position, (lowest(input), -1))
+    values, positions = _pool((input, numbers), geometry, windows.first_max_with_position, (lowest(input), -1))
+    return values, positions
 
 
-def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override=None):
+def _avg_pool(
+    name: str,
+    n: int,
+    input: jax.Array,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> jax.Array:
     input = check.array("input", input)
     whole = jnp.issubdtype(input.dtype, jnp.signedinteger)
     input = input if whole else check.floating(name, "input", input)
@@ -108,21 +178,19 @@ def _avg_pool(name, n, input, kernel_size, stride, padding, ceil_mode, count_inc
         raise ArgumentError(f"{name}: divisor must be not zero, but got divisor_override=0")
     geometry = _geometry(name, n, input, kernel_size, stride, padding, 1, ceil_mode)
     wide = input.dtype if whole else check.accumulator(input.dtype)
-    divisor = _divisors(geometry, count_include_pad) if divisor_override is None else np.asarray(divisor_override)
-    if (divisor == divisor.flat[0]).all():
-        divisor = divisor.flat[0]
+    divisors = _divisors(geometry, count_include_pad) if divisor_override is None else np.asarray(divisor_override)
     total = _pool((input.astype(wide),), geometry, windows.add, (0,))[0]
-    divisor = jnp.asarray(divisor, wide)
+    divisor = jnp.asarray(divisors.flat[0] if (divisors == divisors.flat[0]).all() else divisors, wide)
     # integers are divided towards zero, as in torch
     return lax.div(total, jnp.broadcast_to(divisor, total.shape)) if whole else (total / divisor).astype(input.dtype)
 
 
-def _lp_pool(name, n, input, norm_type, kernel_size, stride, ceil_mode):
+def _lp_pool(name: str, n: int, input: jax.Array, norm_type: float, kernel_size: Ints, stride: Ints | None, ceil_mode: bool) -> jax.Array:
     input = check.floating(name, "input", input)
     size = math.prod(check.ntuple(name, "kernel_size", kernel_size, n))
     if norm_type in (math.inf, -math.inf):
         sign = 1 if norm_type > 0 else -1
-        return sign * _max_pool(name, n, sign * magnitude(input), kernel_size, stride, 0, 1, ceil_mode, False)
+        return sign * _max_pool(name, n, sign * magnitude(input), kernel_size, stride, 0, 1, ceil_mode)
     mean = _avg_pool(name, n, jnp.power(input, norm_type), kernel_size, stride, 0, ceil_mode, True)
     # as torch writes it: a mean below zero (an odd norm of negative values) is taken to its root with its sign
     return jnp.power(jnp.where(mean == 0, jnp.zeros((), mean.dtype), mean) * size, 1.0 / norm_type)
@@ -155,7 +223,7 @@ _DOC = """{Kind} the windows over the last {n} axes of ``input``.
     """
 
 
-def _document(kernel, name: str, n: int, norm: str = "", first: str = "", **words: str):
+def _document(kernel: Callable[P, R], name: str, n: int, norm: str = "", first: str = "", **words: str) -> PublicFunction[P, R]:
     """Name a row and fill in its docstring."""
     kernel.__name__ = kernel.__qualname__ = name
     axes = "DHW"[-n:]
@@ -173,7 +241,7 @@ def _document(kernel, name: str, n: int, norm: str = "", first: str = "", **word
     return public(kernel)
 
 
-def _max_row(n: int):  # the return types of both rows are left to inference, which keeps the whole signature visible to editors
+def _max_row(n: int) -> MaxPool:
     def max_pool(
         input: jax.Array,
         kernel_size: Ints,
@@ -183,7 +251,9 @@ def _max_row(n: int):  # the return types of both rows are left to inference, wh
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> jax.Array | tuple[jax.Array, jax.Array]:
-        return _max_pool(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        if return_indices:
+            return _max_pool_with_indices(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode)
+        return _max_pool(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode)
 
     return _document(
         max_pool,
@@ -201,29 +271,20 @@ def _max_row(n: int):  # the return types of both rows are left to inference, wh
     )
 
 
-def _avg_row(n: int):
-    words = {
-        "Kind": "Average",
-        "formula": "``y[p] = Σ_k x[stride·p + k − padding] / divisor``",
-        "padded": "\n      padding: zeros added on both sides, at most half the window; default 0.",
-        "dilation": "",
-        "reach": "k",
-        "errors": "\n      DtypeError: input is neither floating point nor a signed integer.",
-        "note": "Half precision is summed in float32; integers are divided towards zero.",
-        "result": "[0.5, 2.5]",
-    }
-    include = "\n      count_include_pad: count padding in the divisor; default True."
+_AVG_WORDS = {
+    "Kind": "Average",
+    "formula": "``y[p] = Σ_k x[stride·p + k − padding] / divisor``",
+    "padded": "\n      padding: zeros added on both sides, at most half the window; default 0.",
+    "dilation": "",
+    "extra": "\n      count_include_pad: count padding in the divisor; default True.",
+    "reach": "k",
+    "errors": "\n      DtypeError: input is neither floating point nor a signed integer.",
+    "note": "Half precision is summed in float32; integers are divided towards zero.",
+    "result": "[0.5, 2.5]",
+}
 
-    def avg_pool1d(
-        input: jax.Array,
-        kernel_size: Ints,
-        stride: Ints | None = None,
-        padding: Ints = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-    ) -> jax.Array:
-        return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
+def _avg_row(n: int) -> AvgPool:
     def avg_pool(
         input: jax.Array,
         kernel_size: Ints,
@@ -235,19 +296,26 @@ def _avg_row(n: int):
     ) -> jax.Array:
         return _avg_pool(f"avg_pool{n}d", n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
-    if n == 1:  # the one row without a divisor_override, as in torch
-        return _document(avg_pool1d, "avg_pool1d", 1, extra=include, **words)
     override = "\n      divisor_override: divide every window's sum by this number instead; default none."
-    return _document(avg_pool, f"avg_pool{n}d", n, extra=include + override, **words)
+    return _document(avg_pool, f"avg_pool{n}d", n, **{**_AVG_WORDS, "extra": _AVG_WORDS["extra"] + override})
+
+
+def _avg_pool1d(  # without a divisor_override, as in torch
+    input: jax.Array,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> jax.Array:
+    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 max_pool1d, max_pool2d, max_pool3d = _max_row(1), _max_row(2), _max_row(3)
-avg_pool1d, avg_pool2d, avg_pool3d = _avg_row(1), _avg_row(2), _avg_row(3)
+avg_pool1d, avg_pool2d, avg_pool3d = _document(_avg_pool1d, "avg_pool1d", 1, **_AVG_WORDS), _avg_row(2), _avg_row(3)
 
 
-def _with_indices_row(n: int):
-    pool = (max_pool1d, max_pool2d, max_pool3d)[n - 1]
-
+def _with_indices_row(n: int) -> MaxPoolWithIndices:
     def with_indices(
         input: jax.Array,
         kernel_size: Ints,
@@ -257,23 +325,23 @@ def _with_indices_row(n: int):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> tuple[jax.Array, jax.Array]:
-        return _max_pool(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+        return _max_pool_with_indices(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode)
 
     name = f"max_pool{n}d_with_indices"
     with_indices.__name__ = with_indices.__qualname__ = name
     shape = "(1, " + "1, " * (n - 1) + "4)"
     window = f"({'1, ' * (n - 1)}2)" if n > 1 else "2"
-    with_indices.__doc__ = f"""``{pool.__name__}`` with ``return_indices=True``: the maxima and where they are.
+    with_indices.__doc__ = f"""``max_pool{n}d`` with ``return_indices=True``: the maxima and where they are.
 
     Args:
-      input, kernel_size, stride, padding, dilation, ceil_mode: as {pool.__name__}.
+      input, kernel_size, stride, padding, dilation, ceil_mode: as max_pool{n}d.
       return_indices: accepted for torch's signature and ignored.
 
     Returns:
       (output, indices), both of the output's shape; indices count over the flattened spatial axes.
 
     Raises:
-      ShapeError, ArgumentError: as {pool.__name__}.
+      ShapeError, ArgumentError: as max_pool{n}d.
 
     Source: torch.nn.functional.{name}.
 
@@ -285,7 +353,7 @@ def _with_indices_row(n: int):
     return public(with_indices)
 
 
-def _lp_row(n: int):
+def _lp_row(n: int) -> LPPool:
     def lp_pool(input: jax.Array, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False) -> jax.Array:
         return _lp_pool(f"lp_pool{n}d", n, input, norm_type, kernel_size, stride, ceil_mode)
 

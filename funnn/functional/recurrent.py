@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,9 @@ def _product(x: jax.Array, weight: jax.Array) -> jax.Array:
     return lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
 
 
-def scan_layer(kind: str, reverse: bool, x: jax.Array, state: tuple, weights: Sequence[jax.Array], mask: jax.Array | None):
+def scan_layer(
+    kind: str, reverse: bool, x: jax.Array, state: tuple[jax.Array, ...], weights: Sequence[jax.Array], mask: jax.Array | None
+) -> Any:
     """One layer in one direction: h of every step, and the final state; ``weights`` are (w_ih, w_hh[, b_ih, b_hh][, w_hr])."""
     w_ih, w_hh, *rest = weights
     projection = rest.pop() if len(rest) % 2 else None
@@ -44,7 +46,7 @@ def scan_layer(kind: str, reverse: bool, x: jax.Array, state: tuple, weights: Se
     return states, (h,)
 
 
-def _check_weights(name: str, gates: int, input: jax.Array, params: Sequence, biases: bool, layers: int, directions: int) -> int:
+def _check_weights(name: str, gates: int, input: jax.Array, params: Sequence[jax.Array], biases: bool, layers: int, directions: int) -> int:
     """The number of weights a direction, from how many there are."""
     per = len(params) / max(layers * directions, 1)
     plain = 4 if biases else 2
@@ -66,7 +68,7 @@ def _check_weights(name: str, gates: int, input: jax.Array, params: Sequence, bi
     return int(per)
 
 
-def _states(name: str, hx: tuple | None, input: jax.Array, sizes: tuple[int, ...], count: int) -> tuple:
+def _states(name: str, hx: tuple[jax.Array, ...] | None, input: jax.Array, sizes: tuple[int, ...], count: int) -> tuple[Any, ...]:
     """The initial states, (layers · directions, batch, size) each; zeros by default."""
     batch = input.shape[1]
     if hx is None:
@@ -93,12 +95,12 @@ class _Options(NamedTuple):
 def _run_sequence(
     name: str,
     input: jax.Array,
-    hx: tuple | None,
+    hx: tuple[jax.Array, ...] | None,
     params: Sequence[jax.Array],
     options: _Options,
     lengths: jax.Array | None,
     key: jax.Array | None,
-) -> tuple:
+) -> tuple[Any, ...]:
     """(output, *final states)."""
     kind = name.removeprefix("rnn_")  # of the keys of _GATES
     input = check.floating(name, "input", input)
@@ -123,8 +125,8 @@ def _run_sequence(
 
 
 def _steps_first(
-    name: str, input: jax.Array, hx: tuple | None, lengths: jax.Array | None, batch_first: bool
-) -> tuple[jax.Array, tuple | None]:
+    name: str, input: jax.Array, hx: tuple[jax.Array, ...] | None, lengths: jax.Array | None, batch_first: bool
+) -> tuple[jax.Array, tuple[jax.Array, ...] | None]:
     """The input as (T, B, input_size), and the states with an axis for the batch."""
     if input.ndim not in (2, 3):
         raise ShapeError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
@@ -164,7 +166,16 @@ def _between_layers(name: str, options: _Options, dtype: jnp.dtype, key: jax.Arr
     return drop
 
 
-def _layers(kind: str, input: jax.Array, states: tuple, params: Sequence, per: int, directions: int, mask=None, drop=None) -> tuple:
+def _layers(
+    kind: str,
+    input: jax.Array,
+    states: tuple[jax.Array, ...],
+    params: Sequence[jax.Array],
+    per: int,
+    directions: int,
+    mask: jax.Array | None = None,
+    drop: Any = None,
+) -> tuple[Any, ...]:
     """All layers and directions, with ``per`` weights each; ``drop`` is applied between layers."""
     dtype, wide = input.dtype, check.accumulator(input.dtype)
     x, params = input.astype(wide), [p.astype(wide) for p in params]
@@ -184,7 +195,7 @@ def _layers(kind: str, input: jax.Array, states: tuple, params: Sequence, per: i
     return x.astype(dtype), *(jnp.stack(parts).astype(dtype) for parts in zip(*finals, strict=True))
 
 
-def _lstm(x: jax.Array, h0: jax.Array, c0: jax.Array, weights: jax.Array, *, layers: int, bidirectional: bool) -> tuple:
+def _lstm(x: jax.Array, h0: jax.Array, c0: jax.Array, weights: jax.Array, *, layers: int, bidirectional: bool) -> tuple[Any, ...]:
     """An LSTM whose weights are one vector, as cuDNN has it."""
     directions = 2 if bidirectional else 1
     return _layers("lstm", x, (h0, c0), cudnn.lstm_params(weights, x.shape[-1], h0.shape[-1], layers, directions), 4, directions)

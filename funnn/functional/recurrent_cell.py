@@ -14,12 +14,12 @@ from funnn.functional.recurrent import scan_layer
 def _step(
     name: str,
     input: jax.Array,
-    states: tuple | None,
+    states: tuple[jax.Array, ...] | None,
     w_ih: jax.Array,
     w_hh: jax.Array,
     b_ih: jax.Array | None,
     b_hh: jax.Array | None,
-) -> tuple:
+) -> tuple[jax.Array, ...]:
     """The states after one step."""
     kind = name.removeprefix("rnn_").removesuffix("_cell")  # of the kinds that scan_layer knows
     input = check.floating(name, "input", input)
@@ -85,7 +85,8 @@ def lstm_cell(
       >>> lstm_cell(jnp.ones((4, 2)), (jnp.zeros((4, 3)), jnp.zeros((4, 3))), jnp.ones((4 * 3, 2)), jnp.ones((4 * 3, 3)))[0].shape
       (4, 3)
     """
-    return _step("lstm_cell", input, None if hx is None else tuple(hx), w_ih, w_hh, b_ih, b_hh)
+    hidden, cell = _step("lstm_cell", input, None if hx is None else tuple(hx), w_ih, w_hh, b_ih, b_hh)
+    return hidden, cell
 
 
 @public

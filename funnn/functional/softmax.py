@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import public
@@ -23,7 +25,7 @@ def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def _prepare(name: str, input: jax.Array, dim: int | None, stacklevel: int, dtype: DTypeLike | None):
+def _prepare(name: str, input: jax.Array, dim: int | None, stacklevel: int, dtype: DTypeLike | None) -> tuple[jax.Array, int, jnp.dtype]:
     """The input in the dtype to compute in, the axis, and the dtype of the result."""
     input = check.array("input", input)
     input = check.floating(name, "input", input if dtype is None else input.astype(dtype))
@@ -45,7 +47,7 @@ def _softmax(x: jax.Array, axis: int) -> jax.Array:
 
 
 @_softmax.defjvp
-def _softmax_jvp(axis, primals, tangents):
+def _softmax_jvp(axis: int, primals: Arrays, tangents: Arrays) -> tuple[jax.Array, jax.Array]:
     y, (t,) = _softmax(*primals, axis), tangents
     return y, y * (t - jnp.sum(y * t, axis, keepdims=True))  # in terms of y alone: nothing else is kept for the backward pass
 
@@ -55,7 +57,7 @@ def _log_softmax(x: jax.Array, axis: int) -> jax.Array:
     return shifted - jnp.log(total)
 
 
-def _along_axis(function, x: jax.Array, axis: int) -> jax.Array:
+def _along_axis(function: Callable[[jax.Array, int], jax.Array], x: jax.Array, axis: int) -> jax.Array:
     return function(x, axis) if x.ndim else function(x[None], 0)[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -34,7 +36,7 @@ def _counted(value: jax.Array, source: jax.Array, factor: jax.Array) -> jax.Arra
 
 
 @_counted.defjvp
-def _counted_jvp(primals: tuple, tangents: tuple) -> tuple:
+def _counted_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, ...]:
     value, _, factor = primals
     return value, tangents[1] * factor
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
+from funnn._types import Ints
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
-from funnn.functional._dispatch import public
+from funnn.functional._dispatch import Public, public
 from funnn.functional._linear_map import linear_map
 
-Ints = int | Sequence[int]
 
-
-def _scatter(linear: tuple, residuals: tuple, size: int) -> tuple:
+def _scatter(linear: tuple[Any, ...], residuals: tuple[Any, ...], size: int) -> tuple[Any, ...]:
     (values,), (places,) = linear, residuals
     rows = jnp.arange(values.shape[0])[:, None]
     return (jnp.zeros((values.shape[0], size), values.dtype).at[rows, places].set(values, mode="drop"),)
 
 
-def _gather(linear: tuple, residuals: tuple, size: int) -> tuple:
+def _gather(linear: tuple[Any, ...], residuals: tuple[Any, ...], size: int) -> tuple[Any, ...]:
     return (jnp.take_along_axis(linear[0], residuals[0], 1, mode="fill", fill_value=0),)
 
 
@@ -33,7 +33,16 @@ def _unpool_rows(values: jax.Array, places: jax.Array, size: int) -> jax.Array:
     return linear_map(_scatter, _gather, (values,), (places,), size=size)[0]
 
 
-def _max_unpool(name: str, n: int, input, indices, kernel_size, stride, padding, output_size) -> jax.Array:
+def _max_unpool(
+    name: str,
+    n: int,
+    input: jax.Array,
+    indices: jax.Array,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    output_size: Sequence[int] | None,
+) -> jax.Array:
     input, indices = check.array("input", input), check.array("indices", indices)
     if not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ArgumentError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
@@ -65,10 +74,23 @@ def _max_unpool(name: str, n: int, input, indices, kernel_size, stride, padding,
     lead, total = input.shape[:-n], math.prod(sizes)
     rows = math.prod(lead), math.prod(input.shape[-n:])
     places = jnp.where(indices < 0, total, indices)  # a negative index is out of range, and does not count from the end
-    return _unpool_rows(input.reshape(rows), places.reshape(rows), total).reshape(*lead, *sizes)
+    output: jax.Array = _unpool_rows(input.reshape(rows), places.reshape(rows), total)
+    return output.reshape(*lead, *sizes)
 
 
-def _unpool_row(n: int):
+class MaxUnpool(Public, Protocol):
+    def __call__(
+        self,
+        input: jax.Array,
+        indices: jax.Array,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        output_size: Sequence[int] | None = None,
+    ) -> jax.Array: ...
+
+
+def _unpool_row(n: int) -> MaxUnpool:
     def max_unpool(
         input: jax.Array,
         indices: jax.Array,

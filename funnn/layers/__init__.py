@@ -1,5 +1,6 @@
 """Layers: frozen hyperparameters, a specification of parameters, and a forward; ``init`` and ``apply`` come from the base class."""
 
+from funnn.functional.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from funnn.layers._layer import Buffer as Buffer
 from funnn.layers._layer import Layer as Layer
 from funnn.layers._layer import Param as Param
@@ -87,7 +88,6 @@ from funnn.layers.linear import Bilinear as Bilinear
 from funnn.layers.linear import Identity as Identity
 from funnn.layers.linear import Linear as Linear
 from funnn.layers.linear_cross_entropy import LinearCrossEntropyLoss as LinearCrossEntropyLoss
-from funnn.layers.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
 from funnn.layers.loss import GaussianNLLLoss as GaussianNLLLoss
 from funnn.layers.loss import HuberLoss as HuberLoss
 from funnn.layers.loss import KLDivLoss as KLDivLoss

@@ -17,20 +17,19 @@ import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextvars import ContextVar
-from typing import Any, ClassVar, NamedTuple, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from funnn import errors
+from funnn._types import Tree
 from funnn.layers._policy import Policy, cast, cast_params
 from funnn.layers._text import layer_text
 
-Tree = dict[str, Any]
-
 #: Called as ``watch(view, run)`` for every layer that runs, if it is set; it returns ``run()``.
-watching: ContextVar[Callable[[Layer, Callable], Any] | None] = ContextVar("watching", default=None)
+watching: ContextVar[Callable[[Layer, Callable[..., Any]], Any] | None] = ContextVar("watching", default=None)
 
 
 class Param(NamedTuple):
@@ -62,10 +61,10 @@ class Constant:
     def __init__(self, values: Any):
         self.values = np.asarray(values)
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype, copy=copy)
 
-    def _key(self) -> tuple:
+    def _key(self) -> tuple[Any, ...]:
         return self.values.shape, str(self.values.dtype), self.values.tobytes()
 
     def __eq__(self, other: object) -> bool:
@@ -101,12 +100,13 @@ def _freeze(value: Any) -> Any:
     return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
 
 
-@dataclass_transform(frozen_default=True, eq_default=False)
+@dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))  # not frozen: constructors assign their fields
 class Layer:
     """A frozen, hashable, comparable description of a layer; base class of all of them.
 
     A subclass is a dataclass without the decorator: annotated names are constructor arguments. It defines ``forward(self, x)`` and, when
-    it has parameters of its own, ``spec(self)``. Fields that hold layers (or a list or tuple of layers) are its children.
+    it has parameters of its own, ``spec(self)``. Fields that hold layers (or a list or tuple of layers) are its children. If a class has fields
+    and an ``__init__``, its subclasses say ``init=False``, by which type checkers know that they inherit it.
 
     Example:
       >>> from funnn import functional as F, init
@@ -131,22 +131,27 @@ class Layer:
     _hand_written = False
     _scope: ClassVar[_Scope | None] = None
     _policy: ClassVar[Policy | None] = None
-    _given: ClassVar[tuple[tuple, dict]]  # the arguments of the constructor
+    _given: ClassVar[tuple[Any, Any]]  # the arguments of the constructor
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Parameters, buffers and children, which ``forward`` finds under their names."""
+
+    def __init_subclass__(cls, *, init: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # A hand-written constructor serves subclasses too, as long as they add no fields.
         cls._hand_written = "__init__" in cls.__dict__ or (cls._hand_written and "__annotations__" not in cls.__dict__)
         dataclasses.dataclass(init=not cls._hand_written, repr=False, eq=False)(cls)
-        construct = cls.__init__
+        construct: Callable[..., None] = cls.__init__
 
         @functools.wraps(construct)
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self: Layer, *args: Any, **kwargs: Any) -> None:
             construct(self, *args, **kwargs)
             if type(self) is cls:
                 self.__dict__.update({name: _freeze(value) for name, value in self.__dict__.items()}, _scope=None, _given=(args, kwargs))
 
-        cls.__init__ = __init__
+        type.__setattr__(cls, "__init__", __init__)
 
     # -- what an author writes
 
@@ -191,9 +196,10 @@ class Layer:
         return params, state
 
     def _draw_all(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
-        params, state = {}, {}
+        params: Tree = {}
+        state: Tree = {}
         for name, entry in self.spec().items():
-            if present(entry):
+            if entry is not None and entry.init is not None:
                 target, kind = (params, dtype) if isinstance(entry, Param) else (state, entry.dtype or dtype)
                 target[name] = entry.init(fold_name(key, name), entry.shape, dtype=kind)
         for name, child in self.children().items():
@@ -212,7 +218,7 @@ class Layer:
         params, state = ({name: pair[i] for name, pair in drawn.items() if pair[i]} for i in (0, 1))
         return params, state
 
-    def _redraw_all(self, params: Tree, key: Any, prefix: str) -> None:
+    def _redraw_all(self, params: Any, key: Any, prefix: str) -> None:
         for name, value in params.items():
             path = prefix + name
             if isinstance(value, Mapping):
@@ -248,7 +254,7 @@ class Layer:
         output = view._run(getattr(view, method), args, kwargs)
         return output, view._collect()
 
-    def __iter__(self) -> Iterator[Callable]:
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
         """The pair itself: ``init, apply = layer``."""
         return iter((self.init, self.apply))
 
@@ -261,6 +267,7 @@ class Layer:
         if not (self.training or always):
             return None
         scope = self._scope
+        assert scope is not None, "only a view has a key"
         if scope.key is None:
             where = f" at {scope.path!r}" if scope.path else ""
             when = "" if always else " in training"
@@ -297,12 +304,12 @@ class Layer:
         """The parameters in the type that the layer computes in."""
         return params if self._policy is None or not isinstance(params, Mapping) else cast_params(self, params, self._policy.compute)
 
-    def _run(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+    def _run(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A method of this view, between the casts of its policy."""
         watch = watching.get()
         return self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
 
-    def _run_cast(self, method: Callable, args: tuple, kwargs: dict) -> Any:
+    def _run_cast(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._policy is None:
             return method(*args, **kwargs)
         args, kwargs = cast((args, kwargs), self._policy.compute)
@@ -323,7 +330,8 @@ class Layer:
 
     def _collect(self) -> Tree:
         """The state after ``forward``: this view's buffers and its children's."""
-        state = {name: self.__dict__[name] for name in self._scope.buffers}
+        assert self._scope is not None, "only a view has a state"
+        state: Tree = {name: self.__dict__[name] for name in self._scope.buffers}
         for name, child in self.children().items():
             tree = child._collect()
             if tree:
@@ -332,6 +340,7 @@ class Layer:
 
     def _restore(self, state: Tree) -> None:
         """Put a state, as ``_collect`` gives it, back into this view and its children's."""
+        assert self._scope is not None, "only a view has a state"
         for name, value in state.items():
             if name in self._scope.buffers:
                 self.__dict__[name] = value
@@ -364,7 +373,7 @@ class Layer:
     def __delattr__(self, name: str) -> None:
         raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
 
-    def replace(self, **changes: Any) -> Layer:
+    def replace(self, **changes: Any) -> Self:
         """The layer that the constructor makes from the same arguments with some of them changed.
 
         Raises:
@@ -380,7 +389,7 @@ class Layer:
             )
         return type(self)(**{**given, **changes}).with_policy(self._policy)
 
-    def with_policy(self, policy: Policy | None) -> Layer:
+    def with_policy(self, policy: Policy | None) -> Self:
         """The layer with types of its own for its parameters, its computation and its output; None takes them away.
 
         A layer inside with another policy keeps it: its parameters are cast by that one alone. Names of parameters stay as they are.
@@ -402,7 +411,7 @@ class Layer:
             layer.__dict__["_policy"] = policy
         return layer
 
-    def _key(self) -> tuple:
+    def _key(self) -> tuple[Any, ...]:
         return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
 
     def __eq__(self, other: object) -> bool:

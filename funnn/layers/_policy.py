@@ -37,7 +37,7 @@ class Policy:
     compute: Any = jnp.bfloat16
     output: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("params", "compute", "output"):
             given = getattr(self, name)
             dtype = jnp.dtype(self.params if name == "output" and given is None else given)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+#: A number for all dimensions, or one for each; a layer keeps a tuple.
+Size = int | tuple[int, ...]
 
-def ntuple(value: Any, n: int) -> tuple:
+
+def ntuple(value: Any, n: int) -> tuple[Any, ...]:
     """``value`` as an n-tuple: a number is repeated, a sequence is taken as it is.
 
     >>> ntuple(3, 2), ntuple([1, 2], 2)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from typing import Any, Self
+
+import jax
 
 from funnn import functional as F
 from funnn import init
 from funnn.errors import ShapeError
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 
 
-def _inplace(layer) -> str:
+def _inplace(layer: Any) -> str:
     return "inplace=True" if layer.inplace else ""
 
 
-def _with_inplace(layer, text: str) -> str:
+def _with_inplace(layer: Any, text: str) -> str:
     return f"{text}, inplace=True" if layer.inplace else text
 
 
@@ -24,7 +27,7 @@ class _Inplace(Layer):
 
     inplace: bool = False
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _inplace(self)
 
 
@@ -33,42 +36,42 @@ class _Dim(Layer):
 
     dim: int | None = None
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
 
 class ReLU(_Inplace):
     """y = max(0, x), element by element. Source: torch.nn.ReLU."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.relu(input, self.inplace)
 
 
 class ReLU6(_Inplace):
     """y = min(max(0, x), 6), element by element. Source: torch.nn.ReLU6."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.relu6(input, self.inplace)
 
 
 class SELU(_Inplace):
     """y = s·(x if x > 0 else α·(eˣ − 1)), element by element. Source: torch.nn.SELU."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.selu(input, self.inplace)
 
 
 class SiLU(_Inplace):
     """y = x/(1 + e⁻ˣ), element by element. Source: torch.nn.SiLU."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.silu(input, self.inplace)
 
 
 class Mish(_Inplace):
     """y = x·tanh(log(1 + eˣ)), element by element. Source: torch.nn.Mish."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.mish(input, self.inplace)
 
 
@@ -77,7 +80,7 @@ class Hardsigmoid(Layer):
 
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.hardsigmoid(input, self.inplace)
 
 
@@ -86,7 +89,7 @@ class Hardswish(Layer):
 
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.hardswish(input, self.inplace)
 
 
@@ -97,10 +100,10 @@ class Threshold(Layer):
     value: float
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"threshold={self.threshold}, value={self.value}")
 
 
@@ -110,10 +113,10 @@ class ELU(Layer):
     alpha: float = 1.0
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.elu(input, self.alpha, self.inplace)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"alpha={self.alpha}")
 
 
@@ -123,10 +126,10 @@ class CELU(Layer):
     alpha: float = 1.0
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.celu(input, self.alpha, self.inplace)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"alpha={self.alpha}")
 
 
@@ -136,10 +139,10 @@ class LeakyReLU(Layer):
     negative_slope: float = 0.01
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"negative_slope={self.negative_slope}")
 
 
@@ -156,16 +159,16 @@ class PReLU(Layer):
     def __init__(self, num_parameters: int = 1, init: float = 0.25):
         self.num_parameters, self.initial = num_parameters, init
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": Param((self.num_parameters,), partial(init.constant, val=self.initial))}
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.prelu(input, self.weight)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
         """A copy with other ``num_parameters`` or ``init``."""
         return type(self)(**{"num_parameters": self.num_parameters, "init": self.initial, **changes})
 
@@ -180,10 +183,10 @@ class RReLU(Layer):
     upper: float = 1.0 / 3
     inplace: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace, key=self.make_key())
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"lower={self.lower}, upper={self.upper}")
 
 
@@ -202,7 +205,7 @@ class Hardtanh(Layer):
     min_value: float | None = None
     max_value: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for limit in ("min", "max"):
             given = getattr(self, f"{limit}_value")
             if given is not None:
@@ -212,10 +215,10 @@ class Hardtanh(Layer):
         if not self.max_val > self.min_val:
             raise ValueError(f"Hardtanh: max_val must exceed min_val, but got min_val={self.min_val} and max_val={self.max_val}")
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return _with_inplace(self, f"min_val={self.min_val}, max_val={self.max_val}")
 
 
@@ -224,10 +227,10 @@ class GLU(Layer):
 
     dim: int = -1
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.glu(input, self.dim)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
 
@@ -236,45 +239,45 @@ class GELU(Layer):
 
     approximate: str = "none"
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.gelu(input, self.approximate)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
 
 
 class Tanh(Layer):
     """y = (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ), element by element. Source: torch.nn.Tanh."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.tanh(input)
 
 
 class Sigmoid(Layer):
     """y = 1/(1 + e⁻ˣ), element by element. Source: torch.nn.Sigmoid."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.sigmoid(input)
 
 
 class LogSigmoid(Layer):
     """y = −log(1 + e⁻ˣ), element by element. Source: torch.nn.LogSigmoid."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.logsigmoid(input)
 
 
 class Tanhshrink(Layer):
     """y = x − tanh(x), element by element. Source: torch.nn.Tanhshrink."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.tanhshrink(input)
 
 
 class Softsign(Layer):
     """y = x/(1 + |x|), element by element. Source: torch.nn.Softsign."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.softsign(input)
 
 
@@ -283,10 +286,10 @@ class Hardshrink(Layer):
 
     lambd: float = 0.5
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.hardshrink(input, self.lambd)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.lambd}"
 
 
@@ -295,10 +298,10 @@ class Softshrink(Layer):
 
     lambd: float = 0.5
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.softshrink(input, self.lambd)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.lambd}"
 
 
@@ -308,38 +311,38 @@ class Softplus(Layer):
     beta: float = 1.0
     threshold: float = 20.0
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.softplus(input, self.beta, self.threshold)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class Softmax(_Dim):
     """yᵢ = exp(xᵢ)/Σⱼ exp(xⱼ) along ``dim``. Source: torch.nn.Softmax."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.softmax(input, self.dim, _stacklevel=5)
 
 
 class LogSoftmax(_Dim):
     """yᵢ = xᵢ − log Σⱼ exp(xⱼ) along ``dim``. Source: torch.nn.LogSoftmax."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.log_softmax(input, self.dim, _stacklevel=5)
 
 
 class Softmin(_Dim):
     """yᵢ = exp(−xᵢ)/Σⱼ exp(−xⱼ) along ``dim``. Source: torch.nn.Softmin."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.softmin(input, self.dim, _stacklevel=5)
 
 
 class Softmax2d(Layer):
     """Softmax over the channels at each position of (N, C, H, W) or (C, H, W). Source: torch.nn.Softmax2d."""
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         if input.ndim not in (3, 4):
             raise ShapeError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
         return F.softmax(input, -3, _stacklevel=5)

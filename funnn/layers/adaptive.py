@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
 from funnn.layers.container import LayerList, Sequential
@@ -46,7 +48,7 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
     div_value: float = 4.0
     head_bias: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         cutoffs = list(self.cutoffs)
         if not cutoffs:
             raise ValueError("cutoffs should be a sequence of length larger than 0")
@@ -67,14 +69,14 @@ class AdaptiveLogSoftmaxWithLoss(Layer):
             )
         )
 
-    def forward(self, input_, target_):
+    def forward(self, input_: jax.Array, target_: jax.Array) -> _ASMoutput:
         output = F.adaptive_log_softmax(self.head(input_), [cluster(input_) for cluster in self.tail], target_)
         return _ASMoutput(output, (-output).mean())
 
-    def log_prob(self, input):
+    def log_prob(self, input: jax.Array) -> jax.Array:
         """Log probabilities of all classes: (N, n_classes)."""
         return F.adaptive_log_softmax(self.head(input), [cluster(input) for cluster in self.tail])
 
-    def predict(self, input):
+    def predict(self, input: jax.Array) -> jax.Array:
         """The most probable class of each item: (N,)."""
         return self.log_prob(input).argmax(1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from funnn import functional as F
-from funnn.layers._layer import Constant, Layer
+from funnn.layers._layer import Constant, Layer, Spec
 from funnn.layers._sizes import ntuple
 from funnn.layers.loss import given
 
@@ -24,10 +25,10 @@ class AdaptiveAvgPoolNd(Layer):
 
     output_size: Sizes
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return type(self).function(input, self.output_size)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
 
 
@@ -57,10 +58,10 @@ class AdaptiveMaxPoolNd(Layer):
     output_size: Sizes
     return_indices: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         return type(self).function(input, self.output_size, self.return_indices)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"output_size={self.output_size}"
 
 
@@ -103,7 +104,7 @@ class FractionalMaxPoolNd(Layer):
     return_indices: bool = False
     _random_samples: np.ndarray | Constant | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         name = type(self).__name__
         if self.output_size is None and self.output_ratio is None:
             raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
@@ -117,10 +118,10 @@ class FractionalMaxPoolNd(Layer):
             if not all(0 < ratio < 1 for ratio in self.output_ratio):
                 raise ValueError(f"output_ratio must be between 0 and 1 (got {self.output_ratio})")
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"_random_samples": given(self._random_samples)}
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         sizes = (self.kernel_size, self.output_size, self.output_ratio, self.return_indices)
         return type(self).function(input, *sizes, self._random_samples, key=self.make_key(always=self._random_samples is None))
 

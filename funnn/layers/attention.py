@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
 from funnn import functional as F
 from funnn import init
 from funnn.errors import AssertedError
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers.linear import Linear
 
 
@@ -58,7 +63,7 @@ class MultiheadAttention(Layer):
     vdim: int | None = None
     batch_first: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.embed_dim <= 0 or self.num_heads <= 0:
             raise ValueError(
                 f"embed_dim and num_heads must be greater than 0, got embed_dim={self.embed_dim} and num_heads={self.num_heads} instead"
@@ -80,35 +85,38 @@ class MultiheadAttention(Layer):
     def _qkv_same_embed_dim(self) -> bool:
         return self.kdim == self.vdim == self.embed_dim
 
-    def spec(self):
+    def spec(self) -> Spec:
         width, packed = self.embed_dim, self._qkv_same_embed_dim
         row = Param((1, 1, width), init.zeros) if self.add_bias_kv else None
+        kdim: Any = self.kdim  # filled in by the constructor, as vdim
+        vdim: Any = self.vdim
         return {
             "in_proj_weight": Param((3 * width, width), init.zeros) if packed else None,
             "q_proj_weight": None if packed else Param((width, width), init.zeros),
-            "k_proj_weight": None if packed else Param((width, self.kdim), init.zeros),
-            "v_proj_weight": None if packed else Param((width, self.vdim), init.zeros),
+            "k_proj_weight": None if packed else Param((width, kdim), init.zeros),
+            "v_proj_weight": None if packed else Param((width, vdim), init.zeros),
             "in_proj_bias": Param((3 * width,), init.zeros) if self.bias else None,
             "bias_k": row,
             "bias_v": row,
         }
 
-    def redraw(self, name, shape):
+    def redraw(self, name: str, shape: tuple[int, ...]) -> Callable[..., jax.Array] | None:
         if name.endswith("proj_weight"):
             return init.xavier_uniform
         return {"out_proj.bias": init.zeros, "bias_k": init.xavier_normal, "bias_v": init.xavier_normal}.get(name)
 
     def forward(
         self,
-        query,
-        key,
-        value,
-        key_padding_mask=None,
-        need_weights=True,
-        attn_mask=None,
-        average_attn_weights=True,
-        is_causal=False,
-    ):
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        key_padding_mask: jax.Array | None = None,
+        need_weights: bool = True,
+        attn_mask: jax.Array | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        out_bias: Any = self.out_proj.bias  # here the array
         swapped = self.batch_first and query.ndim == 3
         if swapped:
             inputs = {id(x): x.swapaxes(0, 1) for x in (query, key, value)}  # what is one array stays one
@@ -126,7 +134,7 @@ class MultiheadAttention(Layer):
             self.add_zero_attn,
             self.dropout,
             self.out_proj.weight,
-            self.out_proj.bias,
+            out_bias,
             training=self.training,
             key_padding_mask=key_padding_mask,
             need_weights=need_weights,

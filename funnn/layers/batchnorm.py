@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import field
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import jax
 
 from funnn import errors, init
 from funnn import functional as F
-from funnn.layers._layer import Buffer, Layer, Param
+from funnn.layers._layer import Buffer, Layer, Param, Spec
 from funnn.layers._text import enabled
 
 
@@ -17,10 +19,10 @@ class _NormNd(Layer):
 
     ranks: ClassVar[tuple[int, ...]]
 
-    def __post_init__(self):
-        self.bias = self.affine and self.bias
+    def __post_init__(self) -> None:
+        self.bias: Any = self.affine and self.bias
 
-    def spec(self):
+    def spec(self) -> Spec:
         shape, tracked = (self.num_features,), self.track_running_stats
         return {
             "weight": Param(shape, init.ones) if self.affine else None,
@@ -30,13 +32,13 @@ class _NormNd(Layer):
             "num_batches_tracked": Buffer((), init.zeros if tracked else None, int),
         }
 
-    def check_rank(self, input):
+    def check_rank(self, input: jax.Array) -> None:
         """Raise ShapeError unless the input has one of the layer's numbers of dimensions."""
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise errors.ShapeError(f"expected {expected} input (got {input.ndim}D input of shape {tuple(input.shape)})")
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={enabled(self.bias)}, "
             f"track_running_stats={self.track_running_stats}"
@@ -61,21 +63,24 @@ class BatchNormNd(_NormNd):
     track_running_stats: bool = True
     bias: bool = field(default=True, kw_only=True)
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         self.check_rank(input)
+        bias: Any = self.bias  # here the array
         if not (self.training and self.track_running_stats and self.running_mean is not None):
             use_batch = self.training or self.running_mean is None
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, use_batch, 0.0, self.eps)
-        momentum = self.momentum
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, bias, use_batch, 0.0, self.eps)
+        momentum: Any = self.momentum
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked = self.num_batches_tracked + 1
+            self.num_batches_tracked: Any = self.num_batches_tracked + 1
             momentum = 1.0 / self.num_batches_tracked if momentum is None else momentum
-        y, self.running_mean, self.running_var = F.batch_norm_with_stats(
-            input, self.running_mean, self.running_var, self.weight, self.bias, momentum, self.eps, mesh_axis=self.mesh_axis()
+        y, mean, var = F.batch_norm_with_stats(
+            input, self.running_mean, self.running_var, self.weight, bias, momentum, self.eps, mesh_axis=self.mesh_axis()
         )
+        self.running_mean: Any = mean
+        self.running_var: Any = var
         return y
 
-    def mesh_axis(self):
+    def mesh_axis(self) -> str | tuple[str, ...] | None:
         """The mesh axes that the statistics are taken over besides the array's own."""
         return None
 
@@ -107,12 +112,12 @@ class SyncBatchNorm(BatchNormNd):
 
     process_group: str | tuple[str, ...] | None = None
 
-    def check_rank(self, input):
+    def check_rank(self, input: jax.Array) -> None:
         """Raise ShapeError unless the input has at least two dimensions."""
         if input.ndim < 2:
             raise errors.ShapeError(f"expected at least 2D input (got {input.ndim}D input of shape {tuple(input.shape)})")
 
-    def mesh_axis(self):
+    def mesh_axis(self) -> str | tuple[str, ...] | None:
         return self.process_group
 
 
@@ -134,7 +139,7 @@ class InstanceNormNd(_NormNd):
     track_running_stats: bool = False
     bias: bool = field(default=True, kw_only=True)
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         self.check_rank(input)
         batched = input.ndim == self.ranks[1]
         axis = 1 if batched else 0
@@ -149,11 +154,14 @@ class InstanceNormNd(_NormNd):
                 stacklevel=2,
             )
         own = self.training or not self.track_running_stats
-        arguments = (input, self.running_mean, self.running_var, self.weight, self.bias)
+        mean, var, weight = self.running_mean, self.running_var, self.weight
+        bias: Any = self.bias  # here the array
         if not own or self.running_mean is None:
-            return F.instance_norm(*arguments, own, 0.0, self.eps, batched=batched)
+            return F.instance_norm(input, mean, var, weight, bias, own, 0.0, self.eps, batched=batched)
         momentum = 0.0 if self.momentum is None else self.momentum
-        y, self.running_mean, self.running_var = F.instance_norm_with_stats(*arguments, momentum, self.eps, batched=batched)
+        y, mean, var = F.instance_norm_with_stats(input, mean, var, weight, bias, momentum, self.eps, batched=batched)
+        self.running_mean: Any = mean
+        self.running_var: Any = var
         return y
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from funnn import functional as F
 from funnn.functional._reduction import warn
+from funnn.layers._layer import Spec
 from funnn.layers.loss import Loss, given
 
 
@@ -16,7 +19,7 @@ class _ClassLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": given(self.weight)}
 
 
@@ -30,14 +33,14 @@ class NLLLoss(_ClassLoss):
     Source: torch.nn.NLLLoss.
     """
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class NLLLoss2d(NLLLoss):
     """NLLLoss under its deprecated name. Source: torch.nn.NLLLoss2d."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         warn(
             "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in replacement and see "
             "https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss for more details.",
@@ -58,7 +61,7 @@ class CrossEntropyLoss(_ClassLoss):
 
     label_smoothing: float = 0.0
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.cross_entropy(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
         )

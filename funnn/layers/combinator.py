@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.layers._layer import Layer, Tree, _Scope, fold_name
+from funnn._types import Tree
+from funnn.layers._layer import Layer, _Scope, fold_name
 
 
 class Lambda(Layer):
@@ -22,12 +23,12 @@ class Lambda(Layer):
     9.0
     """
 
-    function: Callable
+    function: Callable[..., Any]
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return getattr(self.function, "__name__", repr(self.function))
 
 
@@ -43,7 +44,7 @@ class Residual(Layer):
     body: Layer
     shortcut: Layer | None = None
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return (x if self.shortcut is None else self.shortcut(x)) + self.body(x)
 
 
@@ -56,10 +57,10 @@ class Parallel(Layer):
     [0.0, 0.0]
     """
 
-    layers: list
-    merge: Callable | None = None
+    layers: list[Any]
+    merge: Callable[..., Any] | None = None
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         outputs = tuple([layer(*args, **kwargs) for layer in self.layers])
         return outputs if self.merge is None else self.merge(*outputs)
 
@@ -80,17 +81,17 @@ class Remat(Layer):
     """
 
     layer: Layer
-    policy: Callable | None = None
+    policy: Callable[..., Any] | None = None
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(self, Layer):
             return self.layer(*args, **kwargs)
 
-        def run(args, kwargs):
+        def apply_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Tree]:
             output = self.layer(*args, **kwargs)
             return output, self.layer._collect()
 
-        output, state = jax.checkpoint(run, policy=self.policy)(args, kwargs)
+        output, state = jax.checkpoint(apply_again, policy=self.policy)(args, kwargs)
         self.layer._restore(state)
         return output
 
@@ -129,7 +130,7 @@ class Repeat(Layer):
     times: int
     unroll: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("times", "unroll"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Repeat: {name} must be positive, but got {name}={getattr(self, name)}")
@@ -140,12 +141,13 @@ class Repeat(Layer):
         params, state = ({"layer": tree} if tree else {} for tree in stacked)
         return params, state
 
-    def forward(self, x, *others):
+    def forward(self, x: Any, *others: Any) -> Any:
         params, state = (tree.get("layer", {}) for tree in self._given)
+        assert self._scope is not None, "forward runs on a view"
         key = self._scope.key if self.training else None
         keys = None if key is None else jnp.stack([fold_name(key, str(number)) for number in range(self.times)])
 
-        def step(x, arrays):
+        def step(x: Any, arrays: Any) -> tuple[Any, Tree]:
             params, state, key = arrays
             return self.layer.apply(params, state, x, *others, key=key, train=self.training)
 
@@ -166,5 +168,5 @@ class Repeat(Layer):
     def _collect(self) -> Tree:
         return self._given[1]
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"times={self.times}"

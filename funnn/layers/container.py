@@ -43,7 +43,7 @@ class Sequential(_Numbered):
     def __iter__(self) -> Iterator[Any]:
         return super().__iter__() if self._scope is None else iter(self.children().values())
 
-    def forward(self, input):
+    def forward(self, input: Any) -> Any:
         for layer in self:
             input = layer(input)
         return input

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import jax
+
 from funnn import functional as F
 from funnn import init
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers._sizes import ntuple
 from funnn.layers._text import enabled
 from funnn.layers.linear import fan_in_bias
+
+
+def _tuples(*values: Any) -> tuple[Any, ...]:
+    """Settings that a constructor has made tuples, by their types as numbers too."""
+    return values
 
 
 class ConvNd(Layer):
@@ -46,7 +54,7 @@ class ConvNd(Layer):
     bias: bool = True
     padding_mode: str = "zeros"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.groups <= 0:
             raise ValueError("groups must be a positive integer")
         for name in ("in_channels", "out_channels"):
@@ -54,43 +62,46 @@ class ConvNd(Layer):
                 raise ValueError(f"{name} must be divisible by groups; got {name}={getattr(self, name)} and groups={self.groups}")
         for name in ("kernel_size", "stride", "dilation"):
             setattr(self, name, ntuple(getattr(self, name), self.dimensions))
+        stride: Any = self.stride  # a tuple now
         if not isinstance(self.padding, str):
             self.padding = ntuple(self.padding, self.dimensions)
         elif self.padding not in ("same", "valid"):
             raise ValueError(f"Invalid padding string {self.padding!r}, should be one of {{'valid', 'same'}}")
-        elif self.padding == "same" and any(s != 1 for s in self.stride):
+        elif self.padding == "same" and any(s != 1 for s in stride):
             raise ValueError("padding='same' is not supported for strided convolutions")
         modes = {"zeros", "reflect", "replicate", "circular"}
         if self.padding_mode not in modes:
             raise ValueError(f"padding_mode must be one of {modes}, but got padding_mode='{self.padding_mode}'")
 
-    def spec(self):
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+    def spec(self) -> Spec:
+        shape = (self.out_channels, self.in_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
             "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
         }
 
-    def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+    def forward(self, input: jax.Array) -> jax.Array:
+        bias: Any = self.bias  # here the array
+        return self._conv_forward(input, self.weight, bias)
 
-    def _conv_forward(self, input, weight, bias):
+    def _conv_forward(self, input: jax.Array, weight: jax.Array, bias: jax.Array | None) -> jax.Array:
         """The convolution with other weights than the layer's own, by torch's name."""
         padding = self.padding
         if self.padding_mode != "zeros" and padding != "valid":
             input, padding = F.pad(input, self._sides(), mode=self.padding_mode), 0
         return type(self).function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
-    def _sides(self):
+    def _sides(self) -> tuple[int, ...]:
         """The padding as F.pad takes it: before and after, of the last axis first."""
+        kernel_size, dilation, padding = _tuples(self.kernel_size, self.dilation, self.padding)
         if self.padding == "same":
-            totals = [d * (k - 1) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+            totals = [d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True)]
             pairs = [(total // 2, total - total // 2) for total in totals]
         else:
-            pairs = [(p, p) for p in self.padding]
+            pairs = [(p, p) for p in padding]
         return tuple(side for pair in reversed(pairs) for side in pair)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         ones, zeros = (1,) * self.dimensions, (0,) * self.dimensions
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         for name, default in (("padding", zeros), ("dilation", ones), ("output_padding", zeros), ("groups", 1)):
@@ -167,20 +178,21 @@ class ConvTransposeNd(ConvNd):
         self.output_padding = ntuple(output_padding, self.dimensions)
         self.__post_init__()
 
-    def spec(self):
-        shape = (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
+    def spec(self) -> Spec:
+        shape = (self.in_channels, self.out_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
             "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
         }
 
-    def forward(self, input, output_size=None):
+    def forward(self, input: jax.Array, output_size: Sequence[int] | None = None) -> jax.Array:
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
         return type(self).function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
-    def _extra(self, input, output_size):
+    def _extra(self, input: jax.Array, output_size: Sequence[int]) -> tuple[int, ...]:
         """The output_padding that gives an output_size."""
         n, lead = self.dimensions, input.ndim - self.dimensions
+        stride, padding, dilation, kernel_size = _tuples(self.stride, self.padding, self.dilation, self.kernel_size)
         wanted = list(output_size)
         wanted = wanted[lead:] if len(wanted) == lead + n else wanted
         if len(wanted) != n:
@@ -189,9 +201,9 @@ class ConvTransposeNd(ConvNd):
             )
         smallest = [
             (size - 1) * s - 2 * p + d * (k - 1) + 1
-            for size, s, p, d, k in zip(input.shape[lead:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)
+            for size, s, p, d, k in zip(input.shape[lead:], stride, padding, dilation, kernel_size, strict=True)
         ]
-        largest = [size + s - 1 for size, s in zip(smallest, self.stride, strict=True)]
+        largest = [size + s - 1 for size, s in zip(smallest, stride, strict=True)]
         if any(not low <= size <= high for size, low, high in zip(wanted, smallest, largest, strict=True)):
             raise ValueError(
                 f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
@@ -200,16 +212,16 @@ class ConvTransposeNd(ConvNd):
         return tuple(size - low for size, low in zip(wanted, smallest, strict=True))
 
 
-class ConvTranspose1d(ConvTransposeNd):
+class ConvTranspose1d(ConvTransposeNd, init=False):
     __doc__ = ConvTransposeNd.__doc__
     dimensions, function = 1, staticmethod(F.conv_transpose1d)
 
 
-class ConvTranspose2d(ConvTransposeNd):
+class ConvTranspose2d(ConvTransposeNd, init=False):
     __doc__ = ConvTransposeNd.__doc__
     dimensions, function = 2, staticmethod(F.conv_transpose2d)
 
 
-class ConvTranspose3d(ConvTransposeNd):
+class ConvTranspose3d(ConvTransposeNd, init=False):
     __doc__ = ConvTransposeNd.__doc__
     dimensions, function = 3, staticmethod(F.conv_transpose3d)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+
 from funnn import functional as F
 from funnn.layers.loss import Loss
 
@@ -20,5 +22,5 @@ class CTCLoss(Loss):
     reduction: str = "mean"
     zero_infinity: bool = False
 
-    def forward(self, log_probs, targets, input_lengths, target_lengths):
+    def forward(self, log_probs: jax.Array, targets: jax.Array, input_lengths: jax.Array, target_lengths: jax.Array) -> jax.Array:
         return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
 
@@ -12,7 +14,7 @@ class CosineSimilarity(Layer):
     dim: int = 1
     eps: float = 1e-8
 
-    def forward(self, x1, x2):
+    def forward(self, x1: jax.Array, x2: jax.Array) -> jax.Array:
         return F.cosine_similarity(x1, x2, self.dim, self.eps)
 
 
@@ -23,5 +25,5 @@ class PairwiseDistance(Layer):
     eps: float = 1e-6
     keepdim: bool = False
 
-    def forward(self, x1, x2):
+    def forward(self, x1: jax.Array, x2: jax.Array) -> jax.Array:
         return F.pairwise_distance(x1, x2, self.p, self.eps, self.keepdim)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY
 from typing import Any
 
+import jax
+
 from funnn import functional as F
 from funnn.layers.distance import PairwiseDistance
 from funnn.layers.loss import Loss
@@ -19,7 +21,7 @@ class CosineEmbeddingLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def forward(self, input1, input2, target):
+    def forward(self, input1: jax.Array, input2: jax.Array, target: jax.Array) -> jax.Array:
         return F.cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction)
 
 
@@ -51,11 +53,11 @@ class TripletMarginLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         _check_margin(self)
 
-    def forward(self, anchor, positive, negative):
+    def forward(self, anchor: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
         return F.triplet_margin_loss(anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction)
 
 
@@ -79,12 +81,12 @@ class TripletMarginWithDistanceLoss(Loss):
     swap: bool = False
     reduction: str = "mean"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_margin(self)
         if self.distance_function is None:
             self.distance_function = PairwiseDistance()
 
-    def forward(self, anchor, positive, negative):
+    def forward(self, anchor: jax.Array, positive: jax.Array, negative: jax.Array) -> jax.Array:
         return F.triplet_margin_with_distance_loss(
             anchor,
             positive,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
 
@@ -14,11 +16,11 @@ class DropoutNd(Layer):
     p: float = 0.5
     inplace: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.p < 0 or self.p > 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {self.p}")
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
 
 
@@ -33,7 +35,7 @@ class Dropout(DropoutNd):
 
     function: ClassVar[Any] = staticmethod(F.dropout)
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return type(self).function(input, self.p, self.training, self.inplace, key=self.make_key() if self.p else None)
 
 

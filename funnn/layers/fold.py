@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
-
-Size = int | tuple[int, ...]
+from funnn.layers._sizes import Size
 
 
 class Unfold(Layer):
@@ -23,10 +24,10 @@ class Unfold(Layer):
     padding: Size = 0
     stride: Size = 1
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
 
 
@@ -47,9 +48,9 @@ class Fold(Layer):
     padding: Size = 0
     stride: Size = 1
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         names = ("output_size", "kernel_size", "dilation", "padding", "stride")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)

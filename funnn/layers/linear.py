@@ -6,9 +6,11 @@ import math
 from functools import partial
 from typing import Any
 
+import jax
+
 from funnn import functional as F
 from funnn import init
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers._text import enabled
 
 
@@ -37,16 +39,17 @@ class Linear(Layer):
     out_features: int
     bias: bool = True
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {
             "weight": Param((self.out_features, self.in_features), partial(init.kaiming_uniform, a=math.sqrt(5))),
             "bias": fan_in_bias(self.out_features, self.in_features) if self.bias else None,
         }
 
-    def forward(self, input):
-        return F.linear(input, self.weight, self.bias)
+    def forward(self, input: jax.Array) -> jax.Array:
+        bias: Any = self.bias  # here the array
+        return F.linear(input, self.weight, bias)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={enabled(self.bias)}"
 
 
@@ -65,11 +68,11 @@ class Bilinear(Layer):
     out_features: int
     bias: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.in1_features <= 0:
             raise ValueError(f"in1_features must be > 0, but got {self.in1_features}")
 
-    def spec(self):
+    def spec(self) -> Spec:
         bound = 1 / math.sqrt(self.in1_features)
         draw = partial(init.uniform, a=-bound, b=bound)
         return {
@@ -77,10 +80,11 @@ class Bilinear(Layer):
             "bias": Param((self.out_features,), draw) if self.bias else None,
         }
 
-    def forward(self, input1, input2):
-        return F.bilinear(input1, input2, self.weight, self.bias)
+    def forward(self, input1: jax.Array, input2: jax.Array) -> jax.Array:
+        bias: Any = self.bias  # here the array
+        return F.bilinear(input1, input2, self.weight, bias)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return (
             f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
             f"bias={enabled(self.bias)}"
@@ -93,5 +97,5 @@ class Identity(Layer):
     def __init__(self, *args: Any, **kwargs: Any):
         pass
 
-    def forward(self, input):
+    def forward(self, input: Any) -> Any:
         return input

@@ -6,9 +6,12 @@ import math
 from dataclasses import KW_ONLY
 from typing import Any
 
+import jax
+
 from funnn import functional as F
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional.linear_cross_entropy import LinearCrossEntropyOptions
+from funnn.layers._layer import Spec
 from funnn.layers._text import enabled
 from funnn.layers.linear import Linear
 from funnn.layers.loss import Loss, given
@@ -45,19 +48,19 @@ class LinearCrossEntropyLoss(Loss):
     label_smoothing: float = 0.0
     options: LinearCrossEntropyOptions | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.weight is not None and tuple(self.weight.shape) != (self.num_classes,):
             raise ShapeError(f"expected weight shape to be {(self.num_classes,)}, got {tuple(self.weight.shape)}")
         if not 0 <= self.label_smoothing <= 1:
             raise ArgumentError(f"expected label_smoothing to be in range [0, 1], got {self.label_smoothing}")
         self.linear = Linear(self.in_features, math.prod(self.out_features, start=self.num_classes), bias=self.bias)
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": given(self.weight)}
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         shape = (self.num_classes, *self.out_features)
-        bias = self.linear.bias
+        bias: Any = self.linear.bias  # here the array
         return F.linear_cross_entropy(
             input,
             self.linear.weight.reshape((*shape, self.in_features)),
@@ -70,7 +73,7 @@ class LinearCrossEntropyLoss(Loss):
             options=self.options,
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, num_classes={self.num_classes}, out_features={self.out_features}, bias={enabled(self.bias)}, "
             f"reduction={self.reduction}, ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}, options={self.options}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from funnn import functional as F
 from funnn.functional._reduction import reduction_of
-from funnn.layers._layer import Buffer, Constant, Layer
+from funnn.layers._layer import Buffer, Layer, Spec
 
 
-def given(values: Constant | None) -> Buffer:
-    """A buffer that starts from values given to the constructor; off without them."""
+def given(values: Any) -> Buffer:
+    """A buffer that starts from the values of a Constant, given to the constructor as an array; off if they are None."""
     if values is None:
         return Buffer((), None)
     return Buffer(values.values.shape, lambda source, shape, *, dtype: jnp.asarray(values.values, dtype))
@@ -25,11 +26,10 @@ class Loss(Layer):
     The fields are each class's own, because torch orders them differently.
     """
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         size_average, reduce = getattr(self, "size_average", None), getattr(self, "reduce", None)
         if size_average is not None or reduce is not None:
-            self.reduction = reduction_of(self.reduction, size_average, reduce)
-            self.size_average = self.reduce = None
+            self.__dict__.update(reduction=reduction_of(self.reduction, size_average, reduce), size_average=None, reduce=None)
 
 
 class PlainLoss(Loss):
@@ -48,21 +48,21 @@ class WeightedLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": given(self.weight)}
 
 
 class MSELoss(PlainLoss):
     """The mean (or sum, or each) of (input − target)². Source: torch.nn.MSELoss."""
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(PlainLoss):
     """The mean (or sum, or each) of |input − target|. Source: torch.nn.L1Loss."""
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.l1_loss(input, target, reduction=self.reduction)
 
 
@@ -77,7 +77,7 @@ class SmoothL1Loss(PlainLoss):
 
     beta: float = 1.0
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
@@ -97,11 +97,11 @@ class HuberLoss(Loss):
     reduction: str = "mean"
     delta: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.delta, (float, int)):
             raise TypeError(f"delta must be a float or int, got: {type(self.delta)}")
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
@@ -117,7 +117,7 @@ class KLDivLoss(PlainLoss):
 
     log_target: bool = False
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
 
 
@@ -139,7 +139,7 @@ class PoissonNLLLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def forward(self, log_input, target):
+    def forward(self, log_input: jax.Array, target: jax.Array) -> jax.Array:
         return F.poisson_nll_loss(log_input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction)
 
 
@@ -158,5 +158,5 @@ class GaussianNLLLoss(Loss):
     eps: float = 1e-6
     reduction: str = "mean"
 
-    def forward(self, input, target, var):
+    def forward(self, input: jax.Array, target: jax.Array, var: jax.Array) -> jax.Array:
         return F.gaussian_nll_loss(input, target, var, full=self.full, eps=self.eps, reduction=self.reduction)

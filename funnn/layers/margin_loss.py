@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from funnn import functional as F
+from funnn.layers._layer import Spec
 from funnn.layers.loss import Loss, PlainLoss, given
 
 
@@ -16,7 +19,7 @@ class HingeEmbeddingLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.hinge_embedding_loss(input, target, self.margin, reduction=self.reduction)
 
 
@@ -28,7 +31,7 @@ class MarginRankingLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def forward(self, input1, input2, target):
+    def forward(self, input1: jax.Array, input2: jax.Array, target: jax.Array) -> jax.Array:
         return F.margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction)
 
 
@@ -53,22 +56,22 @@ class MultiMarginLoss(Loss):
     reduce: bool | None = None
     reduction: str = "mean"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.p not in (1, 2):
             raise ValueError(f"only p == 1 and p == 2 supported, but got p={self.p}")
         if self.weight is not None and len(self.weight.shape) != 1:
             raise ValueError(f"MultiMarginLoss: expected weight to be None or 1D tensor, got {len(self.weight.shape)}D instead")
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": given(self.weight)}
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
 
 
 class MultiLabelMarginLoss(PlainLoss):
     """Σ max(0, 1 − input[t] + input[c]) / C over the right classes t and the others c. Source: torch.nn.MultiLabelMarginLoss."""
 
-    def forward(self, input, target):
+    def forward(self, input: jax.Array, target: jax.Array) -> jax.Array:
         return F.multilabel_margin_loss(input, target, reduction=self.reduction)

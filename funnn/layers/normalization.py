@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Any
+
+import jax
 
 from funnn import functional as F
 from funnn import init
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers._sizes import ntuple
 from funnn.layers._text import enabled
 
@@ -23,20 +26,22 @@ class LayerNorm(Layer):
     elementwise_affine: bool = True
     bias: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.normalized_shape = ntuple(self.normalized_shape, 1)
         self.bias = self.elementwise_affine and self.bias
 
-    def spec(self):
+    def spec(self) -> Spec:
+        shape = ntuple(self.normalized_shape, 1)
         return {
-            "weight": Param(self.normalized_shape, init.ones) if self.elementwise_affine else None,
-            "bias": Param(self.normalized_shape, init.zeros) if self.bias else None,
+            "weight": Param(shape, init.ones) if self.elementwise_affine else None,
+            "bias": Param(shape, init.zeros) if self.bias else None,
         }
 
-    def forward(self, input):
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+    def forward(self, input: jax.Array) -> jax.Array:
+        bias: Any = self.bias  # here the array
+        return F.layer_norm(input, self.normalized_shape, self.weight, bias, self.eps)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={enabled(self.bias)}"
 
 
@@ -51,16 +56,16 @@ class RMSNorm(Layer):
     eps: float | None = None
     elementwise_affine: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.normalized_shape = ntuple(self.normalized_shape, 1)
 
-    def spec(self):
-        return {"weight": Param(self.normalized_shape, init.ones) if self.elementwise_affine else None}
+    def spec(self) -> Spec:
+        return {"weight": Param(ntuple(self.normalized_shape, 1), init.ones) if self.elementwise_affine else None}
 
-    def forward(self, x):
+    def forward(self, x: jax.Array) -> jax.Array:
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
@@ -80,22 +85,23 @@ class GroupNorm(Layer):
     affine: bool = True
     bias: bool = field(default=True, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.num_channels % self.num_groups:
             raise ValueError(f"num_channels ({self.num_channels}) must be divisible by num_groups ({self.num_groups})")
         self.bias = self.affine and self.bias
 
-    def spec(self):
+    def spec(self) -> Spec:
         shape = (self.num_channels,)
         return {
             "weight": Param(shape, init.ones) if self.affine else None,
             "bias": Param(shape, init.zeros) if self.bias else None,
         }
 
-    def forward(self, input):
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+    def forward(self, input: jax.Array) -> jax.Array:
+        bias: Any = self.bias  # here the array
+        return F.group_norm(input, self.num_groups, self.weight, bias, self.eps)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={enabled(self.bias)}"
 
 
@@ -110,8 +116,8 @@ class LocalResponseNorm(Layer):
     beta: float = 0.75
     k: float = 1.0
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

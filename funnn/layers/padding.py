@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import jax
 
 from funnn import functional as F
 from funnn.layers._layer import Layer
-from funnn.layers._sizes import ntuple
-
-Size = int | tuple[int, ...]
-
-
-_DOC = """Pads the last n axes of (N, C, *spatial) or (C, *spatial) by their own elements, {what}.
-
-    Args:
-      padding: a number for all ends, or (before, after) of each axis from the last one forwards; negative amounts cut off.
-
-    Source: torch.nn.{name}1d, {name}2d, {name}3d.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> from funnn import layers
-      >>> layers.{name}1d(1).apply({{}}, {{}}, jnp.array([[1.0, 2.0, 3.0]]))[0].tolist()
-      [[{example}]]
-    """
+from funnn.layers._sizes import Size, ntuple
 
 
 class PadNd(Layer):
@@ -34,20 +19,32 @@ class PadNd(Layer):
 
     padding: Size
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.padding = ntuple(self.padding, 2 * self.dimensions)
 
-    def forward(self, input):
-        return F.pad(input, self.padding, self.mode)
+    def forward(self, input: jax.Array) -> jax.Array:
+        padding: Any = self.padding
+        return F.pad(input, padding, self.mode)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"{self.padding}"
 
 
 class ReflectionPadNd(PadNd):
-    __doc__ = _DOC.format(
-        name="ReflectionPad", what="mirrored at the first and the last, which are not repeated", example="2.0, 1.0, 2.0, 3.0, 2.0"
-    )
+    """Pads the last n axes of (N, C, *spatial) or (C, *spatial) by their own elements, mirrored at the first and the last, which are not repeated.
+
+    Args:
+      padding: a number for all ends, or (before, after) of each axis from the last one forwards; negative amounts cut off.
+
+    Source: torch.nn.ReflectionPad1d, ReflectionPad2d, ReflectionPad3d.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from funnn import layers
+      >>> layers.ReflectionPad1d(1).apply({}, {}, jnp.array([[1.0, 2.0, 3.0]]))[0].tolist()
+      [[2.0, 1.0, 2.0, 3.0, 2.0]]
+    """
+
     mode = "reflect"
 
 
@@ -67,7 +64,20 @@ class ReflectionPad3d(ReflectionPadNd):
 
 
 class ReplicationPadNd(PadNd):
-    __doc__ = _DOC.format(name="ReplicationPad", what="the first and the last repeated", example="1.0, 1.0, 2.0, 3.0, 3.0")
+    """Pads the last n axes of (N, C, *spatial) or (C, *spatial) by their own elements, the first and the last repeated.
+
+    Args:
+      padding: a number for all ends, or (before, after) of each axis from the last one forwards; negative amounts cut off.
+
+    Source: torch.nn.ReplicationPad1d, ReplicationPad2d, ReplicationPad3d.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from funnn import layers
+      >>> layers.ReplicationPad1d(1).apply({}, {}, jnp.array([[1.0, 2.0, 3.0]]))[0].tolist()
+      [[1.0, 1.0, 2.0, 3.0, 3.0]]
+    """
+
     mode = "replicate"
 
 
@@ -87,15 +97,29 @@ class ReplicationPad3d(ReplicationPadNd):
 
 
 class CircularPadNd(PadNd):
-    __doc__ = _DOC.format(name="CircularPad", what="as if the axis went round", example="3.0, 1.0, 2.0, 3.0, 1.0")
+    """Pads the last n axes of (N, C, *spatial) or (C, *spatial) by their own elements, as if the axis went round.
+
+    Args:
+      padding: a number for all ends, or (before, after) of each axis from the last one forwards; negative amounts cut off.
+
+    Source: torch.nn.CircularPad1d, CircularPad2d, CircularPad3d.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from funnn import layers
+      >>> layers.CircularPad1d(1).apply({}, {}, jnp.array([[1.0, 2.0, 3.0]]))[0].tolist()
+      [[3.0, 1.0, 2.0, 3.0, 1.0]]
+    """
+
     mode = "circular"
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         rank = len(input.shape)
-        n = len(self.padding) // 2
+        padding: Any = self.padding
+        n = len(padding) // 2
         if rank not in (n + 1, n + 2):
             raise ValueError(f"expected {n + 1}D or {n + 2}D input (got {rank}D input)")
-        return F.pad(input, self.padding, self.mode)
+        return F.pad(input, padding, self.mode)
 
 
 class CircularPad1d(CircularPadNd):
@@ -127,10 +151,11 @@ class ConstantPadNd(PadNd):
 
     value: float
 
-    def forward(self, input):
-        return F.pad(input, self.padding, self.mode, self.value)
+    def forward(self, input: jax.Array) -> jax.Array:
+        padding: Any = self.padding
+        return F.pad(input, padding, self.mode, self.value)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"
 
 

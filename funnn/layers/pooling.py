@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
+
+import jax
 
 from funnn import functional as F
 from funnn.layers._layer import Layer
-from funnn.layers._sizes import ntuple
-
-Size = int | tuple[int, ...]
+from funnn.layers._sizes import Size, ntuple
 
 
 class MaxPoolNd(Layer):
@@ -33,16 +34,16 @@ class MaxPoolNd(Layer):
     return_indices: bool = False
     ceil_mode: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.stride is None:
             self.stride = self.kernel_size
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         return type(self).function(
             input, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode, return_indices=self.return_indices
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
@@ -80,14 +81,14 @@ class AvgPool1d(Layer):
     ceil_mode: bool = False
     count_include_pad: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         stride = self.kernel_size if self.stride is None else self.stride
         self.kernel_size, self.stride, self.padding = ntuple(self.kernel_size, 1), ntuple(stride, 1), ntuple(self.padding, 1)
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -107,21 +108,26 @@ class AvgPool2d(Layer):
     count_include_pad: bool = True
     divisor_override: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.stride is None:
             self.stride = self.kernel_size
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return type(self).function(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool3d(AvgPool2d):
-    __doc__ = AvgPool2d.__doc__.replace("(N, C, H, W) or (C, H, W)", "(N, C, D, H, W) or (C, D, H, W)")
+    """The mean over windows of (N, C, D, H, W) or (C, D, H, W).
+
+    The arguments are those of AvgPool1d, and ``divisor_override``: what the sum is divided by instead of the window's size.
+    Source: torch.nn.AvgPool2d, AvgPool3d.
+    """
+
     function = staticmethod(F.avg_pool3d)
 
 
@@ -143,10 +149,10 @@ class LPPoolNd(Layer):
     stride: Size | None = None
     ceil_mode: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return type(self).function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         names = ("norm_type", "kernel_size", "stride", "ceil_mode")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
@@ -179,15 +185,15 @@ class MaxUnpoolNd(Layer):
     stride: Size | None = None
     padding: Size = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         stride = self.kernel_size if self.stride is None else self.stride
         for name, value in (("kernel_size", self.kernel_size), ("stride", stride), ("padding", self.padding)):
             setattr(self, name, ntuple(value, self.dimensions))
 
-    def forward(self, input, indices, output_size=None):
+    def forward(self, input: jax.Array, indices: jax.Array, output_size: Sequence[int] | None = None) -> jax.Array:
         return type(self).function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+import jax
+
 from funnn import functional as F
 from funnn import init
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
+
+LSTMState = tuple[jax.Array, jax.Array]  # (h, c)
 
 
 def _uniform(hidden_size: int) -> Any:
@@ -69,9 +74,10 @@ class RNNBase(Layer):
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
 
-    def _weight_shapes(self):
+    def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The parameters' shapes by name, in torch's order."""
-        shapes, directions = {}, 2 if self.bidirectional else 1
+        shapes: dict[str, tuple[int, ...]] = {}
+        directions = 2 if self.bidirectional else 1
         out = self.proj_size or self.hidden_size
         rows = self.gates * self.hidden_size
         for layer in range(self.num_layers):
@@ -85,20 +91,20 @@ class RNNBase(Layer):
                     shapes["weight_hr" + end] = (self.proj_size, self.hidden_size)
         return shapes
 
-    def spec(self):
+    def spec(self) -> Spec:
         draw = _uniform(self.hidden_size)
         return {name: Param(shape, draw) for name, shape in self._weight_shapes().items()}
 
-    def _arguments(self):
+    def _arguments(self) -> tuple[list[jax.Array], bool, int, float, bool, bool, bool]:
         return self._weights(), self.bias, self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first
 
-    def _weights(self):
+    def _weights(self) -> list[jax.Array]:
         return [getattr(self, name) for name in self._weight_shapes()]
 
-    def _draws(self):
+    def _draws(self) -> bool:
         return self.dropout > 0 and self.num_layers > 1
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         for name, default in (
             ("proj_size", 0),
@@ -157,12 +163,12 @@ class RNN(RNNBase):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         self.nonlinearity = nonlinearity
 
-    def forward(self, input, hx=None, *, lengths=None):
+    def forward(self, input: jax.Array, hx: jax.Array | None = None, *, lengths: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         run = F.rnn_tanh if self.nonlinearity == "tanh" else F.rnn_relu
         return run(input, hx, *self._arguments(), lengths=lengths, key=self.make_key() if self._draws() else None)
 
 
-class LSTM(RNNBase):
+class LSTM(RNNBase, init=False):
     """A long short-term memory over (T, B, input_size), (B, T, input_size) with ``batch_first``, or (T, input_size).
 
     Args:
@@ -186,7 +192,7 @@ class LSTM(RNNBase):
 
     gates = 4
 
-    def forward(self, input, hx=None, *, lengths=None):
+    def forward(self, input: jax.Array, hx: LSTMState | None = None, *, lengths: jax.Array | None = None) -> tuple[jax.Array, LSTMState]:
         y, h, c = F.lstm(input, hx, *self._arguments(), lengths=lengths, key=self.make_key() if self._draws() else None)
         return y, (h, c)
 
@@ -226,7 +232,7 @@ class GRU(RNNBase):
     ):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
 
-    def forward(self, input, hx=None, *, lengths=None):
+    def forward(self, input: jax.Array, hx: jax.Array | None = None, *, lengths: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         return F.gru(input, hx, *self._arguments(), lengths=lengths, key=self.make_key() if self._draws() else None)
 
 
@@ -247,7 +253,7 @@ class RNNCellBase(Layer):
     hidden_size: int
     bias: bool = True
 
-    def spec(self):
+    def spec(self) -> Spec:
         draw, rows = _uniform(self.hidden_size), self.gates * self.hidden_size
         return {
             "weight_ih": Param((rows, self.input_size), draw),
@@ -256,10 +262,10 @@ class RNNCellBase(Layer):
             "bias_hh": Param((rows,), draw) if self.bias else None,
         }
 
-    def _step(self, function, input, hx):
+    def _step(self, function: Callable[..., Any], input: jax.Array, hx: Any) -> Any:
         return function(input, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         text = text if self.bias is True else f"{text}, bias={self.bias}"
         kind = getattr(self, "nonlinearity", "tanh")
@@ -279,11 +285,11 @@ class RNNCell(RNNCellBase):
 
     nonlinearity: str = "tanh"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
 
-    def forward(self, input, hx=None):
+    def forward(self, input: jax.Array, hx: jax.Array | None = None) -> jax.Array:
         return self._step(F.rnn_tanh_cell if self.nonlinearity == "tanh" else F.rnn_relu_cell, input, hx)
 
 
@@ -298,7 +304,7 @@ class LSTMCell(RNNCellBase):
 
     gates = 4
 
-    def forward(self, input, hx=None):
+    def forward(self, input: jax.Array, hx: LSTMState | None = None) -> LSTMState:
         return self._step(F.lstm_cell, input, hx)
 
 
@@ -313,5 +319,5 @@ class GRUCell(RNNCellBase):
 
     gates = 3
 
-    def forward(self, input, hx=None):
+    def forward(self, input: jax.Array, hx: jax.Array | None = None) -> jax.Array:
         return self._step(F.gru_cell, input, hx)

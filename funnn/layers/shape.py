@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
 
@@ -12,10 +14,10 @@ class Flatten(Layer):
     start_dim: int = 1
     end_dim: int = -1
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.flatten(input, self.start_dim, self.end_dim)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
@@ -25,13 +27,13 @@ class Unflatten(Layer):
     dim: int
     unflattened_size: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = self.unflattened_size
         if not isinstance(sizes, (tuple, list)) or not all(isinstance(size, int) for size in sizes):
             raise TypeError(f"unflattened_size must be a tuple of ints, but found {sizes!r}")
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.unflatten(input, self.dim, self.unflattened_size)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from funnn import functional as F
 from funnn import init
 from funnn.errors import AssertedError, ShapeError
-from funnn.layers._layer import Layer, Param
+from funnn.layers._layer import Layer, Param, Spec
 
 
 class _Table(Layer):
     """What the layers share: a table ``weight`` from N(0, 1), with zeros in the padding row."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("num_embeddings", "embedding_dim"):
             if getattr(self, name) < 0:
                 raise ShapeError(f"Trying to create tensor with negative dimension {getattr(self, name)}: {name} must be at least 0")
@@ -27,7 +29,7 @@ class _Table(Layer):
         weight = init.normal(source, shape, dtype=dtype)
         return weight if self.padding_idx is None else weight.at[self.padding_idx].set(0)
 
-    def spec(self):
+    def spec(self) -> Spec:
         return {"weight": Param((self.num_embeddings, self.embedding_dim), self._draw)}
 
 
@@ -61,10 +63,10 @@ class Embedding(_Table):
     scale_grad_by_freq: bool = False
     sparse: bool = False
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.embedding(input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         defaults = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False}
         text += "".join(f", {name}={getattr(self, name)}" for name, default in defaults.items() if getattr(self, name) != default)
@@ -94,7 +96,7 @@ class EmbeddingBag(_Table):
     include_last_offset: bool = False
     padding_idx: int | None = None
 
-    def forward(self, input, offsets=None, per_sample_weights=None):
+    def forward(self, input: jax.Array, offsets: jax.Array | None = None, per_sample_weights: jax.Array | None = None) -> jax.Array:
         return F.embedding_bag(
             input,
             self.weight,
@@ -109,7 +111,7 @@ class EmbeddingBag(_Table):
             self.padding_idx,
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         defaults = {"max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "mode": "", "padding_idx": None}
         given = "".join(f", {name}={getattr(self, name)!r}" for name, default in defaults.items() if getattr(self, name) != default)
         return f"{self.num_embeddings}, {self.embedding_dim}{given}"

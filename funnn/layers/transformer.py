@@ -19,12 +19,13 @@ from funnn.layers.linear import Linear
 from funnn.layers.normalization import LayerNorm
 
 
-def _activation(activation: str | Callable | Layer) -> Callable | Layer:
+def _activation(activation: str | Callable[..., Any] | Layer) -> Callable[..., Any] | Layer:
     if not isinstance(activation, str):
         return activation
     if activation not in ("relu", "gelu"):
         raise ArgumentError(f"activation should be relu/gelu, not {activation}; any other can be given as a function or a layer")
-    return {"relu": F.relu, "gelu": F.gelu}[activation]
+    known: dict[str, Callable[..., Any]] = {"relu": F.relu, "gelu": F.gelu}
+    return known[activation]
 
 
 _ARGUMENTS = """
@@ -48,7 +49,7 @@ class _TransformerLayer(Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__doc__ = cls.__doc__.replace("\n{arguments}\n", _ARGUMENTS)
+        cls.__doc__ = (cls.__doc__ or "").replace("\n{arguments}\n", _ARGUMENTS)  # Python's -OO has no docstrings
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class _TransformerLayer(Layer):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable | Layer = F.relu,
+        activation: str | Callable[..., Any] | Layer = F.relu,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -75,18 +76,24 @@ class _TransformerLayer(Layer):
             setattr(self, f"dropout{number}", Dropout(dropout))
         self.activation = _activation(activation)
 
-    def _attend(self, attention, x, memory, mask, padding, is_causal):
+    def _attend(
+        self, attention: Layer, x: jax.Array, memory: jax.Array, mask: jax.Array | None, padding: jax.Array | None, is_causal: bool
+    ) -> jax.Array:
         return attention(x, memory, memory, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=is_causal)[0]
 
     # The blocks have torch's names, for subclasses that put others in their places.
 
-    def _sa_block(self, x, attn_mask, key_padding_mask, is_causal=False):
+    def _sa_block(
+        self, x: jax.Array, attn_mask: jax.Array | None, key_padding_mask: jax.Array | None, is_causal: bool = False
+    ) -> jax.Array:
         return self.dropout1(self._attend(self.self_attn, x, x, attn_mask, key_padding_mask, is_causal))
 
-    def _mha_block(self, x, mem, attn_mask, key_padding_mask, is_causal=False):
+    def _mha_block(
+        self, x: jax.Array, mem: jax.Array, attn_mask: jax.Array | None, key_padding_mask: jax.Array | None, is_causal: bool = False
+    ) -> jax.Array:
         return self.dropout2(self._attend(self.multihead_attn, x, mem, attn_mask, key_padding_mask, is_causal))
 
-    def _ff_block(self, x):
+    def _ff_block(self, x: jax.Array) -> jax.Array:
         dropout = self.dropout2 if len(self.attentions) == 1 else self.dropout3
         return dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
 
@@ -110,7 +117,9 @@ class TransformerEncoderLayer(_TransformerLayer):
 
     attentions = ("self_attn",)
 
-    def forward(self, src, src_mask=None, src_key_padding_mask=None, is_causal=False):
+    def forward(
+        self, src: jax.Array, src_mask: jax.Array | None = None, src_key_padding_mask: jax.Array | None = None, is_causal: bool = False
+    ) -> jax.Array:
         x = src
         if self.norm_first:
             x = x + self._sa_block(self.norm1(x), src_mask, src_key_padding_mask, is_causal=is_causal)
@@ -138,15 +147,15 @@ class TransformerDecoderLayer(_TransformerLayer):
 
     def forward(
         self,
-        tgt,
-        memory,
-        tgt_mask=None,
-        memory_mask=None,
-        tgt_key_padding_mask=None,
-        memory_key_padding_mask=None,
-        tgt_is_causal=False,
-        memory_is_causal=False,
-    ):
+        tgt: jax.Array,
+        memory: jax.Array,
+        tgt_mask: jax.Array | None = None,
+        memory_mask: jax.Array | None = None,
+        tgt_key_padding_mask: jax.Array | None = None,
+        memory_key_padding_mask: jax.Array | None = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> jax.Array:
         x = tgt
         if self.norm_first:
             x = x + self._sa_block(self.norm1(x), tgt_mask, tgt_key_padding_mask, tgt_is_causal)
@@ -187,7 +196,9 @@ class TransformerEncoder(Layer):
         self.enable_nested_tensor = enable_nested_tensor
         self.mask_check = mask_check
 
-    def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
+    def forward(
+        self, src: jax.Array, mask: jax.Array | None = None, src_key_padding_mask: jax.Array | None = None, is_causal: bool | None = None
+    ) -> jax.Array:
         output = src
         for layer in self.layers:
             output = layer(output, src_mask=mask, is_causal=bool(is_causal), src_key_padding_mask=src_key_padding_mask)
@@ -214,15 +225,15 @@ class TransformerDecoder(Layer):
 
     def forward(
         self,
-        tgt,
-        memory,
-        tgt_mask=None,
-        memory_mask=None,
-        tgt_key_padding_mask=None,
-        memory_key_padding_mask=None,
-        tgt_is_causal=None,
-        memory_is_causal=False,
-    ):
+        tgt: jax.Array,
+        memory: jax.Array,
+        tgt_mask: jax.Array | None = None,
+        memory_mask: jax.Array | None = None,
+        tgt_key_padding_mask: jax.Array | None = None,
+        memory_key_padding_mask: jax.Array | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> jax.Array:
         output = tgt
         for layer in self.layers:
             output = layer(
@@ -271,7 +282,7 @@ class Transformer(Layer):
         num_decoder_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable | Layer = F.relu,
+        activation: str | Callable[..., Any] | Layer = F.relu,
         custom_encoder: Layer | None = None,
         custom_decoder: Layer | None = None,
         layer_norm_eps: float = 1e-5,
@@ -287,7 +298,7 @@ class Transformer(Layer):
         self.nhead = nhead
         self.batch_first = batch_first
 
-    def redraw(self, name, shape):
+    def redraw(self, name: str, shape: tuple[int, ...]) -> Callable[..., jax.Array] | None:
         return init.xavier_uniform if len(shape) > 1 else None
 
     @staticmethod
@@ -298,18 +309,18 @@ class Transformer(Layer):
 
     def forward(
         self,
-        src,
-        tgt,
-        src_mask=None,
-        tgt_mask=None,
-        memory_mask=None,
-        src_key_padding_mask=None,
-        tgt_key_padding_mask=None,
-        memory_key_padding_mask=None,
-        src_is_causal=None,
-        tgt_is_causal=None,
-        memory_is_causal=False,
-    ):
+        src: jax.Array,
+        tgt: jax.Array,
+        src_mask: jax.Array | None = None,
+        tgt_mask: jax.Array | None = None,
+        memory_mask: jax.Array | None = None,
+        src_key_padding_mask: jax.Array | None = None,
+        tgt_key_padding_mask: jax.Array | None = None,
+        memory_key_padding_mask: jax.Array | None = None,
+        src_is_causal: bool | None = None,
+        tgt_is_causal: bool | None = None,
+        memory_is_causal: bool = False,
+    ) -> jax.Array:
         batch = 0 if self.batch_first else 1
         if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
             raise ShapeError(f"the batch number of src and tgt must be equal, but got {src.shape[batch]} and {tgt.shape[batch]}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import jax
+
 from funnn import functional as F
 from funnn.layers._layer import Layer
+from funnn.layers._sizes import Size
 
-Size = int | tuple[int, ...]
 Scale = float | tuple[float, ...]
 
 
@@ -13,24 +17,24 @@ class Upsampling(Layer):
     """Resizes the spatial axes of (N, C, *spatial) to ``size``, or by ``scale_factor``: the base of the layers that do."""
 
     mode = "nearest"
-    align_corners = None
-    recompute_scale_factor = None
+    align_corners = cast("bool | None", None)
+    recompute_scale_factor = cast("bool | None", None)
 
     size: Size | None = None
     scale_factor: Scale | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.scale_factor, (tuple, list)):
             self.scale_factor = tuple(map(float, self.scale_factor))
         else:
             self.scale_factor = float(self.scale_factor) if self.scale_factor else None
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners, recompute_scale_factor=self.recompute_scale_factor
         )
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         how = f"size={self.size!r}" if self.scale_factor is None else f"scale_factor={self.scale_factor!r}"
         return f"{how}, mode={self.mode!r}"
 
@@ -82,10 +86,10 @@ class PixelShuffle(Layer):
 
     upscale_factor: int
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.pixel_shuffle(input, self.upscale_factor)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
 
 
@@ -94,10 +98,10 @@ class PixelUnshuffle(Layer):
 
     downscale_factor: int
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.pixel_unshuffle(input, self.downscale_factor)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
 
 
@@ -109,8 +113,8 @@ class ChannelShuffle(Layer):
 
     groups: int
 
-    def forward(self, input):
+    def forward(self, input: jax.Array) -> jax.Array:
         return F.channel_shuffle(input, self.groups)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f"groups={self.groups}"

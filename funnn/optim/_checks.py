@@ -19,12 +19,12 @@ def known(value: Any) -> Any:
 def check(test: Callable[[Any], bool], text: str) -> Check:
     """A check that raises ValueError(text) where the test of a known value fails; ``{}`` in the text is the value."""
 
-    def run(value: Any) -> None:
+    def check_value(value: Any) -> None:
         number = known(value)
         if number is not None and not test(number):
             raise ValueError(text.format(value))
 
-    return run
+    return check_value
 
 
 def nonnegative(label: str, fix: str) -> Check:
@@ -32,7 +32,7 @@ def nonnegative(label: str, fix: str) -> Check:
     return check(lambda number: number >= 0, f"Invalid {label}: {{}}; expected a number >= 0, {fix}")
 
 
-def check_betas(betas: tuple) -> None:
+def check_betas(betas: tuple[Any, ...]) -> None:
     """Decay rates of running means: each in [0, 1)."""
     for index, beta in enumerate(betas):
         fix = f"expected 0 <= beta < 1, usually {(0.9, 0.999)[index]}"

@@ -46,6 +46,7 @@ def wide(value: Any) -> jax.Array:
 
 def one_minus_power(beta: Number, step: jax.Array) -> jax.Array:
     """1 − βᵗ, as −expm1(t·log β): float32 would lose half its digits where βᵗ is near 1."""
+    log: jax.Array | float
     if isinstance(beta, (jax.Array, np.ndarray)):
         log = jnp.log(beta)
     else:

@@ -187,6 +187,7 @@ def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
         if params is None:
             raise ValueError(f"{rule.name} needs the parameters; call update(grads, state, params)")
         now = at(state.count)
+        tree: Any
         grads, tree = jax.tree.flatten(updates, is_leaf=_is_none)
         columns = {name: tree.flatten_up_to(slot) for name, slot in state.slots.items()}
         deltas = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -43,7 +45,7 @@ def _rms(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.mean(x * x))
 
 
-def _check_eps(eps: tuple) -> None:
+def _check_eps(eps: tuple[Any, ...]) -> None:
     if eps[0] is not None:
         check(lambda number: number >= 0, "epsilon1 should be >= 0 but is: {}")(eps[0])
     check(lambda number: number >= 0, "epsilon2 should be >= 0 but is: {}")(eps[1])

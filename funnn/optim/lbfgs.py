@@ -66,7 +66,8 @@ def _remove(q: Vector, y: Vector, s: Vector, ro: Any) -> tuple[Vector, jax.Array
 
 @jax.jit
 def _restore(r: Vector, y: Vector, s: Vector, ro: Any, alpha: Any) -> Vector:
-    return r + (alpha - jnp.dot(y, r) * ro) * s
+    restored: Vector = r + (alpha - jnp.dot(y, r) * ro) * s
+    return restored
 
 
 def _number(array: jax.Array) -> Any:
@@ -102,7 +103,8 @@ def lbfgs_step(problem: Problem, state: State, options: dict[str, Any]) -> float
     state["func_evals"] += 1
     if _number(_largest(grad)) <= tolerance_grad:
         return first_loss
-    d, t, previous, previous_loss = (state.get(name) for name in ("d", "t", "prev_flat_grad", "prev_loss"))
+    remembered: list[Any] = [state.get(name) for name in ("d", "t", "prev_flat_grad", "prev_loss")]
+    d, t, previous, previous_loss = remembered
     while n_iter < max_iter:
         n_iter += 1
         state["n_iter"] += 1
@@ -150,7 +152,7 @@ def _remember(state: State, y: Vector, s: Vector, history_size: int) -> None:
     state["H_diag"] = curvature / _number(_dot(y, y))
 
 
-def _cubic_minimum(x1: Any, f1: Any, g1: Any, x2: Any, f2: Any, g2: Any, bounds: tuple | None = None) -> Any:
+def _cubic_minimum(x1: Any, f1: Any, g1: Any, x2: Any, f2: Any, g2: Any, bounds: tuple[Any, ...] | None = None) -> Any:
     """Where the cubic through two points with slopes is least, inside the bounds."""
     low, high = bounds or (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
@@ -203,7 +205,7 @@ def strong_wolfe(
         t = _cubic_minimum(before[0], before[1], before[3], t, f, g, bounds)
         before, new = new, point(t)
         iteration += 1
-    if iteration == max_ls:
+    if bracket is None:
         bracket = [(0, loss, grad, slope), new]
     evaluations = iteration + 1
     low, high = (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
@@ -235,7 +237,7 @@ def strong_wolfe(
     return f, g, t, evaluations
 
 
-def lbfgs(function: Callable, params: Any, state: State | None = None, **options: Any) -> tuple[Any, float, State]:
+def lbfgs(function: Callable[..., Any], params: Any, state: State | None = None, **options: Any) -> tuple[Any, float, State]:
     """One step of torch.optim.LBFGS, up to ``max_iter`` iterations, on a function of a pytree.
 
     Args:

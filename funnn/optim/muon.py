@@ -46,8 +46,8 @@ def orthogonalized(matrix: jax.Array, coefficients: tuple[Number, Number, Number
         gram = rounded(x @ x.T)
         return rounded(a * x + rounded(b * gram + c * (gram @ gram)) @ x)
 
-    x = jax.lax.fori_loop(0, steps, improved, x)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    found: jax.Array = jax.lax.fori_loop(0, steps, improved, x)
+    return found.T if matrix.shape[0] > matrix.shape[1] else found
 
 
 def _check_adjust_lr_fn(name: str | None) -> None:
@@ -62,15 +62,22 @@ _CHECKS = {
     "eps": lambda eps: None,  # torch takes any
     "adjust_lr_fn": _check_adjust_lr_fn,
 }
-_OWN = {"static": ("ns_steps", "adjust_lr_fn"), "checks": _CHECKS, "counts": False, "decoupled": True, "real_only": True}
-
-
 _DEFAULTS = {
     **{"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": True},
     **{"ns_coefficients": (3.4445, -4.7750, 2.0315), "eps": 1e-7, "ns_steps": 5, "adjust_lr_fn": None},
 }
 #: Muon for one matrix. State: ``momentum_buffer``.
-muon_rule = Rule("Muon", _DEFAULTS, _slots, _formula, **_OWN)
+muon_rule = Rule(
+    "Muon",
+    _DEFAULTS,
+    _slots,
+    _formula,
+    static=("ns_steps", "adjust_lr_fn"),
+    checks=_CHECKS,
+    counts=False,
+    decoupled=True,
+    real_only=True,
+)
 
 
 def muon(

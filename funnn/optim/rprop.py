@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -24,7 +26,7 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
     return -jnp.sign(grad) * step_size, {"prev": grad, "step_size": step_size}
 
 
-def _check_etas(etas: tuple) -> None:
+def _check_etas(etas: tuple[Any, ...]) -> None:
     low, high = map(known, etas)
     if low is not None and high is not None and not 0 < low < 1 < high:
         raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}; expected 0 < etas[0] < 1 < etas[1], usually (0.5, 1.2)")

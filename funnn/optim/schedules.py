@@ -33,12 +33,12 @@ def _numbers_of(step: Any) -> Any:
     return _PYTHON if isinstance(step, (int, float)) else jnp
 
 
-def lambda_lr(lr: Any, lr_lambda: Callable) -> Schedule:
+def lambda_lr(lr: Any, lr_lambda: Callable[..., Any]) -> Schedule:
     """lr · lr_lambda(step)."""
     return lambda step: lr * lr_lambda(step)
 
 
-def multiplicative_lr(lr: Any, lr_lambda: Callable) -> Schedule:
+def multiplicative_lr(lr: Any, lr_lambda: Callable[..., Any]) -> Schedule:
     """lr · lr_lambda(1) · … · lr_lambda(step)."""
 
     def schedule(step: Any) -> Any:
@@ -106,6 +106,7 @@ def cosine_annealing_warm_restarts(lr: Any, T_0: int, T_mult: int = 1, eta_min: 
         starts.append(starts[-1] * T_mult + T_0)
 
     def schedule(step: Any) -> Any:
+        length: Any
         if T_mult == 1:
             position, length = step % T_0, T_0
         else:
@@ -124,7 +125,7 @@ def cyclic_lr(
     step_size_down: int | None = None,
     mode: str = "triangular",
     gamma: float = 1.0,
-    scale_fn: Callable | None = None,
+    scale_fn: Callable[..., Any] | None = None,
     scale_mode: str = "cycle",
 ) -> Schedule:
     """A saw between base_lr and max_lr, its height scaled by ``mode``: not, by ½ each cycle ('triangular2'), by gamma^step ('exp_range').
@@ -135,7 +136,12 @@ def cyclic_lr(
         if mode not in ("triangular", "triangular2", "exp_range"):
             raise ValueError("mode is invalid and scale_fn is None")
         scale_mode = "iterations" if mode == "exp_range" else "cycle"
-        scale_fn = {"triangular": lambda x: 1.0, "triangular2": lambda x: 1 / 2.0 ** (x - 1), "exp_range": lambda x: gamma**x}[mode]
+        scales: dict[str, Callable[[Any], Any]] = {
+            "triangular": lambda x: 1.0,
+            "triangular2": lambda x: 1 / 2.0 ** (x - 1),
+            "exp_range": lambda x: gamma**x,
+        }
+        scale_fn = scales[mode]
     up = float(step_size_up)
     total = up + (up if step_size_down is None else float(step_size_down))
 

@@ -291,3 +291,8 @@ def test_state_is_sharded_like_the_parameters():
     params = jax.device_put(jnp.ones(4), sharding)
     state = optim.adamax().init(params)
     assert state.slots["exp_inf"].sharding == sharding
+
+
+def test_lbfgs_whose_line_search_may_not_evaluate_takes_the_first_step():
+    params, before, state = optim.lbfgs(lambda p: jnp.sum((p - 3) ** 2), jnp.zeros(2), line_search_fn="strong_wolfe", max_eval=0)
+    assert (params.tolist(), before, state["func_evals"]) == ([0.5, 0.5], 18.0, 2)
