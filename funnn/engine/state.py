@@ -22,6 +22,7 @@ class ThreadState(threading.local):
         more of them raises, or None.
       walk: of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate.
       ask: a function of (torch's function, args, kwargs) that answers for classes and modes that override functions; None while there are none.
+      duals: the level of forward mode that a program entered (torch.autograd.forward_ad), or None.
       lent: (generator, JAX key or None, count of draws) while a generator draws from a key that somebody lent to it; else None.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
@@ -33,12 +34,13 @@ class ThreadState(threading.local):
     transforms = 0
     anomaly: Any = None
     check_nan = True
-    saved_hooks: tuple = ()
+    saved_hooks: tuple[Any, ...] = ()
     saved_hooks_refused: str | None = None
-    walk: tuple | None = None
-    lent: tuple | None = None
-    ask: Callable[[Callable, tuple, dict], Any] | None = None
-    function_modes: tuple = ()
+    walk: tuple[Any, ...] | None = None
+    duals: Any = None
+    lent: tuple[Any, ...] | None = None
+    ask: Callable[[Callable[..., Any], tuple[Any, ...], dict[Any, Any]], Any] | None = None
+    function_modes: tuple[Any, ...] = ()
     ask_classes = True
 
 

@@ -21,10 +21,10 @@ class Anomaly:
         """Note where a node was made."""
         node.metadata["traceback_"] = traceback.format_stack()[:-3]
 
-    def pull(self, node: Node, gradients: list, create_graph: bool) -> list[Any]:
+    def pull(self, node: Node, gradients: list[Any], create_graph: bool) -> list[Any]:
         """As ``node.pull``, and an error for NaN among the results."""
         try:
-            results: Iterable = list(node.pull(gradients, create_graph))
+            results: Iterable[Any] = list(node.pull(gradients, create_graph))
             if thread.check_nan:
                 for index, gradient in enumerate(node.spread(map(as_array, results), None)):
                     if gradient is not None and bool(jnp.isnan(gradient).any()):

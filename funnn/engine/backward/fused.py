@@ -24,11 +24,11 @@ _REPEATS = 64  # visits after which a graph is compiled
 _LARGEST = 2000  # nodes of a graph that is compiled: XLA's time grows faster than the graph
 _REMEMBERED = 512  # graphs whose visits are counted
 
-_visits: OrderedDict[tuple, int] = OrderedDict()
-_programs: dict[tuple, Callable] = {}
+_visits: OrderedDict[tuple[Any, ...], int] = OrderedDict()
+_programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
 
-def run_as_one_program(roots: list[tuple[tuple, Any]], retain_graph: bool) -> bool:
+def run_as_one_program(roots: list[tuple[tuple[Any, ...], Any]], retain_graph: bool) -> bool:
     """Run the backward pass as one program if it can and may; False if nothing was done."""
     found = None if thread.tracing is not None else _structure(roots)
     if found is None:
@@ -60,7 +60,7 @@ def run_as_one_program(roots: list[tuple[tuple, Any]], retain_graph: bool) -> bo
     return True
 
 
-def _structure(roots: list) -> tuple[tuple, list[Recording], list[AccumulateGrad]] | None:
+def _structure(roots: list[Any]) -> tuple[tuple[Any, ...], list[Recording], list[AccumulateGrad]] | None:
     """What the graph is made of and how it is joined; its nodes, last first; its leaves. None if some part needs Python."""
     nodes = []
     for node in reachable([edge[0] for edge, _ in roots]):
@@ -76,7 +76,7 @@ def _structure(roots: list) -> tuple[tuple, list[Recording], list[AccumulateGrad
     places = {node: place for place, node in enumerate(nodes)}
     leaves: list[AccumulateGrad] = []
 
-    def place(edge: tuple) -> tuple[int, int]:
+    def place(edge: tuple[Any, ...]) -> tuple[int, int]:
         node, output = edge
         if node not in places:  # a leaf, seen for the first time
             leaves.append(node)
@@ -92,12 +92,12 @@ def _number(node: Recording) -> int:
     return node.number
 
 
-def _compile(key: tuple) -> Callable:
+def _compile(key: tuple[Any, ...]) -> Callable[..., Any]:
     """The program of a structure: (vjps, gradients of the roots) -> gradients of the leaves."""
     starts, count, *joined = key
 
     @jax.jit
-    def backward(vjps: list, gradients: list) -> list:
+    def backward(vjps: list[Any], gradients: list[Any]) -> list[Any]:
         collected: dict[tuple[int, int], Any] = {}
 
         def send(place: tuple[int, int], gradient: Any) -> None:
@@ -105,12 +105,11 @@ def _compile(key: tuple) -> Callable:
 
         for place, gradient in zip(starts, gradients, strict=True):
             send(place, gradient)
-        for position, (entry, edges, outputs) in enumerate(joined):
+        for position, (_, edges, outputs) in enumerate(joined):
             if outputs is None:
                 given = collected.pop((position, 0))
             else:
                 given = tuple([_or_zeros(collected.pop((position, i), None), output) for i, output in enumerate(outputs) if output])
-                given = given[0] if entry.single else given
             for place, gradient in zip(edges, vjps[position](given), strict=True):
                 send(place, gradient)
         return [collected[-leaf, 0] for leaf in range(1, count + 1)]
@@ -118,5 +117,5 @@ def _compile(key: tuple) -> Callable:
     return backward
 
 
-def _or_zeros(gradient: Any, output: tuple) -> Any:
+def _or_zeros(gradient: Any, output: tuple[Any, ...]) -> Any:
     return zero_gradient(*output) if gradient is None else gradient

@@ -53,14 +53,14 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
 
 
 def pull_gradients(
-    roots: list[tuple[tuple, Any]],
+    roots: list[tuple[tuple[Any, ...], Any]],
     *,
     retain_graph: bool = False,
     create_graph: bool = False,
-    inputs: dict[tuple, Any] | None = None,
-    accumulate_only: set | None = None,
+    inputs: dict[tuple[Any, ...], Any] | None = None,
+    accumulate_only: set[Any] | None = None,
     foreign: bool = False,
-) -> dict[tuple, Any]:
+) -> dict[tuple[Any, ...], Any]:
     """Pull gradients from ``roots`` ((node, output), gradient) to the leaves.
 
     Args:
@@ -73,14 +73,14 @@ def pull_gradients(
     Returns:
       The gradients of ``inputs`` that were reached.
     """
-    pending: dict[Node, list] = {}
+    pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, int, Node]] = []
     leaves: OrderedDict[Node, None] = OrderedDict()  # in the order in which their gradients became whole
-    captured: dict[tuple, Any] = {}
+    captured: dict[tuple[Any, ...], Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
 
-    def send(edge: tuple, gradient: Any) -> None:
+    def send(edge: tuple[Any, ...], gradient: Any) -> None:
         node, index = edge
         if needed is not None and node not in needed:
             return
@@ -131,7 +131,7 @@ def pull_gradients(
     return captured
 
 
-def _run_prehooks(node: Node, gradients: list, extra: dict, create_graph: bool) -> None:
+def _run_prehooks(node: Node, gradients: list[Any], extra: dict[Any, Any], create_graph: bool) -> None:
     for index, hooks in extra.get("_output_hooks", {}).items():
         if gradients[index] is not None:
             gradients[index] = pass_through_hooks(hooks, gradients[index], create_graph)
@@ -145,7 +145,7 @@ def _run_prehooks(node: Node, gradients: list, extra: dict, create_graph: bool) 
             accumulate(tensor, gradients[index], create_graph)
 
 
-def _run_hooks(node: Node, hooks: Hooks, results: Iterable, gradients: list, create_graph: bool) -> Iterable:
+def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list[Any], create_graph: bool) -> Iterable[Any]:
     results = list(results)
     for hook in list(hooks.values()):
         replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
@@ -154,7 +154,7 @@ def _run_hooks(node: Node, hooks: Hooks, results: Iterable, gradients: list, cre
     return results
 
 
-def _ancestors_of(roots: list, targets: set) -> set:
+def _ancestors_of(roots: list[Any], targets: set[Any]) -> set[Any]:
     """The nodes on some path from the roots to a target."""
     needed = set(targets)
     for node in sorted(reachable(edge[0] for edge, _ in roots), key=lambda item: item.number):

@@ -20,7 +20,7 @@ from jax import lax
 
 from funnn.engine.memory.storage import Storage
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, node_type, zero_gradient
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, new_number, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import settings as _settings
@@ -40,9 +40,11 @@ class Op:
       saves: "input", "result" or both, where torch saves these for backward though the vjp here keeps something else; what the vjp keeps is
         known by itself.
       order: the order of torch's node's inputs, where it is another.
+      autocast: what operands are cast to under torch.autocast (see ``autocast``): a policy for all devices, or one for each kind of device; a policy
+        may be a function of the call's arguments.
     """
 
-    __slots__ = ("grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
+    __slots__ = ("autocast", "grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
 
     def __init__(
         self,
@@ -52,7 +54,11 @@ class Op:
         scalars: tuple[str, ...] = (),
         saves: tuple[str, ...] = (),
         order: tuple[int, ...] = (),
+        autocast: Any = None,
     ):
+        self.autocast: dict[str, Any] = (
+            autocast if isinstance(autocast, dict) else {} if autocast is None else {"cpu": autocast, "cuda": autocast}
+        )
         self.name = getattr(pure, "__name__", "function")
         self.pure, self.saves, self.order = pure, saves, order
         self.grad = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
@@ -100,7 +106,7 @@ class Recording(Node):
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         with _settings.running():
-            return _pull_back(vjp, chosen[0] if entry.single else tuple(chosen))
+            return _pull_back(vjp, chosen[0] if self.outputs is None else tuple(chosen))
 
     def _input_tensors(self) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
@@ -148,8 +154,7 @@ class Entry:
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.type = node_type(name, Recording) if tracked else None
-        self.single = self.smooth = True
-        self.run = jax.jit(self._record if tracked else self._forward, inline=True)
+        self.compiled = jax.jit(self._record if tracked else self._forward, inline=True)
         self._second: Op | None = None
 
     def _forward(self, *arrays: Any) -> Any:
@@ -175,15 +180,13 @@ class Entry:
             several = isinstance(outputs, tuple)
             flat = outputs if several else (outputs,)
             smooth = tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact))
-            self.single = not several
-            self.smooth = bool(smooth)
             return (smooth if several or not smooth else smooth[0]), outputs
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
-        if not self.smooth:
+        flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        if not any(jnp.issubdtype(array.dtype, jnp.inexact) for array in flat):
             return outputs, None, None
         kept = jax.tree.leaves(vjp)
-        flat = outputs if isinstance(outputs, tuple) else (outputs,)
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
@@ -198,8 +201,8 @@ class Entry:
 
             def backward(*arrays: Any) -> Any:
                 inputs, gradients = arrays[: self.count], arrays[self.count :]
-                vjp = self._record(*inputs)[1]
-                results = vjp(gradients[0] if self.single else tuple(gradients))
+                outputs, vjp, _ = self._record(*inputs)
+                results = vjp(tuple(gradients) if isinstance(outputs, tuple) else gradients[0])
                 return results if len(results) > 1 else results[0]
 
             self._second = Op(backward, self.type.__name__)
@@ -254,7 +257,7 @@ def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -
     """Split an argument into arrays (with the Tensors they came from) and a hashable key for the rest."""
     kind = type(value)
     if isinstance(value, Tensor):
-        arrays.append(value._peek())
+        arrays.append(value._operand())
         tensors.append(value)
         key.append(_SLOT)
     elif kind in _TRACED_NUMBERS and traced:
@@ -293,43 +296,58 @@ def _layout(value: Any, traced: bool) -> Any:
 def call(op: Op, args: tuple, kwargs: dict) -> Any:
     """Run ``op`` on Tensors (and arrays and static values): Tensors come back, recorded if gradients are on and an input needs one.
 
-    The common arguments (Tensors and traced numbers, by position) are flattened in line: this is the hot path of eager execution.
+    This is the hot path of eager execution, which a user's line enters for every operation: what is common (Tensors by position that are no views,
+    one result) is written out here, and the rest is called.
     """
     if thread.autocast is not None:
         args, kwargs = thread.autocast.operands(op, args, kwargs)
+    tracing = thread.tracing
     arrays: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [op, _dtype._default]
     positions = op.scalar_positions
     for position, value in enumerate(args):
-        if isinstance(value, Tensor):
-            arrays.append(value._peek())
-            tensors.append(value)
-            key.append(_SLOT)
-        else:
+        if not isinstance(value, Tensor):
             _flatten(value, position in positions, arrays, tensors, key)
+            continue
+        if tracing is None and value._window is None:
+            storage = value._storage
+            storage.owned = False
+            arrays.append(storage.array)
+        else:
+            arrays.append(value._operand())
+        tensors.append(value)
+        key.append(_SLOT)
     for name, value in kwargs.items():
         key.append(_KEYWORD)
         key.append(name)
         _flatten(value, name in op.scalar_names, arrays, tensors, key)
-    tracked = ()
+    tracked: tuple[int, ...] = ()
     if thread.grad:
-        tracked = tuple([i for i, tensor in enumerate(tensors) if tensor is not None and tensor.requires_grad])
+        for number, tensor in enumerate(tensors):
+            if tensor is not None and (
+                tensor._grad_fn is not None or tensor._leaf_requires_grad if tensor._base is None else tensor.requires_grad
+            ):
+                tracked += (number,)
     key.append(tracked)
     key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
-    key = tuple(key)
-    entry = _entries.get(key)
+    form = tuple(key)
+    entry = _entries.get(form)
     if entry is None:
-        entry = _entries[key] = _make_entry(op, args, kwargs, tensors, tracked, key[-1] or op.grad)
+        entry = _entries[form] = _make_entry(op, args, kwargs, tensors, tracked, form[-1] or op.grad)
     with _settings.running():
-        if thread.tracing is not None:
-            arrays = thread.tracing.cut(arrays, tracked)
-        outputs = entry.run(*arrays)
+        if tracing is not None:
+            arrays = tracing.cut(arrays, tracked)
+        outputs = entry.compiled(*arrays)
     if tracked:
         outputs, vjp, kept = outputs
         if vjp is not None:
-            return _recorded(entry, outputs, vjp, kept, arrays, tensors)
-    return _wrap_all(outputs) if isinstance(outputs, tuple) else Tensor._wrap(outputs)
+            return _record_call(entry, outputs, vjp, kept, arrays, tensors)
+    if isinstance(outputs, tuple):
+        return _wrap_outputs(outputs)
+    result = object.__new__(Tensor)
+    result._storage = Storage(outputs)
+    return result
 
 
 def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, tuple]:
@@ -370,15 +388,26 @@ def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
     return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
 
 
-def _wrap_all(outputs: Any) -> Any:
+def _wrap_outputs(outputs: Any) -> Any:
     wrapped = [Tensor._wrap(output) for output in outputs]
     return type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
 
 
-def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
-    edges = tuple([tensors[i]._edge() for i in entry.tracked])
-    node = entry.type(edges)
-    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, edges)
+def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
+    """The outputs as Tensors with a node that holds their vjp; written out for the common case, as ``call`` is."""
+    edges = []
+    for position in entry.tracked:
+        tensor = tensors[position]
+        if tensor._grad_fn is not None and tensor._base is None:
+            edges.append((tensor._grad_fn, tensor._output))
+        else:
+            edges.append(tensor._edge())
+    joined = tuple(edges)
+    node = object.__new__(entry.type)
+    node.edges, node.number = joined, new_number()
+    if thread.anomaly is not None:
+        thread.anomaly.remember(node)
+    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, joined)
     node.residuals, node.linear = kept.residuals, kept.linear
     if thread.tracing is not None:
         thread.tracing.recorded(node)
@@ -392,23 +421,25 @@ def _recorded(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, te
         result = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
     else:
         node.count, node.outputs = 1, None
-        result = Tensor._wrap(outputs, node)
+        result = object.__new__(Tensor)
+        result._storage, result._grad_fn, result._output = Storage(outputs), node, 0
         wrapped = (result,)
     if thread.saved_hooks and kept.residuals:
         node.vjp = Packed(vjp, *thread.saved_hooks[-1])
-    saved = [_saved(tensors[i]) for i in kept.inputs if tensors[i] is not None]
+    saved: list[Any] = []
+    for i in kept.inputs:
+        if tensors[i] is not None:
+            saved.append(tensors[i])
     for i in kept.outputs:
-        saved.append(_saved(wrapped[i]))
+        saved.append(wrapped[i])
+    for i, tensor in enumerate(saved):
+        storage = tensor._storage
+        if storage.inference and not thread.inference:
+            raise RuntimeError(INFERENCE_SAVED)
+        # the storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)
+        saved[i] = storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
     node.saved = saved
     return result
-
-
-def _saved(tensor: Tensor) -> tuple:
-    """A storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)."""
-    storage = tensor._storage
-    if storage.inference and not thread.inference:
-        raise RuntimeError(INFERENCE_SAVED)
-    return storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
 
 
 def _describe(storage: Storage, seen: tuple) -> str:

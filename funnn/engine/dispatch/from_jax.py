@@ -45,7 +45,7 @@ def from_jax(function: Callable | None = None, *, name: str | None = None) -> Ca
     ops: dict[Any, tuple[Op, dict]] = {}
 
     @functools.wraps(function, updated=())
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_on_tape(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = _tree.flatten((args, kwargs))
         places = tuple([number for number, leaf in enumerate(leaves) if isinstance(leaf, (Tensor, jax.Array, np.ndarray))])
         constants = tuple([(type(leaf), leaf) for number, leaf in enumerate(leaves) if number not in places])
@@ -59,7 +59,7 @@ def from_jax(function: Callable | None = None, *, name: str | None = None) -> Ca
             ops[structure, places, constants] = op, form
         return _tree.unflatten(call(op, tuple(leaves[number] for number in places), {}), form["structure"])
 
-    return run
+    return call_on_tape
 
 
 def _flat(function: Callable, name: str, structure: Any, places: tuple, constants: list, form: dict) -> Callable:

@@ -57,13 +57,13 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
             )
         result = result.to(kind)
     if not (thread.grad and (result.requires_grad or tensor.requires_grad)):
-        tensor._write(result._peek())
+        tensor._write(result._operand())
         return tensor
     base = tensor._base
     if tensor._piece is not None:
         raise RuntimeError(f"{tensor._piece} and is being modified inplace. {SEVERAL_VIEWS}")
     if base is None:
-        tensor._write(result._peek())
+        tensor._write(result._operand())
         tensor._grad_fn, tensor._output = (result._edge()) if result.requires_grad else (None, 0)
         _saved_results_move(result, tensor)
         tensor._changes += 1

@@ -1,4 +1,4 @@
-"""A function of torch as programs call it: whoever overrides it is asked first."""
+"""A function of torch as programs call it: whoever overrides it is asked first, few numbers are left to NumPy, then the operation runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from funnn.engine.memory.strides import is_elementwise, like_operands
+from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.tracebacks import shorten, speaks
+from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import ask, candidates_in
+from funnn.engine.tensor.tensor import Tensor
 
 
 def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -18,13 +21,30 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented
 
 
-def overridable(run: Callable, attempt: Callable | None = None, public: Callable | None = None, name: str | None = None) -> Callable:
-    """A function of torch as programs call it: asks whoever overrides it, lets ``attempt`` try (see ``small_arrays``), and runs.
+def rename(function: Callable, name: str) -> None:
+    """Give a function made here torch's name of it, which tracebacks and profiles then show too."""
+    function.__name__ = function.__qualname__ = name
+    function.__code__ = function.__code__.replace(co_name=name)
+    speaks(function.__code__)
 
-    ``public`` is the function that programs know, where it is not the one made here; ``name`` is torch's, where the function has another.
+
+def overridable(
+    run: Callable,
+    *,
+    public: Callable | None = None,
+    op: Op | None = None,
+    op_args: int | None = None,
+    small: Callable[[tuple, dict], Tensor | None] | None = None,
+    elementwise: bool = False,
+) -> Callable:
+    """``run`` as a function of torch.
+
+    Args:
+      public: the function that programs know, where it is not the one made here.
+      op: the operation that ``run`` is for a call without keyword arguments (and with at most ``op_args`` positional ones).
+      small: what tries to compute the result with NumPy first (see ``small_arrays``).
+      elementwise: whether the result lies in memory as the operands do.
     """
-
-    elementwise = is_elementwise(name or (public or run).__name__)
 
     @functools.wraps(run)
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -33,20 +53,43 @@ def overridable(run: Callable, attempt: Callable | None = None, public: Callable
             if result is not NotImplemented:
                 return result
         result = None
-        if attempt is not None and thread.autocast is None and thread.tracing is None:
-            result = attempt(args, kwargs)
+        if small is not None:
+            first = args[0] if args else None  # a tensor whose gradient is wanted is not for NumPy
+            recorded = type(first) is Tensor and (first._grad_fn is not None or first._leaf_requires_grad) and thread.grad
+            if not recorded and thread.autocast is None and thread.tracing is None:
+                result = small(args, kwargs)
         if result is None:
             try:
-                result = run(*args, **kwargs)
-            except (TypeError, AttributeError):
-                result = stand_in(public or function, args, kwargs)
-                if result is NotImplemented:
+                if op is not None and not kwargs and (op_args is None or len(args) <= op_args):
+                    result = call(op, args, kwargs)
+                else:
+                    result = run(*args, **kwargs)
+            except Exception as error:
+                answer = stand_in(public or function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
+                if answer is NotImplemented:
+                    shorten(error)
                     raise
+                return answer
         if elementwise:
             for value in (*args, *kwargs.values()) if kwargs else args:
                 if getattr(value, "_window", None) is not None:
                     return like_operands(result, args, kwargs)
         return result
 
-    function.asks = True
+    rename(function, (public or run).__name__)
+    function.asks, function.elementwise, function.small = True, elementwise, small
     return function
+
+
+def bridge(make_runner: Callable[[Callable], Callable]) -> Callable[[Callable, tuple, dict], Any]:
+    """What a public pure function does when it meets a Tensor (``__funnn_function__``); ``make_runner(function)`` gives what runs it, once."""
+    runners: dict[Callable, Callable] = {}
+
+    def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
+        __tracebackhide__ = True  # in notebooks
+        run = runners.get(function)
+        if run is None:
+            run = runners[function] = make_runner(function)
+        return run(*args, **kwargs)
+
+    return dispatch

@@ -1,8 +1,9 @@
 """Operations on few numbers, done by NumPy.
 
 Starting an XLA program takes longer than adding a hundred numbers. Where no gradient is recorded, nothing is being traced and the numbers
-lie on one CPU device, the operations below run on views of the same memory; their results stay NumPy arrays until a program needs them.
-An attempt gives None for whatever it does not cover (types that differ, further arguments, errors): then the operation runs as any other.
+lie on one CPU device, the operations whose rows say how (``small=``) run on views of the same memory; their results stay NumPy arrays until a
+program needs them. An attempt gives None for whatever it does not cover (types that differ, further arguments, errors): then the operation
+runs as any other.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _quiet = _Quiet()
 
 def numbers_of(tensor: Tensor) -> np.ndarray | None:
     """The values of a tensor, read-only, if they are few, at hand, and their gradient is not asked for."""
-    if thread.grad and tensor.requires_grad:
+    recorded = tensor._grad_fn is not None or tensor._leaf_requires_grad if tensor._base is None else tensor.requires_grad
+    if recorded and thread.grad:
         return None
     storage, window = tensor._storage, tensor._window
     array = storage.array
@@ -75,7 +77,7 @@ def _wrapped(result: Any) -> Tensor:
 
 
 def _attempt(compute: Callable) -> Callable[[tuple, dict], Tensor | None]:
-    """``compute`` as what an Op tries first; it gives an array, or None."""
+    """``compute``, which gives an array or None, as what a row tries first."""
 
     def attempt(args: tuple, kwargs: dict) -> Tensor | None:
         try:
@@ -87,7 +89,7 @@ def _attempt(compute: Callable) -> Callable[[tuple, dict], Tensor | None]:
     return attempt
 
 
-def _elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = False) -> Callable:
+def elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = False) -> Callable:
     """Of one operand; ``rounded``: float32 is computed in float64, because NumPy's own is less exact than XLA's."""
 
     def compute(input: Tensor) -> np.ndarray | None:
@@ -101,7 +103,7 @@ def _elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = Fals
     return _attempt(compute)
 
 
-def _binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -> Callable:
+def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -> Callable:
     """Of two operands of one type, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one."""
 
     def compute(input: Any, other: Any) -> np.ndarray | None:
@@ -124,7 +126,9 @@ def _fits(number: Any, kind: type, code: str) -> bool:
     return (kind is float and code != "l") or (kind is int and -(2**24) <= number <= 2**24)
 
 
-def _reduction(function: Callable, kinds: str = _REAL) -> Callable:
+def reduction(function: Callable, kinds: str = _REAL) -> Callable:
+    """Over all numbers, or those along one dimension."""
+
     def compute(input: Tensor, dim: Any = None, keepdim: bool = False) -> np.ndarray | None:
         array = numbers_of(input)
         if array is None or array.dtype.char not in kinds or not array.ndim or not (dim is None or type(dim) is int):
@@ -134,36 +138,15 @@ def _reduction(function: Callable, kinds: str = _REAL) -> Callable:
     return _attempt(compute)
 
 
-def _product(left: Tensor, right: Tensor) -> np.ndarray | None:
+@_attempt
+def matrix_product(left: Tensor, right: Tensor) -> np.ndarray | None:
     x, y = numbers_of(left), numbers_of(right)
     if x is None or y is None or x.dtype is not y.dtype or x.dtype.char not in _FLOAT or x.ndim != 2 or y.ndim != 2:
         return None
     return _quiet.run(np.dot, x, y)  # twice as quick as matmul, here
 
 
-def _mean(array: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
+def mean(array: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
+    """The mean, as torch computes it: the sum over the count."""
     total = np.add.reduce(array, axis, keepdims=keepdims)
     return total / array.dtype.type(array.size if axis is None else array.shape[axis])
-
-
-#: torch's name of an operation -> what tries it with NumPy.
-ATTEMPTS: dict[str, Callable[[tuple, dict], Tensor | None]] = {
-    "add": _binary(np.add),
-    "sub": _binary(np.subtract),
-    "mul": _binary(np.multiply),
-    "div": _binary(np.true_divide, _FLOAT),
-    "maximum": _binary(np.maximum, numbers="neither"),
-    "minimum": _binary(np.minimum, numbers="neither"),
-    **{name: _binary(getattr(np, function), numbers="second") for name, function in {
-        "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"
-    }.items()},
-    "neg": _elementwise(np.negative),
-    "abs": _elementwise(np.absolute),
-    "square": _elementwise(np.square),
-    "sqrt": _elementwise(np.sqrt, _FLOAT),
-    **{name: _elementwise(getattr(np, name), _FLOAT, rounded=True) for name in ("exp", "log", "sin", "cos", "tanh")},
-    "relu": _elementwise(lambda array: np.maximum(array.dtype.type(0), array)),  # of equals, the second: −0 stays
-    "sum": _reduction(np.add.reduce),
-    "mean": _reduction(_mean, _FLOAT),
-    "matmul": _attempt(_product),
-}  # fmt: skip

@@ -141,24 +141,26 @@ def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tupl
     if math.prod(window.shape) == size and window.offset == 0 and is_contiguous(window):
         return Plan("reshape", window.shape), ()
     steps_of = contiguous_stride(shape)
-    starts, rest = [], window.offset
+    begins: list[int] = []
+    rest = window.offset
     for step, length in zip(steps_of, shape, strict=True):
-        starts.append(rest // step if length else 0)
+        begins.append(rest // step if length else 0)
         rest %= step
-    lengths, steps, kept = [1] * len(shape), [1] * len(shape), []
+    lengths, steps = [1] * len(shape), [1] * len(shape)
+    kept: list[int | None] = []
     for length, stride in zip(window.shape, window.stride, strict=True):
         if length == 1 or stride == 0:
             kept.append(None)
             continue
-        axis = _axis(shape, steps_of, starts, lengths, length, stride)
+        axis = _axis(shape, steps_of, begins, lengths, length, stride)
         if axis is None or length == 0:
             return Plan("gather", window.shape, stride=window.stride), (window.offset,)
         lengths[axis], steps[axis] = length, stride // steps_of[axis]
         kept.append(axis)
-    return Plan("slice", window.shape, tuple(lengths), tuple(steps), tuple(kept)), tuple(starts)
+    return Plan("slice", window.shape, tuple(lengths), tuple(steps), tuple(kept)), tuple(begins)
 
 
-def _axis(shape: tuple, steps_of: tuple, starts: list, lengths: list, length: int, stride: int) -> int | None:
+def _axis(shape: tuple[Any, ...], steps_of: tuple[Any, ...], starts: list[Any], lengths: list[Any], length: int, stride: int) -> int | None:
     """The axis of the array along which ``length`` elements ``stride`` apart lie, if there is one that is still free."""
     for axis in range(len(shape)):
         step = steps_of[axis]
@@ -211,7 +213,7 @@ def seen_as(array: jax.Array, dtype: np.dtype) -> jax.Array:
     return lax.bitcast_convert_type(array.reshape(-1, times) if times > 1 else array, dtype).reshape(shape)
 
 
-def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+def read_window(array: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Array:
     """The values of a window; pure, differentiable in ``array``."""
     if plan.dtype is not None:
         array = seen_as(array, plan.dtype.numpy)
@@ -229,7 +231,7 @@ def read_window(array: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
     return jnp.broadcast_to(part, plan.shape)
 
 
-def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan) -> jax.Array:
+def write_window(array: jax.Array, values: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Array:
     """``array`` with the window's values replaced; pure, differentiable in both."""
     if plan.dtype is not None:
         seen = write_window(seen_as(array, plan.dtype.numpy), values, starts, plan._replace(dtype=None))
@@ -256,11 +258,11 @@ def write_window(array: jax.Array, values: jax.Array, starts: tuple, plan: Plan)
     return array.at[slices].set(values, unique_indices=True)
 
 
-def read_through(values: jax.Array, memory: jax.Array, own: tuple, read: tuple) -> jax.Array:
+def read_through(values: jax.Array, memory: jax.Array, own: tuple[Any, ...], read: tuple[Any, ...]) -> jax.Array:
     """A window ``read`` of the memory in which ``values`` lie at the window ``own``; pure, differentiable in ``values``."""
     return read_window(write_window(memory, values, *own), *read)
 
 
-def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own: tuple, at: tuple) -> jax.Array:
+def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own: tuple[Any, ...], at: tuple[Any, ...]) -> jax.Array:
     """``values``, which lie at ``own``, after the window ``at`` of the same memory was written; pure, differentiable in both."""
     return read_window(write_window(write_window(memory, values, *own), written, *at), *own)

@@ -15,27 +15,8 @@ import numpy as np
 from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
 from funnn.engine.types.layout import stride_in_order
 
-_NAMES = """
-    abs absolute acos acosh add addcdiv addcmul angle arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan atan2 atanh
-    bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip complex conj_physical copysign
-    cos cosh deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmax fmin fmod frac gcd ge greater
-    greater_equal gt heaviside hypot i0 igamma igammac isclose isfinite isinf isnan isneginf isposinf isreal lcm ldexp le lerp less less_equal
-    lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit lt max maximum min minimum mul multiply
-    nan_to_num ne neg negative nextafter not_equal polar polygamma positive pow rad2deg reciprocal remainder round rsqrt rsub sgn sigmoid
-    sign signbit sin sinc sinh sqrt square sub subtract tan tanh true_divide trunc where xlogy
-    binary_cross_entropy celu dropout elu feature_dropout flip gelu hardshrink hardsigmoid hardswish hardtanh index_fill leaky_relu mish mse_loss
-    normalize prelu relu relu6 selu silu softplus softshrink softsign tanhshrink threshold
-"""
-#: torch's names of the operations whose results have the strides of their operands, beside those of torch.special.
-_ELEMENTWISE, _OTHERS = frozenset(_NAMES.split()), frozenset(("special.softmax", "special.log_softmax", "special.logsumexp"))
 
-
-def is_elementwise(name: str) -> bool:
-    """Whether an operation of torch gives its result the strides of its operands."""
-    return name in _ELEMENTWISE or (name.startswith("special.") and name not in _OTHERS)
-
-
-def like_operands(result: Any, args: tuple, kwargs: dict) -> Any:
+def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
     """The fresh ``result`` of an element-wise operation, rearranged if torch's would lie in memory otherwise than row by row."""
     given = (*args, *kwargs.values())
     if not hasattr(result, "_window") or result._window is not None or any(result is value for value in given):
@@ -47,7 +28,8 @@ def like_operands(result: Any, args: tuple, kwargs: dict) -> Any:
 
 def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
     """A fresh tensor, put into memory with dense strides of another order of its dimensions; its storage, which a node may know, stays."""
-    values, shape, storage = tensor._peek(), tensor._shape(), tensor._storage
+    values, shape, storage = tensor._operand(), tensor._shape(), tensor._storage
+    array: Any
     order = sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim))
     if type(values) is np.ndarray:
         array = np.ascontiguousarray(values.transpose(order))
@@ -61,11 +43,11 @@ def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
 
 
 @functools.lru_cache(maxsize=4096)
-def _result_stride(shape: tuple[int, ...], operands: tuple) -> tuple[int, ...] | None:
+def _result_stride(shape: tuple[int, ...], operands: tuple[Any, ...]) -> tuple[int, ...] | None:
     """The strides that torch's result has; None for those of rows after rows."""
     if len(shape) < 2 or 0 in shape:
         return None
-    if all(is_contiguous(Window(*operand, 0)) for operand in operands):
+    if all(is_contiguous(Window(shape, stride, 0)) for shape, stride in operands):
         return None
     first = operands[0][1]
     if all(operand == (shape, first) for operand in operands) and _is_dense(shape, first):

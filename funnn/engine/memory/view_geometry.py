@@ -26,7 +26,7 @@ def alias(window: Window) -> Window:
     return window
 
 
-def permute(window: Window, dims: tuple) -> Window:
+def permute(window: Window, dims: tuple[Any, ...]) -> Window:
     rank = len(window.shape)
     if len(dims) != rank:
         raise RuntimeError(
@@ -87,7 +87,7 @@ def squeeze(window: Window, dim: Any = None) -> Window:
     return _dims(window, [d for d in range(rank) if not (d in dims and window.shape[d] == 1)])
 
 
-def expand(window: Window, sizes: tuple) -> Window:
+def expand(window: Window, sizes: tuple[Any, ...]) -> Window:
     extra = len(sizes) - len(window.shape)
     if extra < 0:
         raise RuntimeError(
@@ -109,7 +109,7 @@ def expand(window: Window, sizes: tuple) -> Window:
     return window._replace(shape=tuple(shape), stride=tuple(stride))
 
 
-def infer_sizes(sizes: tuple, count: int) -> tuple:
+def infer_sizes(sizes: tuple[Any, ...], count: int) -> tuple[Any, ...]:
     """Sizes with one −1 resolved so that they hold ``count`` elements."""
     if sizes.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
@@ -127,7 +127,7 @@ def infer_sizes(sizes: tuple, count: int) -> tuple:
     return sizes
 
 
-def view_or_none(window: Window, sizes: tuple) -> Window | None:
+def view_or_none(window: Window, sizes: tuple[Any, ...]) -> Window | None:
     """The window of other sizes on the same memory, or None where only a copy can have them."""
     sizes = infer_sizes(tuple(sizes), math.prod(window.shape))
     if is_contiguous(window):
@@ -147,7 +147,7 @@ def view_or_none(window: Window, sizes: tuple) -> Window | None:
     return window._replace(shape=sizes, stride=tuple(reversed(strides))) if len(strides) == len(sizes) else None
 
 
-def view(window: Window, sizes: tuple) -> Window:
+def view(window: Window, sizes: tuple[Any, ...]) -> Window:
     result = view_or_none(window, sizes)
     if result is None:
         raise RuntimeError(
@@ -184,7 +184,7 @@ def unfold(window: Window, dimension: int, size: int, step: int) -> Window:
     return window._replace(shape=(*shape, size), stride=(*stride, old_stride[dim]))
 
 
-def as_strided(window: Window, size: tuple, stride: tuple, storage_offset: int | None) -> Window:
+def as_strided(window: Window, size: tuple[Any, ...], stride: tuple[Any, ...], storage_offset: int | None) -> Window:
     if len(size) != len(stride):
         raise RuntimeError(f"mismatch in length of strides and shape: got {len(size)} sizes and {len(stride)} strides")
     if any(number < 0 for number in (*size, *stride, storage_offset or 0)):

@@ -40,7 +40,7 @@ from funnn.engine.ops.make import sampling as sampling
 from funnn.engine.ops.nn import embedding_bag as embedding_bag
 from funnn.engine.ops.nn import functional as functional
 from funnn.engine.ops.nn import functional_in_torch as functional_in_torch
-from funnn.engine.ops.nn import functional_names as functional_names
+from funnn.engine.ops.nn import functional_rows as functional_rows
 from funnn.engine.ops.nn import low_level as low_level
 from funnn.engine.ops.nn import softmax as softmax
 from funnn.engine.ops.nn import value_checks as value_checks
@@ -58,4 +58,5 @@ from funnn.engine.ops.views import shape as shape
 from funnn.engine.ops.views import splits as splits
 from funnn.engine.ops.views import views as views
 
+operators.define_operators()
 _let_the_rest_ask()

@@ -25,6 +25,7 @@ from funnn.engine.tape.node import SECOND_TIME, AccumulateGrad, Node, node_type,
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import settings as _settings
+from funnn.engine.types.tree import map_items
 
 
 class _Spent(Node):
@@ -256,16 +257,7 @@ def _stand_in(tensor: Tensor, array: Any) -> Tensor:
 
 def _map(kind: type, value: Any, function: Callable[[Any], Any]) -> Any:
     """``value`` with every object of that kind inside tuples, lists and dicts replaced."""
-    if isinstance(value, kind):
-        return function(value)
-    if isinstance(value, tuple):
-        items = [_map(kind, item, function) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
-    if isinstance(value, list):
-        return [_map(kind, item, function) for item in value]
-    if isinstance(value, dict):
-        return {name: _map(kind, item, function) for name, item in value.items()}
-    return value
+    return map_items(lambda item: function(item) if isinstance(item, kind) else item, value)
 
 
 class Compiled:

@@ -110,7 +110,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
     """
 
     @functools.wraps(func, updated=())
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def gradient_and_value(*args: Any, **kwargs: Any) -> Any:
         tensors, structure, fill = _chosen(args, argnums)
         pullback = _Pullback(tensors)
         with pullback:
@@ -126,7 +126,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
         (value,) = pullback.leave([output])
         return (gradients, (value, _left(pullback, aux))) if has_aux else (gradients, value)
 
-    return run
+    return gradient_and_value
 
 
 def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
@@ -146,11 +146,11 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
     both = grad_and_value(func, argnums, has_aux)
 
     @functools.wraps(func, updated=())
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: Any, **kwargs: Any) -> Any:
         gradients, value = both(*args, **kwargs)
         return (gradients, value[1]) if has_aux else gradients
 
-    return run
+    return gradient
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
@@ -233,7 +233,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         check_tangent(value, direction)
     beside: dict[str, Any] = {}
 
-    def run(items: list[Tensor]) -> list[Tensor]:
+    def push(items: list[Tensor]) -> list[Tensor]:
         output, aux = _with_aux(func(*_tree.unflatten(items, structure)), has_aux, "jvp")
         outputs, beside["form"] = _tree.flatten(output)
         for item in outputs:
@@ -247,7 +247,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         beside["count"], beside["fixed"] = len(outputs), [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         return [*outputs, *(leaf for leaf in leaves if isinstance(leaf, Tensor))]
 
-    outputs, derivatives = pushed(run, values, directions)
+    outputs, derivatives = pushed(push, values, directions)
     count = beside["count"]
     result = tuple(_tree.unflatten(items[:count], beside["form"]) for items in (outputs, derivatives))
     if not has_aux:
@@ -295,7 +295,7 @@ def jacrev(
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
     @functools.wraps(func, updated=())
-    def run(*args: Any) -> Any:
+    def jacobian_of(*args: Any) -> Any:
         output, pull, *aux = _vjp(func, args, argnums, has_aux)
         outputs, form = _tree.flatten(output)
         rows = []
@@ -307,14 +307,14 @@ def jacrev(
         jacobian = _tree.unflatten(rows, form)
         return (jacobian, *aux) if has_aux else jacobian
 
-    return run
+    return jacobian_of
 
 
 def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
     """The Jacobian of ``func`` by forward mode; results as of :func:`jacrev`."""
 
     @functools.wraps(func, updated=())
-    def run(*args: Any) -> Any:
+    def jacobian_of(*args: Any) -> Any:
         tensors, structure, fill = _chosen(args, argnums)
 
         def push(*units: Tensor) -> Any:
@@ -331,7 +331,7 @@ def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = F
         jacobian = _tree.unflatten(per_output, form)
         return (jacobian, *aux) if has_aux else jacobian
 
-    return run
+    return jacobian_of
 
 
 def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:

@@ -308,7 +308,7 @@ def batched(function: Function, tensors: list[Tensor], mapped: list[bool], size:
     """``function`` for every index of the first dimension of the ``mapped`` tensors; its results have that dimension first."""
     level = Level(WRITTEN, size, randomness)
 
-    def run(pure: Callable) -> tuple:
+    def run_batched(pure: Callable) -> tuple:
         axes = tuple(0 if flag else None for flag in mapped)
         return jax.vmap(pure, in_axes=axes, out_axes=0, axis_size=size, axis_name=level.axis)(*(tensor._read() for tensor in tensors)), ()
 
@@ -326,7 +326,7 @@ def batched(function: Function, tensors: list[Tensor], mapped: list[bool], size:
 
         node.again = pull
 
-    return _transform(level, "VmapBackward", function, tensors, again, run, mapped.index(True))
+    return _transform(level, "VmapBackward", function, tensors, again, run_batched, mapped.index(True))
 
 
 def pushed(function: Function, primals: list[Tensor], tangents: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -338,7 +338,7 @@ def pushed(function: Function, primals: list[Tensor], tangents: list[Tensor]) ->
     level = Level(PUSHED_INTO)
     n = len(primals)
 
-    def run(pure: Callable) -> tuple:
+    def run_pushed(pure: Callable) -> tuple:
         values, derivatives = (tuple(tensor._read() for tensor in tensors) for tensors in (primals, tangents))
         outputs, derivatives = jax.jvp(pure, values, derivatives)
         return outputs, tuple(jnp.zeros_like(y) if d.dtype == jax.dtypes.float0 else d for y, d in zip(outputs, derivatives, strict=True))
@@ -370,7 +370,7 @@ def pushed(function: Function, primals: list[Tensor], tangents: list[Tensor]) ->
     inputs = primals
     if needs_tangents:  # they reach the outputs through the primals, which must then be part of the graph
         inputs = [p if p.requires_grad or not t.requires_grad else _leaf(p) for p, t in zip(primals, tangents, strict=True)]
-    results = _transform(level, "JvpBackward", function, inputs, again, run)
+    results = _transform(level, "JvpBackward", function, inputs, again, run_pushed)
     return results[: len(results) // 2], results[len(results) // 2 :]
 
 

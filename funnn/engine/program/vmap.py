@@ -44,14 +44,14 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     name = getattr(func, "__name__", repr(func))
 
     @functools.wraps(func, updated=())
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure, dims = _arguments(name, in_dims, args, kwargs)
         size = _size(leaves, dims)
         if chunk_size is None or size <= chunk_size:
             return _run(func, name, leaves, structure, dims, out_dims, size, randomness)
         return _in_chunks(func, name, leaves, structure, dims, out_dims, size, randomness, chunk_size)
 
-    return run
+    return mapped
 
 
 def _arguments(name: str, in_dims: Any, args: tuple, kwargs: dict) -> tuple[list, Any, list]:

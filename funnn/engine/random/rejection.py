@@ -19,7 +19,7 @@ from funnn.engine.random.normal import pairs
 
 _THIRD, _SQUEEZE = float(np.float32(1) / np.float32(3)), float(np.float32(0.0331))
 # log k! less Stirling's ½·log(2π) + (k + ½)·log(k + 1) − (k + 1), for k < 10.
-_STIRLING_TAILS = (0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509, 0.0166446911898211)
+_STIRLING_TAILS: tuple[float, ...] = (0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509, 0.0166446911898211)
 _STIRLING_TAILS += (0.0138761288230707, 0.0118967099458917, 0.0104112652619720, 0.00925546218271273, 0.00833056343336287)
 _LARGEST_BLOCK = 1 << 13
 
@@ -65,7 +65,7 @@ class Stream:
         self._engine.random64(self._drawn - len(self._waiting))
 
 
-def each(engine: Engine, draw: Callable, *parameters: np.ndarray) -> np.ndarray:
+def each(engine: Engine, draw: Callable[..., Any], *parameters: np.ndarray) -> np.ndarray:
     """``draw(stream, *numbers)`` for every element of the parameters, which have one shape, as float64."""
     stream = Stream(engine)
     flat = [parameter.reshape(-1).tolist() for parameter in parameters]
@@ -76,7 +76,7 @@ def each(engine: Engine, draw: Callable, *parameters: np.ndarray) -> np.ndarray:
     return np.array(values, np.float64).reshape(parameters[0].shape)
 
 
-def gamma(number: Any) -> Callable:
+def gamma(number: Any) -> Callable[..., Any]:
     """A value of density x^(α−1)·e^(−x)/Γ(α), with α of the type ``number``. For α < 1 it is that of α + 1 times (1 − u)^(1/α)."""
     one, third = number(1), number(_THIRD)
 
@@ -128,7 +128,7 @@ def poisson(stream: Stream, rate: float) -> float:
             return float(k)
 
 
-def binomial(number: Any) -> Callable:
+def binomial(number: Any) -> Callable[..., Any]:
     """A number of successes in ``count`` trials of probability ``p``, which are of the type ``number`` (np.float32 or np.float64)."""
 
     def draw(stream: Stream, count: float, p: float) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from funnn.engine.state import thread
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _GradMode:
@@ -22,7 +24,7 @@ class _GradMode:
     def __exit__(self, *exc: Any) -> None:
         thread.grad = self._before
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         if inspect.isclass(function):
             function.__init__ = self(function.__init__)
             return function
@@ -43,11 +45,11 @@ class _GradMode:
             return generate
 
         @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def call_in_mode(*args: Any, **kwargs: Any) -> Any:
             with self._again():
                 return function(*args, **kwargs)
 
-        return run
+        return call_in_mode
 
     def _again(self) -> _GradMode:
         return type(self)()
@@ -58,10 +60,10 @@ class no_grad(_GradMode):
 
     _value = False
 
-    def __new__(cls, function: Callable | None = None) -> Any:
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return object.__new__(cls) if function is None else object.__new__(cls)(function)
 
-    def __init__(self, function: Callable | None = None):
+    def __init__(self, function: Callable[..., Any] | None = None):
         pass
 
 
@@ -102,7 +104,7 @@ class set_grad_enabled(_GradMode):
     def __enter__(self) -> None:
         thread.grad = self._value
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: F) -> F:
         thread.grad = self._before
         return super().__call__(function)
 

@@ -17,12 +17,8 @@ import jax.numpy as jnp
 
 from funnn.engine.state import thread
 
-_numbers = itertools.count(1)
-
-
-def new_number() -> int:
-    """The number of a node made now: higher than those of all before."""
-    return next(_numbers)
+#: The number of a node made now: higher than those of all before.
+new_number = itertools.count(1).__next__
 
 
 SECOND_TIME = (
@@ -38,10 +34,10 @@ INFERENCE_SAVED = (
 )
 
 
-class Hooks(OrderedDict):
+class Hooks(OrderedDict[Any, Any]):
     """Functions to call, in order of registration."""
 
-    def add(self, hook: Callable) -> RemovableHandle:
+    def add(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook`` too, behind those that are there; the handle takes it out again."""
         handle = RemovableHandle(self)
         self[handle.id] = hook
@@ -53,7 +49,7 @@ class RemovableHandle:
 
     _ids = itertools.count()
 
-    def __init__(self, hooks: OrderedDict, *others: OrderedDict):
+    def __init__(self, hooks: OrderedDict[Any, Any], *others: OrderedDict[Any, Any]):
         self.id = next(RemovableHandle._ids)
         self._all = [weakref.ref(item) for item in (hooks, *others)]
 
@@ -64,10 +60,10 @@ class RemovableHandle:
             if hooks is not None:
                 hooks.pop(self.id, None)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[Any, Any]:
         return {"id": self.id, "hooks": [reference() for reference in self._all]}
 
-    def __setstate__(self, state: dict) -> None:  # a copy belongs to the copied hooks
+    def __setstate__(self, state: dict[Any, Any]) -> None:  # a copy belongs to the copied hooks
         self.id = state["id"]
         self._all = [weakref.ref(OrderedDict() if hooks is None else hooks) for hooks in state["hooks"]]
 
@@ -85,7 +81,7 @@ class Node:
 
     count = 1  # of outputs
 
-    def __init__(self, edges: tuple):
+    def __init__(self, edges: tuple[Any, ...]):
         self.edges = edges
         self.number = new_number()
         if thread.anomaly is not None:
@@ -96,16 +92,16 @@ class Node:
         name = type(self).__name__
         return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
 
-    def spread(self, values: Iterable, missing: Any) -> tuple:
+    def spread(self, values: Iterable[Any], missing: Any) -> tuple[Any, ...]:
         """One value for every input of torch's node, from one for every edge."""
         return tuple(values)
 
-    def collect(self, values: Iterable) -> list:
+    def collect(self, values: Iterable[Any]) -> list[Any]:
         """The opposite of ``spread``."""
         return list(values)
 
     @property
-    def next_functions(self) -> tuple:
+    def next_functions(self) -> tuple[Any, ...]:
         """((node, output number), …) of the differentiable inputs, (None, 0) where an input needs no gradient."""
         return self.spread([(None, 0) if edge is None else edge for edge in self.edges], (None, 0))
 
@@ -115,17 +111,17 @@ class Node:
         return bool(self.__dict__)
 
     @property
-    def metadata(self) -> dict:
+    def metadata(self) -> dict[Any, Any]:
         """A dictionary for users' own notes about the step."""
         return self.__dict__.setdefault("_metadata", {})
 
-    def register_hook(self, hook: Callable) -> RemovableHandle:
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(grad_inputs, grad_outputs)`` runs after the node and may return other gradients of the inputs."""
         if thread.tracing is not None:
             thread.tracing.own_backward("a hook")
         return self.__dict__.setdefault("_hooks", Hooks()).add(hook)
 
-    def register_prehook(self, hook: Callable) -> RemovableHandle:
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(grad_outputs)`` runs before the node and may return other gradients of the outputs."""
         if thread.tracing is not None:
             thread.tracing.own_backward("a hook")
@@ -135,7 +131,7 @@ class Node:
         """The hooks of the Tensor that is output ``index``."""
         return self.__dict__.setdefault("_output_hooks", {}).setdefault(index, Hooks())
 
-    def pull(self, gradients: list, create_graph: bool) -> Iterable:
+    def pull(self, gradients: list[Any], create_graph: bool) -> Iterable[Any]:
         """Gradients of the inputs (None where there is none) from those of the outputs (None means zero)."""
         raise NotImplementedError
 
@@ -151,19 +147,20 @@ class Gate(Node):
 
     __slots__ = ()
 
-    def pull(self, gradients: list, create_graph: bool) -> list:
+    def pull(self, gradients: list[Any], create_graph: bool) -> list[Any]:
         return gradients
 
 
 class AccumulateGrad(Node):
-    """The end of the graph: adds the gradient into the ``.grad`` of a leaf."""
+    """The end of the graph: adds the gradient into the ``.grad`` of a leaf, ``variable``."""
 
     __slots__ = ("variable",)
 
-    def __init__(self, variable: Any):
-        self.edges = ()
-        self.number = 0  # after everything else
-        self.variable = variable
+    edges = ()
+    number = 0  # after everything else
+
+    def __init__(self) -> Any:
+        """Nothing: all leaves' nodes have the same edges and number."""
 
 
 _node_types: dict[tuple[str, type], type] = {}
@@ -176,7 +173,7 @@ def node_type(name: str, base: type) -> type:
     return _node_types[name, base]
 
 
-def zero_gradient(shape: tuple, dtype: Any) -> jax.Array:
+def zero_gradient(shape: tuple[Any, ...], dtype: Any) -> jax.Array:
     """The gradient of an output that nobody used."""
     with jax.enable_x64(True):
         return jnp.zeros(shape, dtype)

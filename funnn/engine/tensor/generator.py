@@ -79,7 +79,7 @@ class Generator:
         """A generator of the same state."""
         return Generator(self.device).set_state(self.get_state())
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.device.type, self._engine.get_state())
 
     def get_offset(self) -> int:
@@ -203,7 +203,7 @@ _TRACED = {
 }
 
 
-def draw_for_examples(draw: Callable, vmaps: tuple, name: str, args: tuple, kwargs: dict) -> Any:
+def draw_for_examples(draw: Callable[..., Any], vmaps: tuple[Any, ...], name: str, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
     """Random numbers inside vmap: one draw for all examples ("same"), or one array with a row for each ("different")."""
     if any(level.randomness == "error" for level in vmaps):
         raise RuntimeError(

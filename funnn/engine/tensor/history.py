@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from jax import lax
+from jax import Array, lax
 
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, RemovableHandle
@@ -43,7 +43,7 @@ class History:
     _base_changes = 0
     _piece: str | None = None
     _changes = 0
-    _history_of_view: Callable[[Any, Any], tuple]  # (base, window) -> (node, output) of a view of it; the views put it here
+    _history_of_view: Callable[[Any, Any], tuple[Any, ...]]  # (base, window) -> (node, output) of a view of it; the views put it here
 
     def _sync(self) -> None:
         """Give a view of a tensor that was changed in place its place in the new history."""
@@ -55,14 +55,16 @@ class History:
                 self._grad_fn, self._output = self._history_of_view(base, self._view_window())
             self._base_changes = base._changes
 
-    def _edge(self) -> tuple:
+    def _edge(self) -> tuple[Any, ...]:
         """(node, output) that gradients of this tensor go to."""
-        self._sync()
+        if self._base is not None:
+            self._sync()
         if self._grad_fn is not None:
             return self._grad_fn, self._output
         node = self._accumulator and self._accumulator()
         if node is None:
-            node = AccumulateGrad(self)
+            node = object.__new__(AccumulateGrad)
+            node.variable = self
             self._accumulator = weakref.ref(node)
             if self._hooks:
                 node.__dict__["_output_hooks"] = {0: self._hooks}
@@ -166,7 +168,7 @@ class History:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
         self._set_storage(value)
 
-    def detach(self) -> Tensor:
+    def detach(self: Array) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
         if thread.tracing is not None and thread.tracing.pushing:
             return type(self)._wrap(lax.stop_gradient(self._read()))
@@ -175,14 +177,14 @@ class History:
     def _bare(self) -> Tensor:
         return self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
 
-    def detach_(self) -> Tensor:
+    def detach_(self: Array) -> Tensor:
         """Forget this tensor's own history."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
         return self
 
-    def register_hook(self, hook: Callable) -> RemovableHandle:
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -197,7 +199,7 @@ class History:
                 node.__dict__["_output_hooks"] = {0: self._hooks}
         return self._hooks.add(hook)
 
-    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+    def register_post_accumulate_grad_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(self)`` runs after a gradient was added into the ``.grad`` of this leaf."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")

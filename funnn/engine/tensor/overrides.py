@@ -20,7 +20,8 @@ def watch() -> None:
     ThreadState.ask = staticmethod(ask)
 
 
-def ask(function: Callable, args: tuple, kwargs: dict, relevant: tuple | None = None) -> Any:
+def ask(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], relevant: tuple[Any, ...] | None = None) -> Any:
+    """The answer of the innermost mode, else of the arguments' classes (or of ``relevant`` arguments'); NotImplemented where there is nobody to ask."""
     candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if thread.ask_classes else []
     types = tuple(type(argument) for argument in candidates)
     if thread.function_modes:
@@ -71,7 +72,9 @@ class TorchFunctionMode:
     """A context whose ``__torch_function__(func, types, args, kwargs)`` gets every call of a function of torch inside; itself it is not asked
     while it answers."""
 
-    def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, func: Callable[..., Any], types: tuple[Any, ...], args: tuple[Any, ...] = (), kwargs: dict[Any, Any] | None = None
+    ) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no {PROTOCOL}")
 
     def __enter__(self) -> Any:
@@ -111,7 +114,9 @@ class DisableTorchFunction(DisableTorchFunctionSubclass):
         thread.function_modes = self._modes
 
 
-def disabled(cls: type, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
+def disabled(
+    cls: type, func: Callable[..., Any], types: tuple[Any, ...], args: tuple[Any, ...] = (), kwargs: dict[Any, Any] | None = None
+) -> Any:
     """The ``__torch_function__`` of a class whose results are plain tensors."""
     with DisableTorchFunctionSubclass():
         return func(*args, **(kwargs or {}))

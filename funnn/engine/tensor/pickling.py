@@ -33,7 +33,7 @@ def on_memory(kind: type, storage: Storage, window: Window | None, requires_grad
     return tensor
 
 
-def _deepcopy(self: Tensor, memo: dict) -> Tensor:
+def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; use tensor.detach()"
@@ -47,18 +47,18 @@ def _deepcopy(self: Tensor, memo: dict) -> Tensor:
     return memo[id(self)]
 
 
-def _reduce(self: Tensor, protocol: int) -> tuple:
+def _reduce(self: Tensor, protocol: int) -> tuple[Any, ...]:
     self._host()  # raises while compiling, when there are no values
     return _rebuild, (type(self), self._storage, self._window, self.requires_grad, attributes(self))
 
 
-def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad: bool, state: dict) -> Tensor:
+def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad: bool, state: dict[Any, Any]) -> Tensor:
     tensor = on_memory(kind, storage, window, requires_grad)
     tensor.__dict__.update(state)
     return tensor
 
 
-def _deepcopy_storage(self: Storage, memo: dict) -> Storage:
+def _deepcopy_storage(self: Storage, memo: dict[Any, Any]) -> Storage:
     if thread.tracing is not None:
         thread.tracing.read(self)
     self.owned = False  # both hold the array, which is immutable

@@ -103,13 +103,14 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _read(self) -> Any:
         """The values as a jax.Array (a tracer while compiling)."""
-        array = self._peek()
+        array = self._operand()
         if type(array) is np.ndarray:
             array = self._storage.to_jax() if self._window is None else to_jax(array)
         return array
 
-    def _peek(self) -> Any:
-        """The values as a jax.Array, a tracer, or a NumPy array: any of those that a compiled function takes."""
+    def _operand(self) -> Any:
+        """The values as an operand of a compiled function: a jax.Array, a tracer or a NumPy array. The storage gives up that it alone holds
+        them, and whoever traces is told."""
         storage = self._storage
         storage.owned = False
         if thread.tracing is not None:
@@ -256,7 +257,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
-        array = self._peek()
+        array = self._operand()
         if isinstance(array, jax.core.Tracer):
             concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
             if concrete is not None:

@@ -39,7 +39,7 @@ class dtype(metaclass=TorchType):
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
-    def __reduce__(self) -> str | tuple:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         return (dtype.named, (self.name,))
 
     @staticmethod
@@ -170,7 +170,7 @@ def promote(*arrays: Any) -> dtype:
             if rank == 2:
                 kind = category_default(kind.category)
         ranked[rank] = kind if ranked[rank] is None else join(ranked[rank], kind)
-    result = None
+    result: Any = None
     for kind in ranked:
         if kind is not None and (result is None or kind.category > result.category):
             result = _join_lower(result, kind)
@@ -186,7 +186,7 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
 
 def check_broadcast(*arrays: Any) -> None:
     """Raise torch's error unless the shapes broadcast."""
-    shape: tuple = ()
+    shape: tuple[Any, ...] = ()
     for other in map(_shape_of, arrays):
         rank = max(len(shape), len(other))
         a, b = (1,) * (rank - len(shape)) + shape, (1,) * (rank - len(other)) + other
@@ -199,7 +199,7 @@ def check_broadcast(*arrays: Any) -> None:
         shape = tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
 
 
-def _shape_of(operand: Any) -> tuple:
+def _shape_of(operand: Any) -> tuple[Any, ...]:
     if not (hasattr(operand, "shape") or isinstance(operand, (int, float, complex))):
         raise TypeError(f"an operand must be a Tensor or a number, but got {type(operand).__name__}")
     return jnp.shape(operand)
@@ -216,7 +216,7 @@ def promoted(*arrays: Any, floating: bool = False) -> list[jax.Array]:
     return [array if number else _spread(array, shape) for array, number in zip(converted, given, strict=True)]
 
 
-def _spread(array: jax.Array, shape: tuple) -> jax.Array:
+def _spread(array: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
     """A float of 16 bits broadcast by way of float32, in which its gradient is then summed."""
     return array if array.shape == shape else jnp.broadcast_to(array.astype(jnp.float32), shape).astype(array.dtype)
 
@@ -256,7 +256,7 @@ class device(metaclass=TorchType):
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (device, (self.type, self.index))
 
     def __enter__(self) -> device:
@@ -309,8 +309,8 @@ class Size(tuple, metaclass=TorchType):
         item = super().__getitem__(index)
         return Size(item) if isinstance(index, slice) else item
 
-    def __add__(self, other: tuple) -> Size:
+    def __add__(self, other: tuple[Any, ...]) -> Size:
         return Size(tuple(self) + tuple(other))
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Size, (tuple(self),))

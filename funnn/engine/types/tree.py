@@ -25,8 +25,8 @@ class Structure(NamedTuple):
     """A container's type, its keys (None but for dicts), and the structures of its items."""
 
     kind: type
-    keys: tuple | None
-    items: tuple
+    keys: tuple[Any, ...] | None
+    items: tuple[Any, ...]
 
     def __repr__(self) -> str:
         return f"TreeSpec({self.kind.__name__}, {None if self.keys is None else list(self.keys)}, [{', '.join(map(repr, self.items))}])"
@@ -39,13 +39,13 @@ def is_container(value: Any) -> bool:
     return type(value) in _CONTAINERS or (isinstance(value, tuple) and hasattr(value, "_fields"))
 
 
-def flatten(value: Any) -> tuple[list, Any]:
+def flatten(value: Any) -> tuple[list[Any], Any]:
     """The leaves in order, and the structure."""
-    leaves: list = []
+    leaves: list[Any] = []
     return leaves, _split(value, leaves)
 
 
-def _split(value: Any, leaves: list) -> Any:
+def _split(value: Any, leaves: list[Any]) -> Any:
     if not is_container(value):
         leaves.append(value)
         return LEAF
@@ -59,7 +59,7 @@ def unflatten(leaves: Any, structure: Any) -> Any:
     return _join(iter(leaves), structure)
 
 
-def _join(leaves: Iterator, structure: Any) -> Any:
+def _join(leaves: Iterator[Any], structure: Any) -> Any:
     if structure is LEAF:
         return next(leaves)
     items = [_join(leaves, item) for item in structure.items]
@@ -68,13 +68,13 @@ def _join(leaves: Iterator, structure: Any) -> Any:
     return structure.kind(*items) if hasattr(structure.kind, "_fields") else structure.kind(items)
 
 
-def map_leaves(function: Callable, value: Any) -> Any:
+def map_leaves(function: Callable[..., Any], value: Any) -> Any:
     """``value`` with every leaf replaced."""
     leaves, structure = flatten(value)
     return unflatten([function(leaf) for leaf in leaves], structure)
 
 
-def spread(prefix: Any, structure: Any) -> list | None:
+def spread(prefix: Any, structure: Any) -> list[Any] | None:
     """One value for each leaf of ``structure`` from a structure whose leaves may stand for whole parts; None if it does not fit."""
     if not is_container(prefix):
         return [prefix] * _count(structure)
@@ -84,8 +84,35 @@ def spread(prefix: Any, structure: Any) -> list | None:
         return None
     items = prefix if structure.keys is None else [prefix[key] for key in structure.keys]
     parts = [spread(item, inner) for item, inner in zip(items, structure.items, strict=True)]
-    return None if None in parts else [value for part in parts for value in part]
+    found = [part for part in parts if part is not None]
+    return None if len(found) < len(parts) else [value for part in found for value in part]
 
 
 def _count(structure: Any) -> int:
     return 1 if structure is LEAF else sum(_count(item) for item in structure.items)
+
+
+# -- plain walks, into subclasses of tuple, list and dict too
+
+
+def map_items(function: Callable[[Any], Any], value: Any) -> Any:
+    """``value`` with all that its nested tuples, lists and dicts hold replaced; named tuples keep their type."""
+    if isinstance(value, tuple):
+        items = [map_items(function, item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [map_items(function, item) for item in value]
+    if isinstance(value, dict):
+        return {name: map_items(function, item) for name, item in value.items()}
+    return function(value)
+
+
+def items_of(value: Any) -> Iterator[Any]:
+    """All that nested tuples, lists and dicts hold."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from items_of(item)
+    elif isinstance(value, dict):
+        yield from items_of(tuple(value.values()))
+    else:
+        yield value

@@ -80,9 +80,9 @@ def i1e(input):
     return _i1e(input)
 
 
-row("special.i0e", floating(widened(i0e)), "SpecialI0EBackward0")
-row("special.i1", floating(widened(i1)), "SpecialI1Backward0")
-row("special.i1e", floating(widened(i1e)), "SpecialI1EBackward0")
+row("special.i0e", floating(widened(i0e)), "SpecialI0EBackward0", elementwise=True)
+row("special.i1", floating(widened(i1)), "SpecialI1Backward0", elementwise=True)
+row("special.i1e", floating(widened(i1e)), "SpecialI1EBackward0", elementwise=True)
 
 
 # -- series and integrals, in float64
@@ -215,7 +215,7 @@ def _constant(name: str, function: Callable, text: str) -> None:
         return function(input.astype(jnp.float64)).astype(input.dtype)
 
     pure.__doc__ = text
-    row(f"special.{name}", floating(named(pure, name)), differentiable=False)
+    row(f"special.{name}", floating(named(pure, name)), differentiable=False, elementwise=True)
 
 
 for _order, _word in enumerate(("0", "1")):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import Array
 
+from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import publish, row, write_out
@@ -17,22 +22,30 @@ _BOTH = ("input", "other")
 # -- equality and order
 
 
-def _compare(name, function, doc, *aliases):
+def _compare(name, function, quick, doc, *aliases):
     def pure(input, other):
         a, b = promoted(input, other)
         if name not in ("eq", "ne"):
             require(f"{name}_cpu", a, "bif")
         return function(a, b)
 
-    row(name, named(pure, name, doc), scalars=_BOTH, inplace=True, aliases=aliases)
+    row(
+        name,
+        named(pure, name, doc),
+        scalars=_BOTH,
+        inplace=True,
+        aliases=aliases,
+        elementwise=True,
+        small=small.binary(quick, numbers="second"),
+    )
 
 
-_compare("eq", jnp.equal, "Whether input = other, element by element; NaN equals nothing.")
-_compare("ne", jnp.not_equal, "Whether input ≠ other, element by element; NaN differs from everything.", "not_equal")
-_compare("lt", jnp.less, "Whether input < other, element by element; False of NaN.", "less")
-_compare("le", jnp.less_equal, "Whether input ≤ other, element by element; False of NaN.", "less_equal")
-_compare("gt", jnp.greater, "Whether input > other, element by element; False of NaN.", "greater")
-_compare("ge", jnp.greater_equal, "Whether input ≥ other, element by element; False of NaN.", "greater_equal")
+_compare("eq", jnp.equal, np.equal, "Whether input = other, element by element; NaN equals nothing.")
+_compare("ne", jnp.not_equal, np.not_equal, "Whether input ≠ other, element by element; NaN differs from everything.", "not_equal")
+_compare("lt", jnp.less, np.less, "Whether input < other, element by element; False of NaN.", "less")
+_compare("le", jnp.less_equal, np.less_equal, "Whether input ≤ other, element by element; False of NaN.", "less_equal")
+_compare("gt", jnp.greater, np.greater, "Whether input > other, element by element; False of NaN.", "greater")
+_compare("ge", jnp.greater_equal, np.greater_equal, "Whether input ≥ other, element by element; False of NaN.", "greater_equal")
 
 
 def _same_type(name, input, other):
@@ -41,7 +54,7 @@ def _same_type(name, input, other):
         raise RuntimeError(f"{name} expects both tensors to have the same dtype, but got: {a} and {b}; convert one with .to(dtype)")
 
 
-def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def isclose(input, other: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether |input − other| ≤ atol + rtol·|other|, or both are the same infinity (or, with ``equal_nan``, NaN)."""
     _same_type("isclose()", input, other)
     if rtol < 0 or atol < 0:
@@ -56,12 +69,12 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return close | (jnp.isfinite(distance) & (distance <= atol + jnp.abs(rtol * other)))
 
 
-def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+def allclose(input, other: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether |input − other| ≤ atol + rtol·|other| everywhere."""
     return jnp.all(isclose(input, other, rtol, atol, equal_nan))
 
 
-def equal(input, other):
+def equal(input, other: Array):
     """Whether both have the same shape and values."""
     _same_type("equal()", input, other)
     return jnp.array_equal(input, other)
@@ -71,13 +84,13 @@ def _truth(pure):
     """The single result of a question as Python's bool."""
     op = Op(pure)
 
-    def run(*args, **kwargs):
+    def truth_of(*args, **kwargs):
         return bool(call(op, args, kwargs))
 
-    publish(pure.__name__, run, pure)
+    publish(pure.__name__, truth_of, pure)
 
 
-row("isclose", isclose)
+row("isclose", isclose, elementwise=True)
 _truth(allclose)
 _truth(equal)
 
@@ -88,7 +101,7 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False):
     return jnp.isin(a, b, invert=invert)
 
 
-row("isin", isin, scalars=("elements", "test_elements"), method=False)
+row("isin", isin, scalars=("elements", "test_elements"), method=False, exact_out=True)
 
 
 # -- the larger and the smaller
@@ -107,36 +120,38 @@ def _ordered(name, a):
         raise NotImplementedError(f"{name} does not support complex inputs: they have no order; compare abs() or real")
 
 
-def maximum(input, other):
+def maximum(input, other: Array):
     """The larger of both; NaN if either is NaN."""
     a, b = promoted(input, other)
     _ordered("maximum", a)
     return jnp.maximum(a, b)
 
 
-def minimum(input, other):
+def minimum(input, other: Array):
     """The smaller of both; NaN if either is NaN."""
     a, b = promoted(input, other)
     _ordered("minimum", a)
     return jnp.minimum(a, b)
 
 
-def fmax(input, other):
+def fmax(input, other: Array):
     """The larger of both, or the one that is not NaN. Where they are equal, the gradient is ``input``'s."""
     a, b = promoted(input, other)
     _ordered("fmax", a)
     return jnp.where(_larger(a, b), a, b)
 
 
-def fmin(input, other):
+def fmin(input, other: Array):
     """The smaller of both, or the one that is not NaN. Where they are equal, the gradient is ``input``'s."""
     a, b = promoted(input, other)
     _ordered("fmin", a)
     return jnp.where(_smaller(a, b), a, b)
 
 
-for _function in (maximum, minimum, fmax, fmin):
-    row(_function.__name__, _function)
+row("maximum", maximum, elementwise=True, small=small.binary(np.maximum, numbers="neither"))
+row("minimum", minimum, elementwise=True, small=small.binary(np.minimum, numbers="neither"))
+row("fmax", fmax, elementwise=True)
+row("fmin", fmin, elementwise=True)
 
 
 # -- bounds: selections, not jnp.clip, because the gradient at a bound is the input's, as in torch
@@ -185,15 +200,29 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",))
-row("clamp_min", clamp_min, lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}", scalars=("min",), inplace=True)
-row("clamp_max", clamp_max, lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}", scalars=("max",), inplace=True)
+row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",), elementwise=True)
+row(
+    "clamp_min",
+    clamp_min,
+    lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}",
+    scalars=("min",),
+    inplace=True,
+    elementwise=True,
+)
+row(
+    "clamp_max",
+    clamp_max,
+    lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}",
+    scalars=("max",),
+    inplace=True,
+    elementwise=True,
+)
 
 
 # -- choosing
 
 
-def heaviside(input, values):
+def heaviside(input, values: Array):
     """0 where input is negative, 1 where it is positive, ``values`` where it is 0."""
     if jnp.iscomplexobj(input) or jnp.iscomplexobj(values):
         raise RuntimeError("heaviside is not yet implemented for complex tensors.")
@@ -215,11 +244,11 @@ def where(condition, input, other):
     return jnp.where(condition, a, b)
 
 
-row("heaviside", heaviside, inplace=True)
+row("heaviside", heaviside, inplace=True, exact_out=True, elementwise=True)
 _where_op = Op(where, "WhereBackward0", scalars=("input", "other"))
 
 
-def _run_where(condition, input=None, other=None, *, out=None):
+def _run_where(condition: Array, input: Any = None, other=None, *, out=None):
     """input where the condition holds, else other; with the condition alone, the indices where it holds, as a tuple."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
@@ -227,7 +256,7 @@ def _run_where(condition, input=None, other=None, *, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish("where", _run_where, method=False)
+publish("where", _run_where, method=False, elementwise=True)
 
 
 def _where_method(self, condition, other):

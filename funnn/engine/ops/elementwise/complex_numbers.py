@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.types.dtype import check_broadcast, dtype
@@ -28,12 +29,12 @@ def _two_reals(names, a, b):
     return jnp.broadcast_arrays(a, b)
 
 
-def complex(real, imag):
+def complex(real: Array, imag: Array):
     """real + i·imag."""
     return lax.complex(*_two_reals(("real", "imag"), real, imag))
 
 
-def polar(abs, angle):
+def polar(abs: Array, angle: Array):
     """abs·(cos angle + i·sin angle)."""
     size, turn = _two_reals(("abs", "angle"), abs, angle)
     return lax.complex(size * jnp.cos(turn), size * jnp.sin(turn))
@@ -49,9 +50,9 @@ def angle(input):
     return values
 
 
-row("complex", complex, method=False)
-row("polar", polar, saves=("result",), method=False)
-row("angle", angle, saves=("input",))
+row("complex", complex, method=False, exact_out=True, elementwise=True)
+row("polar", polar, saves=("result",), method=False, exact_out=True, elementwise=True, autocast={"cpu": FLOAT32})
+row("angle", angle, saves=("input",), elementwise=True)
 
 _conjugate = Op(lambda input: jnp.conj(input), "ConjBackward0")
 _conjugate_now = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward0")
@@ -69,4 +70,4 @@ def conj_physical(input, *, out=None):
 
 
 publish("conj", conj)
-publish("conj_physical", conj_physical, inplace=True)
+publish("conj_physical", conj_physical, inplace=True, exact_out=True, elementwise=True)

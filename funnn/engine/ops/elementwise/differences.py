@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
@@ -18,7 +18,7 @@ def _ends(array, dim):
     return lax.slice_in_dim(array, min(1, size), size, axis=dim), lax.slice_in_dim(array, 0, max(size - 1, 0), axis=dim)
 
 
-def diff(input, n=1, dim=-1, prepend=None, append=None):
+def diff(input, n=1, dim=-1, prepend: Array | None = None, append: Array | None = None):
     """The differences of neighbours along ``dim``, ``n`` times, after ``prepend`` and ``append`` were joined to the ends."""
     if input.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -168,12 +168,12 @@ def _pairs(y, x, dx, dim):
     return later + earlier, after - before, dim
 
 
-def trapezoid(y, x=None, *, dx=None, dim=-1):
+def trapezoid(y: Array, x: Array | None = None, *, dx=None, dim=-1):
     """The integral along ``dim`` by the trapezoidal rule, over the places ``x`` or at the distance ``dx`` (1)."""
     return _integral(jnp.sum, y, x, dx, dim)
 
 
-def cumulative_trapezoid(y, x=None, *, dx=None, dim=-1):
+def cumulative_trapezoid(y: Array, x: Array | None = None, *, dx=None, dim=-1):
     """The integrals along ``dim`` up to each sample after the first, by the trapezoidal rule."""
     return _integral(jnp.cumsum, y, x, dx, dim)
 
@@ -193,7 +193,7 @@ def _gradient_of_trapezoid(y, x=None, **kwargs):
     return "MulBackward1" if x is None else "DivBackward1"
 
 
-def trapz(y, x=None, *, dx=None, dim=-1):
+def trapz(y: Array, x: Array | None = None, *, dx=None, dim=-1):
     """The integral by the trapezoidal rule; an older name of ``trapezoid``."""
     return trapezoid(y, x, dx=dx, dim=dim)
 

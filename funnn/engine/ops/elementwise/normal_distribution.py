@@ -12,6 +12,7 @@ from jax import lax
 
 from funnn.engine.ops.kit.elementwise import by_operand, floating, refusing, require, widened
 from funnn.engine.ops.kit.table import row
+from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
 
 # -- the normal distribution
@@ -83,10 +84,10 @@ def log_ndtr(input):
     return _log_ndtr(input)
 
 
-row("special.ndtr", floating(widened(ndtr)), "MulBackward1")
-row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", saves=("result",))
-row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", saves=("input", "result"))
-row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", saves=("input", "result"))
+row("special.ndtr", floating(widened(ndtr)), "MulBackward1", elementwise=True)
+row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", saves=("result",), elementwise=True)
+row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", saves=("input", "result"), elementwise=True)
+row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", saves=("input", "result"), elementwise=True)
 
 
 # -- entropy
@@ -107,15 +108,15 @@ def entr(input):
     return _entropy(input)
 
 
-def xlog1py(input, other):
+def xlog1py(input: Operand, other: Operand):
     """input·log(1 + other), and 0 where input is 0, unless other is NaN."""
     x, y = promoted(input, other, floating=True)
     zero = (x == 0) & ((y <= -1) | (y == jnp.inf))
     return x * jnp.log1p(jnp.where(zero, 0, y))
 
 
-row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", saves=("input",))
-row("special.xlog1py", xlog1py, by_operand("SpecialXlog1Py", 0, 2, 1), scalars=("input", "other"))
+row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", saves=("input",), elementwise=True)
+row("special.xlog1py", xlog1py, by_operand("SpecialXlog1Py", 0, 2, 1), scalars=("input", "other"), elementwise=True)
 
 
 # -- the zeta function
@@ -126,7 +127,7 @@ _exponent = refusing(lambda: NotImplementedError("the derivative for 'zeta' is n
 )
 
 
-def zeta(input, other):
+def zeta(input: Operand, other: Operand):
     """Hurwitz's zeta function Σ (k + other)^−input, k = 0, 1, …; it has a derivative in ``other`` alone."""
     x, q = promoted(input, other, floating=True)
     require("zeta", x, "f")
@@ -145,4 +146,4 @@ def _zeta_jvp(primals, tangents):
     return _zeta(x, q), -x * _zeta(x + 1, q) * change
 
 
-row("special.zeta", zeta, by_operand("SpecialZeta", 0, 2, 1), scalars=("input", "other"))
+row("special.zeta", zeta, by_operand("SpecialZeta", 0, 2, 1), scalars=("input", "other"), elementwise=True)

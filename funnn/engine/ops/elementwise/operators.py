@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from funnn.engine.ops.elementwise import bitwise, comparison, pointwise, unary  # noqa: F401
-from funnn.engine.ops.kit.table import FUNCTIONS as f
+from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
 
 
@@ -32,27 +31,29 @@ def _swapped(function: Callable) -> Callable:
 def _invert(self: Tensor) -> Tensor:
     if self.dtype.category > 1:
         raise TypeError(f"~ (operator.invert) is only implemented on integer and Boolean-type tensors, not on {self.dtype}")
-    return f["bitwise_not"](self)
+    return FUNCTIONS["bitwise_not"](self)
 
 
-_operator("add", f["add"], f["add"], Tensor.add_)
-_operator("sub", f["sub"], f["rsub"], Tensor.sub_)
-_operator("mul", f["mul"], f["mul"], Tensor.mul_)
-_operator("truediv", f["div"], lambda self, other: f["mul"](f["reciprocal"](self), other), Tensor.div_)
-_operator("floordiv", f["floor_divide"], _swapped(f["floor_divide"]), Tensor.floor_divide_)
-_operator("mod", f["remainder"], _swapped(f["remainder"]), Tensor.remainder_)
-_operator("pow", f["pow"], _swapped(f["pow"]), Tensor.pow_)
-for _name in ("and", "or", "xor"):
-    _operator(_name, f[f"bitwise_{_name}"], f[f"bitwise_{_name}"], getattr(Tensor, f"bitwise_{_name}_"))
-for _name, _side in (("lshift", "left"), ("rshift", "right")):
-    _plain = f[f"bitwise_{_side}_shift"]
-    _operator(_name, _plain, _swapped(_plain), getattr(Tensor, f"bitwise_{_side}_shift_"))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    _operator(_name, f[_name])
+def define_operators() -> None:
+    """Give Tensor its operators, once the rows that they are made of are there."""
+    _operator("add", FUNCTIONS["add"], FUNCTIONS["add"], Tensor.add_)
+    _operator("sub", FUNCTIONS["sub"], FUNCTIONS["rsub"], Tensor.sub_)
+    _operator("mul", FUNCTIONS["mul"], FUNCTIONS["mul"], Tensor.mul_)
+    _operator("truediv", FUNCTIONS["div"], lambda self, other: FUNCTIONS["mul"](FUNCTIONS["reciprocal"](self), other), Tensor.div_)
+    _operator("floordiv", FUNCTIONS["floor_divide"], _swapped(FUNCTIONS["floor_divide"]), Tensor.floor_divide_)
+    _operator("mod", FUNCTIONS["remainder"], _swapped(FUNCTIONS["remainder"]), Tensor.remainder_)
+    _operator("pow", FUNCTIONS["pow"], _swapped(FUNCTIONS["pow"]), Tensor.pow_)
+    for name in ("and", "or", "xor"):
+        _operator(name, FUNCTIONS[f"bitwise_{name}"], FUNCTIONS[f"bitwise_{name}"], getattr(Tensor, f"bitwise_{name}_"))
+    for name, side in (("lshift", "left"), ("rshift", "right")):
+        plain = FUNCTIONS[f"bitwise_{side}_shift"]
+        _operator(name, plain, _swapped(plain), getattr(Tensor, f"bitwise_{side}_shift_"))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        _operator(name, FUNCTIONS[name])
 
-Tensor.__div__, Tensor.__rdiv__, Tensor.__idiv__ = Tensor.__truediv__, Tensor.__rtruediv__, Tensor.__itruediv__
-Tensor.__neg__ = f["neg"]
-Tensor.__pos__ = f["positive"]
-Tensor.__abs__ = f["abs"]
-Tensor.__invert__ = _invert
-Tensor.__array_priority__ = 1000
+    Tensor.__div__, Tensor.__rdiv__, Tensor.__idiv__ = Tensor.__truediv__, Tensor.__rtruediv__, Tensor.__itruediv__
+    Tensor.__neg__ = FUNCTIONS["neg"]
+    Tensor.__pos__ = FUNCTIONS["positive"]
+    Tensor.__abs__ = FUNCTIONS["abs"]
+    Tensor.__invert__ = _invert
+    Tensor.__array_priority__ = 1000

@@ -7,14 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch import small_arrays as small
+from funnn.engine.dispatch.autocast import FLOAT32, WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.ops.kit.elementwise import by_operand, require, widened
 from funnn.engine.ops.kit.index_kernels import known
 from funnn.engine.ops.kit.table import publish, row, write_out
+from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import check_broadcast, common, promoted
@@ -22,13 +25,13 @@ from funnn.engine.types.dtype import check_broadcast, common, promoted
 # -- two operands
 
 
-def add(input, other, *, alpha=1):
+def add(input: Any, other, *, alpha=1):
     """input + alpha·other."""
     a, b = promoted(input, other)
     return a + b if isinstance(alpha, int) and alpha == 1 else a + _times(b, alpha)
 
 
-def sub(input, other, *, alpha=1):
+def sub(input: Any, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
     if a.dtype == jnp.bool_ or isinstance(other, bool):
@@ -48,7 +51,7 @@ def _times(array, number):
     return array * jnp.asarray(number, dtype=array.dtype)
 
 
-def mul(input, other):
+def mul(input: Any, other):
     """input · other."""
     a, b = promoted(input, other)
     if jnp.bool_ in (getattr(input, "dtype", None), getattr(other, "dtype", None)):  # else XLA selects, and NaN · False would be 0
@@ -56,7 +59,7 @@ def mul(input, other):
     return a * b
 
 
-def div(input, other, *, rounding_mode=None):
+def div(input: Any, other, *, rounding_mode=None):
     """input / other; rounded to integers by ``rounding_mode`` 'floor' or 'trunc'."""
     if rounding_mode is None:
         a, b = promoted(input, other, floating=True)
@@ -76,17 +79,17 @@ def _truncated(a, b):
     return jnp.trunc(a / b) if jnp.issubdtype(a.dtype, jnp.floating) else lax.div(*jnp.broadcast_arrays(a, b))
 
 
-def floor_divide(input, other):
+def floor_divide(input: Any, other):
     """⌊input / other⌋."""
     return div(input, other, rounding_mode="floor")
 
 
-def remainder(input, other):
+def remainder(input: Operand, other: Operand):
     """input modulo other, with the sign of other."""
     return widened(jnp.remainder)(*promoted(input, other))
 
 
-def pow(input, exponent):
+def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
     if isinstance(exponent, int) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
         (a,) = promoted(input)
@@ -107,19 +110,19 @@ def fmod(input, other):
     return lax.rem(*jnp.broadcast_arrays(a, b))
 
 
-def float_power(input, exponent):
+def float_power(input: Operand, exponent: Operand):
     """input to the power of exponent, in float64 (or complex128)."""
     kind = jnp.complex128 if any(map(jnp.iscomplexobj, (input, exponent))) else jnp.float64
     check_broadcast(input, exponent)
     return jnp.power(*(array.astype(kind) for array in common(input, exponent)))
 
 
-def atan2(input, other):
+def atan2(input, other: Array):
     """The angle of the point (other, input)."""
     return jnp.arctan2(*promoted(input, other, floating=True))
 
 
-def hypot(input, other):
+def hypot(input, other: Array):
     """√(input² + other²)."""
     a, b = promoted(input, other)
     require("hypot", a, "f")
@@ -133,14 +136,14 @@ def copysign(input, other):
     return jnp.where(a == 0, lax.stop_gradient(signed), signed)
 
 
-def ldexp(input, other):
+def ldexp(input, other: Array):
     """input·2^other."""
     (power,) = promoted(other, floating=True)
     a, b = promoted(input, widened(jnp.exp2)(power))
     return a * b
 
 
-def logaddexp(input, other):
+def logaddexp(input, other: Array):
     """log(exp(input) + exp(other))."""
     a, b = promoted(input, other)
     require("logaddexp", a, "fc")
@@ -158,7 +161,7 @@ def log_sum(a, b):
     return jnp.where(infinite, high, high + jnp.log1p(jnp.exp(difference)))
 
 
-def logaddexp2(input, other):
+def logaddexp2(input, other: Array):
     """log2(2^input + 2^other)."""
     a, b = promoted(input, other)
     require("logaddexp2", a, "f")
@@ -175,7 +178,7 @@ def _nextafter_jvp(primals, tangents):
     return _nextafter(*primals), jnp.where(primals[0] == primals[1], 0, tangents[0])
 
 
-def nextafter(input, other):
+def nextafter(input, other: Array):
     """The number of the type that follows input on the way to other."""
     return _nextafter(*promoted(input, other))
 
@@ -185,10 +188,19 @@ def _gradient_of_pow(input, exponent):
 
 
 _BINARY = ("input", "other")
-row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True)
-row("sub", sub, "SubBackward0", scalars=(*_BINARY, "alpha"), inplace=True, aliases=("subtract",))
-row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"))
-row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",))
+row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True, elementwise=True, small=small.binary(np.add))
+row(
+    "sub",
+    sub,
+    "SubBackward0",
+    scalars=(*_BINARY, "alpha"),
+    inplace=True,
+    aliases=("subtract",),
+    elementwise=True,
+    small=small.binary(np.subtract),
+)
+row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), elementwise=True)
+row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",), elementwise=True, small=small.binary(np.multiply))
 
 
 def _check_divisor(input: Any, other: Any) -> None:
@@ -203,24 +215,24 @@ def _divided(name: str, pure: Any, grad: Any) -> None:
     """A division whose result is whole, or its remainder."""
     op = Op(pure, grad, scalars=_BINARY)
 
-    def run(input, other, *, out=None):
+    def check_and_divide(input, other, *, out=None):
         _check_divisor(input, other)
         result = call(op, (input, other), {})
         return result if out is None else write_out(out, result)
 
-    publish(name, run, pure, inplace=True)
+    publish(name, check_and_divide, pure, inplace=True, elementwise=True)
 
 
 _divided("floor_divide", floor_divide, None)
 _divided("remainder", remainder, by_operand("Remainder", 1, 0))
 _divided("fmod", fmod, by_operand("Fmod", 1, 0))
-row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",))
-row("hypot", hypot, saves=("input", "result"), inplace=True)
-row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True)
-row("ldexp", ldexp, inplace=True)
-row("logaddexp", logaddexp, saves=("input",))
-row("logaddexp2", logaddexp2, saves=("input",))
-row("nextafter", nextafter, inplace=True)
+row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",), elementwise=True, autocast={"cuda": WIDEST})
+row("hypot", hypot, saves=("input", "result"), inplace=True, elementwise=True)
+row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True, elementwise=True)
+row("ldexp", ldexp, inplace=True, elementwise=True)
+row("logaddexp", logaddexp, saves=("input",), elementwise=True)
+row("logaddexp2", logaddexp2, saves=("input",), elementwise=True)
+row("nextafter", nextafter, inplace=True, elementwise=True)
 
 _quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY) for number in (0, 2))
 
@@ -233,10 +245,10 @@ def _run_div(input, other, *, rounding_mode=None, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"))
+publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"), elementwise=True, small=small.binary(np.true_divide, "fd"))
 
-_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",))
-_small_power = Op(pow, "PowBackward0", saves=("input",))
+_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",), autocast={"cuda": FLOAT32})
+_small_power = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FLOAT32})
 
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
@@ -248,8 +260,8 @@ def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(out, result)
 
 
-publish("pow", _run_pow, pow, inplace=True)
-row("float_power", float_power, _gradient_of_pow, scalars=("input", "exponent"))
+publish("pow", _run_pow, pow, inplace=True, elementwise=True)
+row("float_power", float_power, _gradient_of_pow, scalars=("input", "exponent"), exact_out=True, elementwise=True)
 
 
 def float_power_(self, exponent):
@@ -283,7 +295,7 @@ def _gradient_of_masked_fill(input, mask, value):
     return f"MaskedFillBackward{int(isinstance(value, Tensor))}"
 
 
-def lerp(input, end, weight):
+def lerp(input, end: Array, weight):
     """input + weight·(end − input)."""
     return _lerp(*promoted(input, end, jnp.asarray(weight, input.dtype)))
 
@@ -293,7 +305,7 @@ def _lerp(start, end, weight):
     return jnp.where(jnp.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
 
 
-def addcmul(input, tensor1, tensor2, *, value=1):
+def addcmul(input, tensor1: Array, tensor2: Array, *, value=1):
     """input + value·tensor1·tensor2."""
     return _addcmul(*promoted(input, tensor1, tensor2), value)
 
@@ -303,7 +315,7 @@ def _addcmul(a, b, c, value):
     return a + _times(b, value) * c
 
 
-def addcdiv(input, tensor1, tensor2, *, value=1):
+def addcdiv(input, tensor1: Array, tensor2: Array, *, value=1):
     """input + value·tensor1/tensor2."""
     arrays = promoted(input, tensor1, tensor2)
     if not jnp.issubdtype(arrays[0].dtype, jnp.inexact):
@@ -321,16 +333,24 @@ def _addcdiv(a, b, c, value):
 _masked_filled = Op(_masked_fill, _gradient_of_masked_fill, scalars=("value",))
 
 
-def masked_fill(input, mask, value):
+def masked_fill(input, mask: Array, value):
     """input with ``value`` where the mask is True."""
     if not isinstance(value, Tensor):
         _dtype.check_fits(value, input.dtype)
     return call(_masked_filled, (input, mask, value), {})
 
 
-row("lerp", lerp, lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}", scalars=("weight",), inplace=True)
-row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True)
-row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True)
+row(
+    "lerp",
+    lerp,
+    lambda input, end, weight: f"LerpBackward{int(isinstance(weight, Tensor))}",
+    scalars=("weight",),
+    inplace=True,
+    exact_out=True,
+    elementwise=True,
+)
+row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
 publish("masked_fill", masked_fill, inplace=True)
 
 

@@ -13,6 +13,7 @@ from jax import lax
 
 from funnn.engine.ops.kit.elementwise import named, widened
 from funnn.engine.ops.kit.table import row
+from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
 
 
@@ -67,11 +68,11 @@ def _polynomial(
             result = jnp.where(at_end & (n >= 0), ends(n, x == 1).astype(x.dtype), result)
         return jnp.where(n < 0, 0, result)
 
-    def pure(input, n):
+    def pure(input: Operand, n: Operand):
         return values(*jnp.broadcast_arrays(*promoted(input, n, floating=True)))
 
     pure.__doc__ = f"{text} of degree n{' at 2·input − 1' if shifted else ''}."
-    row(f"special.{name}", named(pure, name), scalars=("input", "n"), differentiable=False)
+    row(f"special.{name}", named(pure, name), scalars=("input", "n"), differentiable=False, elementwise=True)
 
 
 def _even(n: Any) -> Any:

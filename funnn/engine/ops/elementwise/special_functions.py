@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.special as jsp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import by_operand, floating, require, widened, without_derivative
 from funnn.engine.ops.kit.table import publish, row, write_out
+from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
 
 # -- gamma
@@ -89,8 +91,8 @@ def mvlgamma(input, p):
     return jnp.sum(lax.lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
-row("lgamma", floating(lgamma), saves=("input",), inplace=True)
-row("digamma", floating(digamma), saves=("input",), inplace=True)
+row("lgamma", floating(lgamma), saves=("input",), inplace=True, elementwise=True)
+row("digamma", floating(digamma), saves=("input",), inplace=True, elementwise=True)
 row("mvlgamma", floating(widened(mvlgamma)), saves=("input",), inplace=True)
 
 _polygamma_op = Op(polygamma, saves=("input",))
@@ -103,24 +105,24 @@ def _run_polygamma(n, input, *, out=None):
     return result if out is None else write_out(out, result)
 
 
-def _polygamma_of(self, n):
+def _polygamma_of(self: Array, n):
     """The derivative of order n of digamma at each number: (−1)ⁿ⁺¹ n! Σ (k + x)^−(n+1) over k ≥ 0."""
     return _run_polygamma(n, self)
 
 
-publish("polygamma", _run_polygamma, polygamma, method=False)
-publish("polygamma", _polygamma_of, function=False, inplace=True)
+publish("polygamma", _run_polygamma, polygamma, method=False, elementwise=True)
+publish("polygamma", _polygamma_of, function=False, inplace=True, elementwise=True)
 
 
 _fixed = {name: without_derivative(f"{name}: input")(lambda array: array) for name in ("igamma", "igammac")}
 
 
-def igamma(input, other):
+def igamma(input, other: Array):
     """The regularised lower incomplete gamma function P(input, other); it has a derivative in ``other`` alone."""
     return _incomplete("igamma", lax.igamma, input, other)
 
 
-def igammac(input, other):
+def igammac(input, other: Array):
     """The regularised upper incomplete gamma function Q(input, other); it has a derivative in ``other`` alone."""
     return _incomplete("igammac", lax.igammac, input, other)
 
@@ -135,8 +137,8 @@ def _incomplete(name, function, input, other):
     return jnp.where(at_limit, limit, widened(function)(jnp.where(at_limit, 1, a), x))
 
 
-row("igamma", igamma, saves=("input",), inplace=True)
-row("igammac", igammac, saves=("input",), inplace=True)
+row("igamma", igamma, saves=("input",), inplace=True, elementwise=True)
+row("igammac", igammac, saves=("input",), inplace=True, elementwise=True)
 
 
 # -- the error function
@@ -152,8 +154,8 @@ def erfinv(input):
     return lax.erf_inv(input)
 
 
-row("erfc", floating(erfc), saves=("input",), inplace=True)
-row("erfinv", floating(erfinv), saves=("result",), inplace=True)
+row("erfc", floating(erfc), saves=("input",), inplace=True, elementwise=True)
+row("erfinv", floating(erfinv), saves=("result",), inplace=True, elementwise=True, autocast={"cuda": FLOAT32})
 
 
 # -- Bessel functions
@@ -170,7 +172,7 @@ def _i0_jvp(primals, tangents):
     return i0(*primals), jsp.i1(*primals) * tangents[0]  # jax's own is wrong at 0
 
 
-row("i0", floating(widened(i0)), saves=("input",), inplace=True)
+row("i0", floating(widened(i0)), saves=("input",), inplace=True, elementwise=True)
 
 
 # -- of elementary functions, with care at the ends
@@ -214,13 +216,13 @@ def _log_odds_jvp(primals, tangents):
     return _log_odds(p), tangents[0] / (p * (1 - p))
 
 
-def xlogy(input, other):
+def xlogy(input: Operand, other: Operand):
     """input·log(other), and 0 where input is 0, unless other is NaN."""
     x, y = promoted(input, other, floating=True)
     zero = (x == 0) & ((y <= 0) | (y == jnp.inf))
     return x * jnp.log(jnp.where(zero, 1, y))
 
 
-row("sinc", floating(widened(sinc)), saves=("input",), inplace=True)
-row("logit", floating(widened(logit)), saves=("input",), inplace=True)
-row("xlogy", xlogy, by_operand("Xlogy", 0, 2, 1), scalars=("input", "other"), inplace=True)
+row("sinc", floating(widened(sinc)), saves=("input",), inplace=True, elementwise=True)
+row("logit", floating(widened(logit)), saves=("input",), inplace=True, elementwise=True)
+row("xlogy", xlogy, by_operand("Xlogy", 0, 2, 1), scalars=("input", "other"), inplace=True, elementwise=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,73 +13,87 @@ import numpy as np
 from jax import lax
 
 from funnn import functional as F
+from funnn.engine.dispatch import small_arrays as small
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.ops.kit.elementwise import floating, named, require, wide_type, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row
 
-# -- elementary functions: (name, function, what torch saves of it, further names)
+# -- elementary functions
 
-_ELEMENTARY = (
-    ("exp", jnp.exp, "result"),
-    ("exp2", widened(jnp.exp2), "result"),
-    ("expm1", jnp.expm1, "result"),
-    ("log", jnp.log, "input"),
-    ("log2", jnp.log2, "input"),
-    ("log10", jnp.log10, "input"),
-    ("log1p", jnp.log1p, "input"),
-    ("sqrt", jnp.sqrt, "result"),
-    ("rsqrt", lax.rsqrt, "result"),
-    ("sin", jnp.sin, "input"),
-    ("cos", jnp.cos, "input"),
-    ("tan", jnp.tan, "result"),
-    ("asin", jnp.arcsin, "input", "arcsin"),
-    ("acos", jnp.arccos, "input", "arccos"),
-    ("atan", jnp.arctan, "input", "arctan"),
-    ("sinh", jnp.sinh, "input"),
-    ("cosh", jnp.cosh, "input"),
-    ("tanh", jnp.tanh, "result"),
-    ("asinh", jnp.arcsinh, "input", "arcsinh"),
-    ("acosh", jnp.arccosh, "input", "arccosh"),
-    ("atanh", jnp.arctanh, "input", "arctanh"),
-    ("sigmoid", jax.nn.sigmoid, "result"),
-    ("erf", lax.erf, "input"),
-    ("reciprocal", jnp.reciprocal, "result"),
+
+def _elementary(name: str, function: Callable, saves: str, doc: str, **policies: Any) -> None:
+    """A row of a function of one number whose results are floating-point numbers; ``saves`` is what torch saves of it."""
+    node = "Log1PBackward0" if name == "log1p" else f"{name.capitalize()}Backward0"
+    row(name, floating(function, name, doc), node, saves=(saves,), inplace=True, elementwise=True, **policies)
+
+
+_elementary(
+    "exp",
+    jnp.exp,
+    "result",
+    "e to the power of each number.",
+    autocast={"cuda": FLOAT32},
+    small=small.elementwise(np.exp, "fd", rounded=True),
 )
-_MEANINGS = {
-    "exp": "e to the power of each number.",
-    "exp2": "2 to the power of each number.",
-    "expm1": "e^x − 1, exact where x is near 0.",
-    "log": "The natural logarithm; NaN of negative numbers, −∞ of 0.",
-    "log2": "The logarithm to base 2; NaN of negative numbers, −∞ of 0.",
-    "log10": "The logarithm to base 10; NaN of negative numbers, −∞ of 0.",
-    "log1p": "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.",
-    "sqrt": "The square root √x; NaN of negative numbers.",
-    "rsqrt": "1/√x; NaN of negative numbers, ∞ of 0.",
-    "sin": "The sine of angles in radians.",
-    "cos": "The cosine of angles in radians.",
-    "tan": "The tangent of angles in radians.",
-    "asin": "The angle in [−π/2, π/2] whose sine is x; NaN where |x| > 1.",
-    "acos": "The angle in [0, π] whose cosine is x; NaN where |x| > 1.",
-    "atan": "The angle in (−π/2, π/2) whose tangent is x.",
-    "sinh": "The hyperbolic sine (e^x − e^−x)/2.",
-    "cosh": "The hyperbolic cosine (e^x + e^−x)/2.",
-    "tanh": "The hyperbolic tangent (e^x − e^−x)/(e^x + e^−x), in (−1, 1).",
-    "asinh": "The number whose hyperbolic sine is x, log(x + √(x² + 1)).",
-    "acosh": "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.",
-    "atanh": "The number whose hyperbolic tangent is x, ½·log((1 + x)/(1 − x)); NaN where |x| > 1.",
-    "sigmoid": "The logistic function 1/(1 + e^−x), in (0, 1).",
-    "erf": "The error function 2/√π · ∫₀ˣ e^(−t²) dt.",
-    "reciprocal": "1/x; ∞ of 0.",
-}
-for _name, _function, _saves, *_aliases in _ELEMENTARY:
-    row(
-        _name,
-        floating(_function, _name, _MEANINGS[_name]),
-        "Log1PBackward0" if _name == "log1p" else f"{_name.capitalize()}Backward0",
-        saves=(_saves,),
-        inplace=True,
-        aliases=tuple(_aliases),
-    )
+_elementary("exp2", widened(jnp.exp2), "result", "2 to the power of each number.")
+_elementary("expm1", jnp.expm1, "result", "e^x − 1, exact where x is near 0.", autocast={"cuda": FLOAT32})
+_elementary(
+    "log",
+    jnp.log,
+    "input",
+    "The natural logarithm; NaN of negative numbers, −∞ of 0.",
+    autocast={"cuda": FLOAT32},
+    small=small.elementwise(np.log, "fd", rounded=True),
+)
+_elementary("log2", jnp.log2, "input", "The logarithm to base 2; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("log10", jnp.log10, "input", "The logarithm to base 10; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("log1p", jnp.log1p, "input", "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.", autocast={"cuda": FLOAT32})
+_elementary("sqrt", jnp.sqrt, "result", "The square root √x; NaN of negative numbers.", small=small.elementwise(np.sqrt, "fd"))
+_elementary("rsqrt", lax.rsqrt, "result", "1/√x; NaN of negative numbers, ∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("sin", jnp.sin, "input", "The sine of angles in radians.", small=small.elementwise(np.sin, "fd", rounded=True))
+_elementary("cos", jnp.cos, "input", "The cosine of angles in radians.", small=small.elementwise(np.cos, "fd", rounded=True))
+_elementary("tan", jnp.tan, "result", "The tangent of angles in radians.", autocast={"cuda": FLOAT32})
+_elementary(
+    "asin",
+    jnp.arcsin,
+    "input",
+    "The angle in [−π/2, π/2] whose sine is x; NaN where |x| > 1.",
+    aliases=("arcsin",),
+    autocast={"cuda": FLOAT32},
+)
+_elementary(
+    "acos",
+    jnp.arccos,
+    "input",
+    "The angle in [0, π] whose cosine is x; NaN where |x| > 1.",
+    aliases=("arccos",),
+    autocast={"cuda": FLOAT32},
+)
+_elementary("atan", jnp.arctan, "input", "The angle in (−π/2, π/2) whose tangent is x.", aliases=("arctan",))
+_elementary("sinh", jnp.sinh, "input", "The hyperbolic sine (e^x − e^−x)/2.", autocast={"cuda": FLOAT32})
+_elementary("cosh", jnp.cosh, "input", "The hyperbolic cosine (e^x + e^−x)/2.", autocast={"cuda": FLOAT32})
+_elementary(
+    "tanh",
+    jnp.tanh,
+    "result",
+    "The hyperbolic tangent (e^x − e^−x)/(e^x + e^−x), in (−1, 1).",
+    small=small.elementwise(np.tanh, "fd", rounded=True),
+)
+_elementary("asinh", jnp.arcsinh, "input", "The number whose hyperbolic sine is x, log(x + √(x² + 1)).", aliases=("arcsinh",))
+_elementary(
+    "acosh", jnp.arccosh, "input", "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.", aliases=("arccosh",)
+)
+_elementary(
+    "atanh",
+    jnp.arctanh,
+    "input",
+    "The number whose hyperbolic tangent is x, ½·log((1 + x)/(1 − x)); NaN where |x| > 1.",
+    aliases=("arctanh",),
+)
+_elementary("sigmoid", jax.nn.sigmoid, "result", "The logistic function 1/(1 + e^−x), in (0, 1).")
+_elementary("erf", lax.erf, "input", "The error function 2/√π · ∫₀ˣ e^(−t²) dt.")
+_elementary("reciprocal", jnp.reciprocal, "result", "1/x; ∞ of 0.", autocast={"cuda": FLOAT32})
 
 
 def deg2rad(input):
@@ -90,8 +106,8 @@ def rad2deg(input):
     return input * (180 / math.pi)
 
 
-row("deg2rad", floating(deg2rad), "Deg2RadBackward0", inplace=True)
-row("rad2deg", floating(rad2deg), "Rad2DegBackward0", inplace=True)
+row("deg2rad", floating(deg2rad), "Deg2RadBackward0", inplace=True, elementwise=True)
+row("rad2deg", floating(rad2deg), "Rad2DegBackward0", inplace=True, elementwise=True)
 
 
 # -- signs
@@ -148,13 +164,23 @@ def square(input):
     return lax.integer_pow(input.astype(jnp.int64) if input.dtype == jnp.bool_ else input, 2)
 
 
-row("abs", abs, "AbsBackward0", saves=("input",), inplace=True, aliases=("absolute",))
-row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",))
-row("relu", relu, "ReluBackward0", saves=("result",), inplace=True)
-row("sign", sign, inplace=True)
-row("sgn", sgn, saves=("input", "result"), inplace=True)
-row("signbit", signbit)
-row("square", square, "PowBackward0", saves=("input",), inplace=True)
+row(
+    "abs",
+    abs,
+    "AbsBackward0",
+    saves=("input",),
+    inplace=True,
+    aliases=("absolute",),
+    exact_out=True,
+    elementwise=True,
+    small=small.elementwise(np.absolute),
+)
+row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",), exact_out=True, elementwise=True, small=small.elementwise(np.negative))
+row("relu", relu, "ReluBackward0", saves=("result",), inplace=True, elementwise=True)
+row("sign", sign, inplace=True, exact_out=True, elementwise=True)
+row("sgn", sgn, saves=("input", "result"), inplace=True, exact_out=True, elementwise=True)
+row("signbit", signbit, exact_out=True, elementwise=True)
+row("square", square, "PowBackward0", saves=("input",), inplace=True, elementwise=True, small=small.elementwise(np.square))
 
 
 def _inplace_abs(plain):
@@ -178,7 +204,7 @@ def positive(input):
     return input
 
 
-publish("positive", positive)
+publish("positive", positive, elementwise=True)
 
 
 # -- rounding
@@ -214,11 +240,18 @@ def frac(input):
     return input - lax.stop_gradient(jnp.trunc(input))
 
 
-row("floor", _rounding(jnp.floor, "The largest integer ≤ x."), inplace=True)
-row("ceil", _rounding(jnp.ceil, "The smallest integer ≥ x."), inplace=True)
-row("trunc", _rounding(jnp.trunc, "x without its fraction: the next integer towards 0."), inplace=True, aliases=("fix",))
-row("round", round, lambda input, **decimals: f"RoundBackward{len(decimals)}", inplace=True)
-row("frac", frac, inplace=True)
+row("floor", _rounding(jnp.floor, "The largest integer ≤ x."), inplace=True, exact_out=True, elementwise=True)
+row("ceil", _rounding(jnp.ceil, "The smallest integer ≥ x."), inplace=True, exact_out=True, elementwise=True)
+row(
+    "trunc",
+    _rounding(jnp.trunc, "x without its fraction: the next integer towards 0."),
+    inplace=True,
+    aliases=("fix",),
+    exact_out=True,
+    elementwise=True,
+)
+row("round", round, lambda input, **decimals: f"RoundBackward{len(decimals)}", inplace=True, exact_out=True, elementwise=True)
+row("frac", frac, inplace=True, exact_out=True, elementwise=True)
 
 
 # -- questions
@@ -250,11 +283,11 @@ def _is_infinity(name, infinity, doc):
             raise RuntimeError(f"{name} does not support complex inputs.")
         return input == infinity if jnp.issubdtype(input.dtype, jnp.floating) else jnp.zeros(input.shape, bool)
 
-    row(name, named(apply, name, doc))
+    row(name, named(apply, name, doc), exact_out=True, elementwise=True)
 
 
 for _function in (isnan, isinf, isfinite, isreal):
-    row(_function.__name__, _function)
+    row(_function.__name__, _function, elementwise=True)
 _is_infinity("isposinf", math.inf, "Whether each number is +∞.")
 _is_infinity("isneginf", -math.inf, "Whether each number is −∞.")
 
@@ -272,7 +305,7 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None):
     return input
 
 
-row("nan_to_num", nan_to_num, saves=("input",), inplace=True)
+row("nan_to_num", nan_to_num, saves=("input",), inplace=True, exact_out=True, elementwise=True)
 
 
 _Frexp = return_type("frexp", "mantissa", "exponent")
@@ -287,4 +320,4 @@ def frexp(input):
     return _Frexp(mantissa, exponent)
 
 
-row("frexp", frexp)
+row("frexp", frexp, exact_out=True)

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.ops.make.factories import tensor
@@ -131,7 +132,13 @@ def _transform(kind: str) -> None:
     for suffix, pure, over in (("", one, "one dimension"), ("2", two, "two dimensions"), ("n", several, "several dimensions")):
         pure.__name__ = f"{kind}{suffix}"
         pure.__doc__ = f"{_WORDS[kind]}, over {over}."
-        row(f"fft.{kind}{suffix}", pure, grad if suffix == "" else node)
+        row(
+            f"fft.{kind}{suffix}",
+            pure,
+            grad if suffix == "" else node,
+            exact_out=f"{kind}{suffix}" in ("ifft", "ihfft", "ihfftn"),
+            autocast={"cpu": FLOAT32},
+        )
 
 
 for _kind in _TRANSFORMS:
@@ -157,15 +164,15 @@ FUNCTIONS["fft.ifftshift"].__doc__ = "The opposite of fftshift."
 
 
 def _frequencies(name: str, numbers: Callable[[int], np.ndarray]) -> None:
-    def run(n, d=1.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+    def frequencies(n, d=1.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         if n < 1:
             raise RuntimeError(f"{name}: n must be positive, got {n}")
         result = tensor(numbers(n).astype(kind) * np.asarray(1 / (n * d), kind), device=device, requires_grad=requires_grad)
         return result if out is None else write_out(out, result)
 
-    run.__doc__ = f"The frequencies of {name[:-4]}'s n results, in cycles per unit of the spacing d."
-    publish(f"fft.{name}", run)
+    frequencies.__doc__ = f"The frequencies of {name[:-4]}'s n results, in cycles per unit of the spacing d."
+    publish(f"fft.{name}", frequencies)
 
 
 _frequencies("fftfreq", lambda n: np.fft.ifftshift(np.arange(-(n // 2), (n + 1) // 2)))

@@ -6,8 +6,10 @@ import warnings
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from funnn import functional as F
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
 from funnn.engine.ops.linalg.matrix_checks import raise_failure
@@ -38,7 +40,7 @@ def _stft(input, window, n_fft, hop_length, win_length, normalized, onesided):
     return result if input.ndim == 2 else result[0]
 
 
-_stft_op = Op(_stft, "SqueezeBackward4")
+_stft_op = Op(_stft, "SqueezeBackward4", autocast={"cpu": FLOAT32})
 
 
 def stft(
@@ -46,7 +48,7 @@ def stft(
     n_fft,
     hop_length=None,
     win_length=None,
-    window=None,
+    window: Array | None = None,
     center=True,
     pad_mode="reflect",
     normalized=False,
@@ -121,7 +123,7 @@ def _istft(input, window, n_fft, hop_length, win_length, center, normalized, one
     return (signal if input.ndim == 3 else signal[0]), gap.astype(jnp.int32)
 
 
-_istft_op = Op(_istft, lambda *args: "DivBackward0" if args[0].dim() == 3 else "SqueezeBackward1")
+_istft_op = Op(_istft, lambda *args: "DivBackward0" if args[0].dim() == 3 else "SqueezeBackward1", autocast={"cpu": FLOAT32})
 
 
 def istft(
@@ -129,7 +131,7 @@ def istft(
     n_fft,
     hop_length=None,
     win_length=None,
-    window=None,
+    window: Array | None = None,
     center=True,
     normalized=False,
     onesided=None,

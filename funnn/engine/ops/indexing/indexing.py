@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.public import overridable
@@ -167,7 +169,7 @@ def index_put(input, values, indices, accumulate=False):
 
 
 _index = Op(index, "IndexBackward0")
-_index_written = Op(index_put, "IndexPutBackward0")
+_index_written = Op(index_put, "IndexPutBackward0", autocast={"cuda": WIDEST})
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
@@ -248,7 +250,7 @@ def _delitem(self: Tensor, key: Any) -> None:
 Tensor.__delitem__ = _delitem
 
 
-def _index_put(input, indices, values, accumulate=False):
+def _index_put(input, indices, values: Array, accumulate=False):
     """input with ``values`` at index tensors, added to what is there if ``accumulate``."""
     if input.dtype is not values.dtype:
         _refuse_types(input, values)

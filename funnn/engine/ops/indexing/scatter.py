@@ -7,7 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
@@ -19,14 +21,14 @@ from funnn.engine.types.dtype import check_broadcast, int32, int64
 _BOUNDS = "index {index} is out of bounds for dimension %d with size {size}"
 
 
-def _publish(run: Callable) -> None:
+def _publish(run: Callable, **policies: Any) -> None:
     name = run.__name__
 
     def with_out(*args, out=None, **kwargs):
         result = run(*args, **kwargs)
         return result if out is None else write_out(out, result)
 
-    publish(name, with_out, run, inplace=True)
+    publish(name, with_out, run, inplace=True, **policies)
 
 
 def _written(write: Callable, input: Any, values: Any, indices: tuple, *options: Any) -> Any:
@@ -71,13 +73,13 @@ def _scatter_grad(input, dim, index, src):
     return f"ScatterBackward{int(not isinstance(src, Tensor))}"
 
 
-_scattered = Op(_scatter, _scatter_grad, scalars=("src",))
-_scatter_added = Op(_scatter, "ScatterAddBackward0")
-_scatter_reduced = Op(_scatter, "ScatterReduceBackward0", scalars=("src",))
+_scattered = Op(_scatter, _scatter_grad, scalars=("src",), autocast={"cuda": WIDEST})
+_scatter_added = Op(_scatter, "ScatterAddBackward0", autocast={"cuda": WIDEST})
+_scatter_reduced = Op(_scatter, "ScatterReduceBackward0", scalars=("src",), autocast={"cuda": WIDEST})
 _HOW = {"add": "sum", "multiply": "prod"}
 
 
-def scatter(input, dim, index, src=None, *, value=None, reduce=None):
+def scatter(input, dim, index: Array, src=None, *, value=None, reduce=None):
     """input with ``src`` (or a number) written where ``gather`` would read; with ``reduce`` 'add' or 'multiply', combined with what is there."""
     src = value if src is None else src
     _check_scatter("scatter", input, dim, index, src)
@@ -88,13 +90,13 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
     return call(_scatter_reduced, (input, dim, index, src, _HOW[reduce]), {})
 
 
-def scatter_add(input, dim, index, src):
+def scatter_add(input, dim, index: Array, src: Array):
     """input with ``src`` added where ``gather`` would read."""
     _check_scatter("scatter", input, dim, index, src)
     return call(_scatter_added, (input, dim, index, src, "sum"), {})
 
 
-def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+def scatter_reduce(input, dim, index: Array, src: Array, reduce, *, include_self=True):
     """input with ``src`` reduced ('sum', 'prod', 'mean', 'amax', 'amin') into where ``gather`` would read, with what is there or without it."""
     _check_scatter("scatter", input, dim, index, src)
     reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)  # torch takes these too, without saying so
@@ -104,7 +106,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
 
 
 for _function in (scatter, scatter_add, scatter_reduce):
-    _publish(_function)
+    _publish(_function, exact_out=True)
 
 
 # -- slice by slice: the index is a vector
@@ -161,12 +163,12 @@ def _index_reduce(input, dim, index, source, how, include_self):
 
 
 _index_added = Op(_index_add, "IndexAddBackward0", scalars=("alpha",))
-_index_copied = Op(_index_copy, "IndexCopyBackward0")
+_index_copied = Op(_index_copy, "IndexCopyBackward0", autocast={"cpu": WIDEST})
 _index_filled = Op(_index_fill, lambda input, dim, index, value: f"IndexFillBackward{int(isinstance(value, Tensor))}", scalars=("value",))
 _index_reduced = Op(_index_reduce, "IndexReduceBackward0")
 
 
-def index_add(input, dim, index, source, *, alpha=1):
+def index_add(input, dim, index: Array, source: Array, *, alpha=1):
     """input with alpha·source added to the slices along ``dim`` that ``index`` names."""
     check_kind("index_add_", index, int32, int64)
     _check_slices("index_add", input, dim, index, source, RuntimeError)
@@ -174,7 +176,7 @@ def index_add(input, dim, index, source, *, alpha=1):
     return call(_index_added, (input, dim, index, source, alpha), {})
 
 
-def index_copy(input, dim, index, source):
+def index_copy(input, dim, index: Array, source: Array):
     """input with the slices along ``dim`` that ``index`` names replaced by those of ``source``."""
     check_kind("index_copy_", index, int64)
     if thread.autocast is not None:
@@ -184,7 +186,7 @@ def index_copy(input, dim, index, source):
     return call(_index_copied, (input, dim, index, source), {})
 
 
-def index_fill(input, dim, index, value):
+def index_fill(input, dim, index: Array, value):
     """input with ``value`` in the slices along ``dim`` that ``index`` names."""
     if isinstance(value, Tensor) and value.dim():
         raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.dim()} dimension(s).")
@@ -198,7 +200,7 @@ def index_fill(input, dim, index, value):
     return call(_index_filled, (input, dim, index, value), {})
 
 
-def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+def index_reduce(input, dim, index: Array, source: Array, reduce, *, include_self=True):
     """input with source reduced ('prod', 'mean', 'amax', 'amin') into the slices along ``dim`` that ``index`` names."""
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
@@ -208,8 +210,9 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     return call(_index_reduced, (input, dim, index, source, reduce, include_self), {})
 
 
-for _function in (index_add, index_copy, index_fill, index_reduce):
-    _publish(_function)
+for _function in (index_add, index_copy, index_reduce):
+    _publish(_function, exact_out=True)
+_publish(index_fill, elementwise=True)
 
 
 # -- of the tensor as one line of elements
@@ -223,7 +226,7 @@ def _put(input, index, source, accumulate):
 _put_op = Op(_put, "PutBackward0")
 
 
-def put(input, index, source, accumulate=False):
+def put(input, index: Array, source: Array, accumulate=False):
     """input with ``source`` at the indices of its flattened elements, added to what is there if ``accumulate``."""
     check_kind("put_", index, int64)
     check_same("put_", input, source)
@@ -248,7 +251,7 @@ def _masked_scatter(input, mask, source):
 _masked_scattered = Op(_masked_scatter, "MaskedScatterBackward0")
 
 
-def masked_scatter(input, mask, source):
+def masked_scatter(input, mask: Array, source: Array):
     """input with the values of ``source``, one after the other, where ``mask`` is true."""
     if mask.dtype.name != "bool":
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.legacy}")

@@ -6,6 +6,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
@@ -37,7 +38,9 @@ def _segment_reduce(data, lengths, reduce, axis, initial):
 _segment_op = Op(_segment_reduce, "SegmentReduceBackward0", saves=("result",))
 
 
-def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, axis=0, unsafe=False, initial=None, out=None):
+def segment_reduce(
+    data, reduce, *, lengths=None, indices: Array | None = None, offsets: Array | None = None, axis=0, unsafe=False, initial=None, out=None
+):
     """Each run of ``lengths[…, i]`` elements of data along ``axis`` reduced to one: 'sum', 'mean', 'prod', 'max' or 'min'.
 
     ``offsets`` (…, s + 1), where runs begin and the last one ends, can stand for lengths. An empty run gives ``initial``; without one 0, NaN,

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
@@ -26,7 +27,7 @@ def _gather(input, dim, index):
 _gathered = Op(_gather, "GatherBackward0")
 
 
-def gather(input, dim, index, *, sparse_grad=False, out=None):
+def gather(input, dim, index: Array, *, sparse_grad=False, out=None):
     """input[index[i, j, …], j, …] (for dim = 0): picks along ``dim`` by an index of its own for every element."""
     check_kind("gather", index, int32, int64)
     dim = wrap_dim(dim, input.dim())
@@ -44,7 +45,7 @@ def gather(input, dim, index, *, sparse_grad=False, out=None):
     return result if out is None else write_out(out, result)
 
 
-def take_along_dim(input, indices, dim=None, *, out=None):
+def take_along_dim(input, indices: Array, dim=None, *, out=None):
     """As ``gather``, after input and indices were broadcast in the other dimensions; of the flattened input by default."""
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
@@ -70,7 +71,7 @@ def _index_select(input, dim, index):
 _index_selected = Op(_index_select, "IndexSelectBackward0")
 
 
-def index_select(input, dim, index, *, out=None):
+def index_select(input, dim, index: Array, *, out=None):
     """The slices along ``dim`` named by a vector of indices."""
     if index.dim() > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector, but got shape {list(index.shape)}")
@@ -93,7 +94,7 @@ def _take(input, index):
 _taken = Op(_take, "TakeBackward0")
 
 
-def take(input, index, *, out=None):
+def take(input, index: Array, *, out=None):
     """The elements of the flattened input at the indices."""
     check_kind("take", index, int64)
     if not input.numel() and index.numel():
@@ -110,7 +111,7 @@ def _pick(input, shape, indices):
 _masked_selected = Op(_pick, "MaskedSelectBackward0")
 
 
-def masked_select(input, mask, *, out=None):
+def masked_select(input, mask: Array, *, out=None):
     """The elements where ``mask``, which is broadcast with the input, is true, in one dimension."""
     if mask.dtype.name != "bool":
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, but got {mask.dtype.legacy}Tensor")
@@ -123,13 +124,13 @@ def masked_select(input, mask, *, out=None):
 
 
 for _function in (gather, take_along_dim, index_select, take, masked_select):
-    publish(_function.__name__, _function)
+    publish(_function.__name__, _function, exact_out=True)
 
 
 # -- where something is not zero
 
 
-def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Any = None) -> Any:
     """The indices of the elements that are not zero, one row each; with ``as_tuple`` one vector for each dimension."""
     values = input._host()
     columns = np.atleast_1d(values).nonzero()
@@ -163,7 +164,7 @@ def _unravel(indices, shape):
 _unraveled = Op(_unravel)
 
 
-def unravel_index(indices: Tensor, shape: Any) -> tuple:
+def unravel_index(indices: Any, shape: Any) -> tuple:
     """Indices into the flattened form of a tensor of that shape, as one index for each dimension."""
     if not isinstance(indices, Tensor) or indices.dtype.category != 1:
         raise TypeError(f"expected 'indices' to be integer dtype, but got {getattr(indices, 'dtype', type(indices).__name__)}")
@@ -177,7 +178,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple:
     return call(_unraveled, (indices, sizes), {})
 
 
-publish("nonzero", nonzero)
+publish("nonzero", nonzero, exact_out=True)
 publish("argwhere", argwhere)
 publish("unravel_index", unravel_index, method=False)
 row("nonzero_static", nonzero_static)
@@ -235,12 +236,12 @@ def _inside(input, indices):
     return tuple(item if item is None else jnp.clip(item, -size, size - 1) for item, size in zip(indices, input.shape, strict=False))
 
 
-def _unsafe_masked_index(input, mask, indices, fill):
+def _unsafe_masked_index(input, mask: Array, indices, fill):
     """input at the indices where ``mask`` is true, else ``fill``."""
     return jnp.where(mask, read_at(input, _inside(input, indices)), jnp.asarray(fill, input.dtype))
 
 
-def _unsafe_masked_index_put_accumulate(input, mask, indices, values):
+def _unsafe_masked_index_put_accumulate(input, mask: Array, indices, values: Array):
     """input with ``values`` added at the indices where ``mask`` is true."""
     return add_at(input, jnp.where(mask, values, 0), _inside(input, indices))
 

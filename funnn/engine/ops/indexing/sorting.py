@@ -6,10 +6,11 @@ NaN counts as larger than every number, as in torch. Where elements are equal, t
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
@@ -98,12 +99,12 @@ def mode(input, dim=-1, keepdim=False):
     return _picked(_Mode, input, last, dim, keepdim)
 
 
-row("sort", sort, _gradient_of_sort)
+row("sort", sort, _gradient_of_sort, exact_out=True)
 row("argsort", argsort)
-row("msort", msort, "SortBackward0")
-row("topk", topk, "TopkBackward0")
-row("kthvalue", kthvalue)
-row("mode", mode)
+row("msort", msort, "SortBackward0", exact_out=True)
+row("topk", topk, "TopkBackward0", exact_out=True)
+row("kthvalue", kthvalue, exact_out=True)
+row("mode", mode, exact_out=True)
 
 
 # -- medians
@@ -153,13 +154,13 @@ def _median(name: str, ignore_nan: bool) -> None:
     reduce_all = Op(named(of_all, name), f"{name.capitalize()}Backward0")
     reduce_dim = Op(named(along, name), f"{name.capitalize()}Backward1")
 
-    def run(input, dim=None, keepdim=False, *, out=None):
+    def median_of(input, dim=None, keepdim=False, *, out=None):
         given = call(reduce_all, (input,), {}) if dim is None else call(reduce_dim, (input, dim, keepdim), {})
         return given if out is None else write_out(out, given)
 
     kept = "of what is not NaN" if ignore_nan else "NaN where there is one"
-    run.__doc__ = f"The median of all elements, or with ``dim`` a pair (values, indices): the lower of two in the middle, {kept}."
-    publish(name, run)
+    median_of.__doc__ = f"The median of all elements, or with ``dim`` a pair (values, indices): the lower of two in the middle, {kept}."
+    publish(name, median_of)
 
 
 _median("median", ignore_nan=False)
@@ -181,7 +182,7 @@ def places_in(sequence, values, right):
     return found.reshape(values.shape)
 
 
-def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None):
+def searchsorted(sorted_sequence: Array, input: Any, *, out_int32=False, right=False, side=None, sorter=None):
     """Where each element of ``input`` would go in its row of ``sorted_sequence``: before equal ones, or after them with ``right``."""
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -209,12 +210,12 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
     return places_in(sorted_sequence, input, right or side == "right").astype(jnp.int32 if out_int32 else jnp.int64)
 
 
-def bucketize(input, boundaries, *, out_int32=False, right=False):
+def bucketize(input: Any, boundaries: Array, *, out_int32=False, right=False):
     """The bucket of each element: how many boundaries are less (or, with ``right``, not larger)."""
     if boundaries.ndim != 1:
         raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
-row("searchsorted", searchsorted, scalars=("input",), method=False)
-row("bucketize", bucketize, scalars=("input",), method=False)
+row("searchsorted", searchsorted, scalars=("input",), method=False, exact_out=True)
+row("bucketize", bucketize, scalars=("input",), method=False, exact_out=True)

@@ -131,7 +131,7 @@ def _cofactors(input, values, indices, result, include_self):
 
 def known(index: Tensor) -> np.ndarray | None:
     """The indices as numbers, unless a step is being compiled or there are none."""
-    array = index._peek()
+    array = index._operand()
     return None if isinstance(array, jax.core.Tracer) or array.size == 0 else np.asarray(array)
 
 

@@ -10,24 +10,6 @@ from typing import Any
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.inplace import assign
 
-#: Operations whose ``out`` must be of the result's own type; others convert to a type of the same or a higher category.
-EXACT = frozenset(
-    name
-    for names in (
-        "abs absolute bitwise_not ceil conj_physical frac floor neg negative round sign sgn trunc fix nan_to_num lerp",
-        "heaviside float_power isin isneginf isposinf signbit all any amax amin argmax argmin aminmax hash_tensor complex polar searchsorted bucketize histc",
-        "addmm addmv addbmm baddbmm dot vdot bmm mm mv matmul cross tensordot cumsum logcumsumexp cummax cummin softmax log_softmax renorm",
-        "norm sort msort topk kthvalue mode quantile nanquantile nonzero frexp histogram masked_select gather take take_along_dim index_select",
-        "index_copy index_add index_reduce scatter scatter_add scatter_reduce slice_scatter diag tril triu",
-        "expand_copy diagonal_copy alias_copy as_strided_copy narrow_copy view_copy permute_copy unfold_copy squeeze_copy unsqueeze_copy",
-        "transpose_copy t_copy split_with_sizes_copy lu_solve lu_unpack ormqr qr svd triangular_solve",
-        "linalg.cross linalg.det linalg.cholesky linalg.vecdot linalg.eigvalsh linalg.ldl_solve linalg.multi_dot linalg.norm",
-        "linalg.matrix_norm linalg.vector_norm linalg.lu_solve linalg.inv linalg.solve linalg.solve_triangular linalg.svdvals",
-        "linalg.cholesky_ex linalg.eigh linalg.ldl_factor linalg.ldl_factor_ex linalg.qr linalg.slogdet linalg.lu linalg.lu_factor",
-        "linalg.lu_factor_ex linalg.inv_ex linalg.solve_ex linalg.svd fft.ifft fft.ihfft fft.ihfftn",
-    )
-    for name in names.split()
-)
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 
 

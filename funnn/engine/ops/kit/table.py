@@ -11,9 +11,8 @@ from typing import Any
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.dispatch.public import overridable
-from funnn.engine.dispatch.small_arrays import ATTEMPTS
-from funnn.engine.ops.kit.out import EXACT, exactly
+from funnn.engine.dispatch.public import overridable, rename
+from funnn.engine.ops.kit.out import exactly
 from funnn.engine.ops.kit.out import write_out as write_out
 from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
 from funnn.engine.state import thread
@@ -30,57 +29,63 @@ def row(
     *,
     scalars: tuple[str, ...] = (),
     saves: tuple[str, ...] = (),
-    function: bool = True,
-    method: bool = True,
-    inplace: bool = False,
+    autocast: Any = None,
     sizes: int | None = None,
     differentiable: bool = True,
-    aliases: tuple[str, ...] = (),
+    **policies: Any,
 ) -> Callable:
     """Add an operation.
 
     Args:
-      pure, grad, scalars, saves: as in :class:`Op`.
-      function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
+      pure, grad, scalars, saves, autocast: as in :class:`Op`.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
-      aliases: further names.
+      policies: as in :func:`publish`.
     """
-    wanted = tensors_of(name, pure)
+    wanted = tensors_of(pure)
     scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
-    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves)
-    run = _runner(op, sizes, name in EXACT)
-    return _enter(name, run if differentiable else _constant(run), pure, function, method, inplace, aliases)
+    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves, autocast=autocast)
+    run = _runner(op, sizes, policies.get("exact_out", False))
+    dispatch = {"op": op, "op_args": sizes} if differentiable else {}
+    function = _enter(name, run if differentiable else _constant(run), pure, **dispatch, **policies)
+    function.__signature__ = _public_signature(pure, sizes)
+    return function
 
 
-def publish(
+def publish(name: str, run: Callable, like: Callable | None = None, **policies: Any) -> Callable:
+    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature.
+
+    Args:
+      name: torch's; one with a dot is of a namespace within torch, such as ``linalg.det``, and there are no methods of such names.
+      function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
+      aliases: further names.
+      exact_out: whether ``out`` must be of the result's own type; else results are converted to a type of the same or a higher category.
+      elementwise: whether it computes element by element, so that the result lies in memory as the operands do.
+      small: what tries to compute the result of few numbers with NumPy first (see ``small_arrays``).
+    """
+    if "dim" in inspect.signature(run if like is None else like).parameters:
+        run = _with_numpys_names(run)
+    wanted = tensors_of(run if like is None else like)
+    return _enter(name, tensors_only(name, exactly(run) if policies.get("exact_out") else run, wanted), like, **policies)
+
+
+def _enter(
     name: str,
     run: Callable,
-    like: Callable | None = None,
+    like: Callable | None,
     *,
     function: bool = True,
     method: bool = True,
     inplace: bool = False,
     aliases: tuple[str, ...] = (),
+    exact_out: bool = False,
+    **dispatch: Any,
 ) -> Callable:
-    """Put a function on Tensors under torch's names; ``like`` lends it docstring and signature.
-
-    A name with a dot is of a namespace within torch, such as ``linalg.det``; there are no methods of such names.
-    """
-    if "dim" in inspect.signature(run if like is None else like).parameters:
-        run = _with_numpys_names(run)
-    wanted = tensors_of(name, run if like is None else like)
-    return _enter(name, tensors_only(name, exactly(run) if name in EXACT else run, wanted), like, function, method, inplace, aliases)
-
-
-def _enter(
-    name: str, run: Callable, like: Callable | None, function: bool, method: bool, inplace: bool, aliases: tuple[str, ...]
-) -> Callable:
-    run = overridable(run, ATTEMPTS.get(name), name=name)
+    run = overridable(run, **dispatch)
     if like is not None:
         functools.update_wrapper(run, like)
         run.__signature__ = inspect.signature(like)
-    run.__name__ = run.__qualname__ = name.rpartition(".")[2]
+    rename(run, name.rpartition(".")[2])
     for alias in (name, *aliases):
         _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
         if function:
@@ -105,11 +110,13 @@ def namespace(name: str) -> dict[str, Callable]:
 
 def _checked(name: str, function: Callable) -> Callable:
     """A function that was not made by a row; one of funnn.functional checks its arguments itself."""
-    return function if hasattr(function, "pure") else tensors_only(name, function, tensors_of(name, function))
+    return function if hasattr(function, "pure") else tensors_only(name, function, tensors_of(function))
 
 
 def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
-    def run(*args: Any, **kwargs: Any) -> Any:
+    """How an operation runs with all kinds of arguments; a plain call goes to ``call`` directly."""
+
+    def call_with_options(*args: Any, **kwargs: Any) -> Any:
         if sizes is not None and len(args) > sizes:
             args = (*args[:sizes], gather_sizes(args[sizes:]))
         if kwargs and not _NUMPYS_NAMES.keys().isdisjoint(kwargs):
@@ -120,7 +127,17 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
             return result if out is None else write_out(out, result, exact)
         return call(op, args, kwargs)
 
-    return run
+    return call_with_options
+
+
+def _public_signature(pure: Callable, sizes: int | None) -> inspect.Signature:
+    """What a row's function takes: the arguments of ``pure``, loose integers from ``sizes`` on, and ``out``."""
+    fields = list(inspect.signature(pure).parameters.values())
+    if sizes is not None:
+        fields[sizes] = fields[sizes].replace(kind=inspect.Parameter.VAR_POSITIONAL)
+    behind = [field for field in fields if field.kind is field.VAR_KEYWORD]
+    out = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return inspect.Signature([*fields[: len(fields) - len(behind)], out, *behind])
 
 
 _NUMPYS_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # which torch takes as well
@@ -132,21 +149,21 @@ def _in_torchs_names(kwargs: dict) -> dict:
 
 def _with_numpys_names(function: Callable) -> Callable:
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_in_torchs_names(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **(_in_torchs_names(kwargs) if kwargs else kwargs))
 
-    return run
+    return call_in_torchs_names
 
 
 def _constant(function: Callable) -> Callable:
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_without_gradient(*args: Any, **kwargs: Any) -> Any:
         recording, thread.grad = thread.grad, False
         try:
             return function(*args, **kwargs)
         finally:
             thread.grad = recording
 
-    return run
+    return call_without_gradient
 
 
 def gather_sizes(loose: tuple) -> tuple:

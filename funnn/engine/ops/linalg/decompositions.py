@@ -6,8 +6,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import refusing, without_derivative
 from funnn.engine.ops.kit.return_types import return_type
@@ -77,6 +78,7 @@ checked_rows(
     "LinalgCholeskyExBackward0",
     _not_definite,
     doc="L, lower triangular, with L·Lᴴ = input (or U with Uᴴ·U = input, read from the upper triangle); an error where there is none.",
+    autocast={"cpu": FLOAT32},
 )
 
 
@@ -85,7 +87,7 @@ def _cholesky(input, upper=False):
     return (adjoint(factor) if upper else factor), info
 
 
-_cholesky_op = Op(_cholesky, "CholeskyBackward0")
+_cholesky_op = Op(_cholesky, "CholeskyBackward0", autocast={"cpu": FLOAT32})
 
 
 def cholesky(input, upper=False, *, out=None):
@@ -117,7 +119,7 @@ _kept_r = refusing(
 )(lambda array: array)
 
 
-def linalg_qr(A, mode="reduced"):
+def linalg_qr(A: Array, mode="reduced"):
     """Q with orthonormal columns and R upper triangular; mode 'complete' gives a square Q, 'r' an empty one."""
     matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
@@ -139,9 +141,9 @@ def geqrf(input):
     return _Geqrf(jnp.swapaxes(raw, -2, -1), tau)
 
 
-row("linalg.qr", linalg_qr)
-row("qr", qr, "LinalgQrBackward0")
-row("geqrf", geqrf)
+row("linalg.qr", linalg_qr, exact_out=True, autocast={"cpu": FLOAT32})
+row("qr", qr, "LinalgQrBackward0", exact_out=True, autocast={"cpu": FLOAT32})
+row("geqrf", geqrf, autocast={"cpu": FLOAT32})
 
 
 def _reflectors(input, tau):
@@ -153,7 +155,7 @@ def _reflectors(input, tau):
     return vectors, lax.linalg.triangular_solve(products + jnp.eye(count, dtype=input.dtype), scales, left_side=True, unit_diagonal=True)
 
 
-def householder_product(input, tau):
+def householder_product(input, tau: Array):
     """The first columns of H₁·…·Hₖ, the reflectors whose vectors are below the diagonal of ``input``."""
     name = "torch.linalg.householder_product"
     matrices(name, input, "input")
@@ -166,12 +168,12 @@ def householder_product(input, tau):
     return jnp.eye(rows, columns, dtype=input.dtype) - vectors @ (factor @ adjoint(vectors)[..., :columns])
 
 
-def orgqr(input, input2):
+def orgqr(input, input2: Array):
     """The older name of linalg.householder_product."""
     return householder_product(input, input2)
 
 
-def ormqr(input, tau, other, left=True, transpose=False):
+def ormqr(input, tau: Array, other: Array, left=True, transpose=False):
     """Q·other (or other·Q), Q = H₁·…·Hₖ being the product of the reflectors kept in ``input``; Qᴴ with ``transpose``."""
     matrices("torch.ormqr", input, "input")
     matrices("torch.ormqr", other, "other")
@@ -187,9 +189,9 @@ def ormqr(input, tau, other, left=True, transpose=False):
     return other - ((other @ vectors) @ factor) @ adjoint(vectors)
 
 
-row("linalg.householder_product", householder_product, "LinalgHouseholderProductBackward0")
+row("linalg.householder_product", householder_product, "LinalgHouseholderProductBackward0", autocast={"cpu": FLOAT32})
 row("orgqr", orgqr, "LinalgHouseholderProductBackward0")
-row("ormqr", ormqr, "OrmqrBackward0")
+row("ormqr", ormqr, "OrmqrBackward0", exact_out=True, autocast={"cpu": FLOAT32})
 
 
 # -- LU
@@ -218,7 +220,7 @@ def _pivoted(name, A, pivot):
     return lax.linalg.lu(A)
 
 
-def lu_factor_ex(A, *, pivot=True):
+def lu_factor_ex(A: Array, *, pivot=True):
     """L (unit lower triangular) and U in one matrix, the rows exchanged step by step (counted from 1), and info: the first pivot that is 0."""
     lu, pivots, _ = _pivoted("torch.lu_factor", A, pivot)
     return _FactorEx(lu, pivots + 1, first_zero_pivot(lu))
@@ -240,10 +242,11 @@ checked_rows(
     doc="L (unit lower triangular) and U in one matrix, the rows exchanged step by step (counted from 1); an error where a pivot is 0.",
     label="torch.linalg.lu_factor",
     error=RuntimeError,
+    autocast={"cpu": FLOAT32},
 )
 
 
-def lu(A, pivot=True, get_infos=False, out=None):
+def lu(A: Array, pivot=True, get_infos=False, out=None):
     """The older form of linalg.lu_factor: (LU, pivots), with ``get_infos`` also where it failed."""
     outputs = FUNCTIONS["linalg.lu_factor_ex"](A, pivot=pivot)
     if get_infos:
@@ -258,7 +261,7 @@ _WithInfo = return_type("_lu_with_info", "LU", "pivots", "info")
 publish("lu", lu, method=False)
 
 
-def _lu_method(self, pivot=True, get_infos=False):
+def _lu_method(self: Array, pivot=True, get_infos=False):
     """The older form of linalg.lu_factor: (LU, pivots), with ``get_infos`` also where it failed."""
     return tuple(lu(self, pivot, get_infos))
 
@@ -277,13 +280,13 @@ def _permutation_matrix(order, kind):
     return jnp.swapaxes(jax.nn.one_hot(order, order.shape[-1], dtype=kind), -2, -1)
 
 
-def linalg_lu(A, *, pivot=True):
+def linalg_lu(A: Array, *, pivot=True):
     """P, L, U with P·L·U = A: a permutation, a unit lower and an upper triangular matrix."""
     packed, _, order = _pivoted("linalg.lu", A, pivot)
     return _LU(_permutation_matrix(order, A.dtype), *_triangles(packed))
 
 
-def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
+def lu_unpack(LU_data: Array, LU_pivots: Array, unpack_data=True, unpack_pivots=True):
     """P, L, U of a packed factorisation; empty tensors for what is not unpacked."""
     if LU_pivots.dtype != jnp.int32:
         raise RuntimeError(
@@ -299,5 +302,5 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     return _Unpacked(P, L, U)
 
 
-row("linalg.lu", linalg_lu)
-row("lu_unpack", lu_unpack, "LuUnpackBackward0", method=False)
+row("linalg.lu", linalg_lu, exact_out=True)
+row("lu_unpack", lu_unpack, "LuUnpackBackward0", method=False, exact_out=True)

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
@@ -21,7 +22,7 @@ def _triangle(name: str, cut: Callable, kept: str) -> None:
         return cut(input, diagonal)
 
     pure.__doc__ = f"The elements {kept} the diagonal number ``diagonal`` and on it; zeros elsewhere."
-    row(name, pure, f"{name.capitalize()}Backward0", inplace=True)
+    row(name, pure, f"{name.capitalize()}Backward0", inplace=True, exact_out=True)
 
 
 _triangle("tril", jnp.tril, "below")
@@ -64,13 +65,15 @@ def trace(input):
     return jnp.trace(input) if jnp.issubdtype(input.dtype, jnp.inexact) else jnp.trace(input, dtype=jnp.int64)
 
 
-publish("diag", diag)
+publish("diag", diag, exact_out=True)
 publish("diagflat", diagflat)
-row("trace", trace, "TraceBackward0")
+row("trace", trace, "TraceBackward0", autocast={"cpu": FLOAT32})
 
 
 def _indices(name: str, find: Callable, where: str) -> None:
-    def run(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None, **ignored: Any) -> Tensor:
+    def indices(
+        row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None, **ignored: Any
+    ) -> Tensor:
         for what, size in (("row", row), ("col", col)):
             if size < 0:
                 raise RuntimeError(f"{what} must be non-negative, got {size}")
@@ -79,8 +82,8 @@ def _indices(name: str, find: Callable, where: str) -> None:
             raise NotImplementedError(f"\"{name}\" not implemented for '{kind.legacy}'; indices are int32 or int64")
         return FUNCTIONS["tensor"](np.stack(find(row, offset, col)), dtype=kind, device=device)
 
-    run.__doc__ = f"The rows and columns of the elements {where} a diagonal of a row × col matrix and on it."
-    publish(name, run, method=False)
+    indices.__doc__ = f"The rows and columns of the elements {where} a diagonal of a row × col matrix and on it."
+    publish(name, indices, method=False)
 
 
 _indices("tril_indices", np.tril_indices, "below")

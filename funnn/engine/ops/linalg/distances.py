@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import widened
 from funnn.engine.ops.kit.table import row
@@ -13,7 +15,7 @@ from funnn.functional._lp import difference_norm, lp_norm
 _MODES = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
 
 
-def dist(input, other, p=2):
+def dist(input, other: Array, p=2):
     """‖input − other‖_p of all elements."""
     a, b = promoted(input, other)
     if not jnp.issubdtype(a.dtype, jnp.inexact):
@@ -22,7 +24,7 @@ def dist(input, other, p=2):
     return lp_norm(difference, p, tuple(range(difference.ndim)))
 
 
-def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+def cdist(x1: Array, x2: Array, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The p-norm distance of every row of x1 to every row of x2; always as a norm of differences, whatever ``compute_mode``.
 
     Args:
@@ -64,6 +66,6 @@ def _renorm(input, p, dim, maxnorm):
     return input * jnp.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).astype(norm.dtype)
 
 
-row("dist", dist, saves=("input", "result"))
-row("cdist", cdist, method=False)
-row("renorm", renorm, saves=("input",), inplace=True)
+row("dist", dist, saves=("input", "result"), autocast={"cuda": FLOAT32})
+row("cdist", cdist, method=False, autocast=FLOAT32)
+row("renorm", renorm, saves=("input",), inplace=True, exact_out=True, autocast={"cuda": FLOAT32})

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from funnn.engine.ops.kit.elementwise import without_derivative
 from funnn.engine.ops.kit.return_types import return_type
@@ -63,7 +64,7 @@ def ldl_factor_ex(input, *, hermitian=False):
     return _FactorEx(*jax.pure_callback(functools.partial(_factor_on_host, hermitian=hermitian), shapes, input))
 
 
-def ldl_solve(LD, pivots, B, *, hermitian=False):
+def ldl_solve(LD: Array, pivots: Array, B: Array, *, hermitian=False):
     """X with A·X = B, A being given as linalg.ldl_factor returns it."""
     name = "torch.linalg.ldl_solve"
     square(name, LD, "LD")
@@ -93,4 +94,4 @@ checked_rows(
     error=RuntimeError,
     doc="L and D of L·D·Lᵀ (Lᴴ if ``hermitian``) in one matrix, from the lower triangle of ``input``; LAPACK's pivots; an error where D is singular.",
 )
-row("linalg.ldl_solve", ldl_solve, _NODE)
+row("linalg.ldl_solve", ldl_solve, _NODE, exact_out=True)

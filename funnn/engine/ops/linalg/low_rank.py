@@ -19,7 +19,7 @@ def _basis(A: Tensor, count: int, steps: int) -> Tensor:
     return Q
 
 
-def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def svd_lowrank(A: Tensor, q: int | None = 6, niter: int | None = 2, M: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """U, S, V with A ≈ U·diag(S)·Vᴴ and q singular values (of A − M, if given), exact where the rank is at most q.
 
     From a random matrix, so it depends on the seed (Halko, Martinsson, Tropp 2009, algorithm 5.1).

@@ -114,13 +114,14 @@ def checked_rows(
     label: str | None = None,
     error: type[Exception] = LinAlgError,
     aliases: tuple[str, ...] = (),
+    autocast: Any = None,
 ) -> Callable:
     """Two rows of linear algebra from one function, whose last output ``info`` tells which matrices failed.
 
     ``name`` raises for those, ``name_ex`` only if asked to. ``result`` makes what ``name`` returns of the outputs but ``info``; by default
     it is the first of them. ``label`` is what the error calls the function. ``doc`` is the docstring of ``name``; ``name_ex`` has that of ``pure``.
     """
-    op, label = Op(pure, grad), label or name
+    op, label = Op(pure, grad, autocast=autocast), label or name
 
     def run_ex(*args: Any, check_errors: bool = False, out: Any = None, **kwargs: Any) -> Any:
         outputs = call(op, args, kwargs)
@@ -128,14 +129,14 @@ def checked_rows(
             raise_failure(label, outputs[-1], text, error)
         return outputs if out is None else write_out(out, outputs)
 
-    def run(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def compute_and_check(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         outputs = call(op, args, kwargs)
         raise_failure(label, outputs[-1], text, error)
         value = outputs[0] if result is None else result(*outputs[:-1])
         return value if out is None else write_out(out, value)
 
-    publish(name, run, pure, aliases=aliases).__doc__ = doc
-    shown = publish(f"{name}_ex", run_ex, pure)
+    publish(name, compute_and_check, pure, aliases=aliases, exact_out=True).__doc__ = doc
+    shown = publish(f"{name}_ex", run_ex, pure, exact_out=True)
     check = inspect.Parameter("check_errors", inspect.Parameter.KEYWORD_ONLY, default=False)
     shown.__signature__ = inspect.signature(pure).replace(parameters=[*inspect.signature(pure).parameters.values(), check])
-    return run
+    return compute_and_check

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 import jax.numpy as jnp
+from jax import Array
 from jax.scipy.linalg import expm
 
+from funnn.engine.dispatch.autocast import LOWER
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import widened
@@ -22,7 +24,7 @@ _LinalgSlogdet = return_type("linalg_slogdet", "sign", "logabsdet")
 _Slogdet = return_type("slogdet", "sign", "logabsdet")
 
 
-def linalg_det(A):
+def linalg_det(A: Array):
     """The determinant."""
     square("linalg.det", A)
     return jnp.linalg.det(A) if A.shape[-1] else jnp.ones(A.shape[:-2], A.dtype)
@@ -33,7 +35,7 @@ def det(input):
     return linalg_det(input)
 
 
-def linalg_slogdet(A):
+def linalg_slogdet(A: Array):
     """The determinant's sign (of complex numbers its phase) and the logarithm of its size."""
     return _LinalgSlogdet(*jnp.linalg.slogdet(square("linalg.slogdet", A)))
 
@@ -49,9 +51,9 @@ def logdet(input):
     return size + jnp.log(sign) if jnp.iscomplexobj(input) else jnp.where(sign == -1, jnp.nan, size)
 
 
-row("linalg.det", linalg_det)
+row("linalg.det", linalg_det, exact_out=True)
 row("det", det, "LinalgDetBackward0")
-row("linalg.slogdet", linalg_slogdet)
+row("linalg.slogdet", linalg_slogdet, exact_out=True)
 row("slogdet", slogdet, "LinalgSlogdetBackward0")
 row("logdet", logdet, "WhereBackward0")
 
@@ -120,7 +122,7 @@ def _multi_dot(tensors):
     return jnp.linalg.multi_dot(tensors)
 
 
-_multi_dot_op = Op(_multi_dot, "ViewBackward0")
+_multi_dot_op = Op(_multi_dot, "ViewBackward0", autocast=LOWER)
 
 
 def multi_dot(tensors, *, out=None):
@@ -136,11 +138,11 @@ def chain_matmul(*matrices, out=None):
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices, out=out)
 
 
-publish("linalg.multi_dot", multi_dot)
+publish("linalg.multi_dot", multi_dot, exact_out=True)
 publish("chain_matmul", chain_matmul, method=False)
 
 
-def vecdot(x, y, *, dim=-1):
+def vecdot(x: Array, y: Array, *, dim=-1):
     """Σ conj(x)·y along ``dim``."""
     same_types("linalg.vecdot", x=inexact("linalg.vecdot", x), y=inexact("linalg.vecdot", y))
     dim = wrap_dim(dim, max(x.ndim, y.ndim))
@@ -151,21 +153,21 @@ def _vecdot_grad(x, y, **rest):
     return "VdotBackward0" if x.dim() == y.dim() == 1 else "SumBackward1"
 
 
-row("linalg.vecdot", vecdot, _vecdot_grad)
+row("linalg.vecdot", vecdot, _vecdot_grad, exact_out=True, autocast=LOWER)
 
 
-def cross(input, other, *, dim=-1, out=None):
+def cross(input, other: Array, *, dim=-1, out=None):
     """The vector product along ``dim``, which has three elements."""
     return FUNCTIONS["cross"](input, other, dim, out=out)
 
 
-publish("linalg.cross", cross)
+publish("linalg.cross", cross, exact_out=True)
 
 
 # -- others
 
 
-def vander(x, *, N=None):
+def vander(x: Array, *, N=None):
     """The powers 0 … N − 1 of each element, as a last dimension; N is by default the length of the last one."""
     x = x if x.ndim else x.reshape(1)
     N = x.shape[-1] if N is None else N
@@ -180,7 +182,7 @@ def vander(x, *, N=None):
 row("linalg.vander", vander, "CatBackward0")
 
 
-def diagonal(A, *, offset=0, dim1=-2, dim2=-1):
+def diagonal(A: Array, *, offset=0, dim1=-2, dim2=-1):
     """The diagonal of two dimensions, by default the last; a view."""
     return FUNCTIONS["diagonal"](A, offset, dim1, dim2)
 

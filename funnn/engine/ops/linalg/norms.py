@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import publish, write_out
@@ -136,7 +137,7 @@ def norm(input, ord=None, dim=None, keepdim=False, *, dtype=None, out=None):
 
 
 for _function in (vector_norm, matrix_norm, norm):
-    publish(f"linalg.{_function.__name__}", _function)
+    publish(f"linalg.{_function.__name__}", _function, exact_out=True)
 
 
 def frobenius_norm(input, dim, keepdim=False, *, out=None):
@@ -185,7 +186,7 @@ def _cond_grad(input, p):
     return "SqueezeBackward1" if p in (2, -2) else "MulBackward0" if p == "nuc" else "NanToNumBackward0"
 
 
-_cond_op = Op(_cond, _cond_grad)
+_cond_op = Op(_cond, _cond_grad, autocast={"cpu": FLOAT32})
 
 
 def cond(input, p=None, *, out=None):

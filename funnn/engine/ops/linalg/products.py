@@ -7,7 +7,10 @@ import string
 from typing import Any
 
 import jax.numpy as jnp
+from jax import Array
 
+from funnn.engine.dispatch import small_arrays as small
+from funnn.engine.dispatch.autocast import LOWER, WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import widened
@@ -23,7 +26,7 @@ def _same_types(name: str, *arrays: Any) -> None:
         raise RuntimeError(f"expected {name} to have the same dtype, but got: {types}; convert one with .to(dtype)")
 
 
-def matmul(input, other):
+def matmul(input, other: Array):
     """The matrix product of the last two dimensions; vectors are rows on the left and columns on the right."""
     _same_types("both vectors" if input.ndim == other.ndim == 1 else "m1 and m2", input, other)
     if input.ndim == 0 or other.ndim == 0:
@@ -39,10 +42,13 @@ def matmul(input, other):
     return jnp.matmul(input, other)
 
 
+_MATMUL_GRADS = {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (2, 2): "MmBackward0", (1, 2): "SqueezeBackward4"}
+
+
 def _matmul_grad(input, other):
-    return {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (2, 2): "MmBackward0", (1, 2): "SqueezeBackward4"}.get(
-        (input.dim(), other.dim()), "UnsafeViewBackward0"
-    )
+    left = input._storage.array.ndim if input._window is None else len(input._window.shape)  # input.dim(), in fewer calls
+    right = other._storage.array.ndim if other._window is None else len(other._window.shape)
+    return _MATMUL_GRADS.get((left, right), "UnsafeViewBackward0")
 
 
 def _check_ranks(name: str, arrays: tuple, ranks: tuple) -> None:
@@ -51,7 +57,7 @@ def _check_ranks(name: str, arrays: tuple, ranks: tuple) -> None:
         raise RuntimeError(f"{name}: {' and '.join(f'{rank}D' for rank in ranks)} tensors expected, but got {found} tensors")
 
 
-def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str) -> None:
+def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str, autocast: Any) -> None:
     """A product of tensors with so many dimensions; ``parameters`` are torch's names of the two."""
     first, second = parameters.split()
 
@@ -62,41 +68,43 @@ def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str) -> No
         return matmul(a, b)
 
     product.__name__ = name
-    op = Op(product, grad)
+    op = Op(product, grad, autocast=autocast)
 
-    def run(*args, out=None, **kwargs):
+    def multiply(*args, out=None, **kwargs):
         operands = (*args, *(kwargs[key] for key in (first, second)[len(args) :] if key in kwargs))
         if len(operands) != 2:
             raise TypeError(f"{name}() takes two tensors, {first} and {second}, but got {len(operands)} of these arguments")
         result = call(op, operands, {})
         return result if out is None else write_out(out, result)
 
-    run.__doc__ = f"The matrix product of tensors with {ranks[0]} and {ranks[1]} dimensions: {name}({first}, {second})."
-    run.__signature__ = inspect.Signature([inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD) for key in (first, second)])
-    publish(name, run)
+    multiply.__doc__ = f"The matrix product of tensors with {ranks[0]} and {ranks[1]} dimensions: {name}({first}, {second})."
+    multiply.__signature__ = inspect.Signature(
+        [inspect.Parameter(key, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="Tensor") for key in (first, second)]
+    )
+    publish(name, multiply, exact_out=True)
 
 
-row("matmul", matmul, _matmul_grad, aliases=("linalg.matmul",))
-_ranked("mm", "input mat2", (2, 2), "MmBackward0")
-_ranked("bmm", "input mat2", (3, 3), "BmmBackward0")
-_ranked("mv", "input vec", (2, 1), "MvBackward0")
-_ranked("dot", "input tensor", (1, 1), "DotBackward0")
+row("matmul", matmul, _matmul_grad, aliases=("linalg.matmul",), exact_out=True, autocast=LOWER, small=small.matrix_product)
+_ranked("mm", "input mat2", (2, 2), "MmBackward0", LOWER)
+_ranked("bmm", "input mat2", (3, 3), "BmmBackward0", LOWER)
+_ranked("mv", "input vec", (2, 1), "MvBackward0", {"cuda": LOWER})
+_ranked("dot", "input tensor", (1, 1), "DotBackward0", {"cuda": WIDEST})
 
 
-def vdot(input, other):
+def vdot(input, other: Array):
     """Σ conj(input)·other of two vectors."""
     _check_ranks("vdot", (input, other), (1, 1))
     return matmul(input.conj(), other)
 
 
-def outer(input, vec2):
+def outer(input, vec2: Array):
     """The product of every element of one vector with every one of the other."""
     if input.ndim != 1 or vec2.ndim != 1:
         raise RuntimeError(f"outer: Expected 1-D argument self and vec2, but got {input.ndim}-D and {vec2.ndim}-D")
     return jnp.multiply(*promoted(input[:, None], vec2[None, :]))
 
 
-row("vdot", vdot, "VdotBackward0")
+row("vdot", vdot, "VdotBackward0", exact_out=True)
 row("outer", outer, "MulBackward0", aliases=("ger",))
 
 
@@ -121,20 +129,20 @@ def _blended(product: Any, input: Any, beta: Any, alpha: Any) -> Any:
     return jnp.where(beta == 0, 0, beta * input) + alpha * product
 
 
-def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+def addmm(input, mat1: Array, mat2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(mat1 @ mat2)."""
     _check_ranks("addmm", (mat1, mat2), (2, 2))
     return _blend(input, matmul(mat1, mat2), beta, alpha, mat1, mat2)
 
 
-def addmv(input, mat, vec, *, beta=1, alpha=1):
+def addmv(input, mat: Array, vec: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(mat @ vec)."""
     if (mat.ndim, vec.ndim) != (2, 1):
         raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
     return _blend(input, matmul(mat, vec), beta, alpha, mat, vec)
 
 
-def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+def baddbmm(input, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(batch1[i] @ batch2[i]) for every i."""
     _check_ranks("baddbmm", (batch1, batch2), (3, 3))
     if len(batch1) != len(batch2):
@@ -142,7 +150,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     return _blend(input, matmul(batch1, batch2), beta, alpha, batch1, batch2)
 
 
-def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
+def addbmm(input, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·Σᵢ batch1[i] @ batch2[i]."""
     _check_ranks("addbmm", (batch1, batch2), (3, 3))
     if len(batch1) != len(batch2):
@@ -152,7 +160,7 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     return _blend(input, jnp.einsum("bij,bjk->ik", batch1, batch2), beta, alpha, batch1, batch2)
 
 
-def addr(input, vec1, vec2, *, beta=1, alpha=1):
+def addr(input, vec1: Array, vec2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(vec1 ⊗ vec2); of truth values with 'and' and 'or'."""
     for name, vector in (("vec1", vec1), ("vec2", vec2)):
         if vector.ndim != 1:
@@ -168,14 +176,18 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     return _blend(input, product, beta, alpha)
 
 
-for _function in (addmm, addmv, baddbmm, addbmm, addr):
-    row(_function.__name__, _function, f"{_function.__name__.capitalize()}Backward0", scalars=("beta", "alpha"), inplace=True)
+_BLENDED = ("beta", "alpha")
+row("addmm", addmm, "AddmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
+row("addmv", addmv, "AddmvBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast={"cuda": LOWER})
+row("baddbmm", baddbmm, "BaddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
+row("addbmm", addbmm, "AddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
+row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cuda": LOWER})
 
 
 # -- over other dimensions
 
 
-def inner(input, other):
+def inner(input, other: Array):
     """The sums of products over the last dimension of both; a number multiplies."""
     _same_types("both arguments of inner()", input, other)
     if not input.ndim or not other.ndim:
@@ -187,7 +199,7 @@ def inner(input, other):
     return jnp.tensordot(input, other, axes=(-1, -1))
 
 
-def kron(input, other):
+def kron(input, other: Array):
     """The product of every element of one with all of the other, as blocks."""
     rank = max(input.ndim, other.ndim)
     sizes = [(1,) * (rank - array.ndim) + array.shape for array in (input, other)]
@@ -210,10 +222,10 @@ def _tensordot(a, b, dims):
     return jnp.tensordot(a, b, axes=dims)
 
 
-_tensordot_op = Op(_tensordot, "ViewBackward0")
+_tensordot_op = Op(_tensordot, "ViewBackward0", autocast={"cpu": LOWER, "cuda": WIDEST})
 
 
-def tensordot(a, b, dims=2, out=None):
+def tensordot(a, b: Array, dims=2, out=None):
     """The sum of products over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of dimensions."""
     if isinstance(dims, Tensor):
         dims = dims.tolist()
@@ -244,10 +256,10 @@ def _cross(input, other, dim):
     return jnp.cross(*jnp.broadcast_arrays(input, other), axis=dim)
 
 
-_cross_op = Op(_cross, "LinalgCrossBackward0")
+_cross_op = Op(_cross, "LinalgCrossBackward0", autocast={"cuda": WIDEST})
 
 
-def cross(input, other, dim=None, *, out=None):
+def cross(input, other: Array, dim=None, *, out=None):
     """The vector product along ``dim``, which has three elements; by default the first such dimension."""
     if dim is None:
         dim = next((axis for axis, size in enumerate(input.shape) if size == 3), None)
@@ -261,10 +273,16 @@ def _inner_grad(input, other):
     return "ViewBackward0" if input.dim() and other.dim() else "MulBackward0"
 
 
-row("inner", inner, _inner_grad)
+def _inner_cast(args: tuple, kwargs: dict) -> str | None:
+    """Of vectors it is ``dot``, with a number ``mul``; else a product of matrices."""
+    ranks = sorted(value.ndim for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    return None if ranks[0] == 0 or ranks == [1, 1] else LOWER
+
+
+row("inner", inner, _inner_grad, autocast=_inner_cast)
 row("kron", kron, "UnsafeViewBackward0")
-publish("cross", cross)
-publish("tensordot", tensordot, method=False)
+publish("cross", cross, exact_out=True)
+publish("tensordot", tensordot, method=False, exact_out=True)
 
 
 # -- einsum
@@ -346,7 +364,16 @@ def _without_ones(term: str, array: Any, sizes: dict[str, int]) -> tuple[str, An
     return "".join(letter for axis, letter in enumerate(term) if axis not in dropped), jnp.squeeze(array, dropped)
 
 
-_einsum_op = Op(_einsum, "ViewBackward0")
+def _einsum_cast(args: tuple, kwargs: dict) -> str | None:
+    """A product of matrices where operands share an index that is summed; else a product of elements."""
+    left, _, output = args[0].replace(" ", "").partition("->")
+    if "->" not in args[0]:
+        output = "".join(letter for letter in left if left.count(letter) == 1)
+    shared = (letter for letter in set(left) - set(output) - set(".,") if sum(letter in term for term in left.split(",")) > 1)
+    return LOWER if any(shared) else None
+
+
+_einsum_op = Op(_einsum, "ViewBackward0", autocast=_einsum_cast)
 
 
 def einsum(*args: Any) -> Tensor:

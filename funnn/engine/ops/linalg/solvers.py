@@ -6,8 +6,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
@@ -21,7 +22,7 @@ _InvEx = return_type("linalg_inv_ex", "inverse", "info")
 _SolveEx = return_type("linalg_solve_ex", "result", "info")
 
 
-def inv_ex(A):
+def inv_ex(A: Array):
     """The inverse, and info: the first pivot that is 0."""
     square("linalg.inv", A)
     return _InvEx(jnp.linalg.inv(A), first_zero_pivot(lax.linalg.lu(lax.stop_gradient(A))[0]))
@@ -36,7 +37,14 @@ def inverse(input, *, out=None):
     return FUNCTIONS["linalg.inv"](input, out=out)
 
 
-checked_rows("linalg.inv", inv_ex, "LinalgInvExBackward0", _singular, doc="The inverse A⁻¹ of each matrix; an error where there is none.")
+checked_rows(
+    "linalg.inv",
+    inv_ex,
+    "LinalgInvExBackward0",
+    _singular,
+    doc="The inverse A⁻¹ of each matrix; an error where there is none.",
+    autocast={"cpu": FLOAT32},
+)
 publish("inverse", inverse)
 
 
@@ -45,7 +53,7 @@ def _is_vector(A, B):
     return B.ndim == 1 or (A.ndim - 1 == B.ndim and A.shape[:-1] == B.shape)
 
 
-def solve_ex(A, B, *, left=True):
+def solve_ex(A: Array, B: Array, *, left=True):
     """X with A·X = B (X·A = B without ``left``), B being matrices or vectors, and info: the first pivot of A that is 0."""
     name = "linalg.solve"
     square(name, A)
@@ -79,10 +87,11 @@ checked_rows(
     lambda order: "The solver failed because the input matrix is singular.",
     label="torch.linalg.solve",
     doc="X with A·X = B (X·A = B without ``left``), B being matrices or vectors; an error where A has no inverse.",
+    autocast={"cpu": FLOAT32},
 )
 
 
-def tensorsolve(input, other, dims=None):
+def tensorsolve(input, other: Array, dims=None):
     """X with tensordot(input, X, X.ndim) = other; ``dims`` are first moved to the end of ``input``."""
     if dims is not None:
         input = input.movedim(tuple(dims), tuple(range(-len(dims), 0)))
@@ -111,11 +120,11 @@ def tensorinv(input, ind=2):
 
 
 def _with_out(name, function):
-    def run(*args, out=None, **kwargs):
+    def solve_into_out(*args, out=None, **kwargs):
         result = function(*args, **kwargs)
         return result if out is None else write_out(out, result)
 
-    publish(name, run, function)
+    publish(name, solve_into_out, function)
 
 
 _with_out("linalg.tensorsolve", tensorsolve)
@@ -132,7 +141,7 @@ def _triangular(A, B, upper, left=True, transpose=False, unit=False):
     return lax.linalg.triangular_solve(A, B, left_side=left, lower=not upper, transpose_a=transpose, unit_diagonal=unit)
 
 
-def solve_triangular(input, B, *, upper, left=True, unitriangular=False):
+def solve_triangular(input, B: Array, *, upper, left=True, unitriangular=False):
     """X with A·X = B (or X·A = B), A being one triangle of ``input``."""
     name = "linalg.solve_triangular"
     square(name, input)
@@ -149,7 +158,7 @@ def solve_triangular(input, B, *, upper, left=True, unitriangular=False):
 _Triangular = return_type("triangular_solve", "solution", "cloned_coefficient")
 
 
-def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
+def triangular_solve(input, A: Array, upper=True, transpose=False, unitriangular=False):
     """The older form of linalg.solve_triangular: the solution of A·X = input (Aᵀ·X = input with ``transpose``), and A."""
     square("triangular_solve", A)
     matrices("triangular_solve", input, "b")
@@ -158,8 +167,8 @@ def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False)
     return _Triangular(_triangular(A, input, upper, True, transpose, unitriangular), jnp.broadcast_to(A, (*batch, *A.shape[-2:])))
 
 
-row("linalg.solve_triangular", solve_triangular, "LinalgSolveTriangularBackward0")
-row("triangular_solve", triangular_solve, "TriangularSolveBackward0")
+row("linalg.solve_triangular", solve_triangular, "LinalgSolveTriangularBackward0", exact_out=True)
+row("triangular_solve", triangular_solve, "TriangularSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32})
 
 
 # -- factorised matrices
@@ -178,7 +187,7 @@ def _by_factor_jvp(primals, tangents):
     return result, _by_factor(lower, tangents[1] - (change + adjoint(change)) @ result)
 
 
-def cholesky_solve(input, L, upper=False):
+def cholesky_solve(input, L: Array, upper=False):
     """X with L·Lᴴ·X = input (or Uᴴ·U·X)."""
     square("cholesky_solve", L)
     matrices("cholesky_solve", input, "b")
@@ -192,7 +201,7 @@ def cholesky_inverse(L, upper=False):
     return _by_factor(adjoint(L) if upper else L, jnp.broadcast_to(jnp.eye(L.shape[-1], dtype=L.dtype), L.shape)), first_zero_pivot(L)
 
 
-_cholesky_inverse_op = Op(cholesky_inverse, "CholeskyInverseBackward0")
+_cholesky_inverse_op = Op(cholesky_inverse, "CholeskyInverseBackward0", autocast={"cpu": FLOAT32})
 
 
 def _cholesky_inverse(input, upper=False, *, out=None):
@@ -202,11 +211,11 @@ def _cholesky_inverse(input, upper=False, *, out=None):
 
 
 _cholesky_inverse.__doc__ = "The inverse of the matrix whose Cholesky factor ``input`` is."
-row("cholesky_solve", cholesky_solve, "CholeskySolveBackward0")
+row("cholesky_solve", cholesky_solve, "CholeskySolveBackward0", autocast={"cpu": FLOAT32})
 publish("cholesky_inverse", _cholesky_inverse)
 
 
-def lu_solve(LU, pivots, B, *, left=True, adjoint=False):
+def lu_solve(LU: Array, pivots: Array, B: Array, *, left=True, adjoint=False):
     """X with A·X = B (X·A = B without ``left``; Aᴴ for A with ``adjoint``), A being given as linalg.lu_factor returns it."""
     name = "linalg.lu_solve"
     square(name, LU, "LU")
@@ -243,10 +252,10 @@ def _lu_solved(packed, pivots, right, transpose):
     return jnp.take_along_axis(solved, jnp.argsort(order, -2), -2)
 
 
-def _older_lu_solve(input, LU_data, LU_pivots):
+def _older_lu_solve(input, LU_data: Array, LU_pivots: Array):
     """The older form of linalg.lu_solve: LU_data·X = input."""
     return lu_solve(LU_data, LU_pivots, input)
 
 
-row("linalg.lu_solve", lu_solve, "LinalgLuSolveBackward0")
-row("lu_solve", _older_lu_solve, "LinalgLuSolveBackward0")
+row("linalg.lu_solve", lu_solve, "LinalgLuSolveBackward0", exact_out=True)
+row("lu_solve", _older_lu_solve, "LinalgLuSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32})

@@ -6,8 +6,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import publish, write_out
@@ -17,16 +18,16 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import dtype
 
 
-def _finite(name, pure, grad, values, label=None):
+def _finite(name, pure, grad, values, label=None, **policies):
     """A row whose result is checked: ``values`` picks out of it what is NaN where LAPACK found none."""
-    op = Op(pure, grad)
+    op = Op(pure, grad, autocast={"cpu": FLOAT32})
 
-    def run(*args, out=None, **kwargs):
+    def decompose_and_check(*args, out=None, **kwargs):
         result = call(op, args, kwargs)
         raise_unless_finite(label or name, values(result))
         return result if out is None else write_out(out, result)
 
-    publish(name, run, pure)
+    publish(name, decompose_and_check, pure, **policies)
 
 
 # -- eigenvalues
@@ -72,8 +73,8 @@ def eigvals(input):
     return lax.linalg.eig(input, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
 
 
-_finite("linalg.eigh", linalg_eigh, "LinalgEighBackward0", lambda result: result.eigenvalues)
-_finite("linalg.eigvalsh", eigvalsh, "LinalgEighBackward0", lambda result: result, "linalg.eigh")
+_finite("linalg.eigh", linalg_eigh, "LinalgEighBackward0", lambda result: result.eigenvalues, exact_out=True)
+_finite("linalg.eigvalsh", eigvalsh, "LinalgEighBackward0", lambda result: result, "linalg.eigh", exact_out=True)
 _finite("linalg.eig", linalg_eig, "LinalgEigBackward0", lambda result: result.eigenvalues)
 _finite("linalg.eigvals", eigvals, "LinalgEigBackward0", lambda result: result, "linalg.eig")
 
@@ -131,13 +132,13 @@ def _no_driver(name, driver):
         raise RuntimeError(f"torch.{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
 
 
-def linalg_svd(A, full_matrices=True, *, driver=None):
+def linalg_svd(A: Array, full_matrices=True, *, driver=None):
     """U, S, Vᴴ with A = U·diag(S)·Vᴴ, the singular values descending; without ``full_matrices`` only the columns that have one."""
     _no_driver("linalg.svd", driver)
     return _LinalgSVD(*_svd(matrices("linalg.svd", A), bool(full_matrices)))
 
 
-def svdvals(A, *, driver=None):
+def svdvals(A: Array, *, driver=None):
     """The singular values, descending."""
     _no_driver("linalg.svdvals", driver)
     return lax.linalg.svd(matrices("linalg.svd", A), compute_uv=False)
@@ -155,10 +156,11 @@ def _values_with_zeros(input, some=True):
     return _SVD(next(zeros), lax.linalg.svd(input, compute_uv=False), next(zeros))
 
 
-_finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S)
-_finite("linalg.svdvals", svdvals, "LinalgSvdBackward0", lambda result: result, "linalg.svd")
+_finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S, exact_out=True)
+_finite("linalg.svdvals", svdvals, "LinalgSvdBackward0", lambda result: result, "linalg.svd", exact_out=True)
 
-_svd_op, _values_op = Op(_svd_with_v, "LinalgSvdBackward0"), Op(_values_with_zeros, "LinalgSvdBackward0")
+_svd_op = Op(_svd_with_v, "LinalgSvdBackward0", autocast={"cpu": FLOAT32})
+_values_op = Op(_values_with_zeros, "LinalgSvdBackward0")
 
 
 def svd(input, some=True, compute_uv=True, *, out=None):
@@ -168,7 +170,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish("svd", svd)
+publish("svd", svd, exact_out=True)
 
 
 # -- the pseudo-inverse
@@ -252,7 +254,7 @@ def matrix_rank(input, atol=None, rtol=None, hermitian=False):
     return jnp.sum(singular > limit[..., None], -1, dtype=jnp.int64)
 
 
-_rank_op = Op(matrix_rank, scalars=("atol", "rtol"))
+_rank_op = Op(matrix_rank, scalars=("atol", "rtol"), autocast={"cpu": FLOAT32})
 
 
 def _matrix_rank(input, tol=None, hermitian=False, *, atol=None, rtol=None, out=None):
@@ -287,10 +289,10 @@ def singular_kind(array):
     return array.real.dtype
 
 
-_lstsq_op = Op(_least_squares, "LinalgLstsqBackward0", scalars=("rcond",))
+_lstsq_op = Op(_least_squares, "LinalgLstsqBackward0", scalars=("rcond",), autocast={"cpu": FLOAT32})
 
 
-def lstsq(input, b, rcond=None, *, driver=None, out=None):
+def lstsq(input, b: Array, rcond=None, *, driver=None, out=None):
     """X that makes ‖input·X − b‖ least, the squared distances (if rows outnumber columns and all ranks are full), ranks, singular values.
 
     What LAPACK's ``driver`` does not compute is empty: the rank with 'gels', the singular values with 'gels' and 'gelsy', the default.

@@ -36,7 +36,7 @@ def _is_list(value: Any) -> bool:
 def _each(name: str) -> Callable:
     own = _ELSEWHERE.get(name) or (lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs))
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def for_each(*args: Any, **kwargs: Any) -> Any:
         lists = [value for value in args if _is_list(value)]
         if not lists or any(not isinstance(item, Tensor) for item in lists[0]):
             raise TypeError(f"_foreach_{name}(): argument 'self' must be a list or tuple of Tensors; got {type(args[0]).__name__}")
@@ -49,9 +49,9 @@ def _each(name: str) -> Callable:
         results = [own(*(column[i] for column in columns), **{key: column[i] for key, column in named.items()}) for i in range(count)]
         return list(args[0]) if name.endswith("_") else tuple(results)
 
-    run.__name__ = run.__qualname__ = f"_foreach_{name}"
-    run.__doc__ = f"``{name}`` of each tensor of a list; other arguments are one for all, or a list of one for each."
-    return run
+    for_each.__name__ = for_each.__qualname__ = f"_foreach_{name}"
+    for_each.__doc__ = f"``{name}`` of each tensor of a list; other arguments are one for all, or a list of one for each."
+    return for_each
 
 
 def _spread(value: Any, count: int, per_tensor: bool) -> list:

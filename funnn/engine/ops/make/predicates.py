@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax import Array
 
 from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
@@ -21,7 +22,7 @@ def is_nonzero(input):
     return bool(input)
 
 
-def is_same_size(input, other):
+def is_same_size(input, other: Array):
     """Whether both have the same shape."""
     return input.shape == other.shape
 
@@ -190,7 +191,7 @@ def hardshrink(input, lambd=0.5):
     return F.hardshrink(input, lambd)
 
 
-def prelu(input, weight):
+def prelu(input, weight: Array):
     """The input where positive, else weight·input."""
     return F.prelu(input, weight)
 
@@ -200,8 +201,8 @@ def detach_copy(input):
     return input.detach().clone()
 
 
-publish("hardshrink", hardshrink)
-publish("prelu", prelu)
+publish("hardshrink", hardshrink, elementwise=True)
+publish("prelu", prelu, elementwise=True)
 publish("detach_copy", detach_copy, method=False)
 _METHODS |= {"new": new, "set_": set_, "fill_diagonal_": fill_diagonal_, "__reversed__": lambda self: self.flip(0) if self.dim() else self}
 for _name, _method in _METHODS.items():
@@ -228,7 +229,7 @@ def typename(obj):
     return f"{module}{kind.__qualname__}"
 
 
-def vander(x, N=None, increasing=False):
+def vander(x: Array, N=None, increasing=False):
     """The matrix whose columns are the powers of a vector, the highest first unless ``increasing``."""
     if x.dim() != 1:
         raise RuntimeError(f"x must be a one-dimensional tensor, got {x.dim()} dimensions.")

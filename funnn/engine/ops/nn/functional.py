@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +14,10 @@ import numpy as np
 from funnn import functional as F
 from funnn.engine.dispatch.call import Op, call, call_key
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.dispatch.public import overridable
-from funnn.engine.dispatch.small_arrays import ATTEMPTS
+from funnn.engine.dispatch.public import bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
-from funnn.engine.ops.nn.functional_names import GRADS, ORDER, SAVES
+from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
+from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
@@ -24,42 +25,43 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.layout import memory_order
 
-_runners: dict[Callable, Callable] = {}
 
-
-def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """Run a public pure function on Tensors."""
-    run = _runners.get(function)
-    if run is None:
-        run = _runners[function] = overridable(_runner(function), ATTEMPTS.get(function.__name__), function)
-    return run(*args, **kwargs)
+def _make_runner(function: Callable) -> Callable:
+    """How a public pure function runs on Tensors, by its row and, where it has side effects there, by ``_WITH_EFFECTS``."""
+    row = ROWS.get(function, FunctionRow())
+    run, op, op_args = (_WITH_EFFECTS[function], None, None) if function in _WITH_EFFECTS else _runner(function)
+    if row.check is not None:
+        run, op = checked(run, function, row.check), None
+    if row.check_result is not None:
+        run, op = checked_after(run, row.check_result), None
+    return overridable(run, public=function, op=op, op_args=op_args, small=row.small, elementwise=row.elementwise)
 
 
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
-    """The operation of a public pure function, with what torch calls its grad_fn and saves of it."""
-    return Op(
-        pure or function.pure,
-        GRADS.get(function),
-        scalars=function.scalars,
-        saves=SAVES.get(function, ()),
-        order=ORDER.get(function, ()),
-    )
+    """The operation of a public pure function, as its row says."""
+    row = ROWS.get(function, FunctionRow())
+    return Op(pure or function.pure, row.grad, scalars=function.scalars, saves=row.saves, order=row.order, autocast=row.autocast)
 
 
-def _runner(function: Callable) -> Callable:
-    """How a function runs on Tensors; its signature says what it needs besides the tape."""
+def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
+    """What runs a function, by its signature; the operation that it is for a plain call, and of how many positional arguments."""
     parameters = inspect.signature(function).parameters
+    op = op_args = None
     if function.key_name is not None:
         run = _drawing(function)
     else:
         op = op_of(function)
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return call(op, args, kwargs)
-
+        run = functools.partial(_call_op, op)
     if "dtype" in parameters:
         run = _with_dtype(run)
-    return _with_inplace(run, list(parameters).index("inplace")) if "inplace" in parameters else run
+    if "inplace" in parameters:
+        op_args = list(parameters).index("inplace")
+        run = _with_inplace(run, op_args)
+    return functools.update_wrapper(functools.partial(run), function), op, op_args
+
+
+def _call_op(op: Op, *args: Any, **kwargs: Any) -> Any:
+    return call(op, args, kwargs)
 
 
 def _with_dtype(run: Callable) -> Callable:
@@ -142,7 +144,7 @@ def _drawing(function: Callable) -> Callable:
     op = op_of(function, _with_numbers(function))
     plans: dict[tuple, tuple[tuple, int | None]] = {}
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def draw_and_call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
         if thread.autocast is not None:  # before the numbers are drawn, for their type
             args, kwargs = thread.autocast.operands(op, args, kwargs)
@@ -160,7 +162,7 @@ def _drawing(function: Callable) -> Callable:
         drawn = tuple([_draw(name, arguments, like) for name, arguments in draws])
         return call(op, args, {**kwargs, "drawn": drawn})
 
-    return run
+    return draw_and_call
 
 
 _IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
@@ -180,7 +182,7 @@ def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int 
     """What a call will draw, and the number of the input that it returns as it is, if it does."""
     asking, unchanged = _Asking(), None
 
-    def run(*arrays: Any) -> None:
+    def call_with_asking_source(*arrays: Any) -> None:
         nonlocal unchanged
         args, kwargs = fill(arrays)
         result = function.pure(*args, **kwargs, **{function.key_name: asking})
@@ -189,7 +191,7 @@ def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int 
                 unchanged = number
 
     with jax.enable_x64(True):
-        jax.eval_shape(run, *arrays)
+        jax.eval_shape(call_with_asking_source, *arrays)
     return tuple(asking.draws), unchanged
 
 
@@ -214,7 +216,7 @@ def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) ->
     signature = inspect.signature(plain)
     evaluate = op_of(plain)
 
-    def run(*args: Any, **kwargs: Any) -> Tensor:
+    def normalize_and_update(*args: Any, **kwargs: Any) -> Tensor:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
@@ -226,10 +228,10 @@ def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) ->
         assign(given["running_var"], var.detach())
         return output
 
-    return run
+    return normalize_and_update
 
 
-_plain_rrelu = _runner(F.rrelu)
+_plain_rrelu = _runner(F.rrelu)[0]
 _rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
 
 
@@ -239,7 +241,7 @@ def _with_bounded_table(function: Callable) -> Callable:
     place = list(signature.parameters).index("max_norm")
     op = op_of(function)
 
-    def run(*args: Any, **kwargs: Any) -> Tensor:
+    def bound_and_look_up(*args: Any, **kwargs: Any) -> Tensor:
         if (args[place] if place < len(args) else kwargs.get("max_norm")) is not None:
             given = signature.bind(*args, **kwargs).arguments
             bound = {name: given[name] for name in ("max_norm", "norm_type") if name in given}
@@ -248,7 +250,7 @@ def _with_bounded_table(function: Callable) -> Callable:
             args, kwargs = (), {name: value for name, value in given.items() if name not in bound}
         return call(op, args, kwargs)
 
-    return run
+    return bound_and_look_up
 
 
 _one_hot_op = op_of(F.one_hot)
@@ -263,18 +265,16 @@ def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return Tensor._wrap(F.one_hot.pure(values, num_classes))
 
 
-_runners.update(
-    (function, overridable(run, None, function))
-    for function, run in {
-        F.embedding: _with_bounded_table(F.embedding),
-        F.embedding_bag: _with_bounded_table(F.embedding_bag),
-        F.one_hot: _one_hot,
-        F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
-        F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
-        F.rrelu: _rrelu,
-        F.flatten: views.flatten,
-        F.unflatten: FUNCTIONS["unflatten"],
-    }.items()
-)
+#: Functions that write, or look at values, beside computing.
+_WITH_EFFECTS: dict[Callable, Callable] = {
+    F.embedding: _with_bounded_table(F.embedding),
+    F.embedding_bag: _with_bounded_table(F.embedding_bag),
+    F.one_hot: _one_hot,
+    F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
+    F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
+    F.rrelu: _rrelu,
+    F.flatten: views.flatten,
+    F.unflatten: FUNCTIONS["unflatten"],
+}
 
-Tensor.__funnn_function__ = staticmethod(dispatch)  # the bridge: what a public pure function does when it meets a Tensor
+Tensor.__funnn_function__ = staticmethod(bridge(_make_runner))  # the bridge: what a public pure function does when it meets a Tensor

@@ -49,7 +49,7 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
     function = getattr(F, name)
 
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_by_name(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(parameters, args, strict=False)) | {_OTHER_NAMES.get(key, key): value for key, value in kwargs.items()}
         given.pop(None, None)
         if type(given.get("reduction")) is int:
@@ -58,8 +58,8 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
             given["padding_idx"] = None  # here −1 stands for none
         return function(**given, **({"inplace": True} if inplace else {}))
 
-    run.__name__ = name
-    return run
+    call_by_name.__name__ = name
+    return call_by_name
 
 
 for _name in _SAME:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from funnn import functional as F
 from funnn.engine.dispatch.call import Op, call
@@ -27,7 +27,7 @@ def _layer_norm(input, normalized_shape, weight, bias, eps):
     return F.layer_norm.pure(input, normalized_shape, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
 
 
-def _group_norm(input, weight, bias, N, C, HxW, group, eps):
+def _group_norm(input, weight: Array, bias: Array, N, C, HxW, group, eps):
     """group_norm of N items of C channels of HxW numbers, the mean of each item's groups and their 1/√(σ² + ε)."""
     mean, scale = _statistics(input.reshape(N, group, C // group * HxW), (2,), eps)
     return F.group_norm.pure(input, group, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
@@ -37,13 +37,13 @@ _layer_norm_op = Op(_layer_norm, "NativeLayerNormBackward0")
 _batch_statistics = Op(_statistics)
 
 
-def native_layer_norm(input, normalized_shape, weight, bias, eps):
+def native_layer_norm(input, normalized_shape, weight: Array, bias: Array, eps):
     """layer_norm, the mean and 1/√(σ² + ε)."""
     output, mean, scale = call(_layer_norm_op, (input, tuple(normalized_shape), weight, bias, eps), {})
     return output, mean.detach(), scale.detach()
 
 
-def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, *, out=None):
+def native_batch_norm(input, weight: Array, bias: Array, running_mean: Array, running_var: Array, training, momentum, eps, *, out=None):
     """batch_norm, and in training the mean and 1/√(σ² + ε) of the batch (else two empty tensors)."""
     statistics = [FUNCTIONS["empty"](0, dtype=(input if weight is None else weight).dtype) for _ in range(2)]
     if training:
@@ -55,7 +55,7 @@ def native_batch_norm(input, weight, bias, running_mean, running_var, training, 
     return result if out is None else write_out(out, result)
 
 
-def _native_batch_norm_legit(input, weight, bias, *rest, out=None):
+def _native_batch_norm_legit(input, weight: Array, bias: Array, *rest, out=None):
     """As native_batch_norm, also without running statistics: (input, weight, bias, training, momentum, eps)."""
     rest = (None, None, *rest) if isinstance(rest[0], bool) else rest
     return native_batch_norm(input, weight, bias, *rest, out=out)
@@ -67,7 +67,7 @@ for _function in (native_layer_norm, native_batch_norm, _native_batch_norm_legit
 
 
 @widened
-def _softmax_backward_data(grad_output, output, dim, input_dtype):
+def _softmax_backward_data(grad_output: Array, output: Array, dim, input_dtype):
     """The gradient of softmax along ``dim`` from that of its ``output``: (g − Σ g·y)·y."""
     product = grad_output * output
     return product - output * jnp.sum(product, axis=dim, keepdims=True)
@@ -93,7 +93,7 @@ def constant_pad_nd(input, pad, value=0):
 
 
 def _sampler(name: str, rank: int | None) -> None:
-    def run(input, grid, interpolation_mode, padding_mode, align_corners):
+    def sample(input, grid: Array, interpolation_mode, padding_mode, align_corners):
         if rank is not None and input.dim() != rank + 2:
             raise RuntimeError(
                 f"{name}(): expected {rank + 2}D input and grid with same number of dimensions, got input of {list(input.shape)}"
@@ -101,8 +101,8 @@ def _sampler(name: str, rank: int | None) -> None:
         modes = ("bilinear", "nearest", "bicubic")[interpolation_mode], ("zeros", "border", "reflection")[padding_mode]
         return F.grid_sample(input, grid, *modes, align_corners)
 
-    run.__doc__ = "torch.nn.functional.grid_sample, with 0, 1, 2 for its modes and paddings in their order there."
-    publish(name, run, method=False)
+    sample.__doc__ = "torch.nn.functional.grid_sample, with 0, 1, 2 for its modes and paddings in their order there."
+    publish(name, sample, method=False)
 
 
 _sampler("grid_sampler", None)
@@ -111,7 +111,7 @@ _sampler("grid_sampler_3d", 3)
 publish("constant_pad_nd", constant_pad_nd, method=False)
 
 
-def affine_grid_generator(theta, size, align_corners):
+def affine_grid_generator(theta: Array, size, align_corners):
     """torch.nn.functional.affine_grid."""
     return F.affine_grid(theta, tuple(size), align_corners)
 
@@ -142,5 +142,6 @@ def feature_dropout_(input, p, train):
     return input.copy_(feature_dropout(input, p, train)) if train and p else input
 
 
-for _function in (affine_grid_generator, max_pool1d_with_indices, native_dropout, feature_dropout, feature_dropout_):
+for _function in (affine_grid_generator, max_pool1d_with_indices, native_dropout, feature_dropout_):
     publish(_function.__name__, _function, method=False)
+publish("feature_dropout", feature_dropout, method=False, elementwise=True)

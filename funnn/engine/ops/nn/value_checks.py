@@ -14,11 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from funnn import functional as F
-from funnn.engine.dispatch.public import overridable
-from funnn.engine.dispatch.small_arrays import ATTEMPTS
 from funnn.engine.ops.kit.index_kernels import known
-from funnn.engine.ops.nn import functional
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 
@@ -43,12 +39,12 @@ def _outside(values: np.ndarray | None, size: int, low: int = 0) -> tuple[int, i
     return int(values.flat[place]), place
 
 
-def _embedding(input: Any, weight: Tensor) -> None:
+def embedding(input: Any, weight: Tensor) -> None:
     if weight.dim() and _outside(_values(input), weight.shape[0]) is not None:
         raise IndexError("index out of range in self")
 
 
-def _bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", include_last_offset: bool = False) -> None:
+def bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", include_last_offset: bool = False) -> None:
     wrong = _outside(_values(input), weight.shape[0]) if weight.dim() else None
     if wrong is not None:
         value, place = wrong
@@ -66,7 +62,7 @@ def _bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", i
         raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.shape[0]} but got offsets[-1] of {starts[-1]}")
 
 
-def _classes(input: Tensor, target: Any, ignore_index: int = -100) -> None:
+def classes(input: Tensor, target: Any, ignore_index: int = -100) -> None:
     if input.dim():
         _check_classes(input.shape[min(input.dim() - 1, 1)], target, ignore_index)
 
@@ -80,29 +76,29 @@ def _check_classes(count: int, target: Any, ignore_index: int | None) -> None:
         raise IndexError(f"Target {wrong[0]} is out of bounds.")
 
 
-def _linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_index: int | None = None) -> None:
+def linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_index: int | None = None) -> None:
     if linear_weight.dim() == 2:
         _check_classes(linear_weight.shape[0], target, -100 if ignore_index is None else ignore_index)
 
 
-def _one_class(input: Tensor, target: Any) -> None:
+def one_class(input: Tensor, target: Any) -> None:
     if input.dim() and _outside(_values(target), input.shape[-1]) is not None:
         raise RuntimeError("target out of range")
 
 
-def _some_classes(input: Tensor, target: Any) -> None:
+def some_classes(input: Tensor, target: Any) -> None:
     if input.dim() and _outside(_values(target), input.shape[-1], -1) is not None:
         raise RuntimeError("argument #2 'target' is out of range")
 
 
-def _probabilities(input: Any, target: Any) -> None:
+def probabilities(input: Any, target: Any) -> None:
     for name, tensor in (("input", input), ("target", target)):
         values = _values(tensor) if isinstance(tensor, Tensor) and _on_cpu(tensor) else None
         if values is not None and not (values.min() >= 0 and values.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
 
 
-def _variances(input: Tensor, target: Tensor, var: Any) -> None:
+def variances(input: Tensor, target: Tensor, var: Any) -> None:
     if isinstance(var, Tensor) and not _on_cpu(var):
         return
     values = _values(var) if isinstance(var, Tensor) else np.asarray(var)
@@ -110,7 +106,7 @@ def _variances(input: Tensor, target: Tensor, var: Any) -> None:
         raise ValueError("var has negative entry/entries")
 
 
-def _adaptive(head: Tensor, tail: Any, target: Any = None) -> None:
+def adaptive(head: Tensor, tail: Any, target: Any = None) -> None:
     values, count = _values(target), head.shape[-1] - len(tail) + sum(cluster.shape[-1] for cluster in tail)
     if _outside(values, count) is not None:
         raise RuntimeError(
@@ -118,74 +114,61 @@ def _adaptive(head: Tensor, tail: Any, target: Any = None) -> None:
         )
 
 
-def _lengths(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> None:
+def lengths(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> None:
     values = _values(input_lengths) if isinstance(input_lengths, Tensor) else np.asarray(input_lengths)
     if values is not None and values.size and values.max() > log_probs.shape[0]:
         raise RuntimeError(f"Expected input_lengths to have value at most {log_probs.shape[0]}, but got value {values.max()}")
 
 
-#: What is checked of a function's arguments: those that the check takes.
-_CHECKS: dict[Callable, Callable] = {
-    F.embedding: _embedding,
-    F.embedding_bag: _bags,
-    F.cross_entropy: _classes,
-    F.nll_loss: _classes,
-    F.linear_cross_entropy: _linear_classes,
-    F.multi_margin_loss: _one_class,
-    F.multilabel_margin_loss: _some_classes,
-    F.binary_cross_entropy: _probabilities,
-    F.gaussian_nll_loss: _variances,
-    F.adaptive_log_softmax: _adaptive,
-    F.ctc_loss: _lengths,
-}
-
-
-def _checked(function: Callable, check: Callable) -> Callable:
+def checked(run: Callable, function: Callable, check: Callable) -> Callable:
     """What runs ``function`` on Tensors, after the check of those of its arguments that the check names, if they are Tensors where it says so."""
-    run = functional._runners.get(function) or overridable(functional._runner(function), ATTEMPTS.get(function.__name__), function)
     order = tuple(inspect.signature(function).parameters)
     asked = [
         (p.name, order.index(p.name), p.default is p.empty, p.annotation == "Tensor") for p in inspect.signature(check).parameters.values()
     ]
 
     def look(args: tuple, kwargs: dict) -> None:
-        given = {}
-        for name, place, required, tensor in asked:
-            if place < len(args):
-                given[name] = args[place]
+        found = {}
+        for name, position, required, tensor in asked:
+            if position < len(args):
+                found[name] = args[position]
             elif name in kwargs:
-                given[name] = kwargs[name]
+                found[name] = kwargs[name]
             elif required:
                 return  # the function says what is missing
-            if tensor and not isinstance(given[name], Tensor):
+            if tensor and not isinstance(found[name], Tensor):
                 return
-        check(**given)
+        check(**found)
 
     @functools.wraps(run)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def check_and_run(*args: Any, **kwargs: Any) -> Any:
         if thread.tracing is None:
             look(args, kwargs)
         return run(*args, **kwargs)
 
-    return checked
+    return check_and_run
 
 
-def _unpool(function: Callable, n: int) -> Callable:
-    """Max unpooling of n axes, with a look at the indices once the size of the result is known."""
-    run = overridable(functional._runner(function), None, function)
+def checked_after(run: Callable, check: Callable) -> Callable:
+    """What runs a function on Tensors, before a check of its result with its arguments."""
 
     @functools.wraps(run)
-    def checked(input: Tensor, indices: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = run(input, indices, *args, **kwargs)
-        sizes = tuple(result.shape[-n:])
-        wrong = _outside(_values(indices), math.prod(sizes)) if thread.tracing is None else None
-        if wrong is not None:
-            volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
-            raise RuntimeError(f"Found an invalid max index: {wrong[0]} (output volumes are of size {volume})")
+    def run_and_check(*args: Any, **kwargs: Any) -> Any:
+        result = run(*args, **kwargs)
+        if thread.tracing is None:
+            check(result, *args, **kwargs)
         return result
 
-    return checked
+    return run_and_check
 
 
-functional._runners.update({function: _checked(function, check) for function, check in _CHECKS.items()})
-functional._runners.update({f: _unpool(f, n) for n, f in enumerate((F.max_unpool1d, F.max_unpool2d, F.max_unpool3d), 1)})
+def _unpooled(n: int, result: Tensor, input: Tensor, indices: Tensor, *args: Any, **kwargs: Any) -> None:
+    """Max unpooling of n axes: the indices, which the size of the result bounds."""
+    sizes = tuple(result.shape[-n:])
+    wrong = _outside(_values(indices), math.prod(sizes))
+    if wrong is not None:
+        volume = "x".join(map(str, sizes if n > 1 else (*sizes, 1)))
+        raise RuntimeError(f"Found an invalid max index: {wrong[0]} (output volumes are of size {volume})")
+
+
+unpooled_1d, unpooled_2d, unpooled_3d = (functools.partial(_unpooled, n) for n in (1, 2, 3))

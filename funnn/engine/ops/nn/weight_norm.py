@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import Array
 
 from funnn.engine.ops.kit.table import row
 
 
-def norm_except_dim(v, pow=2, dim=0):
+def norm_except_dim(v: Array, pow=2, dim=0):
     """The p-norm over all dimensions but ``dim``, which keep size 1; over all of them, as one number, if ``dim`` is −1. p = ``pow``."""
     if not -1 <= dim < v.ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, {v.ndim - 1}], but got {dim}) in norm_except_dim()")
@@ -20,7 +21,7 @@ def norm_except_dim(v, pow=2, dim=0):
     return jnp.where(total == 0, 0, root)  # the derivative at zero is zero
 
 
-def _weight_norm(v, g, dim=0):
+def _weight_norm(v: Array, g: Array, dim=0):
     """``g · v / ‖v‖`` with the norms of :func:`norm_except_dim`."""
     return v * (g / norm_except_dim(v, 2, dim))
 

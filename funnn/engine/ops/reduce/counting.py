@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
@@ -89,7 +90,7 @@ publish("unique", unique)
 publish("unique_consecutive", unique_consecutive)
 
 
-def bincount(input, weights=None, minlength=0):
+def bincount(input, weights: Array | None = None, minlength=0):
     """How often each integer from 0 occurs, or the sum of its ``weights``."""
     values = input._host()
     if values.ndim != 1 or (values.size and values.min() < 0):
@@ -208,7 +209,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
 _Histogram, _HistogramOfPoints = (return_type(name, "hist", "bin_edges") for name in ("histogram", "histogramdd"))
 
 
-def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
+def histogram(input, bins, *, range=None, weight: Array | None = None, density=False, out=None):
     """How many elements lie in each bin, or their weights' sum, and the bins' edges.
 
     ``bins`` is a number of equal bins over ``range``, by default that of the elements, or the edges. ``density`` divides by the total and
@@ -219,7 +220,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     return result if out is None else write_out(out, result)
 
 
-def histogramdd(input, bins, *, range=None, weight=None, density=False):
+def histogramdd(input, bins, *, range=None, weight: Array | None = None, density=False):
     """As :func:`histogram`, of points: the last dimension of ``input`` is that of a point, ``bins`` and ``range`` are for each."""
     size = input.size(-1) if input.dim() > 1 else 0
     if not size:
@@ -252,6 +253,6 @@ def _run(name: str, points: Tensor, bins: tuple, limits: Any, weight: Any, densi
     return call(_histogram_op, (points, bins, limits, weight, density), {})
 
 
-publish("histc", histc)
-publish("histogram", histogram)
+publish("histc", histc, exact_out=True)
+publish("histogram", histogram, exact_out=True)
 publish("histogramdd", histogramdd, method=False)

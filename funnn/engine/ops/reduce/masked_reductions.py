@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from jax import Array
+
 from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
 from funnn.engine.tensor.tensor import Tensor
@@ -57,20 +59,20 @@ def _sum_kind(input: Tensor, dtype: Any) -> Any:
     return dtype if dtype is not None else _dtype.int64 if input.dtype.category < 2 else input.dtype
 
 
-def sum(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+def sum(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The sum over ``dim``."""
     dtype = _sum_kind(input, dtype)
     return FUNCTIONS["sum"](_kept(input, mask, 0), _axes(dim, input.dim()), bool(keepdim), dtype=dtype)
 
 
-def prod(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+def prod(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The product over ``dim``."""
     dtype = _sum_kind(input, dtype)
     return FUNCTIONS["prod"](_kept(input, mask, 1), _axes(dim, input.dim()), bool(keepdim), dtype=dtype)
 
 
 def _cumulative(name: str, neutral: int) -> None:
-    def scan(input, dim, *, dtype=None, mask=None):
+    def scan(input, dim, *, dtype=None, mask: Array | None = None):
         kind = input.dtype if dtype is None else dtype
         return FUNCTIONS[name](_kept(input, mask, neutral), _axes(dim, input.dim())[0], dtype=kind)
 
@@ -79,11 +81,11 @@ def _cumulative(name: str, neutral: int) -> None:
 
 
 def _extreme(name: str, neutral: Callable) -> None:
-    def extreme(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+    def extreme(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
         kind = input.dtype if dtype is None else dtype
         return FUNCTIONS[name](_kept(input, mask, neutral), _axes(dim, input.dim()), bool(keepdim)).to(kind)
 
-    def place(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+    def place(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
         kind = input.dtype if dtype is None else dtype
         return FUNCTIONS[f"arg{name[1:]}"](_kept(input, mask, neutral), dim, bool(keepdim)).to(kind)
 
@@ -99,7 +101,7 @@ def _count(input: Tensor, dim: Any, keepdim: bool, mask: Tensor | None) -> Tenso
     return kept.sum(_axes(dim, input.dim()), keepdim)
 
 
-def mean(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+def mean(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The mean over ``dim``, NaN where nothing is kept."""
     kind = input.dtype if dtype is None else _dtype.as_dtype(dtype)
     if kind.category < 2:
@@ -110,7 +112,7 @@ def mean(input, dim=None, *, keepdim=False, dtype=None, mask=None):
     return sum(input, dim, keepdim=keepdim, dtype=kind, mask=mask) / _count(input, dim, bool(keepdim), mask)
 
 
-def median(input, dim=-1, *, keepdim=False, dtype=None, mask=None):
+def median(input, dim=-1, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The median along ``dim``, NaN where nothing is kept."""
     floats = input.dtype.is_floating_point
     values = input if floats else input.float()
@@ -122,7 +124,7 @@ def median(input, dim=-1, *, keepdim=False, dtype=None, mask=None):
     return result.to(input.dtype if dtype is None else dtype)
 
 
-def norm(input, ord=2.0, dim=None, *, keepdim=False, dtype=None, mask=None):
+def norm(input, ord=2.0, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """linalg.vector_norm over ``dim``."""
     kind = input.dtype if dtype is None else dtype
     kept = _kept(input, mask, math.inf if ord == -math.inf else 0)
@@ -146,17 +148,17 @@ def _variance(input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: 
     return (total / count).to(kind), kind
 
 
-def var(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask=None):
+def var(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask: Array | None = None):
     """The variance over ``dim``, divided by the count less ``correction``, which is 1 by default; NaN where nothing is kept."""
     return _variance(input, dim, unbiased, correction, keepdim, dtype, mask)[0]
 
 
-def std(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask=None):
+def std(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask: Array | None = None):
     """The root of the variance over ``dim``."""
     return _variance(input, dim, unbiased, correction, keepdim, dtype, mask)[0].sqrt()
 
 
-def logsumexp(input, dim=None, *, keepdim=False, dtype=None, mask=None):
+def logsumexp(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """log Σ exp(input) over ``dim``."""
     kind = input.dtype if dtype is None else dtype
     return FUNCTIONS["logsumexp"](_kept(input, mask, _lowest), _axes(dim, input.dim()), keepdim=keepdim).to(kind)
@@ -171,7 +173,7 @@ def logaddexp(input, other, *, dtype=None, input_mask=None, other_mask=None):
 def _normalisation(name: str, neutral: Callable) -> None:
     function = getattr(F, name)
 
-    def normalised(input, dim, *, dtype=None, mask=None):
+    def normalised(input, dim, *, dtype=None, mask: Array | None = None):
         kind = input.dtype if dtype is None else dtype
         return function(_kept(input, mask, neutral), _axes(dim, input.dim())[0], dtype=kind)
 
@@ -179,7 +181,7 @@ def _normalisation(name: str, neutral: Callable) -> None:
     publish(f"masked.{name}", normalised)
 
 
-def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask=None):
+def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask: Array | None = None):
     """The input by its norm along ``dim``, which counts as ``eps`` if it is less; 0 where it is masked out."""
     size = norm(input, ord, dim, keepdim=True, dtype=input.dtype if dtype is None else dtype, mask=mask)
     return _kept(input, mask, 0) / FUNCTIONS["maximum"](size, FUNCTIONS["tensor"](eps, dtype=size.dtype))

@@ -7,8 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from funnn.engine.dispatch import small_arrays as small
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import named, require
@@ -110,10 +113,10 @@ def count_nonzero(input, dim=None):
     return jnp.sum(input != 0, axis=axes_of(dim, input), dtype=jnp.int64)
 
 
-row("sum", sum, _by_dim("Sum"))
+row("sum", sum, _by_dim("Sum"), autocast={"cuda": FLOAT32}, small=small.reduction(np.add.reduce))
 row("nansum", nansum, saves=("input",))
-row("prod", prod, _by_dim("Prod"), saves=("input", "result"))
-row("mean", mean, _by_dim("Mean"))
+row("prod", prod, _by_dim("Prod"), saves=("input", "result"), autocast=FLOAT32)
+row("mean", mean, _by_dim("Mean"), small=small.reduction(small.mean, "fd"))
 row("nanmean", nanmean, "DivBackward0")
 row("count_nonzero", count_nonzero)
 
@@ -175,7 +178,7 @@ def _truth(function, docstring):
         return result.astype(jnp.uint8) if input.dtype == jnp.uint8 else result
 
     pure.__doc__ = docstring
-    row(function.__name__, named(pure, function.__name__))
+    row(function.__name__, named(pure, function.__name__), exact_out=True)
 
 
 _truth(jnp.all, "Whether all elements are true.")
@@ -211,7 +214,7 @@ def _position(function, docstring):
         return function(input, axis=axis if input.ndim else None, keepdims=keepdim).astype(jnp.int64)
 
     pure.__doc__ = docstring
-    row(name, named(pure, name))
+    row(name, named(pure, name), exact_out=True)
 
 
 _position(jnp.argmax, "The position of the first maximum (of the flattened tensor by default).")
@@ -246,16 +249,16 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
     reduce_dim = Op(along, f"{name.capitalize()}Backward0")
 
-    def run(input, dim=None, keepdim=False, *, other=None, out=None):
+    def extreme_of(input, dim=None, keepdim=False, *, other=None, out=None):
         if isinstance(dim, Tensor) or other is not None:
             return FUNCTIONS[f"{name}imum"](input, dim if other is None else other, out=out)
         result = call(reduce_all, (input,), {}) if dim is None else call(reduce_dim, (input, dim, keepdim), {})
         return result if out is None else write_out(out, result, exact=True)
 
-    run.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
+    extreme_of.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
     over.__doc__ = f"The {name}imum over ``dim`` (all by default); equal ones share the gradient."
-    publish(name, run)
-    row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"))
+    publish(name, extreme_of, elementwise=True)
+    row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"), exact_out=True)
 
 
 _extreme("max", jnp.max, jnp.argmax)
@@ -272,7 +275,7 @@ def aminmax(input, *, dim=None, keepdim=False):
     return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
 
 
-row("aminmax", aminmax, saves=("input",))
+row("aminmax", aminmax, saves=("input",), exact_out=True)
 
 
 # -- norms
@@ -307,7 +310,7 @@ def _gradient_of_norm(input, p="fro", *args, **kwargs):
 
 
 row("logsumexp", logsumexp, saves=("input", "result"))
-row("norm", norm, _gradient_of_norm, saves=("input", "result"))
+row("norm", norm, _gradient_of_norm, saves=("input", "result"), exact_out=True, autocast={"cuda": FLOAT32})
 
 
 # -- hashes
@@ -325,4 +328,4 @@ def hash_tensor(input, dim=(), *, keepdim=False, mode=0):
     return jnp.expand_dims(result, axes) if keepdim and input.ndim else result
 
 
-row("hash_tensor", hash_tensor)
+row("hash_tensor", hash_tensor, exact_out=True)

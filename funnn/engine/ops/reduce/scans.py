@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.elementwise.pointwise import log_sum
 from funnn.engine.ops.kit.elementwise import require, widened
@@ -13,16 +14,16 @@ from funnn.engine.ops.kit.table import row
 from funnn.engine.ops.reduce.reductions import as_vector, result_kind
 
 
-def _total(function, name, docstring):
+def _total(function, name, docstring, **policies):
     @as_vector
     def total(input, dim, *, dtype=None):
         return widened(function)(input.astype(result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
 
     total.__name__, total.__doc__ = name, docstring
-    row(name, total, saves=("input", "result") if name == "cumprod" else (), inplace=True)
+    row(name, total, saves=("input", "result") if name == "cumprod" else (), inplace=True, autocast={"cuda": FLOAT32}, **policies)
 
 
-_total(lax.cumsum, "cumsum", "The sums of the elements up to each along ``dim``; integers as int64.")
+_total(lax.cumsum, "cumsum", "The sums of the elements up to each along ``dim``; integers as int64.", exact_out=True)
 _total(lax.cumprod, "cumprod", "The products of the elements up to each along ``dim``; integers as int64.")
 
 
@@ -34,7 +35,7 @@ def logcumsumexp(input, dim):
     return lax.associative_scan(log_sum, input, axis=axis) if jnp.iscomplexobj(input) else lax.cumlogsumexp(input, axis=axis)
 
 
-row("logcumsumexp", logcumsumexp, saves=("input", "result"))
+row("logcumsumexp", logcumsumexp, saves=("input", "result"), exact_out=True)
 
 
 def _extreme(function, name, docstring):
@@ -53,7 +54,7 @@ def _extreme(function, name, docstring):
         return result(jnp.take_along_axis(input, indices, axis), indices)
 
     extreme.__name__, extreme.__doc__ = name, docstring
-    row(name, extreme)
+    row(name, extreme, exact_out=True)
 
 
 _extreme(lax.cummax, "cummax", "The largest element up to each along ``dim``, and where it is: the last of equal ones.")

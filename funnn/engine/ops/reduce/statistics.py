@@ -7,6 +7,7 @@ import warnings
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import known
@@ -44,10 +45,10 @@ def _quantile(input, q, dim, keepdim, interpolation, ignore_nan):
     return jnp.moveaxis(result, -1, 0).reshape(q.shape + kept)
 
 
-def _run(name: str, ignore_nan: bool) -> None:
-    op = Op(_quantile, "SqueezeBackward4")
+def _publish_quantile(name: str, ignore_nan: bool) -> None:
+    op = Op(_quantile, "SqueezeBackward4", autocast={"cpu": FLOAT32})
 
-    def run(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
+    def quantile_of(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
         if thread.autocast is not None:
             (input, q), _ = thread.autocast.operands(op, (input, q), {})
         if input.dtype.name not in ("float32", "float64"):
@@ -70,12 +71,12 @@ def _run(name: str, ignore_nan: bool) -> None:
         return result if out is None else write_out(out, result)
 
     kept = " of what is not NaN" if ignore_nan else "; NaN where there is one"
-    run.__doc__ = f"The value below which a share ``q`` of the elements over ``dim`` (all by default) lies{kept}."
-    publish(name, run)
+    quantile_of.__doc__ = f"The value below which a share ``q`` of the elements over ``dim`` (all by default) lies{kept}."
+    publish(name, quantile_of, exact_out=True)
 
 
-_run("quantile", ignore_nan=False)
-_run("nanquantile", ignore_nan=True)
+_publish_quantile("quantile", ignore_nan=False)
+_publish_quantile("nanquantile", ignore_nan=True)
 
 
 # -- covariances

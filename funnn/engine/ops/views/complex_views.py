@@ -30,10 +30,10 @@ def _to_complex(input):
 
 
 def _publish(name: str, change: Any, grad: str, arguments: Any) -> None:
-    def run(input):
+    def view(input):
         return make_view(input, change, arguments(input), grad)
 
-    publish(name, run, arguments, method=False)
+    publish(name, view, arguments, method=False)
     publish_copy(f"{name}_copy", change, grad, arguments)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, write_out
@@ -67,10 +69,10 @@ def column_stack(tensors):
     return cat([array.reshape(array.size, 1) if array.ndim < 2 else array for array in tensors], 1)
 
 
-def _of_sequence(pure: Callable, grad: str, *aliases: str) -> None:
-    op = Op(pure, grad)
+def _of_sequence(pure: Callable, grad: str, *aliases: str, autocast: str | None = None) -> None:
+    op = Op(pure, grad, autocast=autocast)
 
-    def run(tensors, *args, out=None, **kwargs):
+    def join(tensors, *args, out=None, **kwargs):
         if not isinstance(tensors, (tuple, list)) or not all(isinstance(tensor, Tensor) for tensor in tensors):
             given = type(tensors).__name__ if not isinstance(tensors, (tuple, list)) else [type(tensor).__name__ for tensor in tensors]
             raise TypeError(f"{pure.__name__}(): argument 'tensors' (position 1) must be tuple of Tensors, not {given}")
@@ -80,11 +82,11 @@ def _of_sequence(pure: Callable, grad: str, *aliases: str) -> None:
         result = call(op, (tuple(tensors), *args), kwargs)
         return result if out is None else write_out(out, result)
 
-    publish(pure.__name__, run, pure, method=False, aliases=aliases)
+    publish(pure.__name__, join, pure, method=False, aliases=aliases)
 
 
-_of_sequence(cat, "CatBackward0", "concat", "concatenate")
-_of_sequence(stack, "StackBackward0")
+_of_sequence(cat, "CatBackward0", "concat", "concatenate", autocast=WIDEST)
+_of_sequence(stack, "StackBackward0", autocast=WIDEST)
 _of_sequence(hstack, "CatBackward0")
 _of_sequence(vstack, "CatBackward0", "row_stack")
 _of_sequence(dstack, "CatBackward0")
@@ -120,7 +122,7 @@ _product = Op(_cartesian_prod, "StackBackward0")
 _combined = Op(_combinations, "StackBackward0")
 
 
-def block_diag(*tensors):
+def block_diag(*tensors: Array):
     """A matrix with the given ones as blocks on the diagonal and zeros elsewhere; a vector is a row."""
     if not tensors:
         return FUNCTIONS["zeros"](1, 0)
@@ -132,7 +134,7 @@ def _check_vector(tensor: Tensor) -> None:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(tensor.shape)}")
 
 
-def cartesian_prod(*tensors):
+def cartesian_prod(*tensors: Array):
     """All ways to take one element of each vector, one a row."""
     for tensor in tensors:
         _check_vector(tensor)
@@ -165,7 +167,7 @@ def _chunked(tensors, dim, num_chunks):
 _chunk_cat_op = Op(_chunked)
 
 
-def _chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Tensor | None = None) -> Tensor:
+def _chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> Tensor:
     """Each tensor cut into so many chunks along ``dim`` (zeros at the end), the chunks flattened and joined; without gradient, as in torch."""
     if not tensors:
         raise RuntimeError("_chunk_cat expects a non-empty input tensor list")

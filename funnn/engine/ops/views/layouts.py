@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from funnn.engine.memory.storage import Storage, Window, whole
 from funnn.engine.memory.strides import like_operands, with_stride
@@ -89,7 +90,7 @@ publish("empty_permuted", empty_permuted, method=False)
 publish("new_empty_strided", _new_empty_strided, function=False)
 
 
-def resize_(self, *sizes, memory_format=None):
+def resize_(self: Array, *sizes, memory_format=None):
     """Another size for the same memory, in place, with other values where that is too small (zeros, here; other tensors keep the old memory)."""
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad; resize tensor.detach(), or make a new tensor")
@@ -113,7 +114,7 @@ def resize_(self, *sizes, memory_format=None):
     return self
 
 
-def resize_as_(self, the_template, *, memory_format=None):
+def resize_as_(self: Array, the_template: Array, *, memory_format=None):
     """The size of another tensor for the same memory, in place."""
     return resize_(self, tuple(the_template.shape), memory_format=memory_format)
 

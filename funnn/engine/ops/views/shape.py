@@ -61,7 +61,7 @@ def rot90(input, k=1, dims=(0, 1)):
     return jnp.rot90(input, k, axes)
 
 
-row("flip", flip, "FlipBackward0", sizes=1)
+row("flip", flip, "FlipBackward0", sizes=1, elementwise=True)
 row("roll", roll, "RollBackward0")
 row("rot90", rot90, "Rot90Backward0")
 

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from jax import Array
+
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import plan_window, read_window, whole
@@ -117,30 +119,30 @@ for _function in (split, split_with_sizes, chunk, unbind):
     publish(_function.__name__, _function)
 
 
-def _publish_copies(name: str, change: Callable, pieces: Callable, grad: str) -> None:
+def _publish_copies(name: str, change: Callable, pieces: Callable, grad: str, **policies: Any) -> None:
     copies = _copies(grad)
 
-    def run(input, *args, out=None, **kwargs):
+    def copy_pieces(input, *args, out=None, **kwargs):
         result = copies(input, change, pieces(input, *args, **kwargs))
         return result if out is None else write_out(out, result)
 
-    run.__doc__ = f"As torch.{name.removesuffix('_copy')}, each piece in memory of its own."
-    publish(name, run, method=False)
+    copy_pieces.__doc__ = f"As torch.{name.removesuffix('_copy')}, each piece in memory of its own."
+    publish(name, copy_pieces, method=False, **policies)
 
 
 def _publish_unsafe(name: str, pieces: Callable, grad: str) -> None:
     """Pieces that share memory with the input but not its history: writing to one and differentiating is the caller's risk."""
     copies = _copies(grad)
 
-    def run(input, *args, **kwargs):
+    def split_unsafely(input, *args, **kwargs):
         cuts = pieces(input, *args, **kwargs)
         results = copies(input, windows.slice_, cuts)
         for result, cut in zip(results, cuts, strict=True):
             result._set_storage(make_view(input.detach(), windows.slice_, cut, ""))
         return results
 
-    run.__doc__ = _publish_unsafe.__doc__
-    publish(name, run)
+    split_unsafely.__doc__ = _publish_unsafe.__doc__
+    publish(name, split_unsafely)
 
 
 def _unsafe_split(input, split_size, dim=0):
@@ -156,14 +158,14 @@ def _with_sizes(input, split_sizes, dim=0):
 
 
 _publish_copies("split_copy", windows.slice_, _unsafe_split, "SplitBackward0_copy")
-_publish_copies("split_with_sizes_copy", windows.slice_, _with_sizes, "SplitWithSizesBackward0_copy")
+_publish_copies("split_with_sizes_copy", windows.slice_, _with_sizes, "SplitWithSizesBackward0_copy", exact_out=True)
 _publish_copies("unbind_copy", windows.select, lambda input, dim=0: _elements(input, dim), "UnbindBackward0_copy")
 _publish_unsafe("unsafe_split", _unsafe_split, "UnsafeSplitBackward0")
 _publish_unsafe("unsafe_chunk", _unsafe_chunk, "UnsafeSplitBackward0")
 _publish_unsafe("unsafe_split_with_sizes", _with_sizes, "UnsafeSplitWithSizesBackward0")
 
 
-def tensor_split(input, indices_or_sections=None, dim=0, *, indices=None, sections=None):
+def tensor_split(input, indices_or_sections=None, dim=0, *, indices: Array | None = None, sections=None):
     """Views of pieces along ``dim``: so many, as equal as can be, or cut before the given indices."""
     cuts = next((given for given in (indices_or_sections, indices, sections) if given is not None), None)
     if isinstance(cuts, Tensor):
@@ -190,7 +192,7 @@ def tensor_split(input, indices_or_sections=None, dim=0, *, indices=None, sectio
 
 
 def _split_along(name: str, axis: int, least: int) -> None:
-    def run(input, *args, indices=None, sections=None):
+    def split_along(input, *args, indices: Array | None = None, sections=None):
         given = args[0] if args else indices if indices is not None else sections
         if input.dim() < least:
             raise RuntimeError(
@@ -204,8 +206,8 @@ def _split_along(name: str, axis: int, least: int) -> None:
             )
         return tensor_split(input, given, dim)
 
-    run.__doc__ = f"Views of pieces along dimension {axis}: so many of equal size, or cut before the given indices."
-    publish(name, run)
+    split_along.__doc__ = f"Views of pieces along dimension {axis}: so many of equal size, or cut before the given indices."
+    publish(name, split_along)
 
 
 publish("tensor_split", tensor_split)
@@ -238,7 +240,7 @@ def _given(tensors: tuple) -> tuple:
     return tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], _SEVERAL) else tensors
 
 
-def broadcast_tensors(*tensors):
+def broadcast_tensors(*tensors: Array):
     """The tensors expanded to their common shape."""
     tensors = _given(tensors)
     _dtype.check_broadcast(*(tensor._read() for tensor in tensors))
@@ -246,7 +248,7 @@ def broadcast_tensors(*tensors):
     return tuple(make_view(tensor, windows.expand, (shape,), "ExpandBackward0") for tensor in tensors)
 
 
-def meshgrid(*tensors, indexing=None):
+def meshgrid(*tensors: Array, indexing=None):
     """The coordinates of a grid: tensor k repeated along all dimensions but its own ('xy' exchanges the first two)."""
     tensors = _given(tensors)
     if not tensors:
@@ -279,13 +281,13 @@ def _at_least(tensor: Tensor, rank: int) -> Tensor:
 
 
 def _publish_at_least(rank: int) -> None:
-    def run(*tensors):
+    def with_dimensions(*tensors: Array):
         if len(tensors) == 1 and isinstance(tensors[0], Tensor):
             return _at_least(tensors[0], rank)
         return tuple(_at_least(tensor, rank) for tensor in _given(tensors))
 
-    run.__doc__ = f"A view with at least {rank} dimensions: of one tensor, or of each of several."
-    publish(f"atleast_{rank}d", run, method=False)
+    with_dimensions.__doc__ = f"A view with at least {rank} dimensions: of one tensor, or of each of several."
+    publish(f"atleast_{rank}d", with_dimensions, method=False)
 
 
 for _rank in (1, 2, 3):

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from jax import Array
+
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
@@ -100,47 +102,54 @@ Tensor._history_of_view = staticmethod(strided_history)
 
 
 def _publish(
-    name: str, change: Callable, grad: str | Callable, arguments: Callable, *, copy: bool = False, write: bool | str = False, **where: Any
+    name: str,
+    change: Callable,
+    grad: str | Callable,
+    arguments: Callable,
+    *,
+    copy: bool | str = False,
+    write: bool | str = False,
+    **where: Any,
 ) -> None:
     """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's.
 
-    ``copy``: whether there is ``name_copy``. ``write``: whether there is ``name_``, which turns the tensor itself into the view;
-    or torch's name of its grad_fn, if that is another.
+    ``copy``: whether there is ``name_copy``; "exact", with an ``out`` of the result's own type. ``write``: whether
+    there is ``name_``, which turns the tensor itself into the view; or torch's name of its grad_fn, if that is another.
     """
 
     def make(grad: str | Callable) -> Callable:
-        def run(input, *args, **kwargs):
+        def view_of(input, *args, **kwargs):
             given = arguments(input, *args, **kwargs)
             return make_view(input, change, given, grad(*given) if callable(grad) else grad)
 
-        return run
+        return view_of
 
     run = make(grad)
 
     publish(name, run, arguments, **where)
     if copy:
-        publish_copy(f"{name}_copy", change, grad, arguments)
+        publish_copy(f"{name}_copy", change, grad, arguments, exact_out=copy == "exact")
     if write:
         for alias in (name, *where.get("aliases", ())):
             setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write), alias))
 
 
-def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **where: Any) -> None:
+def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **policies: Any) -> None:
     """The values of a view in memory of their own."""
 
-    def run(input, *args, out=None, **kwargs):
+    def copy_of_view(input, *args, out=None, **kwargs):
         given = arguments(input, *args, **kwargs)
         result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}_copy")
         return result if out is None else write_out(out, result)
 
-    publish(name, run, arguments, **{"method": False, **where})
+    publish(name, copy_of_view, arguments, **{"method": False, **policies})
 
 
-def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
+def _publish_scatter(name: str, change: Callable, arguments: Callable, **policies: Any) -> None:
     """The input with ``src`` in the place that a view shows; the input itself stays as it is."""
     op = Op(write_window, f"{name.title().replace('_', '')}Backward0", scalars=("starts",))
 
-    def run(input, src, *args, out=None, **kwargs):
+    def scatter_into_view(input, src: Array, *args, out=None, **kwargs):
         window = change(whole(input._shape()), *arguments(input, *args, **kwargs))
         if src._shape() != window.shape:
             raise RuntimeError(
@@ -150,12 +159,12 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable) -> None:
         result = call(op, (input, src.to(input.dtype), starts, plan), {})
         return result if out is None else write_out(out, result)
 
-    run.__doc__ = _publish_scatter.__doc__
-    publish(name, run)
+    scatter_into_view.__doc__ = _publish_scatter.__doc__
+    publish(name, scatter_into_view, **policies)
 
 
 def _becoming(run: Callable, name: str) -> Callable:
-    def write(self, *args, **kwargs):
+    def write(self: Array, *args, **kwargs):
         if thread.grad and self.requires_grad and self.is_leaf:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         other = run(self, *args, **kwargs)
@@ -254,7 +263,7 @@ def _expand(input, *size, implicit=False):
     return (gather_sizes(size),)
 
 
-def _expand_as(input, other):
+def _expand_as(input, other: Array):
     """Expanded to the shape of ``other``."""
     return (tuple(other.shape),)
 
@@ -264,7 +273,7 @@ def _sizes(input, *size):
     return (gather_sizes(size),)
 
 
-def _view_as(input, other):
+def _view_as(input, other: Array):
     """The same memory in the shape of ``other``."""
     return (tuple(other.shape),)
 
@@ -310,29 +319,29 @@ def _squeeze_grad(dim):
     return f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
 
 
-_publish("permute", windows.permute, "PermuteBackward0", _permute, copy=True)
-_publish("transpose", windows.transpose, "TransposeBackward0", _transpose, copy=True, write=True, aliases=("swapaxes", "swapdims"))
-_publish("t", windows.permute, "TBackward0", _t, copy=True, write=True)
+_publish("permute", windows.permute, "PermuteBackward0", _permute, copy="exact")
+_publish("transpose", windows.transpose, "TransposeBackward0", _transpose, copy="exact", write=True, aliases=("swapaxes", "swapdims"))
+_publish("t", windows.permute, "TBackward0", _t, copy="exact", write=True)
 _publish("movedim", windows.permute, "PermuteBackward0", _movedim, aliases=("moveaxis",))
 _publish("select", windows.select, "SelectBackward0", _select, copy=True)
 _publish("narrow", windows.slice_, "SliceBackward0", _narrow)
-_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy=True, write=True)
-_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy=True, write=True)
-_publish("expand", windows.expand, "ExpandBackward0", _expand, copy=True, function=False)
+_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy="exact", write=True)
+_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy="exact", write=True)
+_publish("expand", windows.expand, "ExpandBackward0", _expand, copy="exact", function=False)
 _publish("expand_as", windows.expand, "ExpandBackward0", _expand_as, function=False)
 _publish("broadcast_to", windows.expand, "ExpandBackward0", _expand)
 _publish("view_as", windows.view, "ViewBackward0", _view_as, function=False)
 _publish("unflatten", windows.view, "ViewBackward0", _unflatten)
-_publish("diagonal", windows.diagonal, "DiagonalBackward0", _diagonal, copy=True)
-_publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy=True, function=False)
-_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy=True, write="AsStridedBackward1")
-publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias)
+_publish("diagonal", windows.diagonal, "DiagonalBackward0", _diagonal, copy="exact")
+_publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy="exact", function=False)
+_publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy="exact", write="AsStridedBackward1")
+publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias, exact_out=True)
 publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
-publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True)
-publish_copy("view_copy", windows.view, "ViewBackward0", _sizes)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True, exact_out=True)
+publish_copy("view_copy", windows.view, "ViewBackward0", _sizes, exact_out=True)
 _publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
 _publish_scatter("select_scatter", windows.select, _select)
-_publish_scatter("slice_scatter", windows.slice_, _slice)
+_publish_scatter("slice_scatter", windows.slice_, _slice, exact_out=True)
 _publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
 
 Tensor.T = property(
@@ -399,7 +408,7 @@ def reshape(input, *shape):
     return call(_reshape_copy, (input.clone(memory_format=contiguous_format), infer_sizes(sizes, input.numel())), {})
 
 
-def reshape_as(input, other):
+def reshape_as(input, other: Array):
     """In the shape of ``other``."""
     return reshape(input, tuple(other.shape))
 
