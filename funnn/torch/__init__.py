@@ -3,7 +3,7 @@
 import sys as _sys
 
 from funnn.torch import __future__ as __future__
-from funnn.torch import _former_modules, _unsupported
+from funnn.torch import _former_modules, _signatures, _unsupported
 from funnn.torch import _utils as _utils
 from funnn.torch import accelerator as accelerator
 from funnn.torch import amp as amp
@@ -68,6 +68,10 @@ def __getattr__(name):
     _unsupported.missing(_sys.modules[__name__], "torch", name)
 
 
+_signatures.lend(_sys.modules[__name__], _signatures.Functions)
+_signatures.lend(Tensor, _signatures.Methods)
+_signatures.lend_in_place(Tensor)
+_signatures.lend_options(vars(signal.windows)[name] for name in signal.windows.__all__)
 Tensor.__getattr__ = _unsupported.missing_of_tensor
 _unsupported.watch(nn, nn.attention, nn.parallel, nn.utils)
 _unsupported.watch(

@@ -28,14 +28,14 @@ def _of_module(module: Module, *inputs: Any, train: bool = False, depth: int | N
     recorder = Recorder()
     if inputs or kwargs:
 
-        def run(parameters: dict, buffers: dict, key: Any, inputs: tuple, kwargs: dict) -> Any:
+        def apply_module(parameters: dict, buffers: dict, key: Any, inputs: tuple, kwargs: dict) -> Any:
             arrays = checkpoint.unflatten(parameters), checkpoint.unflatten(buffers)
             return ModuleLayer(module).apply(*arrays, *inputs, key=key, train=train, **kwargs)[0]
 
         before = everywhere.register_forward_pre_hook(lambda part, args: recorder.enter(names[part]) if part in names else None)
         after = everywhere.register_forward_hook(lambda part, args, output: recorder.leave(output) if part in names else None)
         with before, after, _settings.running():
-            recorder.trace(run, parameters, buffers, jax.random.key(0), inputs, kwargs)
+            recorder.trace(apply_module, parameters, buffers, jax.random.key(0), inputs, kwargs)
     return recorder.summary(parts, list(buffers.values()), depth)
 
 

@@ -150,10 +150,10 @@ def _timed(function: Callable, name: Callable[..., str]) -> Callable:
     """The function with a clock; while a program is traced, as it is."""
 
     @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_and_time(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs) if thread.tracing is not None else measure(name(*args), function, args, kwargs)
 
-    return run
+    return call_and_time
 
 
 def _arrays(result: Any) -> Any:

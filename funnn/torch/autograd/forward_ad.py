@@ -26,8 +26,6 @@ class UnpackedDualTensor(NamedTuple):
 class _Duals(Level):
     """Forward mode in progress."""
 
-    current: _Duals | None = None
-
     def __init__(self):
         super().__init__(PUSHED_INTO)
         self.nodes: list[weakref.ref] = []
@@ -39,12 +37,12 @@ class _Duals(Level):
             self.trace = ad.JVPTrace(outer, core.TraceTag())
         self._tracing = core.set_current_trace(self.trace)
         self._tracing.__enter__()
-        _Duals.current = self
+        thread.duals = self
         return self
 
     def __exit__(self, *exc: Any) -> None:
         self._tracing.__exit__(*exc)
-        thread.tracing, _Duals.current = self.before, None
+        thread.tracing, thread.duals = self.before, None
         for storage in [*self.made, *self.read_first]:
             if self.is_inside(storage.array):
                 storage.array = self.parts(storage.array)[0]
@@ -112,7 +110,7 @@ class _TangentNode(Node):
 
     def pull(self, gradients: list, create_graph: bool) -> list:
         level = self.level
-        if _Duals.current is not level:
+        if thread.duals is not level:
             raise NotImplementedError(
                 "backward from a tangent after its dual_level has ended is not supported; call it inside, or use torch.func.jvp"
             )
@@ -135,7 +133,7 @@ class dual_level:
 
 def enter_dual_level() -> int:
     """Begin a level, as ``with dual_level()`` does."""
-    if _Duals.current is not None:
+    if thread.duals is not None:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
     _Duals().__enter__()
     return 0
@@ -143,9 +141,9 @@ def enter_dual_level() -> int:
 
 def exit_dual_level(*, level: int | None = None) -> None:
     """End the level that ``enter_dual_level`` began."""
-    if _Duals.current is None:
+    if thread.duals is None:
         raise RuntimeError("exit_dual_level: trying to exit a forward AD level that was not entered")
-    _Duals.current.__exit__(None, None, None)
+    thread.duals.__exit__(None, None, None)
 
 
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
@@ -157,7 +155,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     ...     print(unpack_dual(x * x).tangent)
     tensor(6.)
     """
-    duals = _Duals.current
+    duals = thread.duals
     if duals is None:
         raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() first.")
     for name, item in (("primal", tensor), ("tangent", tangent)):
@@ -174,7 +172,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
     """The value and the tangent of a dual tensor; the tangent is None if there is none."""
-    duals = _Duals.current
+    duals = thread.duals
     if duals is None:
         return UnpackedDualTensor(tensor, None)
     value, derivative = duals.parts(tensor._read())

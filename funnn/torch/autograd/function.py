@@ -378,7 +378,7 @@ def once_differentiable(function: Callable) -> Callable:
     """Of a backward: its results can't be differentiated again; trying to do so raises."""
 
     @functools.wraps(function)
-    def run(ctx: Any, *gradients: Any) -> Any:
+    def backward_once(ctx: Any, *gradients: Any) -> Any:
         with no_grad():
             outputs = function(ctx, *gradients)
         if not (thread.grad and any(isinstance(g, Tensor) and g.requires_grad for g in gradients)):
@@ -387,7 +387,7 @@ def once_differentiable(function: Callable) -> Callable:
         results = tuple(_raising(item) if isinstance(item, Tensor) else item for item in flat)
         return results if isinstance(outputs, tuple) else results[0]
 
-    return run
+    return backward_once
 
 
 class DelayedError(Node):

@@ -255,12 +255,12 @@ def _forward_jacobian(func: Callable, inputs: Any, create_graph: bool, strict: b
     many_in, items = _tuple(inputs, "inputs", "jacobian")
     many_out = True
 
-    def run(*given: Tensor) -> Tensors:
+    def call_with_tuple(*given: Tensor) -> Tensors:
         nonlocal many_out
         many_out, outputs = _tuple(func(*given), "outputs of the user-provided function", "jacobian")
         return outputs
 
-    entries = jacfwd(run, tuple(range(len(items))))(*(item.detach() for item in items))
+    entries = jacfwd(call_with_tuple, tuple(range(len(items))))(*(item.detach() for item in items))
     return _nested(list(entries), many_in, many_out, False)
 
 
@@ -292,15 +292,15 @@ def hessian(
         _strictly(found, strict, _jacobian_independent_hessian)
         return _filled(found, given)
 
-    run = gradient
+    outer = gradient
     if outer_jacobian_strategy == "forward-mode":
 
-        def run(*given: Tensor) -> Tensors:
+        def outer(*given: Tensor) -> Tensors:
             leaves = tuple(item._bare().requires_grad_() for item in given)
             with enable_grad():
                 return gradient(*leaves)
 
-    result = jacobian(run, items, create_graph, strict, vectorize, outer_jacobian_strategy)
+    result = jacobian(outer, items, create_graph, strict, vectorize, outer_jacobian_strategy)
     return result if many else result[0][0]
 
 

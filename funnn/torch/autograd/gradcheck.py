@@ -199,11 +199,11 @@ class _Check:
         return entries
 
     def _push(self, place: int, tangent: Tensor) -> tuple:
-        def run(item: Tensor) -> tuple:
+        def outputs_of(item: Tensor) -> tuple:
             return self.outputs(tuple(item if n == place else given for n, given in enumerate(self.inputs)))
 
         with no_grad():
-            return jvp(run, (self.inputs[place].detach(),), (tangent,))[1]
+            return jvp(outputs_of, (self.inputs[place].detach(),), (tangent,))[1]
 
     # -- checks
 

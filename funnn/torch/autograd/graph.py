@@ -105,7 +105,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
             state.update(walk=walk, gradients=[None] * len(tensors), missing=missing, called=False)
 
     def hook(number: int) -> Callable:
-        def run(gradient: Tensor) -> None:
+        def collect_gradient(gradient: Tensor) -> None:
             with lock:
                 start()
                 state["missing"] -= 1
@@ -116,7 +116,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
             elif mode == "all" and state["missing"] == 0:
                 fn(state["gradients"])
 
-        return run
+        return collect_gradient
 
     return _Together([tensor.register_hook(hook(number)) for number, tensor in enumerate(tensors)])
 

@@ -107,11 +107,11 @@ class record_function:
 
     def __call__(self, function: Callable) -> Callable:
         @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> Any:
+        def call_and_record(*args: Any, **kwargs: Any) -> Any:
             with record_function(self.name):
                 return function(*args, **kwargs)
 
-        return run
+        return call_and_record
 
 
 def emit_nvtx(*args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from funnn.engine.program.differentiate import grad
 from funnn.torch import _namespace as torch
@@ -29,6 +29,10 @@ class Distribution:
     has_rsample = False
     has_enumerate_support = False
     _validate_args = __debug__
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The parameters that ``arg_constraints`` names, which :meth:`_set` stores."""
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.tensor.tensor import Tensor
+from funnn.torch.nn.modules._normalizations import _BatchNorm
 from funnn.torch.nn.modules.module import Module
-from funnn.torch.nn.modules.norms import _BatchNorm
 from funnn.torch.nn.utils._functional_call import functional_call as functional_call
 
 

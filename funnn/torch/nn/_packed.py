@@ -296,7 +296,7 @@ def takes_packed(forward: Callable) -> Callable:
     """The ``forward`` of a recurrent layer, for packed input too: it then runs on the padded batch and its output is packed again."""
 
     @functools.wraps(forward)
-    def run(self: Any, input: Any, hx: Any = None, **kwargs: Any) -> Any:
+    def forward_packed(self: Any, input: Any, hx: Any = None, **kwargs: Any) -> Any:
         if not isinstance(input, PackedSequence):
             return forward(self, input, hx, **kwargs)
         sizes = input.batch_sizes._host()
@@ -321,7 +321,7 @@ def takes_packed(forward: Callable) -> Callable:
             output = packed(padded)
         return output, _permuted(last, input.unsorted_indices)
 
-    return run
+    return forward_packed
 
 
 def _each(hx: Any, change: Callable) -> Any:

@@ -1,5 +1,6 @@
 """torch.nn.functional: the public pure functions themselves; given Tensors, they run on the tape."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -41,12 +42,15 @@ for _parts in (_attention_parts, _tuples):
 def _in_place(name: str) -> Callable:
     function = getattr(_pure, name)
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def call_in_place(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs, inplace=True)
 
-    run.__name__ = run.__qualname__ = f"{name}_"
-    run.__doc__ = f"In-place version of {name}, whose arguments before ``inplace`` it takes."
-    return run
+    call_in_place.__name__ = call_in_place.__qualname__ = f"{name}_"
+    call_in_place.__doc__ = f"In-place version of {name}, whose arguments before ``inplace`` it takes."
+    signature = inspect.signature(function)
+    names = list(signature.parameters)
+    call_in_place.__signature__ = signature.replace(parameters=list(signature.parameters.values())[: names.index("inplace")])
+    return call_in_place
 
 
 #: The in-place spellings that torch has as functions of their own.

@@ -39,7 +39,7 @@ def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, 
     fill.__signature__ = inspect.Signature([first, *arguments, *([last] if draws else [])])
     fill.__name__ = fill.__qualname__ = f"{pure.__name__}_"
     fill.__module__ = __name__
-    fill.__doc__ = pure.__doc__.partition(">>>")[0].rstrip()  # an example shows the pure function's way of use
+    fill.__doc__ = (pure.__doc__ or "").partition(">>>")[0].rstrip()  # an example shows the pure function's way of use
     return fill
 
 
@@ -58,13 +58,13 @@ def _deprecated(fill: Callable) -> Callable:
     old = fill.__name__[:-1]
 
     @functools.wraps(fill)
-    def run(*args: Any, **kwargs: Any) -> Tensor:
+    def fill_and_warn(*args: Any, **kwargs: Any) -> Tensor:
         warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{old}_`.", FutureWarning, stacklevel=2)
         return fill(*args, **kwargs)
 
-    run.__name__ = run.__qualname__ = old
-    run.__doc__ = f"Deprecated name of {old}_, whose arguments it takes."
-    return run
+    fill_and_warn.__name__ = fill_and_warn.__qualname__ = old
+    fill_and_warn.__doc__ = f"Deprecated name of {old}_, whose arguments it takes."
+    return fill_and_warn
 
 
 uniform_ = _in_place(_pure.uniform)

@@ -11,6 +11,7 @@ import numpy as np
 
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.tree import map_items
 from funnn.optim._checks import CHECKS
 from funnn.optim._numbers import to_complex, to_real
 from funnn.optim.lbfgs import lbfgs_step
@@ -113,15 +114,10 @@ def _moved(arrays: list, t: Any, direction: jax.Array) -> list:
 
 def _plain(value: Any) -> Any:
     """An entry of the state for the computation: vectors as arrays, numbers as NumPy's."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if not isinstance(value, Tensor):
-        return value
-    return value._read() if value.ndim else value.numpy()[()]
+    return map_items(lambda item: item if not isinstance(item, Tensor) else item._read() if item.ndim else item.numpy()[()], value)
 
 
 def _tensors(value: Any) -> Any:
     """An entry of the computation's state as torch keeps it."""
-    if isinstance(value, list):
-        return [_tensors(item) for item in value]
-    return Tensor._wrap(jnp.asarray(value)) if isinstance(value, (jax.Array, np.generic, np.ndarray)) else value
+    arrays = (jax.Array, np.generic, np.ndarray)
+    return map_items(lambda item: Tensor._wrap(jnp.asarray(item)) if isinstance(item, arrays) else item, value)

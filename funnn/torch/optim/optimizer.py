@@ -18,6 +18,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import enable_grad
 from funnn.engine.tape.node import Hooks, RemovableHandle
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.tree import map_items
 from funnn.optim import Rule
 from funnn.torch.nn.modules.module import clear_grads
 from funnn.torch.optim._update import fill_state, share_steps, step_group
@@ -53,7 +54,7 @@ def _hooked(step: Callable) -> Callable:
     """A ``step`` that runs the optimizer's hooks before and after; as in torch, their arguments include the optimizer."""
 
     @functools.wraps(step)
-    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def step_with_hooks(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         args = (self, *args)
         for hook in list(itertools.chain(_global_pre_hooks.values(), self._hooks["step_pre"].values())):
             result = hook(self, args, kwargs)
@@ -66,21 +67,21 @@ def _hooked(step: Callable) -> Callable:
             hook(self, args, kwargs)
         return result
 
-    return run
+    return step_with_hooks
 
 
 def _use_grad_for_differentiable(step: Callable) -> Callable:
     """A ``step`` that records operations if the optimizer is ``differentiable``, and else not."""
 
     @functools.wraps(step)
-    def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+    def step_with_grad(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         before, thread.grad = thread.grad, bool(self.defaults.get("differentiable"))
         try:
             return step(self, *args, **kwargs)
         finally:
             thread.grad = before
 
-    return run
+    return step_with_grad
 
 
 #: Options that choose how torch computes a step, with their defaults; here all but ``differentiable`` change nothing.
@@ -119,6 +120,8 @@ class Optimizer:
     """
 
     rule: Rule | None = None
+    state: dict[Tensor, dict[str, Any]]
+    param_groups: list[dict[str, Any]]
     hidden: tuple[str, ...] = ()  # state that torch does not have and that state_dict leaves out
 
     def __init_subclass__(cls, rule: Rule | None = None, takes: str | None = None, keeps: str | None = None, **values: Any) -> None:
@@ -364,20 +367,20 @@ class Optimizer:
 
 def _cast(value: Any, param: Tensor) -> Any:
     """Tensors of a loaded state, also inside containers, in the parameter's dtype if that is a floating one."""
-    if isinstance(value, Tensor):
-        return value.to(param.dtype) if param.is_floating_point() else value
-    if isinstance(value, dict):
-        return {name: _cast(item, param) for name, item in value.items()}
-    return type(value)(_cast(item, param) for item in value) if isinstance(value, (list, tuple)) else value
+    if not param.is_floating_point():
+        return value
+    return map_items(lambda item: item.to(param.dtype) if isinstance(item, Tensor) else item, value)
 
 
 def _own_tensors(value: Any, copy: bool = False) -> Any:
     """An option or an entry of the state with PyTorch's tensors turned into Tensors."""
-    if isinstance(value, Tensor):
-        return value.detach().clone() if copy else value
-    if hasattr(value, "detach"):
-        with jax.enable_x64(True):
-            return Tensor._wrap(jnp.array(as_array(value)))
-    if isinstance(value, dict):
-        return {name: _own_tensors(item, copy) for name, item in value.items()}
-    return type(value)(_own_tensors(item, copy) for item in value) if isinstance(value, (list, tuple)) else value
+
+    def own(item: Any) -> Any:
+        if isinstance(item, Tensor):
+            return item.detach().clone() if copy else item
+        if hasattr(item, "detach"):
+            with jax.enable_x64(True):
+                return Tensor._wrap(jnp.array(as_array(item)))
+        return item
+
+    return map_items(own, value)

@@ -211,7 +211,7 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     functions = list(functions.children()) if hasattr(functions, "children") else list(functions)
     size = len(functions) // segments
 
-    def run(start: int, end: int) -> Callable:
+    def segment(start: int, end: int) -> Callable:
         def forward(value: Any) -> Any:
             for function in functions[start:end]:
                 value = function(value)
@@ -220,5 +220,5 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
         return forward
 
     for start in range(0, size * (segments - 1), size):
-        input = checkpoint(run(start, start + size), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
-    return run(size * (segments - 1), len(functions))(input)
+        input = checkpoint(segment(start, start + size), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
+    return segment(size * (segments - 1), len(functions))(input)

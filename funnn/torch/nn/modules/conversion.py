@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from funnn.engine.ops.make.factories import empty
 from funnn.engine.tape.grad_mode import no_grad
@@ -33,7 +33,7 @@ class Conversion:
                 self._buffers[name] = fn(buffer)
         return self
 
-    def to(self, *args: Any, **kwargs: Any) -> Any:
+    def to(self, *args: Any, **kwargs: Any) -> Self:
         """Convert the floating-point parameters and buffers to a dtype, or move everything to a device, in place."""
         for value in (*args, *kwargs.values()):
             kind = value.dtype if isinstance(value, Tensor) else value
@@ -50,42 +50,42 @@ class Conversion:
 
         return self._apply(convert)
 
-    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
         """Move everything to a device without its values."""
         return self._apply(lambda tensor: empty(tuple(tensor.shape), dtype=tensor.dtype, device=device), recurse)
 
-    def type(self, dst_type: Any) -> Any:
+    def type(self, dst_type: Any) -> Self:
         """Convert all parameters and buffers to a dtype."""
         return self._apply(lambda tensor: tensor.type(dst_type))
 
-    def float(self) -> Any:
+    def float(self) -> Self:
         """Convert the floating-point parameters and buffers to float32."""
         return self._floats(Tensor.float)
 
-    def double(self) -> Any:
+    def double(self) -> Self:
         """Convert the floating-point parameters and buffers to float64."""
         return self._floats(Tensor.double)
 
-    def half(self) -> Any:
+    def half(self) -> Self:
         """Convert the floating-point parameters and buffers to float16."""
         return self._floats(Tensor.half)
 
-    def bfloat16(self) -> Any:
+    def bfloat16(self) -> Self:
         """Convert the floating-point parameters and buffers to bfloat16."""
         return self._floats(Tensor.bfloat16)
 
     def _floats(self, fn: Callable[[Tensor], Tensor]) -> Any:
         return self._apply(lambda tensor: fn(tensor) if tensor.is_floating_point() else tensor)
 
-    def cpu(self) -> Any:
+    def cpu(self) -> Self:
         """Everything on the CPU."""
         return self._apply(lambda tensor: tensor.cpu())
 
-    def cuda(self, device: Any = None) -> Any:
+    def cuda(self, device: Any = None) -> Self:
         """Everything on the accelerator."""
         return self._apply(lambda tensor: tensor.cuda(device))
 
-    def share_memory(self) -> Any:
+    def share_memory(self) -> Self:
         """Does nothing: JAX arrays are not shared between processes, and are copied when they are sent."""
         return self
 

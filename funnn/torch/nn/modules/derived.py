@@ -17,7 +17,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.layers import Buffer, Layer, Param, Repeat
 from funnn.layers._layer import _freeze, present
-from funnn.torch.nn.modules.files import publish
+from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.module import Module, registered
 from funnn.torch.nn.parameter import Parameter
 
@@ -61,7 +61,7 @@ class LayerModule(Module):
     """Base of the Modules that are derived: ``class Linear(LayerModule, layer=layers.Linear)``.
 
     What a class writes itself, or one of its bases, stands before what the Layer has. A class without ``layer`` is a base of several, for
-    isinstance. ``file`` is the name of torch's file in which users look for the class and its subclasses (see ``files``), and ``placed`` says
+    isinstance. ``file`` is the name of torch's file in which users look for the class and its subclasses (see ``_torch_files``), and ``placed`` says
     whether the constructor takes ``device`` and ``dtype``, as torch's do that make parameters; by default those of layers with a ``spec``, and
     these have ``reset_parameters`` too. A user's subclass may define that anew (or ``_reset_parameters``, for those that draw again what their
     parts have drawn): the constructor then calls it instead of drawing, as torch's does.

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.state import thread
 from funnn.engine.tape.node import RemovableHandle, zero_gradient
 from funnn.engine.tensor.tensor import Tensor
@@ -93,7 +94,11 @@ class Running(Hooked):
     _compiled_call_impl: Callable | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
+        try:
+            return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
+        except Exception as error:
+            shorten(error, parts=True)
+            raise
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         if thread.tracing is not None:
@@ -161,6 +166,9 @@ class Running(Hooked):
 
     def _get_backward_pre_hooks(self) -> list[Callable]:
         return [*everywhere._backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
+
+
+speaks(Running.__call__.__code__)
 
 
 def _call_pre_hook(module: Any, hook: Callable, args: tuple, kwargs: dict, with_kwargs: bool) -> tuple[tuple, dict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import jax.numpy as jnp
 
@@ -89,7 +89,7 @@ class Module(Running, State, Conversion):
 
     # -- running
 
-    def forward(self, *input: Any) -> Any:
+    def forward(self, *input: Any, **kwargs: Any) -> Any:
         """The computation; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
@@ -294,7 +294,7 @@ class Module(Running, State, Conversion):
         """The buffer at a path such as ``"norm.running_mean"``."""
         return self._member(target, "_buffers", "a buffer")
 
-    def apply(self, fn: Callable[[Module], None]) -> Module:
+    def apply(self, fn: Callable[[Module], None]) -> Self:
         """Call ``fn`` on every module inside, then on this one."""
         for module in self.children():
             module.apply(fn)
@@ -303,7 +303,7 @@ class Module(Running, State, Conversion):
 
     # -- modes
 
-    def train(self, mode: bool = True) -> Module:
+    def train(self, mode: bool = True) -> Self:
         """Set training mode here and in all modules inside."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -312,11 +312,11 @@ class Module(Running, State, Conversion):
             module.train(mode)
         return self
 
-    def eval(self) -> Module:
+    def eval(self) -> Self:
         """Set evaluation mode: ``train(False)``."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start or stop recording operations on all parameters."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, KeysView
 from typing import Any
 
 from funnn.engine.tensor.tensor import Tensor
+from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.container import pairs
-from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
 

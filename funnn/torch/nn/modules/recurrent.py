@@ -9,8 +9,8 @@ from funnn import layers
 from funnn.engine.tensor.tensor import Tensor
 from funnn.layers.recurrent import RNNBase as RecurrentLayer
 from funnn.layers.recurrent import RNNCellBase as CellLayer
+from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.derived import Computed, LayerModule
-from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.parameter import Parameter
 
 _MODES = {

@@ -38,19 +38,19 @@ class _Cache(threading.local):
         self.values: dict[tuple[int, str], Tensor] = {}
 
 
-_cache = _Cache()
+_kept_values = _Cache()
 
 
 @contextlib.contextmanager
 def cached() -> Iterator[None]:
     """Inside, each parametrized tensor is computed once, at its first use, and then remembered; nested uses share what they remember."""
-    _cache.depth += 1
+    _kept_values.depth += 1
     try:
         yield
     finally:
-        _cache.depth -= 1
-        if not _cache.depth:
-            _cache.values = {}
+        _kept_values.depth -= 1
+        if not _kept_values.depth:
+            _kept_values.values = {}
 
 
 class ParametrizationList(ModuleList):
@@ -194,12 +194,12 @@ def _exchange_class(module: Module) -> None:
 def _property(name: str) -> property:
     def get(self: Module) -> Tensor:
         parametrization = self.parametrizations[name]
-        if not _cache.depth:
+        if not _kept_values.depth:
             return parametrization()
         key = id(self), name
-        if key not in _cache.values:
-            _cache.values[key] = parametrization()
-        return _cache.values[key]
+        if key not in _kept_values.values:
+            _kept_values.values[key] = parametrization()
+        return _kept_values.values[key]
 
     def set(self: Module, value: Tensor) -> None:
         self.parametrizations[name].right_inverse(value)

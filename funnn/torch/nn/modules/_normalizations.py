@@ -7,8 +7,8 @@ from typing import Any
 from funnn import functional as F
 from funnn.engine.ops.make.factories import tensor
 from funnn.layers import Buffer, batchnorm
+from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.derived import LayerModule
-from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.module import Module
 
 

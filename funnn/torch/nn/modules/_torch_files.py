@@ -1,6 +1,6 @@
 """Where users look for torch's classes: ``torch.nn.modules.conv.Conv2d`` and the like, one made module for each of torch's files.
 
-The classes themselves are written in ``rows`` and its neighbours; a class is published under the name of its base's ``file``. What torch's file
+The classes themselves are written in ``_layer_classes`` and its neighbours; a class is published under the name of its base's ``file``. What torch's file
 only imports, such as ``F`` or ``_pair``, programs import from it too; it is found when it is asked for.
 """
 
@@ -16,7 +16,10 @@ _ROOT = "funnn.torch"
 #: Names under which torch's files import whole modules, and those modules whose names they import.
 _MODULES = {"F": f"{_ROOT}.nn.functional", "init": f"{_ROOT}.nn.init"}
 _SOURCES = (
-    *(f"{_ROOT}.{name}" for name in ("nn", "nn.modules.utils", "nn.common_types", "nn.parameter", "nn.init", "nn.utils.rnn", "nn.modules.lazy")),
+    *(
+        f"{_ROOT}.{name}"
+        for name in ("nn", "nn.modules.utils", "nn.common_types", "nn.parameter", "nn.init", "nn.utils.rnn", "nn.modules.lazy")
+    ),
     *("funnn.engine.tensor.tensor", "funnn.engine.types.dtype"),
 )
 

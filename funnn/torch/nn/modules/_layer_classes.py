@@ -7,16 +7,16 @@ from funnn import layers
 from funnn.engine.tensor.tensor import Tensor as _Tensor
 from funnn.engine.types.dtype import get_default_dtype
 from funnn.torch.nn._packed import takes_packed
+from funnn.torch.nn.modules._embeddings import _Table
+from funnn.torch.nn.modules._normalizations import SyncBatchNorm as SyncBatchNorm
+from funnn.torch.nn.modules._normalizations import _BatchNorm, _InstanceNorm
+from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.container import ModuleList
 from funnn.torch.nn.modules.convolutions import _ConvNd, _ConvTransposeNd
 from funnn.torch.nn.modules.derived import Computed, LayerModule, alias
-from funnn.torch.nn.modules.files import publish
 from funnn.torch.nn.modules.lazy import LazyLastAxis, _LazyConvXdMixin, _LazyNormBase
-from funnn.torch.nn.modules.norms import SyncBatchNorm as SyncBatchNorm
-from funnn.torch.nn.modules.norms import _BatchNorm, _InstanceNorm
 from funnn.torch.nn.modules.recurrent import RNNBase as RNNBase
 from funnn.torch.nn.modules.recurrent import RNNCellBase as RNNCellBase
-from funnn.torch.nn.modules.tables import _Table
 
 # A table, of which each row is a class:
 # fmt: off
