@@ -21,9 +21,9 @@ import pytest
 
 mark = pytest.mark.exhaustive
 #: Seconds of all cases of a function up to which all run, and of a single case beyond which none does.
-FREE, LONGEST = 0.3, 3.0
+FREE, LONGEST = 0.2, 2.0
 #: At least so large a share of a function's cases runs.
-SMALLEST_SHARE = 1 / 16
+SMALLEST_SHARE = 1 / 32
 COSTS = Path(__file__).with_name("costs.tsv")
 
 

@@ -82,3 +82,7 @@ def test_nothing_reaches_into_jax_src():
 def test_the_test_above_finds_what_does(source):
     assert private_imports(source) == [source.count("\n") + 1]
     assert private_imports("import jax.core, jax.extend.core\nfrom jax.interpreters import ad\nad.jax_src") == []
+
+
+def test_import_works_without_docstrings():
+    subprocess.run([sys.executable, "-OO", "-c", "import funnn, funnn.torch"], check=True)

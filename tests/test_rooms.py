@@ -1,6 +1,7 @@
 """The rooms of the package: each imports only from those below it, and no files import each other in a circle."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors
+    errors _types
     functional
     init
     layers
@@ -52,7 +53,7 @@ INSIDE_FUNCTIONS = {
     "_run": {"jax", "funnn.torch.autograd.profiler"},
     "__main__": {
         "jax",
-        "jaxlib",
+        "importlib.metadata",
         "funnn",
         "funnn._run",
         "funnn._digits",
@@ -205,3 +206,12 @@ def test_a_lower_room_loads_no_higher_one():
 
     assert loaded("funnn.engine.types.dtype") == "['funnn.engine.types']"
     assert "funnn.torch" not in loaded("funnn.engine.ops")
+
+
+def test_the_architecture_page_names_every_room_and_no_file_that_is_not_there():
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.py)?|\w+\.py)`", page))
+    there = {name for name in named if (ROOT / name).exists() or (ROOT.parent / name).exists()}
+    assert named == there and len(named) > 40
+    rooms = {room for room in HEIGHTS if room.startswith("engine.") and room.count(".") == 1}
+    assert {room for room in rooms if f"`{room.replace('.', '/')}/`" not in page and f"`{room.replace('.', '/')}.py`" not in page} == set()

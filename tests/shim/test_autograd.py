@@ -667,7 +667,7 @@ def test_changing_numbers_and_indices_compile_nothing():
         y.sum().backward()
 
     def compiled():
-        return len(_call._entries), sum(entry.run._cache_size() for entry in _call._entries.values()), _call._pull_back._cache_size()
+        return len(_call._entries), sum(entry.compiled._cache_size() for entry in _call._entries.values()), _call._pull_back._cache_size()
 
     step(1), step(2)
     before = compiled()

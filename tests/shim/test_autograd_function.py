@@ -7,6 +7,7 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
+from funnn.engine.state import thread
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -227,7 +228,7 @@ ERRORS = {
 def test_errors(name):
     program, error, text = ERRORS[name]
     same_error(lambda t: program(t, leaf(t)), error, text)
-    assert not shim._tape.mode.saved_hooks and shim.autograd.forward_ad._Duals.current is None
+    assert not thread.saved_hooks and thread.duals is None
 
 
 def inferred(t):
@@ -295,7 +296,7 @@ GRAPH = {
 
 
 def mode_off(t):
-    (shim._tape.mode.__setattr__("saved_hooks", ()) if t is shim else torch._C._autograd._pop_saved_tensors_default_hooks())
+    (thread.__setattr__("saved_hooks", ()) if t is shim else torch._C._autograd._pop_saved_tensors_default_hooks())
 
 
 def order(t, x):

@@ -10,6 +10,7 @@ import pytest
 
 import funnn.torch as torch
 from funnn.engine.memory.storage import Storage
+from funnn.engine.state import thread
 from funnn.torch import nn
 
 
@@ -267,10 +268,10 @@ def test_values_are_not_known_inside():
     def branch(x):
         return x if x.sum() > 0 else -x
 
-    before = Storage.tracing
+    before = thread.tracing
     with pytest.raises(RuntimeError, match=r"the value of a tensor was asked for .* return the tensor and look at it outside"):
         branch(torch.ones(2))
-    assert Storage.tracing is before is None
+    assert thread.tracing is before is None
 
 
 def test_an_error_inside_leaves_everything_as_it_was():

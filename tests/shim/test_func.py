@@ -8,6 +8,7 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
+from funnn.engine.state import thread
 from funnn.engine.types import tree as _tree
 
 
@@ -286,7 +287,7 @@ def test_a_tensor_from_outside_is_not_spoilt():
     with pytest.raises(RuntimeError, match=r"inplace arithmetic.* is not possible"):
         shim.vmap(lambda v: total.add_(v))(x)
     assert total.tolist() == [0, 0, 0] and (total + 1).tolist() == [1, 1, 1]
-    assert shim._storage.Storage.tracing is None and shim._tape.mode.transforms == 0
+    assert thread.tracing is None and thread.transforms == 0
     with pytest.raises(RuntimeError, match="with a tangent into a tensor from outside"):
         shim.func.jvp(lambda v: total.add_(v[0]), (x,), (x,))
     assert total.tolist() == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""funnn.torch._mt19937 against PyTorch itself: the same seed and the same draws give the same numbers and leave the same state."""
+"""funnn.engine.random.mt19937 against PyTorch itself: the same seed and the same draws give the same numbers and leave the same state."""
 
 import ml_dtypes
 import numpy as np

@@ -1,4 +1,4 @@
-"""`funnn.torch._printing` against the `repr` of PyTorch itself."""
+"""`funnn.engine.types.printing` against the `repr` of PyTorch itself."""
 
 import subprocess
 import sys

@@ -149,3 +149,14 @@ def test_a_thread_computes_while_another_traces():
     assert (value.tolist(), tangent.tolist()) == ([3, 3], [2, 2])
     assert torch.func.grad(lambda x: traced(x).sum())(torch.ones(2)).tolist() == [2, 2]
     assert found == [expected] * 4
+
+
+def test_what_torch_keeps_for_the_process_is_kept_for_it():
+    import torch as pytorch
+
+    for library in (torch, pytorch):
+        library.set_default_dtype(library.float64)
+        try:
+            assert in_another_thread(lambda library=library: library.ones(1).dtype is library.float64)
+        finally:
+            library.set_default_dtype(library.float32)
