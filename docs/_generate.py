@@ -403,8 +403,9 @@ def reference_pages() -> dict[str, str]:
             "funnn.torch",
             "Its names are torch's, and torch's documentation is theirs. Here are the names that torch lacks, and those that do something else"
             " underneath.",
-            "::: funnn.torch._bridge.to_functional\n\n::: funnn.torch._bridge.from_functional\n\n::: funnn.torch._from_jax.from_jax\n\n"
-            "::: funnn.torch._compile.compile\n\n::: funnn.torch._random.Generator\n",
+            "::: funnn.torch._bridge.functional.to_functional\n\n::: funnn.torch._bridge.functional.from_functional\n\n"
+            "::: funnn.engine.dispatch.from_jax.from_jax\n\n::: funnn.torch._compile.compile\n\n"
+            "::: funnn.engine.tensor.generator.Generator\n",
         ),
     }
     return {f"api/{name}.md": f"# {title}\n\n{text}\n\n{body}" for name, (title, text, body) in pages.items()}
