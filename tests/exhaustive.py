@@ -21,7 +21,7 @@ import pytest
 
 mark = pytest.mark.exhaustive
 #: Seconds of all cases of a function up to which all run, and of a single case beyond which none does.
-FREE, LONGEST = 0.2, 2.0
+FREE, LONGEST = 0.15, 1.5
 #: At least so large a share of a function's cases runs.
 SMALLEST_SHARE = 1 / 32
 COSTS = Path(__file__).with_name("costs.tsv")

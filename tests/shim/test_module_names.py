@@ -49,14 +49,13 @@ def test_every_public_method_of_module():
 
 def test_submodules_that_users_import():
     from funnn.torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+    from funnn.torch.nn.modules.container import ParameterList  # noqa: F401
     from funnn.torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
     from funnn.torch.nn.modules.dropout import _DropoutNd
+    from funnn.torch.nn.modules.lazy import LazyModuleMixin
     from funnn.torch.nn.modules.loss import _Loss, _WeightedLoss
     from funnn.torch.nn.modules.rnn import RNNBase
     from funnn.torch.nn.modules.transformer import _get_activation_fn, _get_clones
-
-    from funnn.torch.nn.modules.container import ParameterList  # noqa: F401
-    from funnn.torch.nn.modules.lazy import LazyModuleMixin
 
     nn = shim.nn
     assert isinstance(nn.ConvTranspose1d(1, 1, 1), (_ConvNd,)) and issubclass(nn.ConvTranspose1d, _ConvTransposeNd)
