@@ -12,7 +12,7 @@ from jax import Array
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import named, require
-from funnn.engine.ops.kit.table import publish, row, write_out
+from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_broadcast, common, dtype, get_default_dtype, promoted
 
@@ -264,4 +264,4 @@ def _where_method(self, condition, other):
     return _run_where(condition, self, other)
 
 
-Tensor.where = named(_where_method, "where")
+add_method("where", named(_where_method, "where"))

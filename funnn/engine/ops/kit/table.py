@@ -102,6 +102,16 @@ def _enter(
     return run
 
 
+def add_method(name: str, function: Callable) -> None:
+    """Make a function on Tensors the method ``Tensor.name`` alone, which classes and modes may override as a row's."""
+    setattr(Tensor, name, overridable(function))
+
+
+def add_property(name: str, get: Callable, put: Callable | None = None, doc: str | None = None) -> None:
+    """Make functions on Tensors the property ``Tensor.name``, which classes and modes may override as a row's."""
+    setattr(Tensor, name, property(overridable(get), put, None, doc or get.__doc__))
+
+
 def namespace(name: str) -> dict[str, Callable]:
     """The functions of ``torch.name``; of ``torch`` itself for ""."""
     found = {key: function for key, function in FUNCTIONS.items() if key.rpartition(".")[0] == name}

@@ -14,7 +14,7 @@ import numpy as np
 
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
-from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, write_out
+from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -361,7 +361,7 @@ def _new(name: str, function: Callable) -> Callable:
 
 
 for _name, _function in _NEW.items():
-    setattr(Tensor, _name, _new(_name, _function))
+    add_method(_name, _new(_name, _function))
 for _function in (tensor, as_tensor, from_numpy):
     FUNCTIONS[_function.__name__] = _function
 for _name, _function in (

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from funnn import functional as F
-from funnn.engine.ops.kit.table import FUNCTIONS, publish
+from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish
 from funnn.engine.ops.make.factories import legacy_tensor, tensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -113,7 +113,6 @@ _METHODS: dict[str, Callable] = {
     "is_shared": is_shared,
     "dense_dim": dense_dim,
     "sparse_dim": sparse_dim,
-    "to_dense": to_dense,
     "const_data_ptr": const_data_ptr,
     "ndimension": ndimension,
 }
@@ -204,10 +203,19 @@ def detach_copy(input):
 publish("hardshrink", hardshrink, elementwise=True)
 publish("prelu", prelu, elementwise=True)
 publish("detach_copy", detach_copy, method=False)
-_METHODS |= {"new": new, "set_": set_, "fill_diagonal_": fill_diagonal_, "__reversed__": lambda self: self.flip(0) if self.dim() else self}
+_METHODS |= {"new": new, "set_": set_, "fill_diagonal_": fill_diagonal_}
 for _name, _method in _METHODS.items():
     _method.__name__ = _name
     setattr(Tensor, _name, _method)
+
+
+def _reversed(self: Tensor) -> Tensor:
+    """The elements along the first dimension from the last to the first."""
+    return self.flip(0) if self.dim() else self
+
+
+add_method("__reversed__", _reversed)
+add_method("to_dense", to_dense)
 for _name in ("detach", "detach_", "as_strided_"):
     FUNCTIONS[_name] = getattr(Tensor, _name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign, check_writable
-from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish, write_out
+from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, publish, write_out
 from funnn.engine.ops.make import reparameterised
 from funnn.engine.ops.make.factories import finish, like, size_of
 from funnn.engine.state import thread
@@ -190,7 +190,7 @@ def _write(name: str, arguments: Callable, grad: str | None = None) -> None:
 
     write.__doc__ = arguments.__doc__
     write.__name__ = write.__qualname__ = name if name.endswith("_") else f"{name}_"
-    setattr(Tensor, write.__name__, write)
+    add_method(write.__name__, write)
 
 
 def _in_memory_order(tensor: Tensor, generator: Generator, name: str, arguments: Callable, args: tuple, kwargs: dict) -> Any:

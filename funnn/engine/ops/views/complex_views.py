@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.engine.memory import view_geometry as windows
-from funnn.engine.ops.kit.table import FUNCTIONS, publish
+from funnn.engine.ops.kit.table import FUNCTIONS, add_property, publish
 from funnn.engine.ops.views.views import make_view, publish_copy
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -53,14 +53,14 @@ def imag(input):
     return FUNCTIONS["view_as_real"](input).select(-1, 1)
 
 
-def _part(take: Any) -> property:
+def _writing_to(take: Any) -> Any:
     def write(self: Tensor, value: Any) -> None:
         part = take(self)
         part.copy_(value) if isinstance(value, Tensor) else part.fill_(value)
 
-    return property(take, write, doc=take.__doc__)
+    return write
 
 
 for _function in (real, imag):
     publish(_function.__name__, _function, method=False)
-    setattr(Tensor, _function.__name__, _part(_function))
+    add_property(_function.__name__, _function, _writing_to(_function))

@@ -11,7 +11,7 @@ from funnn.engine.dispatch.inplace import assign
 from funnn.engine.memory.storage import whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
-from funnn.engine.ops.kit.table import publish
+from funnn.engine.ops.kit.table import add_method, publish
 from funnn.engine.ops.views.layouts import in_format
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -68,7 +68,7 @@ def zero_(self: Tensor) -> Tensor:
     return assign(self, call(_zeroed, (self,), {}), overlapping=True)
 
 
-Tensor.copy_ = copy_
+add_method("copy_", copy_)
 publish("fill", fill, method=False)
 publish("fill_", fill_)
 publish("zero_", zero_)
@@ -107,8 +107,8 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return convert(self, _dtype.as_dtype(dtype))
 
 
-Tensor.to = to
-Tensor.type = type_
+add_method("to", to)
+add_method("type", type_)
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
@@ -130,8 +130,8 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
     return self
 
 
-Tensor.cpu = cpu
-Tensor.cuda = cuda
+add_method("cpu", cpu)
+add_method("cuda", cuda)
 
 
 def _converter(name: str, kind: _dtype.dtype) -> Any:
@@ -148,4 +148,4 @@ for _name, _kind in {
     **{"byte": _dtype.uint8, "char": _dtype.int8, "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64},
     **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
 }.items():
-    setattr(Tensor, _name, _converter(_name, _kind))
+    add_method(_name, _converter(_name, _kind))

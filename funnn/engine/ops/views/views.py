@@ -16,7 +16,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
-from funnn.engine.ops.kit.table import gather_sizes, publish, write_out
+from funnn.engine.ops.kit.table import add_property, gather_sizes, publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -344,12 +344,13 @@ _publish_scatter("select_scatter", windows.select, _select)
 _publish_scatter("slice_scatter", windows.slice_, _slice, exact_out=True)
 _publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
 
-Tensor.T = property(
+add_property(
+    "T",
     lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"),
     doc="A view with the dimensions in reverse order: of a matrix, its transpose.",
 )
-Tensor.mT = property(
-    lambda self: _matrix(self, "mT").transpose(-2, -1), doc="A view with the last two dimensions exchanged: each matrix transposed."
+add_property(
+    "mT", lambda self: _matrix(self, "mT").transpose(-2, -1), doc="A view with the last two dimensions exchanged: each matrix transposed."
 )
 
 
@@ -375,10 +376,12 @@ def adjoint(input):
     return _adjoint(_matrix(input, "adjoint()"))
 
 
-Tensor.mH = property(
-    lambda self: _adjoint(_matrix(self, "mH")), doc="The last two dimensions exchanged, and the complex conjugate: each matrix's adjoint."
+add_property(
+    "mH",
+    lambda self: _adjoint(_matrix(self, "mH")),
+    doc="The last two dimensions exchanged, and the complex conjugate: each matrix's adjoint.",
 )
-Tensor.H = property(_hermitian, doc="The transpose of a matrix, and the complex conjugate; of a number, its conjugate.")
+add_property("H", _hermitian, doc="The transpose of a matrix, and the complex conjugate; of a number, its conjugate.")
 publish("adjoint", adjoint)
 
 
