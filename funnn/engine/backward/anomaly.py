@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,7 +23,7 @@ class Anomaly:
     def pull(self, node: Node, gradients: list[Any], create_graph: bool) -> list[Any]:
         """As ``node.pull``, and an error for NaN among the results."""
         try:
-            results: Iterable[Any] = list(node.pull(gradients, create_graph))
+            results = list(node.pull(gradients, create_graph))
             if thread.check_nan:
                 for index, gradient in enumerate(node.spread(map(as_array, results), None)):
                     if gradient is not None and bool(jnp.isnan(gradient).any()):

@@ -61,7 +61,7 @@ class Op:
         )
         self.name = getattr(pure, "__name__", "function")
         self.pure, self.saves, self.order = pure, saves, order
-        self.grad = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+        self.grad: Any = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
         self.named_by_call = callable(grad)
         self.scalar_names = frozenset(scalars)
         parameters = list(inspect.signature(pure).parameters) if scalars else []
@@ -72,6 +72,15 @@ class Recording(Node):
     """A node made by :func:`call`."""
 
     __slots__ = ("count", "entry", "inputs", "linear", "outputs", "residuals", "saved", "vjp")
+
+    count: int
+    entry: Entry
+    vjp: Any
+    inputs: Any  # (arrays, edges); None once they are released
+    outputs: tuple[Any, ...] | None  # shape and dtype of each, None for one without gradient; None where there is one output
+    saved: Any
+    residuals: bool
+    linear: bool
 
     def spread(self, values: Any, missing: Any) -> tuple:
         """One value for every input of torch's node, from one for every edge."""
@@ -153,7 +162,8 @@ class Entry:
 
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
-        self.type = node_type(name, Recording) if tracked else None
+        self.name = name
+        self.type: Any = node_type(name, Recording) if tracked else None
         self.compiled = jax.jit(self._record if tracked else self._forward, inline=True)
         self._second: Op | None = None
 
@@ -205,7 +215,7 @@ class Entry:
                 results = vjp(tuple(gradients) if isinstance(outputs, tuple) else gradients[0])
                 return results if len(results) > 1 else results[0]
 
-            self._second = Op(backward, self.type.__name__)
+            self._second = Op(backward, self.name)
         return self._second
 
 
@@ -216,7 +226,7 @@ def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
 
 def _raised_by_jax(error: Exception) -> bool:
     """Whether the error comes from under the kernel, not from one of its own checks."""
-    trace = error.__traceback__
+    trace: Any = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
     return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
@@ -403,7 +413,7 @@ def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list,
         else:
             edges.append(tensor._edge())
     joined = tuple(edges)
-    node = object.__new__(entry.type)
+    node: Any = object.__new__(entry.type)
     node.edges, node.number = joined, new_number()
     if thread.anomaly is not None:
         thread.anomaly.remember(node)
@@ -414,11 +424,11 @@ def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list,
     if isinstance(outputs, tuple):
         node.count = len(outputs)
         node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
-        wrapped = [
+        wrapped: Any = [
             Tensor._wrap(array, node, index) if known else Tensor._wrap(array)
             for index, (array, known) in enumerate(zip(outputs, node.outputs, strict=True))
         ]
-        result = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+        result: Any = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
     else:
         node.count, node.outputs = 1, None
         result = object.__new__(Tensor)

@@ -42,7 +42,7 @@ def from_jax(function: Callable | None = None, *, name: str | None = None) -> Ca
     if function is None:
         return functools.partial(from_jax, name=name)
     own = name or "".join(part.capitalize() for part in getattr(function, "__name__", "function").split("_"))
-    ops: dict[Any, tuple[Op, dict]] = {}
+    ops: dict[Any, tuple[Op | None, dict]] = {}
 
     @functools.wraps(function, updated=())
     def call_on_tape(*args: Any, **kwargs: Any) -> Any:

@@ -77,7 +77,7 @@ def overridable(
         return result
 
     rename(function, (public or run).__name__)
-    function.asks, function.elementwise, function.small = True, elementwise, small
+    vars(function).update(asks=True, elementwise=elementwise, small=small)
     return function
 
 

@@ -58,7 +58,10 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
 
 def _at_hand(array: Any) -> bool:
     sharding = getattr(array, "sharding", None)
-    return type(sharding) is SingleDeviceSharding and next(iter(sharding.device_set)).platform == "cpu"
+    if type(sharding) is not SingleDeviceSharding:
+        return False
+    device: Any = next(iter(sharding.device_set))
+    return bool(device.platform == "cpu")
 
 
 def _through(window: Window, array: np.ndarray) -> np.ndarray | None:
@@ -107,8 +110,8 @@ def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -
     """Of two operands of one type, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one."""
 
     def compute(input: Any, other: Any) -> np.ndarray | None:
-        x = numbers_of(input) if isinstance(input, Tensor) else input
-        y = numbers_of(other) if isinstance(other, Tensor) else other
+        x: Any = numbers_of(input) if isinstance(input, Tensor) else input
+        y: Any = numbers_of(other) if isinstance(other, Tensor) else other
         kind = type(y)
         if type(x) is np.ndarray:
             code = x.dtype.char
@@ -148,5 +151,6 @@ def matrix_product(left: Tensor, right: Tensor) -> np.ndarray | None:
 
 def mean(array: np.ndarray, axis: int | None, keepdims: bool) -> np.ndarray:
     """The mean, as torch computes it: the sum over the count."""
-    total = np.add.reduce(array, axis, keepdims=keepdims)
+    reduce: Any = np.add.reduce
+    total = reduce(array, axis, keepdims=keepdims)
     return total / array.dtype.type(array.size if axis is None else array.shape[axis])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import CodeType, TracebackType
+from typing import Any
 
 import jax
 
@@ -27,17 +28,17 @@ def speaks(code: CodeType) -> CodeType:
 def shorten(error: BaseException, *, parts: bool = False) -> None:
     """Take the frames out of an error's traceback, below the one that catches it, that tell a user nothing; with ``parts``, operations and
     modules inside tell something."""
-    if jax.config.jax_traceback_filtering == "off":
+    config: Any = jax.config  # whose options are made at run time
+    if config.jax_traceback_filtering == "off" or error.__traceback__ is None:
         return
     shown = error.__traceback__
-    following = shown.tb_next if shown is not None else None
+    following = shown.tb_next
     while following is not None:
         if _is_shown(following, parts):
             shown.tb_next = following
             shown = following
         following = following.tb_next
-    if shown is not None:
-        shown.tb_next = None
+    shown.tb_next = None
     notes = getattr(error, "__notes__", None)
     if notes and any(_JAXS_NOTE in note for note in notes):
         error.__notes__ = [note for note in notes if _JAXS_NOTE not in note]

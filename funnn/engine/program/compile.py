@@ -86,7 +86,7 @@ class Program:
         for position in self.written:
             self.sources[position].written = True
         self.run = jax.jit(self._replay_split, donate_argnums=0)
-        self.op = Op(self._replay_flat, "CompiledFunctionBackward") if self.as_operation else None
+        self.op: Any = Op(self._replay_flat, "CompiledFunctionBackward") if self.as_operation else None
 
     # -- tracing
 

@@ -172,6 +172,10 @@ class Source:
     tensor: Tensor | None = None
     written = False  # whether the program writes it
 
+    def target(self) -> Any:
+        """The storage behind the input, at a call."""
+        raise NotImplementedError
+
     def take(self) -> Any:
         """The value of the input, at a call."""
         raise NotImplementedError

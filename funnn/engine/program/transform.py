@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import jax
@@ -148,7 +148,7 @@ class Level(Listener):
         return sorted(reached), outside
 
 
-def _ends(tensors: list[Tensor], first: int, stops: set[Node] = frozenset()) -> list[tuple]:
+def _ends(tensors: list[Tensor], first: int, stops: Set[Node] = frozenset()) -> list[tuple]:
     """Where the graph of the tensors leaves what was recorded since number ``first``: the edges to leaves and to older nodes.
 
     It is not followed beyond ``stops``.
@@ -175,6 +175,16 @@ class Replayed(Node):
     """
 
     __slots__ = ("again", "arguments", "captured", "count", "function", "numbers", "present", "shapes", "world")
+
+    again: Callable[..., Any]
+    arguments: Any
+    captured: Any
+    count: int
+    function: Callable[..., Any]
+    numbers: Any
+    present: list[bool]
+    shapes: tuple[Any, ...]
+    world: Any
 
     def pull(self, gradients: list, create_graph: bool) -> list:
         if self.arguments is None:
@@ -224,7 +234,7 @@ class Replayed(Node):
         self.present = [edge in found for edge in wanted]
         return [as_tensor(found[edge]) for edge in wanted if edge in found]
 
-    def spread_out(self, results: list[Tensor]) -> list[Tensor | None]:
+    def spread_out(self, results: list[Tensor]) -> list[Any]:
         """What ``pull_inside`` gave, with None where there is no gradient."""
         remaining = iter(results)
         return [next(remaining) if there else None for there in self.present]

@@ -7,6 +7,8 @@ the state's layout in bytes (`ATen/CPUGeneratorImpl.cpp`), 64-bit draws, and the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 DEFAULT_SEED = 67280421310721  # c10::detail::default_rng_seed_val, the seed of a new torch.Generator()
@@ -56,7 +58,8 @@ class Engine:
 
     def get_state(self) -> np.ndarray:
         """The state as 5056 bytes (uint8), byte for byte what torch.get_rng_state() returns."""
-        _, key, position = self._legacy.get_state()[:3]
+        state: Any = self._legacy.get_state()
+        _, key, position = state[:3]
         s = np.zeros((), _LAYOUT)
         s["seed"], s["seeded"], s["state"] = self._seed, 1, key
         s["left"], s["next"] = (1, 0) if self._fresh else (_N + 1 - position, position)
@@ -86,7 +89,8 @@ class Engine:
         if s["seeded"] != 1 or not 0 < left <= _N or (left > 1 and left + position != _N + 1) or position > _N:
             raise RuntimeError(f"Invalid mt19937 state: seeded={s['seeded']}, left={left}, next={position}")
         self._seed = int(s["seed"])
-        self._legacy.set_state(("MT19937", s["state"].astype(np.uint32), _N + 1 - left))
+        twister: Any = ("MT19937", s["state"].astype(np.uint32), _N + 1 - left)
+        self._legacy.set_state(twister)
         self._fresh = left == 1 and position == 0
         self.cached_normal = float(s["normal_y"]) if s["normal_is_valid"] else None
         self._cached_float = float(s["float_normal"]) if s["float_is_valid"] else None

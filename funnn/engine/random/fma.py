@@ -15,9 +15,9 @@ def fma32(a: np.ndarray, b: float, c: float) -> np.ndarray:
     53-bit sum is a midpoint and was not exact; those sums are moved one step to the side on which the exact value lies.
     """
     if c == 0 or b == 1:  # only one rounding anyway; adding a zero c turns -0 into +0, as the instruction does
-        total = a * np.float32(b)
-        total += np.float32(c)
-        return total
+        rounded = a * np.float32(b)
+        rounded += np.float32(c)
+        return rounded
     product = a.astype(np.float64)
     product *= b
     total = product + c

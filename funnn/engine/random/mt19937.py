@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -27,7 +28,7 @@ __all__ = ["DEFAULT_SEED", "EXACT_UP_TO", "MT19937"]
 EXACT_UP_TO = 1 << 22
 _CHUNK = 1 << 16  # values worked on at a time, so that they stay in the cache; a multiple of 16
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
-_COMPLEX = {"complex64": np.dtype(np.float32), "complex128": np.dtype(np.float64)}
+_COMPLEX: dict[str, Any] = {"complex64": np.dtype(np.float32), "complex128": np.dtype(np.float64)}
 
 Shape = int | Sequence[int]
 
@@ -71,7 +72,8 @@ class MT19937(Engine):
             for part in _parts(out):
                 units(part.size, out=part)
             return out.reshape(shape)
-        start, extent = work(low), work(high) - work(low)
+        start: Any = work(low)
+        extent: Any = work(high) - work(low)
         first, end = cast(np.array([low, high], np.float64), dtype)
         for part in _parts(out):
             values = units(part.size)
@@ -104,16 +106,17 @@ class MT19937(Engine):
         wide = dtype.itemsize == 2  # computed in float32
         units = self.unit64 if dtype == np.float64 else self.unit32
         work = np.float64 if dtype == np.float64 else np.float32
-        mean, std = work(mean), work(std)
+        center: Any = work(mean)
+        spread: Any = work(std)
         rest, exact = out.size % 16, out.size <= EXACT_UP_TO
         for part in _parts(out[: out.size - rest] if wide else out):
             values = units(part.size, out=None if wide else part)
-            blocks_of_16(values[: values.size - values.size % 16], mean, std, exact)
+            blocks_of_16(values[: values.size - values.size % 16], center, spread, exact)
             if wide:
                 part[:] = values
         if rest:
             values = units(16)
-            blocks_of_16(values, mean, std, exact)
+            blocks_of_16(values, center, spread, exact)
             out[-16:] = values
         return out.reshape(shape)
 

@@ -57,7 +57,8 @@ class Stream:
         if kept is not None:
             self._engine.cached_normal = None
             return kept
-        return float(pairs(self, 1)[0])
+        engine: Any = self  # it draws as an engine does
+        return float(pairs(engine, 1)[0])
 
     def close(self) -> None:
         self._engine._twister.state = self._start

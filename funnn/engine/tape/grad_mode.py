@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from funnn.engine.state import thread
 
@@ -25,8 +25,12 @@ class _GradMode:
         thread.grad = self._before
 
     def __call__(self, function: F) -> F:
+        return cast(F, self._decorated(function))
+
+    def _decorated(self, function: Any) -> Any:
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)
+            vars_of: Any = function
+            vars_of.__init__ = self._decorated(vars_of.__init__)
             return function
         if inspect.isgeneratorfunction(function):
 

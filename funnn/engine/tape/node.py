@@ -156,10 +156,12 @@ class AccumulateGrad(Node):
 
     __slots__ = ("variable",)
 
+    variable: Any
+
     edges = ()
     number = 0  # after everything else
 
-    def __init__(self) -> Any:
+    def __init__(self) -> None:
         """Nothing: all leaves' nodes have the same edges and number."""
 
 

@@ -30,6 +30,8 @@ class Generator:
     generator owns; the key is part of the compiled step's inputs and outputs, so every call of the step draws anew.
     """
 
+    _key: Any = None  # the storage of a JAX key, for compiled steps
+
     def __init__(self, device: Any = "cpu"):
         self.device = _dtype.device(device)
         self._engine = MT19937()
@@ -38,10 +40,10 @@ class Generator:
     def _reset_key(self) -> None:
         seed = self._engine.initial_seed
         data = np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
-        if hasattr(self, "_key"):
-            self._key.replace(data)
-        else:
+        if self._key is None:
             self._key = Storage(data)
+        else:
+            self._key.replace(data)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, a 64-bit integer (negative ones count from the end)."""
@@ -129,7 +131,8 @@ class Generator:
 
     @staticmethod
     def _lent_key(name: str) -> Any:
-        _, key, draws = thread.lent
+        lent: Any = thread.lent
+        _, key, draws = lent
         if key is None:
             raise KeyRequiredError(f"a Module drew random numbers ({name}) inside apply, which got key=None; pass key=jax.random.key(seed)")
         return jax.random.fold_in(key, next(draws))
@@ -184,7 +187,7 @@ def _traced_poisson(key: Any, rate: Any) -> jax.Array:
     return jax.random.poisson(key, rate).astype(rate.dtype)
 
 
-_TRACED = {
+_TRACED: dict[str, Callable[..., Any]] = {
     "uniform": lambda key, shape, dtype=np.float32, low=0.0, high=1.0: jax.random.uniform(key, shape, dtype, low, high),
     "normal": lambda key, shape, dtype=np.float32, mean=0.0, std=1.0: mean + std * jax.random.normal(key, shape, dtype),
     "bernoulli": _traced_bernoulli,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from jax import Array, lax
+from jax import lax
 
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, RemovableHandle
@@ -45,6 +45,19 @@ class History:
     _changes = 0
     _history_of_view: Callable[[Any, Any], tuple[Any, ...]]  # (base, window) -> (node, output) of a view of it; the views put it here
 
+    # what Tensor, the other half, has
+    _storage: Any
+    _window: Any
+    _value: Any
+    _value_writes: int
+    _alias: Any
+    _read: Any
+    _set_storage: Any
+    _shape: Any
+    _view_window: Any
+    _wrap: Any
+    dtype: Any
+
     def _sync(self) -> None:
         """Give a view of a tensor that was changed in place its place in the new history."""
         base = self._base
@@ -81,7 +94,7 @@ class History:
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start (or stop) recording operations on a leaf, in place."""
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError(
@@ -168,7 +181,7 @@ class History:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
         self._set_storage(value)
 
-    def detach(self: Array) -> Tensor:
+    def detach(self) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
         if thread.tracing is not None and thread.tracing.pushing:
             return type(self)._wrap(lax.stop_gradient(self._read()))
@@ -177,12 +190,12 @@ class History:
     def _bare(self) -> Tensor:
         return self._alias(self._window, self._value if self._value_writes == self._storage.writes else None)
 
-    def detach_(self: Array) -> Tensor:
+    def detach_(self) -> Tensor:
         """Forget this tensor's own history."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
-        return self
+        return cast("Tensor", self)
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""

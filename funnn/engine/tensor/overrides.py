@@ -122,4 +122,4 @@ def disabled(
         return func(*args, **(kwargs or {}))
 
 
-disabled.disabled = True
+vars(disabled).update(disabled=True)

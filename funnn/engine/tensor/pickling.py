@@ -26,7 +26,7 @@ def attributes(tensor: Tensor) -> dict[str, Any]:
 
 def on_memory(kind: type, storage: Storage, window: Window | None, requires_grad: bool = False) -> Tensor:
     """A leaf of class ``kind`` on a storage."""
-    tensor = object.__new__(kind)
+    tensor: Any = object.__new__(kind)
     tensor._storage, tensor._window = storage, window
     if requires_grad:
         tensor._leaf_requires_grad = True

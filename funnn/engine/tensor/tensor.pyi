@@ -50,7 +50,6 @@ def as_tensor(value: Any) -> Any: ...
 
 class Tensor(_History, metaclass=_TorchType):
     __array_priority__: _int
-    _storage: Any
     _tracked: _bool
     _value: Any
     _value_writes: _int

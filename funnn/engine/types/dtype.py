@@ -169,11 +169,12 @@ def promote(*arrays: Any) -> dtype:
             rank = 2 if getattr(array, "weak_type", False) else int(array.ndim == 0)
             if rank == 2:
                 kind = category_default(kind.category)
-        ranked[rank] = kind if ranked[rank] is None else join(ranked[rank], kind)
+        before = ranked[rank]
+        ranked[rank] = kind if before is None else join(before, kind)
     result: Any = None
-    for kind in ranked:
-        if kind is not None and (result is None or kind.category > result.category):
-            result = _join_lower(result, kind)
+    for found in ranked:
+        if found is not None and (result is None or found.category > result.category):
+            result = _join_lower(result, found)
     return result
 
 
@@ -231,6 +232,9 @@ def common(*arrays: Any, floating: bool = False) -> list[jax.Array]:
 
 class device(metaclass=TorchType):
     """Where a tensor lives: a type ('cpu', 'cuda') and an index."""
+
+    type: Any
+    index: int | None
 
     def __init__(self, type: Any, index: int | None = None):
         if isinstance(type, device):

@@ -7,6 +7,7 @@ computed from numpy arrays and from a `PrintOptions` that is passed in; where th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -56,9 +57,9 @@ def resolve_options(
     >>> resolve_options(PrintOptions(linewidth=120, sci_mode=True), precision=2)
     PrintOptions(precision=2, threshold=1000, edgeitems=3, linewidth=120, sci_mode=None)
     """
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given: dict[str, Any] = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     changes = {name: value for name, value in given.items() if value is not None}
-    return replace(PROFILES.get(profile, current), **changes, sci_mode=sci_mode)
+    return replace(PROFILES.get(profile or "", current), **changes, sci_mode=sci_mode)
 
 
 _current = PrintOptions()
@@ -158,12 +159,13 @@ def _contents(values: np.ndarray, dtype_name: str, indent: int, options: PrintOp
     return _layout(texts, width, values.shape, edge, indent, options.linewidth)
 
 
-def _shown_items(values: np.ndarray, edge: float) -> np.ndarray:
+def _shown_items(values: np.ndarray, edge: Any) -> np.ndarray:
     """The items to print, flat: those among the first or last `edge` of every dimension."""
     if all(n <= 2 * edge for n in values.shape):
         return values.reshape(-1)
     values = values.squeeze()  # numpy cannot index by more than 63 arrays; without the dimensions of one item there are fewer
-    return values[np.ix_(*[range(n) if n <= 2 * edge else [*range(edge), *range(n - edge, n)] for n in values.shape])].reshape(-1)
+    shown: list[Any] = [range(n) if n <= 2 * edge else [*range(edge), *range(n - edge, n)] for n in values.shape]
+    return values[np.ix_(*shown)].reshape(-1)
 
 
 def _item_texts(values: np.ndarray, dtype_name: str, options: PrintOptions) -> tuple[list[str], int]:
@@ -209,7 +211,7 @@ def _needs_exponent(sizes: np.ndarray) -> bool:
     return high / low > 1000 or high > 1e8 or low < 1e-4
 
 
-def _layout(texts: list[str], width: int, shape: tuple[int, ...], edge: float, indent: int, linewidth: int) -> str:
+def _layout(texts: list[str], width: int, shape: tuple[int, ...], edge: Any, indent: int, linewidth: int) -> str:
     """The brackets around the texts, from the innermost dimension outwards: rows wrap at `linewidth`, blank lines part the blocks."""
     if not shape:
         return texts[0]

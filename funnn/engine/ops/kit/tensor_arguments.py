@@ -1,7 +1,7 @@
 """Which arguments of torch's functions must be Tensors: a number in their place is a TypeError. The functions' own annotations say it.
 
 ``Array`` (of a pure function) and ``Tensor`` (of a function on Tensors) must be one, or None where that is the default; of two parameters that are
-``Operand``, one must be; ``input`` must be one where nothing else is said of it; ``Any`` and all others may be anything.
+``Operand``, one must be; ``input`` and ``self`` must be one where nothing else is said of them; ``Any`` and all others may be anything.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def tensors_of(like: Callable) -> dict[str, int]:
 def _is_tensor(parameter: inspect.Parameter) -> bool:
     annotation = parameter.annotation
     if annotation is parameter.empty:
-        return parameter.name == "input"
+        return parameter.name in ("input", "self")
     return (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")) in _TENSORS
 
 
