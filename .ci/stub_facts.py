@@ -68,9 +68,12 @@ PARAMETERS: dict[str, str] = {
     "fused": "bool",
 }
 
+#: Names of sizes and dimensions that may be loose, in one sequence, or given by the name.
+SIZES = "size sizes shape dims repeats"
+
 #: Arguments of which there may be any number, or one list of them.
 LOOSE: dict[str, str] = {
-    **_each("int | Sequence[int]", "size sizes shape dims"),
+    **_each("int | Sequence[int]", SIZES),
     "tensors": "Tensor | Sequence[Tensor]",
 }
 
@@ -144,7 +147,7 @@ class MethodOverloads:
     def type() -> None: ...
 
     @overload
-    def view(self: Tensor, *shape: int | Sequence[int]) -> Tensor: ...
+    def view(self: Tensor, *size: int | Sequence[int]) -> Tensor: ...
     @overload
     def view(self: Tensor, dtype: dtype) -> Tensor: ...
     def view() -> None: ...

@@ -53,6 +53,7 @@ class Functions:
         written = vars(facts.MethodOverloads).get(key) if of_tensor else None
         written = written or (vars(facts.Overloads).get(key) if key == name else None)
         overloads = typing.get_overloads(written) or [written] if written is not None else _with_and_without_indices(function)
+        overloads = [each for item in overloads for each in _loose_and_named(item)]
         if len(overloads) < 2:
             return [self._def(name, *overloads, key, method, of_tensor)]
         overload = f"@{self.names.of('typing', 'overload')}"
@@ -133,6 +134,21 @@ class Functions:
         if found is None or found == unknown:
             return unknown
         return f"{found} | None" if item.default is None else found
+
+
+def _loose_and_named(function: Any) -> list[Any]:
+    """A function of loose sizes as two, the second with them in one sequence that has a name; any other as it is."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return [function]
+    loose = [item for item in signature.parameters.values() if item.kind is item.VAR_POSITIONAL and item.name in facts.SIZES.split()]
+    if not loose:
+        return [function]
+    made = functools.wraps(function)(lambda: None)
+    named = loose[0].replace(kind=loose[0].POSITIONAL_OR_KEYWORD, annotation="Sequence[int]")
+    made.__signature__ = signature.replace(parameters=[named if item is loose[0] else item for item in signature.parameters.values()])
+    return [function, made]
 
 
 def _with_and_without_indices(function: Any) -> list[Any]:

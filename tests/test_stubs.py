@@ -198,7 +198,7 @@ def test_editors_complete_and_show_arguments():
         return {item.name for item in jedi.Script(start + code, project=project).complete()}
 
     def arguments(code):
-        (signature,) = jedi.Script(start + code, project=project).get_signatures()
+        signature, *_ = jedi.Script(start + code, project=project).get_signatures()
         return [parameter.name for parameter in signature.params]
 
     assert {"reshape", "requires_grad_", "sum", "T", "shape", "add_", "backward", "to"} <= names("x.")

@@ -116,8 +116,20 @@ class Functions:
         *,
         out: Tensor | None = None,
         dtype: dtype | None = None,
+        layout: layout | None = None,
         device: Device = None,
         requires_grad: bool = False,
+        pin_memory: bool = False,
+    ) -> Tensor: ...
+
+    def scalar_tensor(
+        s: Any,
+        *,
+        dtype: dtype | None = None,
+        layout: layout | None = None,
+        device: Device = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
     ) -> Tensor: ...
 
     def empty_permuted(
@@ -136,6 +148,7 @@ class Functions:
     def rand(
         *size: Sizes,
         generator: Generator | None = None,
+        out: Tensor | None = None,
         dtype: dtype | None = None,
         layout: layout | None = None,
         device: Device = None,
@@ -151,6 +164,7 @@ class Functions:
         high: int | None = None,
         size: Sequence[int] | None = None,
         generator: Generator | None = None,
+        out: Tensor | None = None,
         dtype: dtype | None = None,
         layout: layout | None = None,
         device: Device = None,
@@ -162,6 +176,7 @@ class Functions:
         n: int,
         *,
         generator: Generator | None = None,
+        out: Tensor | None = None,
         dtype: dtype | None = None,
         layout: layout | None = None,
         device: Device = None,

@@ -81,10 +81,12 @@ def _enter(
     exact_out: bool = False,
     **dispatch: Any,
 ) -> Callable:
+    signature = inspect.signature(run if like is None else like)
     run = overridable(run, **dispatch)
     if like is not None:
         functools.update_wrapper(run, like)
-        run.__signature__ = inspect.signature(like)
+    if like is not None or "named" in signature.parameters:  # which are the sizes: see gather_sizes
+        run.__signature__ = signature.replace(parameters=[item for key, item in signature.parameters.items() if key != "named"])
     rename(run, name.rpartition(".")[2])
     for alias in (name, *aliases):
         _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
@@ -176,8 +178,15 @@ def _constant(function: Callable) -> Callable:
     return call_without_gradient
 
 
-def gather_sizes(loose: tuple) -> tuple:
-    """``(2, 3)`` from ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size([2, 3]))``."""
+def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = "size") -> tuple:
+    """``(2, 3)`` from ``f(2, 3)``, ``f((2, 3))``, ``f(torch.Size([2, 3]))`` or, ``named`` being its further keywords, ``f(size=(2, 3))``."""
+    if named:
+        unknown = [key for key in named if key != name]
+        if unknown:
+            raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}; the sizes are {name!r}")
+        if loose:
+            raise TypeError(f"got {name!r} twice: {loose} and {name}={named[name]}")
+        loose = (named[name],)
     if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
         loose = loose[0]
     return tuple([operator.index(size) for size in loose])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
@@ -121,10 +122,6 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return tensor(ndarray)
 
 
-def size_of(size: tuple, kwargs: dict) -> tuple:
-    return gather_sizes((kwargs.pop("size"),)) if "size" in kwargs else gather_sizes(size)
-
-
 def _checked(shape: tuple) -> tuple:
     if any(length < 0 for length in shape):
         raise RuntimeError(
@@ -133,11 +130,17 @@ def _checked(shape: tuple) -> tuple:
     return shape
 
 
-def _into_out(function: Callable) -> Callable:
-    """The function with an argument ``out``, whose dtype decides; another ``dtype`` beside it is an error."""
+def factory(function: Callable) -> Callable:
+    """``function`` with what all that make tensors take.
+
+    ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``, which all
+    tensors are. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
+    """
 
     @functools.wraps(function)
-    def make(*args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Tensor:
+    def make(*args: Any, out: Any = None, dtype: Any = None, layout: Any = None, pin_memory: bool = False, **kwargs: Any) -> Tensor:
+        if layout not in (None, _layout.strided):
+            raise NotImplementedError(f"{function.__name__}(): all tensors here are torch.strided, got layout={layout!r}; leave layout out")
         if out is None:
             return function(*args, dtype=dtype, **kwargs)
         if dtype is not None and as_dtype(dtype) is not out.dtype:
@@ -149,28 +152,37 @@ def _into_out(function: Callable) -> Callable:
     return make
 
 
-def _filled(value: Any, formats: bool = False) -> Callable:
-    def make(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
-        shape = size_of(size, rest)
-        rest.pop("pin_memory", None)
-        order = _layout.order_of(rest.pop("memory_format", None), len(shape)) if formats else None
-        if order is not None:
-            return FUNCTIONS["empty_permuted"](shape, order, dtype=dtype, device=device, requires_grad=requires_grad)
-        if rest:
-            raise TypeError(f"unexpected keyword argument {next(iter(rest))!r}")
-        kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-        return finish(_make(jnp.full, _checked(shape), value, kind.numpy), requires_grad, device)
-
-    return make
+def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    return finish(_make(jnp.full, _checked(size), value, kind.numpy), requires_grad, device)
 
 
-zeros, ones, empty = _filled(0), _filled(1), _filled(0, formats=True)
-zeros.__doc__ = "A tensor of zeros: zeros(2, 3) or zeros((2, 3))."
-ones.__doc__ = "A tensor of ones: ones(2, 3) or ones((2, 3))."
-empty.__doc__ = "A tensor of unspecified values (zeros, here)."
+@factory
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
+    """A tensor of zeros: zeros(2, 3) or zeros((2, 3))."""
+    return _of_one_value(0, gather_sizes(size, named), dtype, device, requires_grad)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any) -> Tensor:
+@factory
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
+    """A tensor of ones: ones(2, 3) or ones((2, 3))."""
+    return _of_one_value(1, gather_sizes(size, named), dtype, device, requires_grad)
+
+
+@factory
+def empty(
+    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None, **named: Any
+) -> Tensor:
+    """A tensor of unspecified values (zeros, here)."""
+    shape = gather_sizes(size, named)
+    order = _layout.order_of(memory_format, len(shape))
+    if order is not None:
+        return FUNCTIONS["empty_permuted"](shape, order, dtype=dtype, device=device, requires_grad=requires_grad)
+    return _of_one_value(0, shape, dtype, device, requires_grad)
+
+
+@factory
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
@@ -182,16 +194,21 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
 
 
+@factory
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
     """start, start + step, … below end: arange(end), arange(start, end) or arange(start, end, step)."""
     if len(bounds) == 1 and "end" not in named:
         bounds = (0, *bounds)
+    unknown = [name for name in named if name not in ("start", "end", "step")]
+    if unknown:
+        raise TypeError(f"arange() got an unexpected keyword argument {unknown[0]!r}")
     if len(bounds) > 3 or not (len(bounds) > 1 or "end" in named):
         raise TypeError(f"arange() takes end, start and end, or start, end and step; got {len(bounds)} numbers")
     return _stepped(dict(zip(("start", "end", "step"), bounds, strict=False)) | named, math.ceil, dtype, device, requires_grad)
 
 
-def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+@factory
+def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """As arange, but with ``end`` itself, and of floating-point numbers by default. Deprecated."""
     warnings.warn("torch.range is deprecated and will be removed: it includes the end, unlike Python's; use torch.arange", stacklevel=3)
     kind = _dtype.get_default_dtype() if dtype is None else dtype
@@ -216,22 +233,16 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
     return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
 
 
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any):
+@factory
+def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
     values, kind = _spaced("linspace", start, end, steps, dtype)
     return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
 
 
+@factory
 def logspace(
-    start: Any,
-    end: Any,
-    steps: int,
-    base: float = 10.0,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **ignored: Any,
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` powers of ``base``, whose exponents go from start to end at equal distances."""
     values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
@@ -259,6 +270,7 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool 
     return (values if steps != 1 else low.reshape(1)), kind
 
 
+@factory
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
@@ -266,6 +278,17 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     return finish(_make(jnp.eye, n, m, dtype=kind.numpy), requires_grad, device)
+
+
+@factory
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of dimension 0 with that number, of the default dtype if none is given."""
+    value = s.item() if isinstance(s, Tensor) else s
+    if not isinstance(value, _NUMBERS):
+        raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
+    kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+    _dtype.check_fits(value, kind)
+    return _of_one_value(value, (), kind, device, requires_grad)
 
 
 # -- like another tensor
@@ -282,7 +305,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
         kind = input.dtype if dtype is None else dtype
         stride = _stride_like(input, memory_format)
         if stride is None or thread.tracing is not None:
-            return function(tuple(input.shape), *args, dtype=kind, device=device, **kwargs)
+            return function(tuple(input.shape), *args, dtype=kind, layout=layout, device=device, **kwargs)
         requires_grad, _ = kwargs.pop("requires_grad", False), kwargs.pop("pin_memory", None)
         made = FUNCTIONS["empty_strided"](tuple(input.shape), stride, dtype=kind, device=device)
         if fill is not None:
@@ -366,10 +389,10 @@ for _function in (tensor, as_tensor, from_numpy):
     FUNCTIONS[_function.__name__] = _function
 for _name, _function in (
     *(("zeros", zeros), ("ones", ones), ("empty", empty), ("full", full), ("arange", arange), ("range", range_), ("eye", eye)),
-    *(("linspace", linspace), ("logspace", logspace)),
+    *(("linspace", linspace), ("logspace", logspace), ("scalar_tensor", scalar_tensor)),
 ):
-    _function.__name__ = _name
-    FUNCTIONS[_name] = _into_out(_function)
+    rename(_function, _name)
+    FUNCTIONS[_name] = _function
 for _name, _fill in (
     ("zeros", None),
     ("empty", None),
@@ -377,7 +400,6 @@ for _name, _fill in (
     ("full", lambda made, value: made.fill_(value)),
 ):
     FUNCTIONS[f"{_name}_like"] = like(FUNCTIONS[_name], _name, _fill)
-FUNCTIONS["scalar_tensor"] = tensor
 FUNCTIONS["promote_types"] = _dtype.join
 
 

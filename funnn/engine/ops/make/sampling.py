@@ -9,7 +9,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign, check_writable
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, publish, write_out
 from funnn.engine.ops.make import reparameterised
-from funnn.engine.ops.make.factories import finish, like, size_of
+from funnn.engine.ops.make.factories import factory, finish, like
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, pick
 from funnn.engine.tensor.tensor import Tensor
@@ -36,35 +36,44 @@ def _drawn(name: str, values: Any, *inputs: Any, pure: Callable | None = None) -
 # -- new tensors
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+@factory
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+) -> Tensor:
     """Values from U[0, 1)."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("uniform", size_of(size, rest), kind.numpy), requires_grad, device)
+    return finish(pick(generator).draw("uniform", gather_sizes(size, named), kind.numpy), requires_grad, device)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any):
+@factory
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+) -> Tensor:
     """Values from N(0, 1)."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("normal", size_of(size, rest), kind.numpy), requires_grad, device)
+    return finish(pick(generator).draw("normal", gather_sizes(size, named), kind.numpy), requires_grad, device)
 
 
+@factory
 def randint(
-    *args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any
-):
+    *args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+) -> Tensor:
     """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
     args = list(args)
-    size = rest["size"] if "size" in rest else args.pop() if args else None
+    unknown = [name for name in named if name not in ("low", "high", "size")]
+    if unknown:
+        raise TypeError(f"randint() got an unexpected keyword argument {unknown[0]!r}")
+    size = named["size"] if "size" in named else args.pop() if args else None
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
-    low = rest.get("low", args[0] if len(args) == 2 else 0)
-    high = rest.get("high", args[-1] if args else None)
+    low = named.get("low", args[0] if len(args) == 2 else 0)
+    high = named.get("high", args[-1] if args else None)
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
     return finish(pick(generator).draw("randint", low, high, gather_sizes((size,)), kind.numpy), requires_grad, device)
 
 
-def randperm(
-    n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **rest: Any
-):
+@factory
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """0 … n − 1 in random order."""
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
     return finish(pick(generator).draw("randperm", n, kind.numpy), requires_grad, device)
@@ -80,7 +89,8 @@ def normal(
     device: Any = None,
     requires_grad: bool = False,
     out: Any = None,
-    **rest: Any,
+    layout: Any = None,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Values from N(mean, std²), where either may be a tensor, or both are numbers and ``size`` is given."""
     tensors = [item for item in (mean, std) if isinstance(item, Tensor)]
@@ -88,7 +98,7 @@ def normal(
         if size is None and out is None:
             raise TypeError('normal() missing the argument "size": it is needed where mean and std are numbers')
         shape = tuple(out.shape) if size is None else gather_sizes((size,))
-        kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
+        kind = out.dtype if out is not None else _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
         result = finish(pick(generator).draw("normal", shape, kind.numpy, mean, std), requires_grad, device)
         return result if out is None else write_out(out, result)
     if size is not None:

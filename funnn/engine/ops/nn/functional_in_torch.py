@@ -11,7 +11,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 
 #: In the same order.
 _SAME = (
-    *("adaptive_avg_pool1d", "adaptive_max_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d", "max_pool3d", "bilinear", "channel_shuffle"),
+    *("adaptive_avg_pool1d", "avg_pool1d", "max_pool1d", "max_pool2d", "max_pool3d", "bilinear", "channel_shuffle"),
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosine_similarity", "pairwise_distance"),
     *("pdist", "pixel_shuffle", "pixel_unshuffle", "celu", "selu", "threshold", "rms_norm"),
     *("gru", "lstm", "rnn_relu", "rnn_tanh", "gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"),
@@ -64,6 +64,7 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
 
 for _name in _SAME:
     FUNCTIONS[_name] = getattr(F, _name)
+FUNCTIONS["adaptive_max_pool1d"] = F.adaptive_max_pool1d_with_indices  # which gives the indices there, always
 for _name, _parameters in {**_LOSSES, **_REORDERED}.items():
     FUNCTIONS[_name] = _by_name(_name, _parameters)
 for _name, _parameters in _WRITING.items():

@@ -90,11 +90,11 @@ publish("empty_permuted", empty_permuted, method=False)
 publish("new_empty_strided", _new_empty_strided, function=False)
 
 
-def resize_(self: Array, *sizes, memory_format=None):
+def resize_(self: Array, *size, memory_format=None, **named):
     """Another size for the same memory, in place, with other values where that is too small (zeros, here; other tensors keep the old memory)."""
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad; resize tensor.detach(), or make a new tensor")
-    shape = gather_sizes(sizes)
+    shape = gather_sizes(size, named)
     if any(size < 0 for size in shape):
         raise RuntimeError(f"resize_(): sizes must be 0 or more, got {list(shape)}")
     if shape == self._shape():

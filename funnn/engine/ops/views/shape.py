@@ -9,11 +9,11 @@ from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish, row
 
 
-def repeat(input, sizes):
-    """The tensor repeated sizes[i] times along each dimension."""
-    if len(sizes) < input.ndim:
+def repeat(input, repeats):
+    """The tensor repeated repeats[i] times along each dimension."""
+    if len(repeats) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
-    return jnp.tile(input, sizes)
+    return jnp.tile(input, repeats)
 
 
 row("repeat", repeat, "RepeatBackward0", function=False, sizes=1)
@@ -90,9 +90,9 @@ def _sum_to(input, sizes):
 _summed = Op(_sum_to, "SumBackward1")
 
 
-def sum_to_size(input, *size):
+def sum_to_size(input, *size, **named):
     """Summed over the dimensions along which a tensor of that size would be expanded to this one's; the tensor itself if it has that size."""
-    sizes, shape = gather_sizes(size), tuple(input.shape)
+    sizes, shape = gather_sizes(size, named), tuple(input.shape)
     fits = len(sizes) <= len(shape) and all(a in (1, b) for a, b in zip(reversed(sizes), reversed(shape), strict=False))
     if not fits:
         raise RuntimeError(f"size {list(sizes)} is not expandable to size {list(shape)}.")

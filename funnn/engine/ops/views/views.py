@@ -178,9 +178,9 @@ def _becoming(run: Callable, name: str) -> Callable:
     return write
 
 
-def _permute(input, *dims):
+def _permute(input, *dims, **named):
     """The dimensions in another order."""
-    return (gather_sizes(dims),)
+    return (gather_sizes(dims, named, "dims"),)
 
 
 def _transpose(input, dim0, dim1):
@@ -258,9 +258,9 @@ def _squeeze(input, dim=None):
     return (tuple(dim) if isinstance(dim, list) else dim,)
 
 
-def _expand(input, *size, implicit=False):
+def _expand(input, *size, implicit=False, **named):
     """Dimensions of size 1 repeated without copying; −1 keeps a size."""
-    return (gather_sizes(size),)
+    return (gather_sizes(size, named),)
 
 
 def _expand_as(input, other: Array):
@@ -268,9 +268,9 @@ def _expand_as(input, other: Array):
     return (tuple(other.shape),)
 
 
-def _sizes(input, *size):
+def _sizes(input, *size, **named):
     """The same memory in another shape."""
-    return (gather_sizes(size),)
+    return (gather_sizes(size, named),)
 
 
 def _view_as(input, other: Array):
@@ -385,13 +385,13 @@ add_property("H", _hermitian, doc="The transpose of a matrix, and the complex co
 publish("adjoint", adjoint)
 
 
-def view(input, *shape, dtype=None):
+def view(input, *shape, dtype=None, **named):
     """The same memory in another shape, or (without a gradient) as numbers of another type."""
     if len(shape) == 1 and isinstance(shape[0], _dtype.dtype):
         dtype = shape[0]
     if dtype is not None:
         return make_view(input.detach(), windows.view_dtype, (input.dtype, dtype), "ViewBackward0")
-    return make_view(input, windows.view, (gather_sizes(shape),), "ViewBackward0")
+    return make_view(input, windows.view, (gather_sizes(shape, named),), "ViewBackward0")
 
 
 def contiguous(input, memory_format=None):
@@ -402,9 +402,9 @@ def contiguous(input, memory_format=None):
 _reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
 
 
-def reshape(input, *shape):
+def reshape(input, *shape, **named):
     """Another shape: a view where the memory allows it, else a copy."""
-    sizes = gather_sizes(shape)
+    sizes = gather_sizes(shape, named, "shape")
     window = view_or_none(input._view_window(), sizes)
     if window is not None:
         return make_view(input, windows.view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
