@@ -147,6 +147,11 @@ def test_sizes_by_another_name_or_twice_are_refused(name):
     same_error(twice, TypeError, "")
 
 
+def test_a_view_has_a_shape_or_a_dtype():
+    same_error(lambda t: t.zeros(2).view(size=(2,), dtype=t.int32), TypeError, "")
+    same_error(lambda t: t.zeros(2).view(t.int32, extents=2), TypeError, "")
+
+
 def test_adaptive_max_pool1d_gives_the_indices_too():
     same(lambda t: t.adaptive_max_pool1d(t.arange(6.0, requires_grad=True).reshape(1, 6), 3))
     same(lambda t: t.nn.functional.adaptive_max_pool1d(t.arange(6.0).reshape(1, 6), 3))

@@ -390,6 +390,8 @@ def view(input, *shape, dtype=None, **named):
     if len(shape) == 1 and isinstance(shape[0], _dtype.dtype):
         dtype = shape[0]
     if dtype is not None:
+        if named:
+            raise TypeError(f"view() takes a shape or a dtype: got dtype={dtype} and {', '.join(named)}")
         return make_view(input.detach(), windows.view_dtype, (input.dtype, dtype), "ViewBackward0")
     return make_view(input, windows.view, (gather_sizes(shape, named),), "ViewBackward0")
 
