@@ -294,68 +294,79 @@ def _transformed(cls: type, args: tuple) -> Any:
     """Forward under vmap and forward mode, which use the function's own rules."""
     level = thread.tracing
     arrays = [arg._read() for arg in args if isinstance(arg, Tensor)]
-    own_vmap = cls.vmap is not Function.vmap
-    if level.vmaps and any(isinstance(array, jax.core.Tracer) for array in arrays):
-        if own_vmap and cls.generate_vmap_rule:
-            raise RuntimeError(
-                f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overriden vmap staticmethod. Please set "
-                "generate_vmap_rule=False or delete the vmap staticmethod"
-            )
-        if not own_vmap and not cls.generate_vmap_rule:
-            raise RuntimeError(
-                f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and implement the vmap staticmethod or "
-                f"set generate_vmap_rule=True; {_EXTENDING}"
-            )
-    form: dict[str, Any] = {}
-
-    def flat(outputs: Any) -> tuple:
-        form["tuple"] = isinstance(outputs, tuple)
-        items = outputs if form["tuple"] else (outputs,)
-        form["items"] = [(True, None) if isinstance(item, Tensor) else (False, item) for item in items]
-        return tuple(item._read() for item in items if isinstance(item, Tensor))
-
-    def forward(*arrays: Any) -> tuple:
-        return flat(cls.forward(*_refilled(args, arrays)))
-
-    run = forward
-    if own_vmap and level.vmaps:
-        run = jax.custom_batching.custom_vmap(forward)
-
-        @run.def_vmap
-        def of_batch(size: int, mapped: list[bool], *arrays: Any) -> tuple:
-            flags = iter(mapped)
-            in_dims = tuple((0 if next(flags) else None) if isinstance(arg, Tensor) else None for arg in args)
-            outputs, out_dims = cls.vmap(VmapInfo(size, level.randomness), in_dims, *_refilled(args, arrays))
-            items = outputs if isinstance(outputs, tuple) else (outputs,)
-            dims = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(items)
-            moved = tuple(item.movedim(dim, 0) if isinstance(item, Tensor) and dim else item for item, dim in zip(items, dims, strict=True))
-            results = flat(moved if isinstance(outputs, tuple) else moved[0])
-            return results, tuple(dim is not None for item, dim in zip(items, dims, strict=True) if isinstance(item, Tensor))
-
+    batched = bool(level.vmaps) and any(isinstance(array, jax.core.Tracer) for array in arrays)
+    own_rule = cls.vmap is not Function.vmap
+    if batched and own_rule and cls.generate_vmap_rule:
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overriden vmap staticmethod. Please set "
+            "generate_vmap_rule=False or delete the vmap staticmethod"
+        )
+    if batched and not own_rule and not cls.generate_vmap_rule:
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and implement the vmap staticmethod or "
+            f"set generate_vmap_rule=True; {_EXTENDING}"
+        )
+    call = _OnArrays(cls, args, level.randomness)
+    function: Any = call.forward
+    if own_rule and level.vmaps:
+        function = jax.custom_batching.custom_vmap(function)
+        function.def_vmap(call.of_batch)
     if level.pushing:
-        run = jax.custom_jvp(run)
-
-        @run.defjvp
-        def along(primals: tuple, tangents: tuple) -> tuple:
-            filled = _refilled(args, primals)
-            ctx = _context(cls, filled)
-            outputs = cls.forward(*filled)
-            cls.setup_context(ctx, filled, outputs)
-            ctx._saved = tuple(None if t is None else Saved(t, None) for t in ctx._saved_for_forward or ctx._to_save)
-            derivatives = cls.jvp(ctx, *_refilled(args, [None if t.dtype == jax.dtypes.float0 else t for t in tangents], None))
-            values = flat(outputs)
-            derivatives = derivatives if isinstance(derivatives, tuple) else (derivatives,)
-            smooth = [
-                item
-                for item, out in zip(derivatives, outputs if isinstance(outputs, tuple) else (outputs,), strict=True)
-                if isinstance(out, Tensor)
-            ]
-            return values, tuple(_tangent_like(value, item) for value, item in zip(values, smooth, strict=True))
-
+        function = jax.custom_jvp(function)
+        function.defjvp(call.along)
     with jax.enable_x64(True):
-        results = iter([Tensor._wrap(array) for array in run(*arrays)])
-    items = tuple(next(results) if is_tensor else item for is_tensor, item in form["items"])
-    return items if form["tuple"] else items[0]
+        return call.filled([Tensor._wrap(array) for array in function(*arrays)])
+
+
+_TENSOR = object()  # in place of an output that is a tensor: the traced one must not outlive the trace
+
+
+class _OnArrays:
+    """One call of a Function as functions of the arrays in its tensors: its forward, and its own rules for vmap and forward mode."""
+
+    def __init__(self, cls: type, args: tuple, randomness: str):
+        self.cls, self.args, self.randomness = cls, args, randomness
+        self.several = False
+        self.outputs: list[Any] = []  # of the last forward: _TENSOR, or what is no tensor
+
+    def forward(self, *arrays: Any) -> tuple:
+        return self._flat(self.cls.forward(*_refilled(self.args, arrays)))
+
+    def of_batch(self, size: int, mapped: list[bool], *arrays: Any) -> tuple:
+        """The rule of ``custom_vmap``: outputs, and which of them have the new dimension, at the front."""
+        flags = iter(mapped)
+        in_dims = tuple((0 if next(flags) else None) if isinstance(arg, Tensor) else None for arg in self.args)
+        outputs, out_dims = self.cls.vmap(VmapInfo(size, self.randomness), in_dims, *_refilled(self.args, arrays))
+        items = outputs if isinstance(outputs, tuple) else (outputs,)
+        dims = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(items)
+        moved = tuple(item.movedim(dim, 0) if isinstance(item, Tensor) and dim else item for item, dim in zip(items, dims, strict=True))
+        results = self._flat(moved if isinstance(outputs, tuple) else moved[0])
+        return results, tuple(dim is not None for item, dim in zip(items, dims, strict=True) if isinstance(item, Tensor))
+
+    def along(self, primals: tuple, tangents: tuple) -> tuple:
+        """The rule of ``custom_jvp``: outputs, and their derivatives along the tangents."""
+        filled = _refilled(self.args, primals)
+        ctx = _context(self.cls, filled)
+        outputs = self.cls.forward(*filled)
+        self.cls.setup_context(ctx, filled, outputs)
+        ctx._saved = tuple(None if t is None else Saved(t, None) for t in ctx._saved_for_forward or ctx._to_save)
+        derivatives = self.cls.jvp(ctx, *_refilled(self.args, [None if t.dtype == jax.dtypes.float0 else t for t in tangents], None))
+        derivatives = derivatives if isinstance(derivatives, tuple) else (derivatives,)
+        values = self._flat(outputs)
+        smooth = [item for item, output in zip(derivatives, self.outputs, strict=True) if output is _TENSOR]
+        return values, tuple(_tangent_like(value, item) for value, item in zip(values, smooth, strict=True))
+
+    def filled(self, tensors: list[Tensor]) -> Any:
+        """What the call gives: the last forward's outputs, with other tensors."""
+        remaining = iter(tensors)
+        items = tuple(next(remaining) if item is _TENSOR else item for item in self.outputs)
+        return items if self.several else items[0]
+
+    def _flat(self, outputs: Any) -> tuple:
+        self.several = isinstance(outputs, tuple)
+        items = outputs if isinstance(outputs, tuple) else (outputs,)
+        self.outputs = [_TENSOR if isinstance(item, Tensor) else item for item in items]
+        return tuple(item._read() for item in items if isinstance(item, Tensor))
 
 
 def _tangent_like(value: Any, tangent: Tensor | None) -> Any:
