@@ -25,113 +25,6 @@ class Functions:
 
     # -- new tensors
 
-    def zeros(
-        *size: Sizes,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    ones = zeros
-
-    def empty(
-        *size: Sizes,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-        memory_format: memory_format | None = None,
-    ) -> Tensor: ...
-
-    def full(
-        size: Sequence[int],
-        fill_value: Any,
-        *,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    def arange(
-        *bounds: Any,
-        start: Any = 0,
-        end: Any = None,
-        step: Any = 1,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    def range(
-        start: Any,
-        end: Any,
-        step: Any = 1,
-        *,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-    ) -> Tensor: ...
-
-    def linspace(
-        start: Any,
-        end: Any,
-        steps: int,
-        *,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-    ) -> Tensor: ...
-
-    def logspace(
-        start: Any,
-        end: Any,
-        steps: int,
-        base: float = 10.0,
-        *,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-    ) -> Tensor: ...
-
-    def eye(
-        n: int,
-        m: int | None = None,
-        *,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    def scalar_tensor(
-        s: Any,
-        *,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
     def empty_permuted(
         size: Sequence[int],
         physical_layout: Sequence[int],
@@ -145,45 +38,6 @@ class Functions:
 
     # -- at random
 
-    def rand(
-        *size: Sizes,
-        generator: Generator | None = None,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    randn = rand
-
-    def randint(
-        *bounds_and_size: Any,
-        low: int = 0,
-        high: int | None = None,
-        size: Sequence[int] | None = None,
-        generator: Generator | None = None,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    def randperm(
-        n: int,
-        *,
-        generator: Generator | None = None,
-        out: Tensor | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
     def normal(
         mean: Any,
         std: Any = 1.0,
@@ -196,59 +50,6 @@ class Functions:
         device: Device = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    # -- like another tensor
-
-    def zeros_like(
-        input: Tensor,
-        *,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-        memory_format: memory_format | None = None,
-    ) -> Tensor: ...
-
-    ones_like = empty_like = zeros_like
-
-    def rand_like(
-        input: Tensor,
-        *,
-        generator: Generator | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        memory_format: memory_format | None = None,
-    ) -> Tensor: ...
-
-    randn_like = rand_like
-
-    def full_like(
-        input: Tensor,
-        fill_value: Any,
-        *,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-        memory_format: memory_format | None = None,
-    ) -> Tensor: ...
-
-    def randint_like(
-        input: Tensor,
-        *bounds: int,
-        low: int = 0,
-        high: int | None = None,
-        generator: Generator | None = None,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        memory_format: memory_format | None = None,
     ) -> Tensor: ...
 
     # -- windows and indices
@@ -469,40 +270,6 @@ class Functions:
 
 class Methods:
     """Those of Tensor."""
-
-    def new_zeros(
-        self: Tensor,
-        *size: Sizes,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    new_ones = new_empty = new_zeros
-
-    def new_full(
-        self: Tensor,
-        size: Sequence[int],
-        fill_value: Any,
-        *,
-        dtype: dtype | None = None,
-        layout: layout | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
-
-    def new_tensor(
-        self: Tensor,
-        data: Any,
-        *,
-        dtype: dtype | None = None,
-        device: Device = None,
-        requires_grad: bool = False,
-        pin_memory: bool = False,
-    ) -> Tensor: ...
 
     def new_empty_strided(
         self: Tensor,

@@ -163,16 +163,12 @@ def test_the_database_has_wrong_inputs():
 def test_wrong_inputs_of_the_database(op):
     """The class of each error; NotImplementedError where something is not supported."""
     theirs, ours, wrong = of_torch(op.name), found(op.name), {}
-    try:
-        inputs = list(op.error_inputs("cpu"))
-    except Exception:
-        pytest.skip("its wrong inputs are of another device")
-    for number, error_input in enumerate(inputs):
+    for number, error_input in enumerate(op.error_inputs("cpu")):
         sample = error_input.sample_input
         args = sample.input, *sample.args
         try:
             own = to_shim(args), to_shim(sample.kwargs)
-        except Exception:  # no values to convert
+        except (NotImplementedError, TypeError, ValueError):  # a sparse layout; a meta tensor, which has no values; 65 dimensions
             continue
         expected = outcome(theirs, *args, **sample.kwargs)
         if expected is None or (op_id(op), number) in TAKEN:

@@ -88,6 +88,24 @@ def test_scalar_tensor():
     same_error(lambda t: t.scalar_tensor([1]), TypeError, "must be Number, not list")
 
 
+@pytest.mark.parametrize(
+    "bounds, named", [((5,), {}), ((2, 5), {}), ((2,), {"high": 5}), ((), {"low": 2, "high": 5}), ((), {"high": 5})], ids=str
+)
+def test_bounds_of_random_integers(bounds, named):
+    same(lambda t: t.randint(*bounds, **named, size=(20,)))
+    same(lambda t: [t.randint_like(like, *bounds, **named) for like in (t.zeros(20), t.zeros(4, 5).t())])
+
+
+@pytest.mark.parametrize("bounds", [(), (1, 2, 3)], ids=str)
+def test_too_few_and_too_many_bounds(bounds):
+    same_error(lambda t: t.randint(*bounds, size=(3,)), TypeError, r"randint\(\)")
+    same_error(lambda t: t.randint_like(t.zeros(3), *bounds), TypeError, r"randint_like\(\)")
+
+
+def test_arange_takes_its_bounds_by_name():
+    same(lambda t: [t.arange(end=5), t.arange(2, end=5), t.arange(start=1, end=5, step=2), t.arange(1, 5, step=2)])
+
+
 #: Function or method, the arguments before the sizes, the name of the sizes, and sizes.
 SIZES = {
     "torch.permute": ("x", "dims", (0, 2, 1)),

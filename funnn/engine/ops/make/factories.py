@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -149,7 +150,14 @@ def factory(function: Callable) -> Callable:
             )
         return write_out(out, function(*args, dtype=out.dtype, **kwargs))
 
+    own, added = inspect.signature(function), inspect.signature(make, follow_wrapped=False).parameters
+    make.__signature__ = own.replace(parameters=[*_public(own), *(added[name] for name in ("out", "layout", "pin_memory"))])
     return make
+
+
+def _public(signature: inspect.Signature, *left_out: str) -> list[inspect.Parameter]:
+    """The arguments that a user may give: not ``named``, which are the sizes, nor those left out."""
+    return [item for name, item in signature.parameters.items() if name not in ("named", *left_out)]
 
 
 def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -182,7 +190,7 @@ def empty(
 
 
 @factory
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
@@ -195,13 +203,19 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 
 @factory
-def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any) -> Tensor:
+def arange(
+    *bounds: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, … below end: arange(end), arange(start, end) or arange(start, end, step)."""
+    named = {name: value for name, value in (("start", start), ("end", end), ("step", step)) if value is not None}
     if len(bounds) == 1 and "end" not in named:
         bounds = (0, *bounds)
-    unknown = [name for name in named if name not in ("start", "end", "step")]
-    if unknown:
-        raise TypeError(f"arange() got an unexpected keyword argument {unknown[0]!r}")
     if len(bounds) > 3 or not (len(bounds) > 1 or "end" in named):
         raise TypeError(f"arange() takes end, start and end, or start, end and step; got {len(bounds)} numbers")
     return _stepped(dict(zip(("start", "end", "step"), bounds, strict=False)) | named, math.ceil, dtype, device, requires_grad)
@@ -313,6 +327,9 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
         return made.requires_grad_() if requires_grad else made
 
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
+    own, theirs = inspect.signature(make), inspect.signature(function)
+    rest = _public(theirs, "size", "out", "memory_format")
+    make.__signature__ = theirs.replace(parameters=[own.parameters["input"], *rest, own.parameters["memory_format"]])
     return make
 
 
@@ -380,6 +397,8 @@ def _new(name: str, function: Callable) -> Callable:
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"As torch.{name.removeprefix('new_')}, in this tensor's dtype."
+    own, theirs = inspect.signature(make), inspect.signature(function)
+    make.__signature__ = theirs.replace(parameters=[own.parameters["self"], *_public(theirs, "out")])
     return make
 
 

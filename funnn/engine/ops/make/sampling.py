@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
@@ -54,20 +54,37 @@ def randn(
     return finish(pick(generator).draw("normal", gather_sizes(size, named), kind.numpy), requires_grad, device)
 
 
+def _bounds(name: str, loose: list[int], low: int | None, high: int | None) -> tuple[int, int]:
+    """(low, high) of ``name(high)``, ``name(low, high)``, and the same with names; low is 0 by default."""
+    if low is None:
+        low = loose.pop(0) if len(loose) == (2 if high is None else 1) else 0
+    if high is None:
+        if not loose:
+            raise TypeError(f"{name}() missing the argument 'high'")
+        high = loose.pop(0)
+    if loose:
+        raise TypeError(f"{name}() takes low, high and a size: got {loose[0]} too")
+    return low, high
+
+
 @factory
 def randint(
-    *args: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+    *bounds_and_size: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Sequence[int] | None = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers from low (0 by default) to high − 1: randint(high, size) or randint(low, high, size)."""
-    args = list(args)
-    unknown = [name for name in named if name not in ("low", "high", "size")]
-    if unknown:
-        raise TypeError(f"randint() got an unexpected keyword argument {unknown[0]!r}")
-    size = named["size"] if "size" in named else args.pop() if args else None
+    bounds = list(bounds_and_size)
+    if size is None and bounds:
+        size = bounds.pop()
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
-    low = named.get("low", args[0] if len(args) == 2 else 0)
-    high = named.get("high", args[-1] if args else None)
+    low, high = _bounds("randint", bounds, low, high)
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
     return finish(pick(generator).draw("randint", low, high, gather_sizes((size,)), kind.numpy), requires_grad, device)
 
@@ -173,14 +190,30 @@ publish("bernoulli", bernoulli)
 publish("multinomial", multinomial)
 
 
-def _write_integers(made: Tensor, *args: Any, generator: Generator | None = None, low: int = 0, high: int | None = None) -> Tensor:
-    low, high = (low, args[0] if args else high) if len(args) < 2 else args
-    return made.random_(low, high, generator=generator)
+@factory
+def _integers(
+    size: Sequence[int],
+    *bounds: int,
+    low: int | None = None,
+    high: int | None = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    low, high = _bounds("randint_like", list(bounds), low, high)
+    return randint(low, high, size, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def _write_integers(
+    made: Tensor, *bounds: int, generator: Generator | None = None, low: int | None = None, high: int | None = None
+) -> Tensor:
+    return made.random_(*_bounds("randint_like", list(bounds), low, high), generator=generator)
 
 
 FUNCTIONS["rand_like"] = like(rand, fill=lambda made, **options: made.uniform_(**options))
 FUNCTIONS["randn_like"] = like(randn, fill=lambda made, **options: made.normal_(**options))
-FUNCTIONS["randint_like"] = like(lambda shape, *args, **kwargs: randint(*args, shape, **kwargs), "randint", _write_integers)
+FUNCTIONS["randint_like"] = like(_integers, "randint", _write_integers)
 
 
 # -- in place

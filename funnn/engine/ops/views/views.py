@@ -385,15 +385,15 @@ add_property("H", _hermitian, doc="The transpose of a matrix, and the complex co
 publish("adjoint", adjoint)
 
 
-def view(input, *shape, dtype=None, **named):
+def view(input, *size, dtype=None, **named):
     """The same memory in another shape, or (without a gradient) as numbers of another type."""
-    if len(shape) == 1 and isinstance(shape[0], _dtype.dtype):
-        dtype = shape[0]
+    if len(size) == 1 and isinstance(size[0], _dtype.dtype):
+        dtype = size[0]
     if dtype is not None:
         if named:
             raise TypeError(f"view() takes a shape or a dtype: got dtype={dtype} and {', '.join(named)}")
         return make_view(input.detach(), windows.view_dtype, (input.dtype, dtype), "ViewBackward0")
-    return make_view(input, windows.view, (gather_sizes(shape, named),), "ViewBackward0")
+    return make_view(input, windows.view, (gather_sizes(size, named),), "ViewBackward0")
 
 
 def contiguous(input, memory_format=None):
