@@ -19,13 +19,14 @@ ROOMS = """
     checkpoint
     _flops sharding train data _summary
     engine.state engine.types
+    engine.program
     engine.random
     engine.memory
     engine.tape
     engine.tensor
     engine.dispatch
     engine.backward
-    engine.program
+    engine.transform
     engine.ops.kit
     engine.ops.elementwise engine.ops.views engine.ops.indexing engine.ops.reduce engine.ops.linalg engine.ops.fourier engine.ops.make engine.ops.nn
     engine.ops engine

@@ -17,7 +17,7 @@ from funnn.engine.dispatch.from_jax import from_jax as from_jax
 from funnn.engine.ops.make.exchange import to_dlpack as to_dlpack
 from funnn.engine.ops.make.predicates import can_cast as can_cast
 from funnn.engine.ops.make.predicates import typename as typename
-from funnn.engine.program.vmap import vmap as vmap
+from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.tape.grad_mode import enable_grad as enable_grad
 from funnn.engine.tape.grad_mode import inference_mode as inference_mode
 from funnn.engine.tape.grad_mode import is_grad_enabled as is_grad_enabled

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from funnn.engine.program.compile import Compiled
+from funnn.engine.program.region import compiled
 from funnn.torch.nn.modules.module import Module
 
 
 def compile(
     model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor", mode: Any = None, **options: Any
 ):
-    """Compile a function or a Module into one XLA program for each set of argument shapes; also a decorator.
+    """Run a function or a Module as one XLA program a call; also a decorator.
 
-    Everything that the function does to tensors is in the program: forward, ``loss.backward()``, ``optimizer.step()``, BatchNorm's buffers, random
-    draws. Python runs only while a program is traced, so prints and counters inside run once; values are not known while tracing (``item()``
-    and ``if tensor`` raise). Learning rates and other numbers of an optimizer may change without a new program. A function without backward
-    inside is one operation of the tape, and gradients flow through it. The other arguments are torch's and change nothing.
+    Python runs at every call, so the numbers are those of the plain call for every function. What the call does to tensors (forward,
+    ``loss.backward()``, ``optimizer.step()``, buffers) is one program, compiled when it is first seen, and found again when the same operations come on
+    the same shapes. A value that is asked for inside (``item()``, ``if tensor``, ``print``) cuts it in two, with one warning.
+
+    Args:
+      fullgraph: raise where a value is asked for, instead of cutting.
+      dynamic, backend, mode, options: torch's; they change nothing.
     """
     if model is None:
-        return lambda function: compile(function)
+        return lambda function: compile(function, fullgraph=fullgraph)
     if isinstance(model, Module):
-        model.compile()
+        model.compile(fullgraph=fullgraph)
         return model
-    return Compiled(model)
+    return compiled(model, fullgraph)

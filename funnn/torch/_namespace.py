@@ -21,7 +21,6 @@ from funnn.engine.dispatch.from_jax import from_jax as from_jax
 from funnn.engine.ops.kit.table import namespace as _namespace
 from funnn.engine.ops.make import factories as _factories
 from funnn.engine.ops.make import foreach as _foreach
-from funnn.engine.program.vmap import vmap as vmap
 from funnn.engine.tape.grad_mode import enable_grad as enable_grad
 from funnn.engine.tape.grad_mode import inference_mode as inference_mode
 from funnn.engine.tape.grad_mode import is_grad_enabled as is_grad_enabled
@@ -38,6 +37,7 @@ from funnn.engine.tensor.generator import set_rng_state as set_rng_state
 from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from funnn.engine.tensor.tensor import Tensor as Tensor
+from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import Size as Size
 from funnn.engine.types.dtype import device as device

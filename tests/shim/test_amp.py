@@ -426,28 +426,6 @@ def test_compiled_steps_are_skipped_where_a_gradient_is_infinite():
         compare(run(shim, gradients), run(torch, gradients))
 
 
-def test_a_state_made_by_a_skipped_compiled_step_is_refused():
-    class Momentum(shim.optim.Optimizer):
-        def __init__(self, params):
-            super().__init__(params, {})
-
-        def step(self):
-            for parameter in self.param_groups[0]["params"]:
-                self.state[parameter].setdefault("sum", shim.zeros(2)).add_(parameter.grad)
-
-    parameter, scaler = shim.nn.Parameter(shim.ones(2)), shim.amp.GradScaler("cpu")
-    optimizer = Momentum([parameter])
-
-    @shim.compile
-    def step():
-        scaler.scale(parameter.sum()).backward()
-        scaler.step(optimizer)
-        scaler.update()
-
-    with pytest.raises(NotImplementedError, match=r"take one step outside torch\.compile first"):
-        step()
-
-
 def test_the_older_modules():
     for path, names in (("cuda.amp.grad_scaler", "GradScaler OptState"), ("cuda.amp.autocast_mode", "autocast custom_fwd custom_bwd")):
         theirs, ours = (importlib.import_module(f"{t.__name__}.{path}") for t in (torch, shim))

@@ -120,9 +120,18 @@ def test_classes_that_are_ignored():
     same(lambda t: t.nn.NLLLoss(ignore_index=9)(x(t), i(t, 0, 9, 1)))
 
 
-def test_while_compiling_values_are_not_looked_at():
+def test_known_indices_are_looked_at_in_compiled_functions_too():
     look_up = shim.compile(lambda index: shim.nn.functional.embedding(index, shim.ones(3, 2)))
-    assert look_up(shim.tensor([0, 3])).isnan().sum() == 2
+    with pytest.raises(IndexError, match="index out of range in self"):
+        look_up(shim.tensor([0, 3]))
+
+
+def test_pending_indices_are_looked_at_when_they_are_known():
+    index = shim.arange(5000) - 1 + shim.zeros(5000, dtype=shim.int64)  # too many for NumPy
+    found = shim.ones(5000)[None].gather(1, index[None])
+    with pytest.raises(RuntimeError, match="index -1 is out of bounds") as error:
+        found.sum().item()
+    assert re.match(r"The operation was recorded at .*test_index_errors\.py:\d+ and ran when", error.value.__notes__[0])
 
 
 def test_what_beta_ignores():

@@ -107,10 +107,16 @@ def test_errors():
         steps(t.optim.LBFGS(params, line_search_fn="armijo"), lambda: (params[0] ** 2).sum(), 1)
 
     same_error(searched, RuntimeError, "only 'strong_wolfe' is supported")
-    p = shim.nn.Parameter(shim.ones(1))
-    optimizer = shim.optim.LBFGS([p])
-    with pytest.raises(NotImplementedError, match=r"LBFGS.step inside torch.compile"):
-        shim.compile(lambda: optimizer.step(lambda: p.sum()))()
+
+
+@pytest.mark.filterwarnings("ignore:torch.compile of")
+def test_a_compiled_step():
+    params, loss = valley(torch)
+    expected = steps(torch.optim.LBFGS(params, **OPTIONS["wolfe"]), loss, 2)
+    params, loss = valley(shim)
+    optimizer = shim.optim.LBFGS(params, **OPTIONS["wolfe"])
+    optimizer.step = shim.compile(optimizer.step)
+    compare(steps(optimizer, loss, 2), expected)
 
 
 def test_a_compiled_closure():

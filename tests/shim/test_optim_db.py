@@ -9,8 +9,6 @@ from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_
 from twin import compare
 
 import funnn.torch as shim
-from funnn.torch.optim import _update
-from tests.quick import quick
 
 OPTIONS = [(info.optim_cls.__name__, entry.kwargs) for info in optim_db for entry in info.optim_inputs_func(device="cpu")]
 OPTIONS += [
@@ -27,14 +25,6 @@ WIDENED = ("ASGD", "NAdam")  # torch's load_state_dict turns their float32 count
 TENSOR_LR = (1e-6, 1e-7)  # torch does the arithmetic of an lr in a float32 tensor in float32, here it is in float64
 WIDER = (1e-7, 1e-7)
 HALF = (1e-2, 1e-3)  # Muon's directions are computed in bfloat16, where the order of a sum is seen
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(_update, "_update", UPDATE)
-
-
-UPDATE = quick(_update._whole, static_argnums=(0, 1), donate_argnums=5)
 
 
 def parameters(t, name):

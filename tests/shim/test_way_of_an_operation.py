@@ -15,6 +15,7 @@ from funnn.torch.nn import functional as F
 COUNT = """
 import sys
 import funnn.torch as torch
+from funnn.engine.program.graph import flush
 from funnn.torch.nn import functional as F
 
 x, w = torch.ones(3, 4, requires_grad=True), torch.ones(4, 2, requires_grad=True)
@@ -25,6 +26,7 @@ def line():
 
 for _ in range(3):
     line()
+    flush()
 found = []
 
 def note(frame, event, argument):

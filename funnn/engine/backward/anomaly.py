@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node
-from funnn.engine.tensor.tensor import as_array
+from funnn.engine.tensor.tensor import as_value
 
 
 class Anomaly:
@@ -25,8 +25,8 @@ class Anomaly:
         try:
             results = list(node.pull(gradients, create_graph))
             if thread.check_nan:
-                for index, gradient in enumerate(node.spread(map(as_array, results), None)):
-                    if gradient is not None and bool(jnp.isnan(gradient).any()):
+                for index, gradient in enumerate(node.spread(map(as_value, results), None)):
+                    if gradient is not None and bool(jnp.isnan(gradient.known()).any()):
                         raise RuntimeError(f"Function {node.name()!r} returned nan values in its {index}th output.")
         except Exception:
             where = node.metadata.get("traceback_")

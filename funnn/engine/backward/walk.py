@@ -1,7 +1,7 @@
 """The walk over the recorded graph, that pulls gradients from its roots to its leaves.
 
 Nodes are numbered as they are made; walking them from the highest number down is a topological order, so the loop needs no counting and no
-recursion. Gradients travel as arrays, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions).
+recursion. Gradients travel as Values, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions).
 """
 
 from __future__ import annotations
@@ -11,23 +11,17 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-import jax
-
+from funnn.engine.program.form import Form
+from funnn.engine.program.graph import run
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
-from funnn.engine.tensor.tensor import Tensor, as_array, as_tensor
+from funnn.engine.tensor.tensor import Tensor, as_tensor, as_value
 
-
-@jax.jit
-def add_arrays(a: jax.Array, b: jax.Array) -> jax.Array:
-    return a + b
+_sum = Form(lambda a, b: ((a + b,), None))
 
 
 def add_gradients(a: Any, b: Any, create_graph: bool) -> Any:
-    if create_graph:
-        return as_tensor(a) + as_tensor(b)
-    with jax.enable_x64(True):
-        return add_arrays(a, b)
+    return as_tensor(a) + as_tensor(b) if create_graph else run(_sum, [a, b])
 
 
 def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
@@ -35,7 +29,7 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
     for hook in list(hooks.values()):
         result = hook(as_tensor(gradient))
         if result is not None:
-            gradient = result if create_graph else as_array(result)
+            gradient = result if create_graph else as_value(result)
     return gradient
 
 
@@ -45,9 +39,9 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
     if create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
-        tensor._set_grad(as_tensor(as_array(gradient)))
+        tensor._set_grad(as_tensor(as_value(gradient)))
     else:
-        grad._write(add_gradients(grad._read(), gradient, False))
+        grad._write(add_gradients(grad._operand(), gradient, False))
     for hook in list((tensor._after_accumulate or {}).values()):
         hook(tensor)
 
@@ -94,8 +88,6 @@ def pull_gradients(
             slots = pending[node] = [None] * node.count
         slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
 
-    if thread.tracing is not None:
-        thread.tracing.differentiated = True
     before, walk_before = thread.grad, thread.walk
     thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
@@ -125,7 +117,7 @@ def pull_gradients(
                 node.release()
             for edge, gradient in zip(node.edges, results, strict=True):
                 if edge is not None and gradient is not None:
-                    send(edge, gradient)
+                    send(edge, gradient if create_graph else as_value(gradient))
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured
@@ -138,7 +130,7 @@ def _run_prehooks(node: Node, gradients: list[Any], extra: dict[Any, Any], creat
     for hook in list(extra.get("_prehooks", {}).values()):
         result = hook(tuple(map(as_tensor, gradients)))
         if result is not None:
-            gradients[:] = result if create_graph else map(as_array, result)
+            gradients[:] = result if create_graph else map(as_value, result)
     for reference, index in extra.get("_retained", {}).values():
         tensor = reference()
         if tensor is not None and gradients[index] is not None:
@@ -150,7 +142,7 @@ def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list
     for hook in list(hooks.values()):
         replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
         if replaced is not None:
-            results = node.collect(replaced) if create_graph else list(map(as_array, node.collect(replaced)))
+            results = node.collect(replaced) if create_graph else list(map(as_value, node.collect(replaced)))
     return results
 
 

@@ -1,13 +1,14 @@
-"""How a pure function runs on Tensors: unwrap, look up the compiled form, run, wrap, and record on the tape.
+"""How a pure function runs on Tensors: unwrap, look up its form, record it in the pending graph, wrap, and record on the tape.
 
-The compiled form is cached by the function, its static arguments and which inputs need gradients. A form that records is a jitted "run
-and return the vjp": the vjp is a pytree of residual arrays, so it may leave jit, and one more jitted call applies it. Numbers that the function
-declares as ``scalars`` are traced, so a changing number compiles nothing.
+The form is cached by the function, its static arguments and which inputs need gradients. One whose gradient is wanted is "run and return the vjp":
+the vjp is a pytree of residual arrays, which one more record applies. Numbers that the function declares as ``scalars`` are operands, so a changing
+number compiles nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -16,14 +17,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from funnn.engine.memory.storage import Storage
+from funnn.engine.program.form import Form, strong
+from funnn.engine.program.graph import compute, record
+from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, new_number, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types import settings as _settings
 
 _SLOT = object()  # stands for an array in the arguments' layout
 _KEYWORD = object()  # stands before the name of a keyword argument
@@ -76,7 +78,7 @@ class Recording(Node):
     count: int
     entry: Entry
     vjp: Any
-    inputs: Any  # (arrays, edges); None once they are released
+    inputs: Any  # (operands, edges); None once they are released
     outputs: tuple[Any, ...] | None  # shape and dtype of each, None for one without gradient; None where there is one output
     saved: Any
     residuals: bool
@@ -109,20 +111,21 @@ class Recording(Node):
         chosen = gradients
         if self.outputs is not None:
             pairs = zip(gradients, self.outputs, strict=True)
-            chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
+            chosen = [Value(zero_gradient(*output)) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
             inputs = self.inputs[0] if self.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
-        with _settings.running():
-            return _pull_back(vjp, chosen[0] if self.outputs is None else tuple(chosen))
+        form, *kept = (_pull_one if self.outputs is None else _pull_several, vjp) if type(vjp) is Residuals else vjp
+        operands = [*kept, *chosen]
+        return record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
 
     def _input_tensors(self) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
-        arrays, edges = self.inputs
-        tensors = list(arrays)
+        operands, edges = self.inputs
+        tensors = list(operands)
         for position, edge in zip(self.entry.tracked, edges, strict=True):
-            tensors[position] = Tensor._wrap(arrays[position], *edge)
+            tensors[position] = Tensor._wrap(operands[position], *edge)
         return tensors
 
     def release(self) -> None:
@@ -134,37 +137,65 @@ class Recording(Node):
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Kept:
-    """What a vjp keeps, known when it is traced: which inputs and outputs of the call, whether anything at all, and nothing of tracked inputs."""
+class Note:
+    """What is known of a call when its form is traced.
 
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    residuals: bool
-    linear: bool
+    Attributes:
+      kind: the type of the results together; None for a single one.
+      smooth: (shape, dtype) of each result that has a gradient, None for the others; None where no vjp was asked for, or there is no gradient.
+      entry: the form that made it, where there is a vjp.
+      inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all; linear: whether it keeps nothing of tracked inputs.
+    """
+
+    kind: type | None
+    smooth: tuple[Any, ...] | None = None
+    entry: Any = None
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    residuals: bool = False
+    linear: bool = False
 
 
-_pull_back = jax.jit(lambda vjp, gradients: vjp(gradients))
+def _pull_several_of(vjp: Any, *gradients: Any) -> tuple[Any, None]:
+    return tuple(map(strong, vjp(gradients))), None
+
+
+def _pull_one_of(vjp: Any, gradient: Any) -> tuple[Any, None]:
+    return tuple(map(strong, vjp(gradient))), None
+
+
+_pull_one, _pull_several = Form(_pull_one_of), Form(_pull_several_of)
+_leaves = Form(lambda vjp: (tuple(jax.tree.leaves(vjp)), None))
+
+
+@functools.cache
+def _pull_unpacked(structure: Any, several: bool) -> Form:
+    """As ``_pull_several`` or ``_pull_one``, of a vjp that is given by its leaves."""
+    count, pull = structure.num_leaves, _pull_several_of if several else _pull_one_of
+    return Form(lambda *operands: pull(jax.tree.unflatten(structure, operands[:count]), *operands[count:]))
 
 
 class Packed:
     """What a vjp keeps, as the hooks of ``saved_tensors_hooks`` packed it."""
 
-    def __init__(self, vjp: Any, pack: Callable, unpack: Callable):
-        leaves, self.structure = jax.tree.flatten(vjp)
-        self.packed, self.hook = [pack(Tensor._wrap(leaf)) for leaf in leaves], unpack
+    def __init__(self, vjp: Residuals, several: bool, pack: Callable, unpack: Callable):
+        values = record([_leaves], [vjp], _leaves)[0] if thread.tracing is None else compute(_leaves, [vjp])[0]
+        self.form = _pull_unpacked(jax.tree.structure(vjp.outline), several)
+        self.packed, self.hook = [pack(Tensor._wrap(value)) for value in values], unpack
 
-    def unpack(self) -> Any:
-        return jax.tree.unflatten(self.structure, [self.hook(item)._read() for item in self.packed])
+    def unpack(self) -> list[Any]:
+        """The form that pulls, and its first operands."""
+        return [self.form, *[self.hook(item)._operand() for item in self.packed]]
 
 
 class Entry:
-    """One compiled form of a function: for given static arguments and given inputs that need gradients."""
+    """One form of a function: for given static arguments and given inputs that need gradients."""
 
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name
         self.type: Any = node_type(name, Recording) if tracked else None
-        self.compiled = jax.jit(self._record if tracked else self._forward, inline=True)
+        self.form = Form(self._with_vjp if tracked else self._alone)
         self._second: Op | None = None
 
     def _forward(self, *arrays: Any) -> Any:
@@ -173,13 +204,22 @@ class Entry:
         remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
         args, kwargs = _fill(self.layout, remaining)
         try:
-            return jax.tree.map(_strong, self.op.pure(*args, **kwargs))
+            return jax.tree.map(strong, self.op.pure(*args, **kwargs))
         except (TypeError, ValueError, IndexError) as error:
             if not _raised_by_jax(error):
                 raise
             raise _in_torchs_words(error, self.op.name, arrays) from error
 
-    def _record(self, *arrays: Any) -> Any:
+    def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
+        outputs = self._forward(*arrays)
+        return (tuple(outputs), Note(type(outputs))) if isinstance(outputs, tuple) else ((outputs,), Note(None))
+
+    def _with_vjp(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
+        outputs, vjp, note = self._record(*arrays)
+        flat = tuple(outputs) if isinstance(outputs, tuple) else (outputs,)
+        return (flat if vjp is None else (*flat, vjp)), note
+
+    def _record(self, *arrays: Any) -> tuple[Any, Any, Note]:
         """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and what it keeps."""
 
         def function(*tracked: Any) -> tuple[Any, Any]:
@@ -194,8 +234,9 @@ class Entry:
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
+        kind = type(outputs) if isinstance(outputs, tuple) else None
         if not any(jnp.issubdtype(array.dtype, jnp.inexact) for array in flat):
-            return outputs, None, None
+            return outputs, None, Note(kind)
         kept = jax.tree.leaves(vjp)
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
@@ -203,7 +244,8 @@ class Entry:
         saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
         fixed = [array for i, array in enumerate(arrays) if i not in self.tracked]
         linear = all(any(leaf is array for array in fixed) or not isinstance(leaf, jax.core.Tracer) for leaf in kept)
-        return outputs, vjp, Kept(tuple(inputs), tuple(saved), bool(kept), linear)
+        smooth = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in flat)
+        return outputs, vjp, Note(kind, smooth, self, tuple(inputs), tuple(saved), bool(kept), linear)
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -245,11 +287,6 @@ def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
 
 
-def _strong(array: Any) -> Any:
-    array = jnp.asarray(array)
-    return lax.convert_element_type(array, array.dtype) if array.weak_type else array
-
-
 def _fill(layout: Any, arrays: Any) -> Any:
     if layout is _SLOT:
         return next(arrays)
@@ -261,17 +298,18 @@ def _fill(layout: Any, arrays: Any) -> Any:
 
 
 _entries: dict[tuple, Entry] = {}
+_new: Any = object.__new__
 
 
-def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -> None:
-    """Split an argument into arrays (with the Tensors they came from) and a hashable key for the rest."""
+def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list) -> None:
+    """Split an argument into operands (with the Tensors they came from) and a hashable key for the rest."""
     kind = type(value)
     if isinstance(value, Tensor):
-        arrays.append(value._operand())
+        operands.append(value._operand())
         tensors.append(value)
         key.append(_SLOT)
     elif kind in _TRACED_NUMBERS and traced:
-        arrays.append(value)
+        operands.append(value)
         tensors.append(None)
         key.append(kind)
     elif value is None or kind is str:
@@ -279,17 +317,17 @@ def _flatten(value: Any, traced: bool, arrays: list, tensors: list, key: list) -
     elif kind in (tuple, list):
         key.append((kind, len(value)))
         for item in value:
-            _flatten(item, traced, arrays, tensors, key)
+            _flatten(item, traced, operands, tensors, key)
     elif kind is float:
         key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
     elif kind is int or kind is bool:
         key.append((kind, value))
-    elif isinstance(value, (jax.Array, np.ndarray)):
-        arrays.append(value)
+    elif kind is Value or isinstance(value, (jax.Array, np.ndarray)):
+        operands.append(value if kind is Value else Value(value))
         tensors.append(None)
         key.append(_SLOT)
     elif isinstance(value, np.generic):
-        _flatten(value.item(), traced, arrays, tensors, key)
+        _flatten(value.item(), traced, operands, tensors, key)
     else:
         key.append((kind, value))
 
@@ -298,7 +336,7 @@ def _layout(value: Any, traced: bool) -> Any:
     """The arguments with a slot for each array; built once for an entry."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, (Tensor, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
+    if isinstance(value, (Tensor, Value, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
         return _SLOT
     return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value
 
@@ -312,26 +350,21 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     if thread.autocast is not None:
         args, kwargs = thread.autocast.operands(op, args, kwargs)
     tracing = thread.tracing
-    arrays: list[Any] = []
+    operands: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [op, _dtype._default]
     positions = op.scalar_positions
     for position, value in enumerate(args):
         if not isinstance(value, Tensor):
-            _flatten(value, position in positions, arrays, tensors, key)
+            _flatten(value, position in positions, operands, tensors, key)
             continue
-        if tracing is None and value._window is None:
-            storage = value._storage
-            storage.owned = False
-            arrays.append(storage.array)
-        else:
-            arrays.append(value._operand())
+        operands.append(value._storage.value if value._window is None and tracing is None else value._operand())
         tensors.append(value)
         key.append(_SLOT)
     for name, value in kwargs.items():
         key.append(_KEYWORD)
         key.append(name)
-        _flatten(value, name in op.scalar_names, arrays, tensors, key)
+        _flatten(value, name in op.scalar_names, operands, tensors, key)
     tracked: tuple[int, ...] = ()
     if thread.grad:
         for number, tensor in enumerate(tensors):
@@ -341,36 +374,37 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
                 tracked += (number,)
     key.append(tracked)
     key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
-    form = tuple(key)
-    entry = _entries.get(form)
-    if entry is None:
-        entry = _entries[form] = _make_entry(op, args, kwargs, tensors, tracked, form[-1] or op.grad)
-    with _settings.running():
-        if tracing is not None:
-            arrays = tracing.cut(arrays, tracked)
-        outputs = entry.compiled(*arrays)
-    if tracked:
-        outputs, vjp, kept = outputs
-        if vjp is not None:
-            return _record_call(entry, outputs, vjp, kept, arrays, tensors)
-    if isinstance(outputs, tuple):
-        return _wrap_outputs(outputs)
-    result = object.__new__(Tensor)
-    result._storage = Storage(outputs)
-    return result
+    if tracing is None:
+        results, step = record(key, operands, functools.partial(_form, tuple(key), op, args, kwargs, tensors, tracked))
+        note = step.shaped.note
+    else:
+        form = _form(tuple(key), op, args, kwargs, tensors, tracked)
+        results, note = compute(form, tracing.cut(operands, tracked))
+    if note.smooth is not None:
+        return _record_call(results, note, operands, tensors)
+    if note.kind is None:
+        result = _new(Tensor)
+        if tracing is None:  # Storage(results[0]), written out
+            result._storage = storage = _new(Storage)
+            storage.value, storage.version, storage.writes, storage.inference = results[0], 0, 0, thread.inference
+        else:
+            result._storage = Storage(results[0])
+        return result
+    wrapped = [Tensor._wrap(value) for value in results]
+    return note.kind(*wrapped) if hasattr(note.kind, "_fields") else tuple(wrapped)
 
 
 def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, tuple]:
-    """The arrays and Tensors of a call, a function that puts other arrays in their places, and the hashable rest."""
-    arrays: list[Any] = []
+    """The operands and Tensors of a call, a function that puts arrays in their places, and the hashable rest."""
+    operands: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [_dtype._default]
     for position, value in enumerate(args):
-        _flatten(value, position in op.scalar_positions, arrays, tensors, key)
+        _flatten(value, position in op.scalar_positions, operands, tensors, key)
     for name, value in kwargs.items():
         key.append((_KEYWORD, name))
-        _flatten(value, name in op.scalar_names, arrays, tensors, key)
-    return arrays, tensors, lambda arrays: _fill(_layout_of(op, args, kwargs), iter(arrays)), tuple(key)
+        _flatten(value, name in op.scalar_names, operands, tensors, key)
+    return operands, tensors, lambda arrays: _fill(_layout_of(op, args, kwargs), iter(arrays)), tuple(key)
 
 
 def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -380,8 +414,13 @@ def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     )
 
 
-def _make_entry(op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple, name: str) -> Entry:
-    return Entry(op, _layout_of(op, args, kwargs), len(tensors), tracked, name, _operands(op, tensors, tracked))
+def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple) -> Form:
+    """The form of a call, whose last item of ``kind`` is the name that the call chose for its node, or None."""
+    entry = _entries.get(kind)
+    if entry is None:
+        operands = _operands(op, tensors, tracked)
+        entry = _entries[kind] = Entry(op, _layout_of(op, args, kwargs), len(tensors), tracked, kind[-1] or op.grad, operands)
+    return entry.form
 
 
 def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
@@ -398,14 +437,10 @@ def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
     return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
 
 
-def _wrap_outputs(outputs: Any) -> Any:
-    wrapped = [Tensor._wrap(output) for output in outputs]
-    return type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
-
-
-def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list, tensors: list) -> Any:
-    """The outputs as Tensors with a node that holds their vjp; written out for the common case, as ``call`` is."""
+def _record_call(results: list, note: Note, operands: list, tensors: list) -> Any:
+    """The results as Tensors with a node that holds their vjp, the last; written out for the common case, as ``call`` is."""
     edges = []
+    entry: Any = note.entry
     for position in entry.tracked:
         tensor = tensors[position]
         if tensor._grad_fn is not None and tensor._base is None:
@@ -413,34 +448,39 @@ def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list,
         else:
             edges.append(tensor._edge())
     joined = tuple(edges)
-    node: Any = object.__new__(entry.type)
+    node: Any = _new(entry.type)
     node.edges, node.number = joined, new_number()
     if thread.anomaly is not None:
         thread.anomaly.remember(node)
-    node.entry, node.vjp, node.inputs = entry, vjp, (arrays, joined)
-    node.residuals, node.linear = kept.residuals, kept.linear
+    vjp = results.pop()
+    node.entry, node.vjp, node.inputs = entry, vjp, (operands, joined)
+    node.residuals, node.linear = note.residuals, note.linear
     if thread.tracing is not None:
         thread.tracing.recorded(node)
-    if isinstance(outputs, tuple):
-        node.count = len(outputs)
-        node.outputs = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in outputs)
+    if note.kind is not None:
+        node.count, node.outputs = len(results), note.smooth
         wrapped: Any = [
-            Tensor._wrap(array, node, index) if known else Tensor._wrap(array)
-            for index, (array, known) in enumerate(zip(outputs, node.outputs, strict=True))
+            Tensor._wrap(value, node, index) if known else Tensor._wrap(value)
+            for index, (value, known) in enumerate(zip(results, note.smooth or (), strict=True))
         ]
-        result: Any = type(outputs)(*wrapped) if hasattr(outputs, "_fields") else tuple(wrapped)
+        result: Any = note.kind(*wrapped) if hasattr(note.kind, "_fields") else tuple(wrapped)
     else:
         node.count, node.outputs = 1, None
-        result = object.__new__(Tensor)
-        result._storage, result._grad_fn, result._output = Storage(outputs), node, 0
+        result = _new(Tensor)
+        if thread.tracing is None:
+            result._storage = storage = _new(Storage)
+            storage.value, storage.version, storage.writes, storage.inference = results[0], 0, 0, thread.inference
+        else:
+            result._storage = Storage(results[0])
+        result._grad_fn, result._output = node, 0
         wrapped = (result,)
-    if thread.saved_hooks and kept.residuals:
-        node.vjp = Packed(vjp, *thread.saved_hooks[-1])
+    if thread.saved_hooks and note.residuals:
+        node.vjp = Packed(vjp, note.kind is not None, *thread.saved_hooks[-1])
     saved: list[Any] = []
-    for i in kept.inputs:
+    for i in note.inputs:
         if tensors[i] is not None:
             saved.append(tensors[i])
-    for i in kept.outputs:
+    for i in note.outputs:
         saved.append(wrapped[i])
     for i, tensor in enumerate(saved):
         storage = tensor._storage
@@ -454,6 +494,6 @@ def _record_call(entry: Entry, outputs: Any, vjp: Any, kept: Kept, arrays: list,
 
 def _describe(storage: Storage, seen: tuple) -> str:
     window, node, output = seen
-    shape = storage.array.shape if window is None else window.shape
-    what = f"[torch.{_dtype.dtype.of(storage.array.dtype).legacy}Tensor {list(shape)}]"
+    shape = storage.shape if window is None else window.shape
+    what = f"[torch.{_dtype.dtype.of(storage.dtype).legacy}Tensor {list(shape)}]"
     return what if node == "NoneType" else f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', node)}"

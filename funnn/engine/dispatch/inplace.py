@@ -68,7 +68,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         _saved_results_move(result, tensor)
         tensor._changes += 1
         return tensor
-    memory = base._storage.array
+    memory = base._storage.value
     at = plan_window(memory.shape, tensor._view_window(), memory.dtype)[::-1]
     if base._window is None:
         changed = call(_copy_slices, (base, result, *at), {})
@@ -81,7 +81,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
             )
         own = plan_window(memory.shape, base._window, memory.dtype)[::-1]
         changed = call(_copy_through, (base, result, memory, own, at), {})
-    base._write(changed._read())
+    base._write(changed._operand())
     base._grad_fn, base._output = changed._grad_fn, changed._output
     base._changes += 1
     _saved_results_move(result, tensor)

@@ -56,7 +56,7 @@ def overridable(
         if small is not None:
             first = args[0] if args else None  # a tensor whose gradient is wanted is not for NumPy
             recorded = type(first) is Tensor and (first._grad_fn is not None or first._leaf_requires_grad) and thread.grad
-            if not recorded and thread.autocast is None and thread.tracing is None:
+            if not recorded and thread.autocast is None and thread.tracing is None and thread.region is None:
                 result = small(args, kwargs)
         if result is None:
             try:

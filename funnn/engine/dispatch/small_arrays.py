@@ -43,14 +43,17 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
     if recorded and thread.grad:
         return None
     storage, window = tensor._storage, tensor._window
-    array = storage.array
-    if type(array) is not np.ndarray:
-        if storage.seen is not array:
-            if math.prod(array.shape if window is None else window.shape) > LIMIT or not _at_hand(array):
+    value = storage.value
+    array = value.numbers
+    if array is None:
+        array = value.array
+        if array is None or math.prod(value.shape if window is None else window.shape) > LIMIT:
+            return None
+        if type(array) is not np.ndarray:
+            if not _at_hand(array):
                 return None
-            storage.seen, storage.numbers = array, np.asarray(array)
-        array = storage.numbers
-    storage.owned = False
+            array = np.asarray(array)
+        value.numbers, value.lent = array, True
     if window is not None:
         array = _through(window, array)
     return array if array is not None and array.size <= LIMIT else None

@@ -15,54 +15,55 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.types import dtype as _dtype
 
-_same = jax.jit(jnp.asarray)
-
-
-def to_jax(array: np.ndarray) -> jax.Array:
-    """The array on JAX's device; quicker than device_put."""
-    with jax.enable_x64(True):
-        return _same(array)
-
 
 class Storage:
-    """One array that several tensors may see.
+    """One value that several tensors may see.
 
     Attributes:
-      array: the values: a jax.Array, a tracer while a step is being compiled, or a NumPy array where NumPy made them (see ``small_arrays``).
+      value: the value, which may be pending.
       version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
-      writes: how many times the array was replaced, by whatever way.
+      writes: how many times the value was replaced, by whatever way.
       inference: whether it was made in inference mode.
-      owned: whether the array is the fresh output of a compiled step that nobody else holds, so that the next step may reuse its memory.
-      numbers, seen: a NumPy view of an array, and which array that was.
     """
 
-    __slots__ = ("__weakref__", "array", "inference", "numbers", "owned", "seen", "version", "writes")
+    __slots__ = ("__weakref__", "inference", "value", "version", "writes")
 
     def __init__(self, array: Any):
-        self.array = array
+        self.value: Value = array if type(array) is Value else Value(array)
         self.version = self.writes = 0
-        self.owned = False
-        self.numbers = self.seen = None
         self.inference = thread.inference
         if thread.tracing is not None:
             thread.tracing.created(self)
 
-    def to_jax(self) -> Any:
-        """The values as a jax.Array (or tracer), whatever made them."""
-        if type(self.array) is np.ndarray:
-            self.array = to_jax(self.array)
-        return self.array
+    @property
+    def array(self) -> Any:
+        """The numbers: a jax.Array, a tracer inside a transformation, or a NumPy array where NumPy computed them."""
+        array = self.value.array
+        return self.value.known() if array is None else array
+
+    @array.setter
+    def array(self, array: Any) -> None:
+        self.value = array if type(array) is Value else Value(array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the array."""
+        return self.value.dtype
 
     def replace(self, array: Any, tracked: bool = True) -> None:
         """Write: the whole array is replaced."""
         if thread.tracing is not None:
             thread.tracing.read(self)
-        self.array = array
-        self.numbers = self.seen = None
-        self.owned = False
+        self.value = array if type(array) is Value else Value(array)
         self.writes += 1
         self.version += tracked
 

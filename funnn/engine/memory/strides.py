@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
+from funnn.engine.program.form import Form
+from funnn.engine.program.graph import run
+from funnn.engine.program.value import Value
 from funnn.engine.types.layout import stride_in_order
 
 
@@ -28,18 +30,20 @@ def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) ->
 
 def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
     """A fresh tensor, put into memory with dense strides of another order of its dimensions; its storage, which a node may know, stays."""
-    values, shape, storage = tensor._operand(), tensor._shape(), tensor._storage
-    array: Any
-    order = sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim))
-    if type(values) is np.ndarray:
-        array = np.ascontiguousarray(values.transpose(order))
+    value, shape, storage = tensor._operand(), tensor._shape(), tensor._storage
+    order = tuple(sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim)))
+    if type(value.array) is np.ndarray:
+        storage.value = Value(np.ascontiguousarray(value.array.transpose(order)))
     else:
-        with jax.enable_x64(True):
-            array = jnp.transpose(values, order)
-    storage.array, storage.numbers, storage.seen = array, None, None
+        storage.value = run(_transposing(order), [value])
     tensor._window = Window(shape, stride, 0)
-    tensor._value, tensor._value_writes = values, storage.writes
+    tensor._value, tensor._value_writes = value, storage.writes
     return tensor
+
+
+@functools.cache
+def _transposing(order: tuple[int, ...]) -> Form:
+    return Form(lambda array: ((jnp.transpose(array, order),), None))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.memory.storage import Storage
 from funnn.engine.random import integers
 from funnn.engine.random.mt19937 import MT19937
 from funnn.engine.state import thread
@@ -26,24 +25,12 @@ from funnn.errors import KeyRequiredError
 class Generator:
     """A source of random numbers with a state of its own.
 
-    Eager draws are those of PyTorch's CPU generator for the same seed. While a step is being compiled, draws come from a JAX key that the
-    generator owns; the key is part of the compiled step's inputs and outputs, so every call of the step draws anew.
+    Draws are those of PyTorch's CPU generator for the same seed, made when the line runs.
     """
-
-    _key: Any = None  # the storage of a JAX key, for compiled steps
 
     def __init__(self, device: Any = "cpu"):
         self.device = _dtype.device(device)
         self._engine = MT19937()
-        self._reset_key()
-
-    def _reset_key(self) -> None:
-        seed = self._engine.initial_seed
-        data = np.array([(seed >> 32) & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
-        if self._key is None:
-            self._key = Storage(data)
-        else:
-            self._key.replace(data)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, a 64-bit integer (negative ones count from the end)."""
@@ -52,7 +39,6 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"Overflow when unpacking long long: the seed {seed} is not a 64-bit integer")
         self._engine.seed(int(seed) % 2**64)
-        self._reset_key()
         return self
 
     def seed(self) -> int:
@@ -74,7 +60,6 @@ class Generator:
         if not isinstance(new_state, Tensor):
             raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
         self._engine.set_state(np.asarray(new_state))
-        self._reset_key()
         return self
 
     def clone_state(self) -> Generator:
@@ -101,24 +86,15 @@ class Generator:
         raise NotImplementedError("graphsafe_set_state is not supported in this Generator; use set_state(state.get_state())")
 
     def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Numbers from one of the engine's distributions, or while compiling from its counterpart in ``_TRACED``; inside vmap as it says."""
+        """Numbers from one of the engine's distributions, or of a lent key from its counterpart in ``_TRACED``; inside vmap as it says."""
         vmaps = () if thread.tracing is None else thread.tracing.vmaps
         return draw_for_examples(self._draw, vmaps, name, args, kwargs) if vmaps else self._draw(name, *args, **kwargs)
 
     def _draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if thread.lent is not None and thread.lent[0] is self:
             return _TRACED[name](self._lent_key(name), *args, **kwargs)
-        if thread.tracing is None or not thread.tracing.compiling:
-            with jax.enable_x64(True):
-                return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
-        if name not in _TRACED:
-            raise NotImplementedError(
-                f"random draws of {name!r} inside torch.compile are not supported yet; draw outside and pass the tensor"
-            )
-        thread.tracing.read(self._key)
-        key, now = jax.random.split(jax.random.wrap_key_data(self._key.array))
-        self._key.replace(jax.random.key_data(key))
-        return _TRACED[name](now, *args, **kwargs)
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
+            return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
 
     @contextlib.contextmanager
     def lent(self, key: Any) -> Iterator[None]:
@@ -213,7 +189,7 @@ def draw_for_examples(draw: Callable[..., Any], vmaps: tuple[Any, ...], name: st
             "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on vmap or "
             "perform the randomness operation out of vmap"
         )
-    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())) and not thread.tracing.compiling:
+    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())):
         raise NotImplementedError(f"random numbers ({name}) that depend on values inside vmap are not supported; draw them outside")
     rows = [level for level in vmaps if level.randomness == "different"]
     sizes = tuple(level.size for level in rows)

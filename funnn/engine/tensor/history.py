@@ -137,8 +137,6 @@ class History:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward accumulated; None before."""
-        if thread.tracing is not None:
-            thread.tracing.read_grad(self)
         return self._grad
 
     @grad.setter
@@ -162,8 +160,6 @@ class History:
         self._set_grad(None)
 
     def _set_grad(self, value: Tensor | None) -> None:
-        if thread.tracing is not None:
-            thread.tracing.wrote_grad(self)
         self._grad = value
 
     @property

@@ -61,8 +61,7 @@ def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad:
 def _deepcopy_storage(self: Storage, memo: dict[Any, Any]) -> Storage:
     if thread.tracing is not None:
         thread.tracing.read(self)
-    self.owned = False  # both hold the array, which is immutable
-    memo[id(self)] = copied = Storage(self.array)
+    memo[id(self)] = copied = Storage(self.value)  # which is immutable
     return copied
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, read_window, to_jax, whole, write_window
+from funnn.engine.memory.storage import Plan, Storage, Window, is_contiguous, plan_window, read_window, whole, write_window
+from funnn.engine.program.form import Form
+from funnn.engine.program.graph import run
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor import overrides as _overrides
@@ -18,8 +22,26 @@ from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
 
-_read_window = jax.jit(read_window, static_argnums=2)
-_write_window = jax.jit(write_window, static_argnums=3)
+
+def _is_local(array: Any) -> bool:
+    """Whether a jax.Array is whole in this machine's memory, where NumPy sees it without a copy."""
+    return (
+        not isinstance(array, jax.core.Tracer)
+        and array.is_fully_addressable
+        and all(device.platform == "cpu" for device in array.devices())
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def reading(plan: Plan) -> Form:
+    """What reads a window of an array: (array, *starts) -> values."""
+    return Form(lambda array, *starts: ((read_window(array, starts, plan),), None))
+
+
+@functools.lru_cache(maxsize=4096)
+def writing(plan: Plan) -> Form:
+    """What writes a window of an array: (array, values, *starts) -> array."""
+    return Form(lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))
 
 
 class Tensor(History, metaclass=_dtype.TorchType):
@@ -102,25 +124,19 @@ class Tensor(History, metaclass=_dtype.TorchType):
     # -- memory
 
     def _read(self) -> Any:
-        """The values as a jax.Array (a tracer while compiling)."""
-        array = self._operand()
-        if type(array) is np.ndarray:
-            array = self._storage.to_jax() if self._window is None else to_jax(array)
-        return array
+        """The values as a jax.Array (a tracer inside a transformation)."""
+        return self._operand().lend()
 
-    def _operand(self) -> Any:
-        """The values as an operand of a compiled function: a jax.Array, a tracer or a NumPy array. The storage gives up that it alone holds
-        them, and whoever traces is told."""
+    def _operand(self) -> Value:
+        """The values as an operand, which may be pending; whoever transforms a function is told."""
         storage = self._storage
-        storage.owned = False
         if thread.tracing is not None:
             thread.tracing.read(storage, self)
         if self._window is None:
-            return storage.array
+            return storage.value
         if self._value_writes != storage.writes:
-            plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
-            with jax.enable_x64(True):
-                self._value = _read_window(storage.to_jax(), starts, plan)
+            plan, starts = plan_window(storage.shape, self._window, storage.dtype)
+            self._value = run(reading(plan), [storage.value, *starts])
             self._value_writes = storage.writes
         return self._value
 
@@ -132,9 +148,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return
         if thread.tracing is not None:
             thread.tracing.read(storage)
-        plan, starts = plan_window(storage.array.shape, self._window, storage.array.dtype)
-        with jax.enable_x64(True):
-            storage.replace(_write_window(storage.to_jax(), values, starts, plan), self._tracked)
+        if type(values) is not Value:
+            values = Value(values)
+        plan, starts = plan_window(storage.shape, self._window, storage.dtype)
+        storage.replace(run(writing(plan), [storage.value, values, *starts]), self._tracked)
         if not any(stride == 0 for stride in self._window.stride):
             self._value, self._value_writes = values, storage.writes
 
@@ -145,10 +162,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
     def _view_window(self) -> Window:
         if self._window is not None:
             return self._window
-        return whole(self._storage.array.shape)
+        return whole(self._storage.value.shape)
 
     def _shape(self) -> tuple[int, ...]:
-        return self._storage.array.shape if self._window is None else self._window.shape
+        return self._storage.value.shape if self._window is None else self._window.shape
 
     def _export(self) -> jax.Array:
         """The array, for someone outside."""
@@ -167,7 +184,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         window = self._window
         if window is not None and window.dtype is not None:
             return window.dtype
-        return _dtype.dtype._by_numpy[np.dtype(self._storage.array.dtype)]
+        return _dtype.dtype._by_numpy[self._storage.value.dtype]
 
     @property
     def device(self) -> _dtype.device:
@@ -257,7 +274,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
-        array = self._operand()
+        if self._window is not None and (numbers := self._through_window()) is not None:
+            return numbers
+        value = self._operand()
+        array = value.known()
         if isinstance(array, jax.core.Tracer):
             concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
             if concrete is not None:
@@ -269,12 +289,26 @@ class Tensor(History, metaclass=_dtype.TorchType):
                 )
             raise RuntimeError(
                 "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
-                "torch.compile is turning into one program, where values are not known yet; return the tensor and look at it outside"
+                "JAX is tracing, where values are not known yet; return the tensor and look at it outside"
             )
+        value.lent = True
         if type(array) is np.ndarray:
             array.setflags(write=False)
             return array
         return np.asarray(array)
+
+    def _through_window(self) -> np.ndarray | None:
+        """The numbers of a window where those of its storage are known, so that nothing has to run."""
+        storage, window = self._storage, self._window
+        value = storage.value
+        if thread.tracing is not None or value.array is None or window is None or window.dtype is not None:
+            return None
+        if not isinstance(value.array, np.ndarray) and not _is_local(value.array):
+            return None
+        value.lent = True
+        array = np.asarray(value.array)
+        strides = [stride * array.itemsize for stride in window.stride]
+        return np.lib.stride_tricks.as_strided(array.reshape(-1)[window.offset :], window.shape, strides, writeable=False)
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
@@ -340,7 +374,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return id(self)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        if thread.tracing is not None and not thread.tracing.compiling:
+        if thread.tracing is not None:
             return thread.tracing.text(self)
         return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
 
@@ -367,13 +401,15 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
 
 def as_tensor(value: Any) -> Any:
-    """An array as a Tensor without history; a Tensor or None as it is."""
+    """An array or a Value as a Tensor without history; a Tensor or None as it is."""
     return value if value is None or isinstance(value, Tensor) else Tensor._wrap(value)
 
 
-def as_array(value: Any) -> Any:
-    """A Tensor's array; anything else as it is."""
-    return value._read() if isinstance(value, Tensor) else value
+def as_value(value: Any) -> Any:
+    """A Tensor's Value, an array as one; a Value or None as it is."""
+    if value is None or type(value) is Value:
+        return value
+    return value._operand() if isinstance(value, Tensor) else Value(value)
 
 
 def as_class(result: Any, kind: type) -> Any:

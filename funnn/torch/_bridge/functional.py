@@ -10,11 +10,11 @@ from jax import lax
 
 from funnn import checkpoint, layers
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.tracing import Listener, cut
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.listener import Listener, cut
 from funnn.layers import Layer
 from funnn.layers._layer import _Scope
 from funnn.torch.nn.modules.container import ModuleList, Sequential

@@ -13,13 +13,12 @@ from typing import Any
 
 import jax
 
-from funnn.engine.backward import fused as _fused
 from funnn.engine.dispatch import call as _call
-from funnn.engine.program import compile as _compile
-from funnn.engine.program import differentiate
+from funnn.engine.program.region import Region
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import TorchFunctionMode
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform import differentiate
 from funnn.torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from funnn.torch.utils.data import dataloader
 
@@ -146,12 +145,17 @@ def measure(name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
         end(frame)
 
 
+def _inside() -> bool:
+    """Whether operations only are noted, to run later: in a transformation, or as a part of one program."""
+    return thread.tracing is not None or thread.region is not None
+
+
 def _timed(function: Callable, name: Callable[..., str]) -> Callable:
     """The function with a clock; while a program is traced, as it is."""
 
     @functools.wraps(function)
     def call_and_time(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs) if thread.tracing is not None else measure(name(*args), function, args, kwargs)
+        return function(*args, **kwargs) if _inside() else measure(name(*args), function, args, kwargs)
 
     return call_and_time
 
@@ -159,53 +163,6 @@ def _timed(function: Callable, name: Callable[..., str]) -> Callable:
 def _arrays(result: Any) -> Any:
     """The arrays of the Tensors in a result; other things are no matter."""
     return [leaf._storage.array if isinstance(leaf, Tensor) else leaf for leaf in jax.tree.leaves(result)]
-
-
-def _wait_for_program(run: Callable) -> Callable:
-    """A compiled step may return nothing: it is over when what it wrote is there."""
-
-    @functools.wraps(run)
-    def wait(self: _compile.Program, tensors: list) -> Any:
-        result = run(self, tensors)
-        jax.block_until_ready([self.sources[position].target().array for position in self.written])
-        return result
-
-    return wait
-
-
-def _as_compilation(build: Callable) -> Callable:
-    """A step's tracing, which JAX does not report."""
-
-    @functools.wraps(build)
-    def trace(*args: Any) -> None:
-        start = time.time()
-        try:
-            build(*args)
-        finally:
-            _thread.spans.append((start, time.time()))
-
-    return trace
-
-
-def _backward_if_done(run: Callable) -> Callable:
-    """The backward pass as one program, which may leave it to ``pull_gradients``."""
-
-    @functools.wraps(run)
-    def timed(*args: Any) -> bool:
-        frame = begin("backward")
-        done = run(*args)
-        (end if done else drop)(frame)
-        return done
-
-    return timed
-
-
-def _timed_program(compile: Callable) -> Callable:
-    return functools.wraps(compile)(lambda key: _timed(compile(key), _fused_name))
-
-
-def _fused_name(*args: Any) -> str:
-    return "backward as one program"
 
 
 def _compiled_span(event: str, start: float, stop: float, **kwargs: Any) -> None:
@@ -217,7 +174,7 @@ class _Clock(TorchFunctionMode):
     """A mode that measures the functions of torch that a program calls; what they call themselves does not ask it."""
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if thread.tracing is not None:
+        if _inside():
             return NotImplemented
         return measure(func.__name__.strip("_"), func, args, kwargs or {})
 
@@ -227,24 +184,20 @@ def _patches() -> dict[tuple[Any, str], Callable[[Callable], Callable]]:
     return {
         (differentiate, "pull_gradients"): lambda run: _timed(run, lambda *args: "backward"),
         (_call.Recording, "pull"): lambda pull: _timed(pull, lambda node, *args: node.name()),
-        (differentiate, "run_as_one_program"): _backward_if_done,
-        (_fused, "_compile"): _timed_program,
-        (_compile.Program, "__init__"): _as_compilation,
-        (_compile.Program, "__call__"): _wait_for_program,
-        (_compile.Compiled, "__call__"): lambda run: _timed(run, lambda compiled, *args: f"torch.compile: {compiled.__name__}"),
+        (Region, "run"): lambda run: _timed(run, lambda region, *args: f"torch.compile: {region.name}"),
         (dataloader._Epoch, "__next__"): lambda run: _timed(run, lambda *args: "enumerate(DataLoader)"),
     }
 
 
 def _before_step(optimizer: Any, args: tuple, kwargs: dict) -> None:
-    if thread.tracing is None:
+    if not _inside():
         begin(_step_name(optimizer))
 
 
 def _after_step(optimizer: Any, args: tuple, kwargs: dict) -> None:
     name = _step_name(optimizer)
     frame = next((frame for frame in reversed(_thread.frames) if frame.name == name), None)
-    if thread.tracing is None and frame is not None:
+    if not _inside() and frame is not None:
         jax.block_until_ready([tensor._storage.array for group in optimizer.param_groups for tensor in group["params"]])
         end(frame)
 
@@ -264,7 +217,6 @@ def _put_in() -> None:
     clock = _Clock()
     clock.__enter__()
     _undo.append(lambda: setattr(thread, "function_modes", tuple(mode for mode in thread.function_modes if mode is not clock)))
-    _fused._programs.update({key: _timed(program, _fused_name) for key, program in _fused._programs.items()})
     _undo.extend(hook.remove for hook in (register_optimizer_step_pre_hook(_before_step), register_optimizer_step_post_hook(_after_step)))
     jax.monitoring.register_event_time_span_listener(_compiled_span)
 
@@ -274,4 +226,3 @@ def _take_out() -> None:
     for undo in _undo:
         undo()
     _undo.clear()
-    _fused._programs.update({key: program.__wrapped__ for key, program in _fused._programs.items()})

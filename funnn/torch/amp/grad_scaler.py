@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from funnn.engine.program.tracing import StorageSource, Tracing
-from funnn.engine.state import thread
+from funnn.engine.program.lift import lift
+from funnn.engine.program.value import Value
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -25,7 +25,7 @@ class OptState(enum.Enum):
     STEPPED = 2
 
 
-@jax.jit
+@lift
 def _unscaled(grads: list, scale: jax.Array) -> tuple[list, jax.Array]:
     """The gradients over the scale, and 1.0 where any was not finite."""
     inverse = (1 / scale.astype(jnp.float64)).astype(jnp.float32)
@@ -36,7 +36,7 @@ def _unscaled(grads: list, scale: jax.Array) -> tuple[list, jax.Array]:
     )
 
 
-@jax.jit
+@lift
 def _next_scale(scale: jax.Array, tracker: jax.Array, found: list, growth: Any, backoff: Any, interval: Any) -> tuple[jax.Array, jax.Array]:
     """Scale and number of good steps since it grew: s·backoff, 0 after an infinite gradient; s·growth, 0 after ``interval`` good steps."""
     bad, good = sum(found) > 0, tracker + 1
@@ -56,9 +56,6 @@ class GradScaler:
       growth_factor, growth_interval: the scale grows by this factor after so many steps without an infinite or NaN gradient.
       backoff_factor: the scale shrinks by it after a step that was skipped because of one.
       enabled: if False, all methods pass through what they get.
-
-    ``scale``, ``backward``, ``unscale_``, ``step`` and ``update`` may all stand in one function under torch.compile: there a skipped step is a
-    selection of the values before it, so the step is computed always, and its Python (hooks, counters) runs as usual.
     """
 
     def __init__(
@@ -87,14 +84,9 @@ class GradScaler:
         self._per_optimizer_states: dict[int, dict[str, Any]] = defaultdict(lambda: {"stage": OptState.READY, "found_inf_per_device": {}})
 
     def _make_scale(self) -> None:
-        """The tensors of the state, made outside any compilation, so that a compiled step finds them there."""
-        tracing, thread.tracing = thread.tracing, None
-        try:
-            with jax.enable_x64(True), jax.ensure_compile_time_eval():
-                self._scale = Tensor._wrap(jnp.asarray(self._init_scale, jnp.float32))
-                self._growth_tracker = Tensor._wrap(jnp.asarray(self._init_growth_tracker, jnp.int32))
-        finally:
-            thread.tracing = tracing
+        """The tensors of the state."""
+        self._scale = Tensor._wrap(np.float32(self._init_scale))
+        self._growth_tracker = Tensor._wrap(np.int32(self._init_growth_tracker))
 
     def _state_for(self, method: str) -> tuple[Tensor, Tensor]:
         assert self._scale is not None, (
@@ -132,9 +124,7 @@ class GradScaler:
         state["stage"] = OptState.UNSCALED
 
     def _seen(self, optimizer: Any) -> dict[str, Any]:
-        """What is known of an optimizer; a compiled program is of the stage in which it was traced."""
-        if thread.tracing is not None:
-            thread.tracing.guard(lambda: self._per_optimizer_states[id(optimizer)]["stage"])
+        """What is known of an optimizer."""
         return self._per_optimizer_states[id(optimizer)]
 
     def _unscale_grads(self, optimizer: Any, scale: Tensor, refused: Any = None, keep: bool = False) -> dict[Any, Tensor]:
@@ -144,8 +134,7 @@ class GradScaler:
             raise ValueError("Attempting to unscale FP16 gradients: keep the parameters in float32 and compute under torch.autocast")
         if not grads:
             return {}
-        with jax.enable_x64(True):
-            new, found = _unscaled([grad._read() for grad in grads], scale._read())
+        new, found = _unscaled([grad._operand() for grad in grads], scale._operand())
         if not keep:
             for grad, array in zip(grads, new, strict=True):
                 grad._write(array)
@@ -166,17 +155,14 @@ class GradScaler:
         if state["stage"] is OptState.READY:
             self.unscale_(optimizer)
         assert state["found_inf_per_device"], "No inf checks were recorded for this optimizer: none of its parameters has a gradient."
-        found = sum(self._found(state))
-        if thread.tracing is not None:
-            result = _step_where(found, optimizer, lambda: optimizer.step(*args, **kwargs))
-        else:
-            result = None if found.item() else optimizer.step(*args, **kwargs)
+        found = any(value.known().item() for value in self._found(state))
+        result = None if found else optimizer.step(*args, **kwargs)
         state["stage"] = OptState.STEPPED
         return result
 
     @staticmethod
-    def _found(state: dict[str, Any]) -> list[jax.Array]:
-        return [found._read() for found in state["found_inf_per_device"].values()]
+    def _found(state: dict[str, Any]) -> list[Value]:
+        return [found._operand() for found in state["found_inf_per_device"].values()]
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """The next scale, from whether steps were skipped since the last update, or the given one; once at the end of an iteration."""
@@ -194,13 +180,10 @@ class GradScaler:
         else:
             found = [item for state in self._per_optimizer_states.values() for item in self._found(state)]
             assert found, "No inf checks were recorded prior to update."
-            if thread.tracing is not None:
-                thread.tracing.guard(lambda: (self._growth_factor, self._backoff_factor, self._growth_interval))
             numbers = self._growth_factor, self._backoff_factor, self._growth_interval
-            with jax.enable_x64(True):
-                arrays = _next_scale(scale._read(), tracker._read(), found, *numbers)
-            scale._write(arrays[0])
-            tracker._write(arrays[1])
+            values = _next_scale(scale._operand(), tracker._operand(), found, *numbers)
+            scale._write(values[0])
+            tracker._write(values[1])
         self._forget_optimizers()
 
     # -- what is set and saved
@@ -292,27 +275,3 @@ class GradScaler:
 
     def _found_inf_per_device(self, optimizer: Any) -> dict[Any, Tensor]:
         return self._per_optimizer_states[id(optimizer)]["found_inf_per_device"]
-
-
-def _step_where(found: Any, optimizer: Any, step: Callable[[], Any]) -> Any:
-    """Inside a compilation: run ``step``, and where a gradient was infinite give all that it wrote its value from before."""
-    tracing = thread.tracing
-    if not isinstance(tracing, Tracing):
-        raise NotImplementedError(
-            "GradScaler.step inside torch.func's transformations is not supported: step outside, or under torch.compile"
-        )
-    made = set(tracing.new)
-    before = {storage: storage.array for storage in (*made, *tracing._known)}
-    result = step()
-    for state in optimizer.state.values():
-        if any(isinstance(item, Tensor) and item._storage in tracing.new and item._storage not in made for item in state.values()):
-            raise NotImplementedError(
-                f"{type(optimizer).__name__} makes its state in the compiled step, which GradScaler may have to skip; take one step outside "
-                "torch.compile first"
-            )
-    sources = [source for source in tracing.sources if isinstance(source, StorageSource)]
-    for storage, old in {**{source.storage: source.tracer for source in sources}, **before}.items():
-        if storage.array is not old:
-            storage.array = jnp.where(found > 0, old, storage.array)
-            storage.writes += 1
-    return result

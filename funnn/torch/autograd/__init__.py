@@ -1,12 +1,12 @@
 """torch.autograd: backward, grad, functions with a derivative of one's own, and what belongs to them."""
 
-from funnn.engine.program.differentiate import backward as backward
-from funnn.engine.program.differentiate import grad as grad
 from funnn.engine.tape.grad_mode import enable_grad as enable_grad
 from funnn.engine.tape.grad_mode import inference_mode as inference_mode
 from funnn.engine.tape.grad_mode import is_grad_enabled as is_grad_enabled
 from funnn.engine.tape.grad_mode import no_grad as no_grad
 from funnn.engine.tape.grad_mode import set_grad_enabled as set_grad_enabled
+from funnn.engine.transform.differentiate import backward as backward
+from funnn.engine.transform.differentiate import grad as grad
 from funnn.torch.autograd import anomaly_mode as anomaly_mode
 from funnn.torch.autograd import forward_ad as forward_ad
 from funnn.torch.autograd import function as function

@@ -10,10 +10,11 @@ from jax.extend import core  # jax.jvp takes a function; forward mode that is en
 from jax.interpreters import ad
 
 from funnn.engine.backward.walk import pull_gradients
-from funnn.engine.program.transform import PUSHED_INTO, Level, check_tangent
+from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate, Node, node_type
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.transform import PUSHED_INTO, Level, check_tangent
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -44,19 +45,20 @@ class _Duals(Level):
         self._tracing.__exit__(*exc)
         thread.tracing, thread.duals = self.before, None
         for storage in [*self.made, *self.read_first]:
-            if self.is_inside(storage.array):
-                storage.array = self.parts(storage.array)[0]
+            if self.is_inside(storage.value.array):
+                storage.array = self.parts(storage.value.array)[0]
                 storage.writes += 1  # views that kept a value read again
         for node in filter(None, (reference() for reference in self.nodes)):
             if node.vjp is not None:
-                node.vjp, node.inputs = self._values(node.vjp), (self._values(node.inputs[0]), node.inputs[1])
+                node.vjp = Residuals(jax.tree.map(lambda leaf: self.parts(leaf)[0], node.vjp.known()))
+                node.inputs = [self._value(operand) for operand in node.inputs[0]], node.inputs[1]
 
     def recorded(self, node: Node) -> None:
         super().recorded(node)
         self.nodes.append(weakref.ref(node))
 
-    def _values(self, tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: self.parts(leaf)[0], tree)
+    def _value(self, operand: Any) -> Any:
+        return Value(self.parts(operand.array)[0]) if isinstance(operand, Value) and operand.array is not None else operand
 
     def parts(self, array: Any) -> tuple[Any, Any]:
         """Value and tangent (None) of an array."""
@@ -117,7 +119,7 @@ class _TangentNode(Node):
         if create_graph:
             raise NotImplementedError("create_graph from a tangent of dual_level is not supported; use torch.func.jvp")
         found = pull_gradients([(self.root, gradients[0])], retain_graph=True, inputs=dict.fromkeys(self.edges), foreign=True)
-        return [level.parts(found[edge])[1] if edge in found else None for edge in self.edges]
+        return [level.parts(found[edge].known())[1] if edge in found else None for edge in self.edges]
 
 
 class dual_level:

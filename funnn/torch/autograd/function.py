@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.program.transform import Level
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tape.node import SECOND_TIME, Node, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
+from funnn.engine.transform.transform import Level
 from funnn.torch.autograd._saved import Saved
 
 _EXTENDING = "see the page on extending torch.func with autograd.Function"
@@ -96,7 +96,7 @@ class BackwardCFunction(FunctionCtx, Node):
         backward = cls.vjp if cls.backward is Function.backward else cls.backward
         results = backward(self, *given)
         results = self._checked(results if isinstance(results, tuple) else (results,))
-        return results if create_graph else [None if result is None else result._read() for result in results]
+        return results if create_graph else [None if result is None else result._operand() for result in results]
 
     def _checked(self, results: tuple) -> list:
         """The gradients, one for each argument, in the shape and dtype of the arguments."""

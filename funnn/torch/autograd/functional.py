@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
-from funnn.engine.program.derivatives import jacfwd
-from funnn.engine.program.differentiate import grad
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import enable_grad, set_grad_enabled
 from funnn.engine.tape.node import zero_gradient
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.derivatives import jacfwd
+from funnn.engine.transform.differentiate import grad
 
 Tensors = tuple[Tensor, ...]
 

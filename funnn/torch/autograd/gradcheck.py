@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
-from funnn.engine.program.derivatives import jvp
-from funnn.engine.program.differentiate import grad
-from funnn.engine.program.vmap import vmap
 from funnn.engine.tape.grad_mode import enable_grad, no_grad
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.derivatives import jvp
+from funnn.engine.transform.differentiate import grad
+from funnn.engine.transform.vmap import vmap
 
 
 class GradcheckError(RuntimeError):

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from funnn.engine.program.differentiate import GradientEdge as GradientEdge
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node as Node
 from funnn.engine.tape.node import RemovableHandle, reachable
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.differentiate import GradientEdge as GradientEdge
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:

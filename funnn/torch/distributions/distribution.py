@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from funnn.engine.program.differentiate import grad
+from funnn.engine.transform.differentiate import grad
 from funnn.torch import _namespace as torch
 from funnn.torch.distributions import constraints
 from funnn.torch.distributions.utils import as_tensors, lazy_property, logits_to_probs, probs_to_logits

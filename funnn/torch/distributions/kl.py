@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from funnn.engine.program.differentiate import grad
+from funnn.engine.transform.differentiate import grad
 from funnn.torch import _namespace as torch
 from funnn.torch import nn
 from funnn.torch.distributions.categories import Categorical, OneHotCategorical

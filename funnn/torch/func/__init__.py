@@ -1,14 +1,14 @@
 """torch.func: transformations of functions of Tensors, which nest in any order."""
 
-from funnn.engine.program.derivatives import grad as grad
-from funnn.engine.program.derivatives import grad_and_value as grad_and_value
-from funnn.engine.program.derivatives import hessian as hessian
-from funnn.engine.program.derivatives import jacfwd as jacfwd
-from funnn.engine.program.derivatives import jacrev as jacrev
-from funnn.engine.program.derivatives import jvp as jvp
-from funnn.engine.program.derivatives import linearize as linearize
-from funnn.engine.program.derivatives import vjp as vjp
-from funnn.engine.program.vmap import vmap as vmap
+from funnn.engine.transform.derivatives import grad as grad
+from funnn.engine.transform.derivatives import grad_and_value as grad_and_value
+from funnn.engine.transform.derivatives import hessian as hessian
+from funnn.engine.transform.derivatives import jacfwd as jacfwd
+from funnn.engine.transform.derivatives import jacrev as jacrev
+from funnn.engine.transform.derivatives import jvp as jvp
+from funnn.engine.transform.derivatives import linearize as linearize
+from funnn.engine.transform.derivatives import vjp as vjp
+from funnn.engine.transform.vmap import vmap as vmap
 from funnn.torch.func.modules import functional_call as functional_call
 from funnn.torch.func.modules import replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_
 from funnn.torch.func.modules import stack_module_state as stack_module_state

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn import functional as F
-from funnn.engine.program.differentiate import grad
 from funnn.engine.tape.grad_mode import enable_grad, is_grad_enabled
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.differentiate import grad
 
 
 def _gradient(output_of: Callable[[Tensor], Tensor], size: Any, other: Tensor, grad_output: Tensor) -> Tensor:

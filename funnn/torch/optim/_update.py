@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.state import thread
+from funnn.engine.program.lift import lift
+from funnn.engine.program.value import Value
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
@@ -34,9 +35,9 @@ def _in_step(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict,
     return new_params, new_states, steps[0]
 
 
-_update = jax.jit(_whole, static_argnums=(0, 1), donate_argnums=5)  # the old state's memory holds the new one
-_update_in_step = jax.jit(_in_step, static_argnums=(0, 1), donate_argnums=5)
-_update_traced = jax.jit(_whole, static_argnums=(0, 1))
+@functools.cache
+def _update(rule: Rule, flags: tuple, in_step: bool) -> Callable:
+    return lift(functools.partial(_in_step if in_step else _whole, rule, flags))
 
 
 def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]], defaults: dict[str, Any]) -> None:
@@ -68,89 +69,63 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
         return
-    if thread.tracing is not None:
-        thread.tracing.guard(lambda: [_state_names(rule, group, rank) for rank in needed] + [group.get(name) for name in rule.flags])
     numbers = {name: _numbers(group, name) for name in options if name not in rule.flags}
-    with jax.enable_x64(True):
-        arrays = [param._read() for param in params], [grad._read() for grad in grads], numbers
-        step = None if thread.tracing is not None else _common_step(rule, states)
-        if step is not None:
-            given = [{name: _give(tensor) for name, tensor in state.items() if name != "step"} for state in states]
-            new, updated, step = _update_in_step(rule, flags, *arrays, given, step)
-            for state in states:
-                state["step"]._write(step)
-        elif thread.tracing is None:
-            new, updated = _update(rule, flags, *arrays, [{name: _give(tensor) for name, tensor in state.items()} for state in states])
-        else:
-            new, updated = _update_traced(rule, flags, *arrays, [{name: t._read() for name, t in state.items()} for state in states])
-    for param, array in zip(params, new, strict=True):
-        param._write(array)
-    for state, values in zip(states, updated, strict=True):
-        for name, array in values.items():
-            _put(state[name], array)
-
-
-def _put(tensor: Tensor, array: Any) -> None:
-    """Write an array that nobody else holds."""
-    if tensor._window is not None or thread.tracing is not None:
-        tensor._write(array)
+    values = [param._operand() for param in params], [grad._operand() for grad in grads], numbers
+    step = _common_step(rule, states)
+    if step is not None:
+        given = [{name: tensor._operand() for name, tensor in state.items() if name != "step"} for state in states]
+        new, updated, step = _update(rule, flags, True)(*values, given, step)
+        for state in states:
+            state["step"]._write(step)
     else:
-        storage = tensor._storage
-        storage.replace(array, tensor._tracked)
-        storage.owned = True
+        new, updated = _update(rule, flags, False)(
+            *values, [{name: tensor._operand() for name, tensor in state.items()} for state in states]
+        )
+    for param, value in zip(params, new, strict=True):
+        param._write(value)
+    for state, entries in zip(states, updated, strict=True):
+        for name, value in entries.items():
+            state[name]._write(value)
 
 
 def _common_step(rule: Rule, states: list) -> Any:
     """The count of steps if it is one array that all states hold, as it is after they were made or stepped together."""
     if not rule.counts:
         return None
-    first = states[0]["step"]._storage.array
+    first = states[0]["step"]._storage.value
     for state in states:
         step = state["step"]
-        if step._storage.array is not first or step._window is not None:
+        if step._storage.value is not first or step._window is not None:
             return None
     return first
 
 
-def _give(tensor: Tensor) -> Any:
-    """The array of a state, to be overwritten: its own if nobody else has it, else a copy."""
-    storage = tensor._storage
-    return storage.array if storage.owned and tensor._window is None else jnp.copy(tensor._read())
-
-
 def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None) -> None:
-    """Add the entries that the present options need and that are not there.
-
-    They are made outside any compilation, so that a compiled step finds them there.
-    """
-    tracing, thread.tracing = thread.tracing, None
-    try:
-        plain = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
-        with jax.enable_x64(True), jax.ensure_compile_time_eval():
-            counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
-            values = rule.init(jnp.zeros(param._shape(), param.dtype.numpy), scalar_dtype=counts, **plain)
-        for name, value in values.items():
-            if name not in state and (needed is None or name in needed):
-                state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
-    finally:
-        thread.tracing = tracing
+    """Add the entries that the present options need and that are not there."""
+    plain = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
+        values = rule.init(jnp.zeros(param._shape(), param.dtype.numpy), scalar_dtype=counts, **plain)
+    for name, value in values.items():
+        if name not in state and (needed is None or name in needed):
+            state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
 
 
 def share_steps(states: Iterable[dict[str, Any]]) -> None:
     """Let states that have done the same number of steps hold it as one array, as they do when they step together."""
-    shared: dict[tuple, jax.Array] = {}
+    shared: dict[tuple, Value] = {}
     for state in states:
         step = state.get("step")
         if isinstance(step, Tensor) and step.numel() == 1:
-            array = shared.setdefault((step.dtype, step._shape(), step.item()), step._read())
-            if array is not step._read():
-                step._write(array)
+            value = shared.setdefault((step.dtype, step._shape(), step.item()), step._operand())
+            if value is not step._operand():
+                step._write(value)
 
 
 @functools.lru_cache
-def _zero(dtype: Any) -> jax.Array:
+def _zero(dtype: Any) -> Value:
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return jnp.zeros((), dtype)
+        return Value(jnp.zeros((), dtype))
 
 
 # -- where gradients flow through the step
@@ -199,16 +174,12 @@ def _names_of_state(rule: Rule, rank: int, options: tuple) -> frozenset[str]:
 
 
 def _numbers(group: dict[str, Any], name: str) -> Any:
-    """An option's numbers; while compiling, inputs that are read again at every call, so that a new learning rate compiles nothing."""
+    """An option's numbers, which are operands, so that a new learning rate compiles nothing."""
     value = group[name]
-    if isinstance(value, (tuple, list)):
-        return tuple([_number(part, lambda i=i: group[name][i]) for i, part in enumerate(value)])
-    return _number(value, lambda: group[name])
+    return tuple(map(_number, value)) if isinstance(value, (tuple, list)) else _number(value)
 
 
-def _number(value: Any, read_again: Callable) -> Any:
+def _number(value: Any) -> Any:
     if value is None:
         return None
-    if isinstance(value, Tensor):
-        return value._read().reshape(())
-    return float(value) if thread.tracing is None else thread.tracing.number(read_again)
+    return value.detach().reshape(())._operand() if isinstance(value, Tensor) else float(value)

@@ -47,11 +47,6 @@ class LBFGS(Optimizer):
 
     def step(self, closure: Callable) -> Any:
         """Up to ``max_iter`` iterations; ``closure`` clears the gradients, computes the loss, calls backward and returns the loss."""
-        if thread.tracing is not None:
-            raise NotImplementedError(
-                "LBFGS.step inside torch.compile is not supported: its number of iterations depends on values; call "
-                "optimizer.step(torch.compile(closure)) outside instead"
-            )
         group = self.param_groups[0]
         lr = group["lr"]
         point = _Point(group["params"], closure)

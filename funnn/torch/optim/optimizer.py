@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
+from funnn.engine.program.graph import end_step
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import enable_grad
 from funnn.engine.tape.node import Hooks, RemovableHandle
@@ -63,6 +64,7 @@ def _hooked(step: Callable) -> Callable:
             elif result is not None:
                 raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
         result = step(*args, **kwargs)
+        end_step()
         for hook in list(itertools.chain(self._hooks["step_post"].values(), _global_post_hooks.values())):
             hook(self, args, kwargs)
         return result

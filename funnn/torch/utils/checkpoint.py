@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from funnn.engine.program.differentiate import backward
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import enable_grad
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.differentiate import backward
 from funnn.torch.autograd.function import Function
 from funnn.torch.autograd.graph import saved_tensors_hooks
 
@@ -27,32 +27,18 @@ def noop_context_fn() -> tuple:
     return contextlib.nullcontext(), contextlib.nullcontext()
 
 
-def _random_state() -> tuple:
-    tracing, key = thread.tracing, None
-    if tracing is not None and tracing.compiling:
-        tracing.read(default_generator._key)
-        key = default_generator._key.array
-    return default_generator._engine.get_state(), key
-
-
-def _set_random_state(state: tuple) -> None:
-    default_generator._engine.set_state(state[0])
-    if state[1] is not None:
-        default_generator._key.replace(state[1])
-
-
 @contextlib.contextmanager
-def _randomness_of(state: tuple | None) -> Iterator[None]:
+def _randomness_of(state: Any) -> Iterator[None]:
     """Random numbers continue from ``state`` inside, and afterwards as if nothing had been drawn."""
     if state is None:
         yield
         return
-    now = _random_state()
-    _set_random_state(state)
+    now = default_generator._engine.get_state()
+    default_generator._engine.set_state(state)
     try:
         yield
     finally:
-        _set_random_state(now)
+        default_generator._engine.set_state(now)
 
 
 class _Forgotten:
@@ -112,7 +98,7 @@ class CheckpointFunction(Function):
     @staticmethod
     def forward(ctx: Any, run: Callable, preserve_rng_state: bool, *args: Any) -> Any:
         ctx.run, ctx.args = run, args
-        ctx.state = _random_state() if preserve_rng_state else None
+        ctx.state = default_generator._engine.get_state() if preserve_rng_state else None
         ctx.save_for_backward(*(arg for arg in args if isinstance(arg, Tensor)))
         return run(*args)
 
@@ -188,7 +174,7 @@ def checkpoint(
         raise ValueError(f"determinism_check should be 'default' or 'none', but got {determinism_check!r}")
     if not thread.grad:
         return function(*args, **kwargs)
-    state = _random_state() if preserve else None
+    state = default_generator._engine.get_state() if preserve else None
     first, second = context_fn()
 
     def again() -> None:

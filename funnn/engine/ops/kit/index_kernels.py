@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.program.graph import check_later
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import dtype
 
@@ -130,13 +132,26 @@ def _cofactors(input, values, indices, result, include_self):
 
 
 def known(index: Tensor) -> np.ndarray | None:
-    """The indices as numbers, unless a step is being compiled or there are none."""
-    array = index._operand()
-    return None if isinstance(array, jax.core.Tracer) or array.size == 0 else np.asarray(array)
+    """The indices as numbers, unless JAX is tracing or there are none."""
+    if index.numel() == 0 or isinstance(index._storage.value.array, jax.core.Tracer):
+        return None
+    return index._host()
+
+
+def frozen(index: Tensor) -> Tensor | None:
+    """The present value as a tensor of its own, if it is pending on this thread."""
+    if index._window is not None and index._through_window() is not None:
+        return None
+    value = index._operand()
+    return Tensor._wrap(value) if value.array is None and value.graph is thread.graph else None
 
 
 def check_bounds(index: Tensor, size: int, text: str, error: type = RuntimeError, wrap: bool = False) -> None:
     """Raise ``error`` unless all indices are from 0 to size − 1 (from −size with ``wrap``); the text may name {index} and {size}."""
+    pending = frozen(index)
+    if pending is not None:
+        check_later(functools.partial(check_bounds, pending, size, text, error, wrap))
+        return
     values = known(index)
     if values is not None:
         for extreme in (values.min(), values.max()):

@@ -46,8 +46,8 @@ _MATMUL_GRADS = {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (2, 2): "MmBackw
 
 
 def _matmul_grad(input, other):
-    left = input._storage.array.ndim if input._window is None else len(input._window.shape)  # input.dim(), in fewer calls
-    right = other._storage.array.ndim if other._window is None else len(other._window.shape)
+    left = len(input._storage.value.shape) if input._window is None else len(input._window.shape)  # input.dim(), in fewer calls
+    right = len(other._storage.value.shape) if other._window is None else len(other._window.shape)
     return _MATMUL_GRADS.get((left, right), "UnsafeViewBackward0")
 
 

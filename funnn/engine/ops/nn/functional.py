@@ -19,6 +19,8 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
+from funnn.engine.program.form import outline
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -148,11 +150,11 @@ def _drawing(function: Callable) -> Callable:
         kwargs.pop(function.key_name, None)
         if thread.autocast is not None:  # before the numbers are drawn, for their type
             args, kwargs = thread.autocast.operands(op, args, kwargs)
-        arrays, tensors, layout, signature = call_key(op, args, kwargs)
-        signature = (signature, *[(array.shape, array.dtype) for array in arrays])
+        operands, tensors, layout, signature = call_key(op, args, kwargs)
+        signature = (signature, *[operand.kind if isinstance(operand, Value) else type(operand) for operand in operands])
         plan = plans.get(signature)
         if plan is None:
-            plan = plans[signature] = _plan(function, arrays, layout)
+            plan = plans[signature] = _plan(function, operands, layout)
         draws, unchanged = plan
         if unchanged is not None:
             return tensors[unchanged]
@@ -178,7 +180,7 @@ def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
         return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
 
 
-def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int | None]:
+def _plan(function: Callable, operands: list, fill: Callable) -> tuple[tuple, int | None]:
     """What a call will draw, and the number of the input that it returns as it is, if it does."""
     asking, unchanged = _Asking(), None
 
@@ -191,7 +193,7 @@ def _plan(function: Callable, arrays: list, fill: Callable) -> tuple[tuple, int 
                 unchanged = number
 
     with jax.enable_x64(True):
-        jax.eval_shape(call_with_asking_source, *arrays)
+        jax.eval_shape(call_with_asking_source, *map(outline, operands))
     return tuple(asking.draws), unchanged
 
 
@@ -246,7 +248,7 @@ def _with_bounded_table(function: Callable) -> Callable:
             given = signature.bind(*args, **kwargs).arguments
             bound = {name: given[name] for name in ("max_norm", "norm_type") if name in given}
             table = given["weight"].detach()
-            table._write(F.embedding_renorm(given["input"], table, **bound)._read())
+            table._write(F.embedding_renorm(given["input"], table, **bound)._operand())
             args, kwargs = (), {name: value for name, value in given.items() if name not in bound}
         return call(op, args, kwargs)
 

@@ -1,7 +1,8 @@
 """What torch refuses by its values: an index that is in no table, a class that there is not, a probability above 1.
 
-The pure functions cannot look at values, and give NaN there. Here an eager call looks first, as indexing does; for that it waits for the
-index. Numbers that a network computed are looked at on the CPU alone, as PyTorch does too. Nothing is looked at while a step is compiled.
+The pure functions cannot look at values, and give NaN there. Here a call looks first, as indexing does, where the values are known, as those of a
+loader's batch are; values that are pending are looked at when they are. Numbers that a network computed are looked at on the CPU alone, as PyTorch
+does too. Nothing is looked at inside transformations.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from funnn.engine.ops.kit.index_kernels import known
+from funnn.engine.ops.kit.index_kernels import frozen, known
+from funnn.engine.program.graph import check_later
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 
@@ -138,7 +140,12 @@ def checked(run: Callable, function: Callable, check: Callable) -> Callable:
                 return  # the function says what is missing
             if tensor and not isinstance(found[name], Tensor):
                 return
-        check(**found)
+        pending = {name: frozen(item) for name, item in found.items() if isinstance(item, Tensor)}
+        if any(item is not None for item in pending.values()):
+            given = {name: item.detach() if isinstance(item, Tensor) else item for name, item in found.items()}
+            check_later(functools.partial(check, **given | {name: item for name, item in pending.items() if item is not None}))
+        else:
+            check(**found)
 
     @functools.wraps(run)
     def check_and_run(*args: Any, **kwargs: Any) -> Any:

@@ -99,7 +99,7 @@ def resize_(self: Array, *size, memory_format=None, **named):
         raise RuntimeError(f"resize_(): sizes must be 0 or more, got {list(shape)}")
     if shape == self._shape():
         return self
-    window, memory = self._view_window(), self._storage.array
+    window, memory = self._view_window(), self._storage.value
     available = memory.size * memory.dtype.itemsize // self.dtype.itemsize - window.offset
     missing = math.prod(shape) - available
     if missing > 0:
@@ -109,7 +109,7 @@ def resize_(self: Array, *size, memory_format=None, **named):
         window = Window((), (), 0)
     order = order_of(memory_format, len(shape)) or tuple(range(len(shape)))
     window = window._replace(shape=shape, stride=stride_in_order(shape, order))
-    self._window = None if window == whole(self._storage.array.shape) else window
+    self._window = None if window == whole(self._storage.shape) else window
     self._value, self._value_writes = None, -1
     return self
 

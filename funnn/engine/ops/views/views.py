@@ -41,7 +41,7 @@ def read_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
 
 def _read_memory(tensor: Tensor, window: Window, grad: str) -> Tensor:
     """The values of a window of the memory that ``tensor`` sees a part of; gradients flow to that part."""
-    memory = tensor._storage.array
+    memory = tensor._storage.value
     own, read = (plan_window(memory.shape, item, memory.dtype)[::-1] for item in (tensor._view_window(), window))
     return call(_op(read_through, grad, "own", "read"), (tensor, memory, own, read), {})
 
@@ -59,16 +59,16 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     """
     window = _changed(change, tensor._view_window(), args)
     storage = tensor._storage
-    if window.dtype is not None and window.dtype.numpy == storage.array.dtype:
+    if window.dtype is not None and window.dtype.numpy == storage.dtype:
         window = window._replace(dtype=None)
     if thread.grad and tensor.requires_grad:
         view = read_view(tensor, change, args, grad)
-        view._value, view._value_writes = view._storage.array, storage.writes
+        view._value, view._value_writes = view._storage.value, storage.writes
         view._storage = storage
         _saves_nothing(view)
     else:
         view = tensor._alias(None)
-    view._window = None if window == whole(storage.array.shape) else window
+    view._window = None if window == whole(storage.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
     if piece is not None and thread.grad:
@@ -301,7 +301,7 @@ def _as_strided(input, size, stride, storage_offset=None):
     """An arbitrary window on the same memory."""
     window = windows.as_strided(input._view_window(), tuple(size), tuple(stride), storage_offset)
     last = window.offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    item, memory = input.dtype.itemsize, input._storage.array
+    item, memory = input.dtype.itemsize, input._storage.value
     if 0 not in size and (last + 1) * item > memory.size * memory.dtype.itemsize:
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {window.offset}, and itemsize {item} requiring a storage "

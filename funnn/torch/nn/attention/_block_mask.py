@@ -10,9 +10,9 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.ops.make import factories as _factories
-from funnn.engine.program.vmap import vmap
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.vmap import vmap
 from funnn.engine.types import dtype as _dtype
 from funnn.functional.flex_attention import at_all_places
 from funnn.torch.nn.functional import pad

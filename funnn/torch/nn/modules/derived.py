@@ -216,7 +216,7 @@ class LayerModule(Module):
     def __setattr__(self, name: str, value: Any) -> None:
         buffer = self.__dict__.get("_buffers", {}).get(name)
         if buffer is not None and isinstance(value, Tensor) and value.dtype is buffer.dtype and value._shape() == buffer._shape():
-            buffer.detach()._write(value._read())  # in place: whoever holds the buffer (a state_dict) sees the new value, as in torch
+            buffer.detach()._write(value._operand())  # in place: whoever holds the buffer (a state_dict) sees the new value, as in torch
         else:
             super().__setattr__(name, value)
 

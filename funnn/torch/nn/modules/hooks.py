@@ -101,8 +101,6 @@ class Running(Hooked):
             raise
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
-        if thread.tracing is not None:
-            thread.tracing.guard_module(self)
         if (
             self._forward_hooks
             or self._forward_pre_hooks

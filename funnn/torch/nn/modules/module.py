@@ -8,7 +8,8 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 
-from funnn.engine.program.compile import Compiled
+from funnn.engine.program.lift import lift
+from funnn.engine.program.region import compiled
 from funnn.engine.tape.node import RemovableHandle
 from funnn.engine.tensor.tensor import Tensor
 from funnn.layers._text import layer_text
@@ -348,13 +349,16 @@ class Module(Running, State, Conversion):
         for name in (*HOOK_SETS, "_non_persistent_buffers_set"):  # that a module saved by an older version has not got
             self.__dict__.setdefault(name, set() if name.endswith("_set") else OrderedDict())
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def compile(self, *args: Any, fullgraph: bool = False, **kwargs: Any) -> None:
         """Compile this module's calls, hooks included; see torch.compile."""
-        self.__dict__["_compiled_call_impl"] = Compiled(self._call_impl)
+        self.__dict__["_compiled_call_impl"] = compiled(self._call_impl, fullgraph)
 
 
 def _type_name(value: Any) -> str:
     return value.type() if isinstance(value, Tensor) else f"{type(value).__module__}.{type(value).__name__}".removeprefix("builtins.")
+
+
+_zeros_like = lift(jnp.zeros_like)
 
 
 def clear_grads(parameters: Any, set_to_none: bool) -> None:
@@ -364,4 +368,4 @@ def clear_grads(parameters: Any, set_to_none: bool) -> None:
             parameter._set_grad(None)
         elif parameter.grad is not None:
             grad = parameter.grad.detach_().requires_grad_(False)
-            grad._write(jnp.zeros_like(grad._read()))
+            grad._write(_zeros_like(grad._operand()))

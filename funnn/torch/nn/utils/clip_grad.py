@@ -6,12 +6,14 @@ import functools
 import math
 import types
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from funnn.engine.program.lift import lift
 from funnn.engine.tensor.tensor import Tensor
 
 
@@ -23,10 +25,14 @@ def _grads(parameters: list[Tensor]) -> list[Tensor]:
     return [grad for parameter in parameters if (grad := parameter.grad) is not None]
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _total_norm(arrays: list, norm_type: float) -> jax.Array:
-    norms = jnp.stack([_norm(array.reshape(-1), norm_type) for array in arrays])
-    return _norm(norms, norm_type)
+@functools.lru_cache
+def _total_norm(norm_type: float) -> Callable:
+    @lift
+    def total_norm(arrays: list) -> jax.Array:
+        norms = jnp.stack([_norm(array.reshape(-1), norm_type) for array in arrays])
+        return _norm(norms, norm_type)
+
+    return total_norm
 
 
 def _norm(vector: jax.Array, norm_type: float) -> jax.Array:
@@ -44,7 +50,7 @@ def _norm(vector: jax.Array, norm_type: float) -> jax.Array:
     return total.astype(size.dtype)
 
 
-@jax.jit
+@lift
 def _scale(arrays: list, max_norm: Any, total: jax.Array) -> list:
     scale = jnp.minimum(max_norm / (total + 1e-6), 1.0)
     return [array * scale.astype(array.dtype) for array in arrays]
@@ -54,9 +60,8 @@ def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
     """The p-norm of all tensors together, as if they were one vector. Source: torch.nn.utils.get_total_norm."""
-    arrays, norm_type = [tensor._read() for tensor in _listed(tensors)], float(norm_type)
-    with jax.enable_x64(True):
-        result = Tensor._wrap(_total_norm(arrays, norm_type) if arrays else jnp.zeros((), jnp.float32))
+    values, norm_type = [tensor._operand() for tensor in _listed(tensors)], float(norm_type)
+    result = Tensor._wrap(_total_norm(norm_type)(values) if values else np.float32(0))
     if error_if_nonfinite and not math.isfinite(result.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable this "
@@ -68,10 +73,9 @@ def get_total_norm(
 def clip_grads_with_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scale all gradients by min(1, max_norm/(total_norm + 1e-6)). Source: torch.nn.utils.clip_grads_with_norm_."""
     grads = _grads(_listed(parameters))
-    with jax.enable_x64(True):
-        scaled = _scale([grad._read() for grad in grads], float(max_norm), total_norm._read())
-    for grad, array in zip(grads, scaled, strict=True):
-        grad._write(array)
+    scaled = _scale([grad._operand() for grad in grads], float(max_norm), total_norm._operand())
+    for grad, value in zip(grads, scaled, strict=True):
+        grad._write(value)
 
 
 def clip_grad_norm_(

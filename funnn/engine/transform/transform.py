@@ -20,11 +20,11 @@ from jax.core import Tracer
 from funnn.engine.backward.walk import pull_gradients
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.tracing import Listener
 from funnn.engine.state import thread
 from funnn.engine.tape.node import SECOND_TIME, AccumulateGrad, Gate, Node, new_number, node_type, reachable, zero_gradient
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor, as_tensor
+from funnn.engine.transform.listener import Listener
 
 Function = Callable[[list[Tensor]], list[Tensor]]
 _names = itertools.count()
@@ -48,7 +48,7 @@ class Level(Listener):
         self.axis = f"vmap{next(_names)}"
         self.trace: Any = None
         self.first = new_number()
-        self.read_first: dict[Storage, tuple] = {}  # storages from outside, with array, version and writes as they were
+        self.read_first: dict[Storage, tuple] = {}  # storages from outside, with value, version and writes as they were
         self.made: weakref.WeakSet[Storage] = weakref.WeakSet()
 
     def __enter__(self) -> Level:
@@ -56,7 +56,6 @@ class Level(Listener):
         self.outer = Listener() if self.before is None else self.before
         self.vmaps = self.outer.vmaps if self.size is None else (*self.outer.vmaps, self)
         self.pushing = self.size is None or self.outer.pushing
-        self.compiling = self.outer.compiling
         thread.tracing = self
         thread.transforms += 1
         return self
@@ -64,7 +63,7 @@ class Level(Listener):
     def __exit__(self, *exc: Any) -> None:
         thread.tracing = self.before
         thread.transforms -= 1
-        leaked = [storage for storage in self.read_first if self.is_inside(storage.array)]
+        leaked = [storage for storage in self.read_first if self.is_inside(storage.value.array)]
         for storage in leaked:
             self.put_back(storage)
         if leaked and exc[0] is None:
@@ -72,7 +71,7 @@ class Level(Listener):
 
     def put_back(self, storage: Storage) -> None:
         """Give a storage from outside the values that it had when it was first read."""
-        storage.array, storage.version, _ = self.read_first[storage]
+        storage.value, storage.version, _ = self.read_first[storage]
         storage.writes += 1
 
     def is_inside(self, array: Any) -> bool:
@@ -90,31 +89,16 @@ class Level(Listener):
             return
         self.outer.read(storage, tensor)
         if storage not in self.read_first:
-            self.read_first[storage] = storage.array, storage.version, storage.writes
+            self.read_first[storage] = storage.value, storage.version, storage.writes
 
     def recorded(self, node: Node) -> None:
         self.outer.recorded(node)
 
-    def cut(self, arrays: list, tracked: tuple[int, ...]) -> list:
-        return arrays if self.pushing else self.outer.cut(arrays, tracked)
+    def cut(self, operands: list, tracked: tuple[int, ...]) -> list:
+        return operands if self.pushing else self.outer.cut(operands, tracked)
 
     def own_backward(self, what: str) -> None:
         self.outer.own_backward(what)
-
-    def guard(self, get: Callable) -> None:
-        self.outer.guard(get)
-
-    def guard_module(self, module: Any) -> None:
-        self.outer.guard_module(module)
-
-    def read_grad(self, tensor: Tensor) -> None:
-        self.outer.read_grad(tensor)
-
-    def wrote_grad(self, tensor: Tensor) -> None:
-        self.outer.wrote_grad(tensor)
-
-    def number(self, get: Callable) -> Any:
-        return self.outer.number(get)
 
     def text(self, tensor: Tensor) -> str:
         """What a tensor of the vmap prints as."""
@@ -200,7 +184,7 @@ class Replayed(Node):
         ]
         with _World(self.world):
             results = self.again(tensors, given, create_graph)
-        return results if create_graph else [None if result is None else result._read() for result in results]
+        return results if create_graph else [None if result is None else result._operand() for result in results]
 
     def pull_inside(self, inputs: list[Tensor], gradients: list[Tensor], create_graph: bool) -> list[Tensor]:
         """Run the function on tensors inside the transformation, and pull back to its inputs and to what it captured.
@@ -225,7 +209,8 @@ class Replayed(Node):
                     "function used without taking it as an argument has another history now; pass it as an argument"
                 )
             roots = [
-                (output._edge(), gradient if create_graph else gradient._read()) for output, gradient in zip(smooth, gradients, strict=True)
+                (output._edge(), gradient if create_graph else gradient._operand())
+                for output, gradient in zip(smooth, gradients, strict=True)
             ]
             wanted = [*((gates[number], 0) for number in self.numbers), *self.captured]
             found = pull_gradients(roots, retain_graph=create_graph, create_graph=create_graph, inputs=dict.fromkeys(wanted), foreign=True)
@@ -250,7 +235,7 @@ class _World:
         self.then, self.state = world
 
     def __enter__(self) -> None:
-        self.now = [(storage, (storage.array, storage.version, storage.writes)) for storage in self.then]
+        self.now = [(storage, (storage.value, storage.version, storage.writes)) for storage in self.then]
         self.random = default_generator._engine.get_state()
         self._put(self.then.items(), self.state)
 
@@ -259,9 +244,9 @@ class _World:
 
     @staticmethod
     def _put(storages: Any, state: Any) -> None:
-        for storage, (array, version, _) in storages:
-            if storage.array is not array:
-                storage.array, storage.version = array, version
+        for storage, (value, version, _) in storages:
+            if storage.value is not value:
+                storage.value, storage.version = value, version
                 storage.writes += 1
         default_generator._engine.set_state(state)
 
@@ -281,7 +266,9 @@ def _transform(
         level.trace = getattr(arrays[marked], "_trace", None)
         inputs = level.inputs(arrays, needs)
         outputs = function(inputs)
-        written = [number for number, (tensor, array) in enumerate(zip(inputs, arrays, strict=True)) if tensor._storage.array is not array]
+        written = [
+            number for number, (tensor, array) in enumerate(zip(inputs, arrays, strict=True)) if tensor._storage.value.array is not array
+        ]
         ends = level.edges_out(outputs, inputs) if thread.grad else ([], [])
         inside.append((written, ends, [output.requires_grad for output in outputs]))
         return tuple(tensor._read() for tensor in (*outputs, *(inputs[number] for number in written)))

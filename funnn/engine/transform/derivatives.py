@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from funnn.engine.backward.walk import pull_gradients
-from funnn.engine.program.transform import check_tangent, pushed
-from funnn.engine.program.vmap import vmap
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Gate, new_number, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
+from funnn.engine.transform.transform import check_tangent, pushed
+from funnn.engine.transform.vmap import vmap
 from funnn.engine.types import tree as _tree
 
 
@@ -41,7 +41,6 @@ class _Pullback:
     def __enter__(self) -> _Pullback:
         thread.transforms += 1
         thread.grad = True
-        self.differentiated = getattr(thread.tracing, "differentiated", None)
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -62,7 +61,7 @@ class _Pullback:
         """The gradients of the leaves; recorded if something outside may ask for their derivatives."""
         create_graph = self.recording and self._reaches_out([*outputs, *gradients])
         roots = [
-            (output._edge(), gradient if create_graph else gradient._read())
+            (output._edge(), gradient if create_graph else gradient._operand())
             for output, gradient in zip(outputs, gradients, strict=True)
             if output.requires_grad
         ]
@@ -71,8 +70,6 @@ class _Pullback:
             found = pull_gradients(
                 roots, retain_graph=retain_graph or create_graph, create_graph=create_graph, inputs=dict.fromkeys(wanted), foreign=True
             )
-            if self.differentiated is False:  # a compilation takes note of backward passes that end outside, which this one does not
-                thread.tracing.differentiated = False
         results = [found.get(edge) for edge in wanted]
         return [
             Tensor._wrap(zero_gradient(leaf._shape(), leaf.dtype.numpy)) if result is None else as_tensor(result)

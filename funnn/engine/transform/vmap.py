@@ -9,9 +9,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.program.transform import batched
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.transform.transform import batched
 from funnn.engine.types import tree as _tree
 
 _concatenated = Op(lambda arrays, dim: jnp.concatenate(arrays, dim), "CatBackward0")

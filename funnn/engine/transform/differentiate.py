@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from funnn.engine.backward.fused import run_as_one_program
 from funnn.engine.backward.walk import pull_gradients
-from funnn.engine.program.transform import batched
+from funnn.engine.program.form import Form
+from funnn.engine.program.graph import run
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
+from funnn.engine.transform.transform import batched
 
 
 class GradientEdge(NamedTuple):
@@ -27,6 +29,11 @@ def _edge(place: Tensor | GradientEdge) -> tuple:
     return tuple(place[:2]) if isinstance(place, GradientEdge) else place._edge()
 
 
+@functools.cache
+def _ones_of(shape: tuple, dtype: Any) -> Form:
+    return Form(lambda: ((jnp.ones(shape, dtype),), None))
+
+
 def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
     """The gradient to start from: the given one, or 1 for a scalar."""
     if gradient is None:
@@ -39,14 +46,14 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {output.dtype}; differentiate .real or .abs(), or pass gradient="
             )
-        gradient = Tensor._wrap(jnp.ones_like(output._read()))
+        gradient = Tensor._wrap(run(_ones_of(output._shape(), output.dtype.numpy), []))
     elif tuple(gradient.shape) != tuple(output.shape):
         raise RuntimeError(
             f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a shape of {output.shape}."
         )
     elif gradient.dtype is not output.dtype:
         gradient = gradient.to(output.dtype)
-    return gradient if create_graph else gradient._read()
+    return gradient if create_graph else gradient._operand()
 
 
 def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool) -> list:
@@ -57,7 +64,7 @@ def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bo
                 raise RuntimeError(
                     "grad can be implicitly created only for scalar outputs, not for a GradientEdge; pass the gradient as well"
                 )
-            roots.append((_edge(output), gradient if create_graph else gradient._read()))
+            roots.append((_edge(output), gradient if create_graph else gradient._operand()))
             continue
         if not output.requires_grad:
             raise RuntimeError(
@@ -111,8 +118,7 @@ def backward(
                 place.retain_grad()
         only = {_edge(place)[0] for place in inputs}
     keep = create_graph if retain_graph is None else retain_graph
-    if create_graph or only is not None or thread.anomaly or not run_as_one_program(roots, keep):
-        pull_gradients(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
+    pull_gradients(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
 
 
 def grad(

@@ -1,0 +1,91 @@
+"""An immutable value: an array, or one that the pending graph of a thread will give."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+_same = jax.jit(lambda array: array)
+
+
+def to_jax(array: np.ndarray) -> jax.Array:
+    """The array on JAX's device; quicker than device_put."""
+    with jax.enable_x64(True):
+        return _same(array)
+
+
+class Value:
+    """One array, known or pending.
+
+    Attributes:
+      array: a jax.Array, a NumPy array where NumPy computed it, or a tracer inside a transformation; None while it is pending.
+      shape, dtype: of the array, known from the start; dtype is NumPy's.
+      graph, place: while it is pending, the graph that gives it, and its number there.
+      lent: whether somebody outside may hold the array, so that its memory must not be written.
+      numbers: a NumPy view of the memory, once somebody asked for one.
+    """
+
+    __slots__ = ("__weakref__", "array", "dtype", "graph", "lent", "numbers", "place", "shape")
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.shape, self.dtype = array.shape, array.dtype
+        self.graph = self.numbers = None
+        self.lent = False
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def known(self) -> Any:
+        """The array; the pending graph runs if it must."""
+        if self.array is None:
+            self.graph.flush()
+        return self.array
+
+    def lend(self) -> Any:
+        """The array as a jax.Array (or tracer), for somebody who may keep it."""
+        array = self.known()
+        if type(array) is np.ndarray:
+            array = self.array = to_jax(array)
+        self.lent = True
+        return array
+
+    @property
+    def kind(self) -> Any:
+        """What a program depends on in it."""
+        if getattr(self.array, "weak_type", False):  # as JAX makes of Python numbers; from here on only its dtype counts
+            with jax.enable_x64(True):
+                self.array = lax.convert_element_type(self.array, self.dtype)
+        return self.shape, self.dtype
+
+
+class Residuals:
+    """What an operation keeps for its gradient: a pytree of arrays that is a function of the gradients (a vjp), known or pending.
+
+    Attributes:
+      array: the pytree; None while it is pending.
+      kind: what a program depends on in it: the shaped form that gave it, or its structure with the shapes and dtypes of its leaves.
+      outline: the pytree with shapes and dtypes for arrays.
+      graph, place, lent: as of a Value.
+    """
+
+    __slots__ = ("__weakref__", "array", "graph", "kind", "lent", "outline", "place")
+
+    def __init__(self, vjp: Any):
+        leaves, structure = jax.tree.flatten(vjp)
+        self.array = vjp
+        self.kind: Any = (structure, *[(leaf.shape, leaf.dtype) for leaf in leaves])
+        self.outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), vjp)
+        self.graph, self.lent = None, True
+
+    def known(self) -> Any:
+        """The pytree; the pending graph runs if it must."""
+        if self.array is None:
+            self.graph.flush()
+        return self.array

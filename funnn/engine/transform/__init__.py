@@ -1,0 +1,1 @@
+"""Whole functions of Tensors as programs: compiled, mapped, differentiated."""
