@@ -1,5 +1,7 @@
 """What is refused where tensors are indexed, joined, cut and multiplied: torch's class, and its text to be recognised."""
 
+import re
+
 import pytest
 from twin import same, same_error
 
