@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,8 @@ class ThreadState(threading.local):
       ask: a function of (torch's function, args, kwargs) that answers for classes and modes that override functions; None while there are none.
       duals: the level of forward mode that a program entered (torch.autograd.forward_ad), or None.
       lent: (generator, JAX key or None, count of draws) while a generator draws from a key that somebody lent to it; else None.
-      graph: what was recorded and has not run yet, or None; cap: how many records it may have; 0 runs every operation at its line.
+      graph: what was recorded and has not run yet, or None.
+      immediate: whether every operation runs at its line.
       region: the function that torch.compile runs, or None.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
@@ -45,7 +47,7 @@ class ThreadState(threading.local):
     function_modes: tuple[Any, ...] = ()
     ask_classes = True
     graph: Any = None
-    cap = 4096
+    immediate = os.environ.get("FUNNN_IMMEDIATE", "0") not in ("", "0")
     region: Any = None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
 from funnn.engine.tensor.tensor import Tensor, as_tensor, as_value
@@ -35,15 +36,16 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
 
 def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
     """Add a gradient into the ``.grad`` of a tensor, and run the hooks that wait for it."""
-    grad = tensor.grad
+    grad = tensor._grad
     if create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
-        tensor._set_grad(as_tensor(as_value(gradient)))
+        tensor._grad = Tensor._wrap(gradient)
     else:
         grad._write(add_gradients(grad._operand(), gradient, False))
-    for hook in list((tensor._after_accumulate or {}).values()):
-        hook(tensor)
+    if tensor._after_accumulate:
+        for hook in list(tensor._after_accumulate.values()):
+            hook(tensor)
 
 
 def pull_gradients(
@@ -74,25 +76,31 @@ def pull_gradients(
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
 
-    def send(edge: tuple[Any, ...], gradient: Any) -> None:
-        node, index = edge
-        if needed is not None and node not in needed:
-            return
-        slots = pending.get(node)
-        if isinstance(node, AccumulateGrad):
-            leaves[node] = None
-            leaves.move_to_end(node)
-        elif slots is None:
-            heapq.heappush(heap, (-node.number, id(node), node))
-        if slots is None:
-            slots = pending[node] = [None] * node.count
-        slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
+    def send(edges: Iterable[Any], gradients: Iterable[Any]) -> None:
+        for edge, gradient in zip(edges, gradients, strict=True):
+            if edge is None or gradient is None:
+                continue
+            node, index = edge
+            if needed is not None and node not in needed:
+                continue
+            if not create_graph and type(gradient) is not Value:
+                gradient = as_value(gradient)
+            slots = pending.get(node)
+            if slots is None:
+                if type(node) is AccumulateGrad:
+                    leaves[node] = None
+                    pending[node] = [gradient]
+                    continue
+                heapq.heappush(heap, (-node.number, id(node), node))
+                slots = pending[node] = [None] * node.count
+            elif type(node) is AccumulateGrad:
+                leaves.move_to_end(node)
+            slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
 
     before, walk_before = thread.grad, thread.walk
     thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
-        for edge, gradient in roots:
-            send(edge, gradient)
+        send([edge for edge, _ in roots], [gradient for _, gradient in roots])
         while heap or leaves:
             node = heapq.heappop(heap)[2] if heap else leaves.popitem(last=False)[0]
             gradients = pending.pop(node)
@@ -104,7 +112,7 @@ def pull_gradients(
                 for index, gradient in enumerate(gradients):
                     if (node, index) in inputs and gradient is not None:
                         captured[node, index] = gradient
-            if isinstance(node, AccumulateGrad):
+            if type(node) is AccumulateGrad:
                 if inputs is None and (accumulate_only is None or node in accumulate_only):
                     accumulate(node.variable, gradients[0], create_graph)
                 continue
@@ -115,9 +123,7 @@ def pull_gradients(
                 results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
             if not retain_graph:
                 node.release()
-            for edge, gradient in zip(node.edges, results, strict=True):
-                if edge is not None and gradient is not None:
-                    send(edge, gradient if create_graph else as_value(gradient))
+            send(node.edges, results)
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured
@@ -127,14 +133,14 @@ def _run_prehooks(node: Node, gradients: list[Any], extra: dict[Any, Any], creat
     for index, hooks in extra.get("_output_hooks", {}).items():
         if gradients[index] is not None:
             gradients[index] = pass_through_hooks(hooks, gradients[index], create_graph)
-    for hook in list(extra.get("_prehooks", {}).values()):
-        result = hook(tuple(map(as_tensor, gradients)))
-        if result is not None:
-            gradients[:] = result if create_graph else map(as_value, result)
     for reference, index in extra.get("_retained", {}).values():
         tensor = reference()
         if tensor is not None and gradients[index] is not None:
             accumulate(tensor, gradients[index], create_graph)
+    for hook in list(extra.get("_prehooks", {}).values()):
+        result = hook(tuple(map(as_tensor, gradients)))
+        if result is not None:
+            gradients[:] = result if create_graph else map(as_value, result)
 
 
 def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list[Any], create_graph: bool) -> Iterable[Any]:

@@ -64,7 +64,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         raise RuntimeError(f"{tensor._piece} and is being modified inplace. {SEVERAL_VIEWS}")
     if base is None:
         tensor._write(result._operand())
-        tensor._grad_fn, tensor._output = (result._edge()) if result.requires_grad else (None, 0)
+        tensor._set_history(*(result._edge() if result.requires_grad else (None, 0)))
         _saved_results_move(result, tensor)
         tensor._changes += 1
         return tensor
@@ -82,7 +82,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         own = plan_window(memory.shape, base._window, memory.dtype)[::-1]
         changed = call(_copy_through, (base, result, memory, own, at), {})
     base._write(changed._operand())
-    base._grad_fn, base._output = changed._grad_fn, changed._output
+    base._set_history(changed._grad_fn, changed._output)
     base._changes += 1
     _saved_results_move(result, tensor)
     return tensor

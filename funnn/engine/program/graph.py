@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,6 +21,13 @@ from funnn.engine.program.programs import find_program
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
+
+#: Records after which a graph runs that nobody asked for: where the first one comes again, so that of a loop whole rounds are cut; and anywhere.
+_LONG, _LONGEST = 1024, 4096
+#: Bytes of operands from outside after which it does.
+_LARGE = 1 << 30
+#: States that are known at most; then those are forgotten that lead to no program in use.
+_STATES = 50_000
 
 
 class Step:
@@ -48,15 +55,16 @@ class State(dict[tuple[Any, ...], Step]):
 
     Attributes:
       before: the state before, and the step from it; results, leaves: how many there are.
-      programs: those that run what was recorded; visits: how often it came.
+      programs: those that run what was recorded; visits: how often it came; spent: the seconds that it took without a program; used: whether it came
+        since states were forgotten.
     """
 
-    __slots__ = ("before", "leaves", "programs", "results", "step", "visits")
+    __slots__ = ("before", "leaves", "programs", "results", "spent", "step", "used", "visits")
 
     def __init__(self, before: State | None, step: Step | None, results: int, leaves: int):
         self.before, self.step, self.results, self.leaves = before, step, results, leaves
         self.programs: list[Any] = []
-        self.visits = 0
+        self.visits, self.spent, self.used = 0, 0.0, False
 
     def steps(self) -> list[Step]:
         """The steps that lead here."""
@@ -73,11 +81,49 @@ _start = State(None, None, 0, 0)
 
 def count_states() -> int:
     """How many states are known: it stays the same when nothing new is recorded."""
-    count, waiting = 0, [_start]
+    return sum(1 for _ in _states())
+
+
+def _states() -> Iterator[State]:
+    waiting = [_start]
     while waiting:
-        count += 1
-        waiting.extend(step.next for step in waiting.pop().values())
-    return count
+        state = waiting.pop()
+        yield state
+        waiting.extend([step.next for step in list(state.values())])
+
+
+def _forget_states() -> None:
+    """Keep the states that lead to a program that ran since the last time."""
+    kept = {id(_start)}
+    for last in list(_states()):
+        state: State | None = last
+        while last.used and last.programs and state is not None and id(state) not in kept:
+            kept.add(id(state))
+            state = state.before
+    for state in list(_states()):
+        state.used = False
+        for key, step in list(state.items()):
+            if id(step.next) not in kept:
+                state.pop(key, None)
+    global _known
+    _known = len(kept)
+
+
+_known = 0
+
+
+class immediate:
+    """A context in which every operation of this thread runs at its line, so that errors and NaNs show there; for debugging.
+
+    The environment variable ``FUNNN_IMMEDIATE=1`` makes it so everywhere.
+    """
+
+    def __enter__(self) -> None:
+        self.before, thread.immediate = thread.immediate, True
+        flush()
+
+    def __exit__(self, *exc: Any) -> None:
+        thread.immediate = self.before
 
 
 class Graph:
@@ -87,10 +133,11 @@ class Graph:
       records: (step, new leaves, weak references to the results) of each operation.
       places: by id, the number of each leaf.
       closed: whether it has run, or is about to.
+      first: what the first record is known by; backwards: whether a backward pass is among them.
       checks: what to look at once the values are known, with the user's line.
     """
 
-    __slots__ = ("checks", "closed", "leaves", "lock", "outputs", "places", "records", "state", "targets")
+    __slots__ = ("backwards", "checks", "closed", "first", "leaves", "lock", "outputs", "places", "records", "state", "targets")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -98,10 +145,18 @@ class Graph:
         self.places: dict[int, int] = {}
         self.leaves: list[Any] = []
         self.state = _start
-        self.closed = False
+        self.closed = self.backwards = False
+        self.first: list[Any] = []
         self.checks: list[tuple[Callable[[], None], tuple[str, int]]] = []
         self.outputs: deque[Any] = deque()
         self.targets: list[Any] | None = None
+
+    def is_long(self, count: int, key: list[Any]) -> bool:
+        """Whether the graph should run before one more operation is recorded."""
+        if count >= _LONGEST or (count >= _LONG and key == self.first):
+            return True
+        leaves = [leaf for record in self.records for leaf in record[1] if type(leaf) is Value]
+        return sum([leaf.size * leaf.dtype.itemsize for leaf in leaves]) > _LARGE
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
@@ -164,6 +219,9 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[[], Form])
     with graph.lock:
         records = graph.records
         count = len(records)
+        if (not count & 31 or count >= _LONG) and thread.region is None and graph.is_long(count, key):
+            graph.flush()
+            return record(key, operands, form)
         state = records[-1][0].next if count else _start
         places = graph.places
         leaves: list[Any] = []
@@ -218,11 +276,13 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[[], Form])
             graph = None
         else:
             records.append(entry)
+            if not count:
+                graph.first = key[:given]
             if fresh is not None:
                 places.update(fresh)
     if graph is None:
         return record(key[:given], operands, form)
-    if count >= thread.cap:
+    if thread.immediate:
         graph.flush()
     return results, step
 
@@ -247,6 +307,10 @@ def compute(form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
 
 def _new_step(state: State, form: Form, operands: list[Any], graph: Graph, leaves: int) -> Step:
     """The step for operands of kinds that have not come here before."""
+    global _known
+    _known += 1
+    if _known > _STATES:
+        _forget_states()
     shaped = form.of(operands)
     fresh: dict[int, int] = {}
     numbers = iter(range(state.leaves, state.leaves + leaves))
@@ -282,6 +346,16 @@ def users_line() -> tuple[str, int]:
 def check_later(check: Callable[[], None]) -> None:
     """Run ``check``, which holds pending values, when they are known; what it raises tells the line that recorded them."""
     thread.graph.checks.append((check, users_line()))
+
+
+def begin_backward() -> None:
+    """A backward pass begins: where one is pending already, what a loop recorded in between runs first."""
+    graph = thread.graph
+    if graph is not None:
+        if graph.backwards and thread.region is None:
+            graph.flush()
+            graph = thread.graph
+        graph.backwards = True
 
 
 def end_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,18 +11,21 @@ import jax
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 
+#: Steps of a graph that is compiled when it comes again, and the seconds for each further one that must have been spent without a program before.
+_CHEAP, _COST = 400, 0.01
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
 
 
 def find_program(state: Any, live: tuple[int, ...]) -> Callable[[list[Any]], list[Any]]:
     """What gives the values at the places ``live`` from the leaves of the graph that ends at ``state``."""
     state.visits += 1
+    state.used = True
     for program in state.programs:
         if program.covers(live):
             return program.runner(live)
     steps = _needed(state.steps(), live)
-    if len(steps) == 1 or (state.visits == 1 and thread.region is None):
-        return OneByOne(steps, live)
+    if len(steps) == 1 or (thread.region is None and (state.visits == 1 or state.spent < _COST * max(0, len(steps) - _CHEAP))):
+        return OneByOne(state, steps, live)
     if len(state.programs) >= _VARIANTS:
         live = tuple(sorted(set(live).union(*(program.live for program in state.programs))))
     program = Program(state.steps(), live)
@@ -61,8 +65,8 @@ def _arrays(leaves: list[Any]) -> list[Any]:
 class OneByOne:
     """Runs a graph form after form."""
 
-    def __init__(self, steps: list[Any], live: tuple[int, ...]):
-        self.steps, self.live = steps, live
+    def __init__(self, state: Any, steps: list[Any], live: tuple[int, ...]):
+        self.state, self.steps, self.live = state, steps, live
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
         last: dict[int, int] = {}
@@ -73,7 +77,10 @@ class OneByOne:
         ends: dict[int, list[int]] = {}
         for place, number in last.items():
             ends.setdefault(number, []).append(place)
-        return _run_steps(self.steps, self.live, _arrays(leaves), ends)
+        began = time.perf_counter()
+        results = _run_steps(self.steps, self.live, _arrays(leaves), ends)
+        self.state.spent += time.perf_counter() - began
+        return results
 
 
 class Program:

@@ -106,11 +106,6 @@ class Node:
         return self.spread([(None, 0) if edge is None else edge for edge in self.edges], (None, 0))
 
     @property
-    def needs_python(self) -> bool:
-        """Whether something hangs on the node that a compiled backward pass would pass over: hooks, retained gradients, metadata."""
-        return bool(self.__dict__)
-
-    @property
     def metadata(self) -> dict[Any, Any]:
         """A dictionary for users' own notes about the step."""
         return self.__dict__.setdefault("_metadata", {})

@@ -65,8 +65,15 @@ class History:
             if base.requires_grad:
                 if self._piece is not None:
                     raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {SEVERAL_VIEWS}")
-                self._grad_fn, self._output = self._history_of_view(base, self._view_window())
+                self._set_history(*self._history_of_view(base, self._view_window()))
             self._base_changes = base._changes
+
+    def _set_history(self, node: Any, output: int) -> None:
+        """Another history, as an in-place operation gives; a gradient that is to be retained is the one of the new value."""
+        retained = None if self._grad_fn is None else self._grad_fn.__dict__.get("_retained", {}).pop(id(self), None)
+        self._grad_fn, self._output = node, output
+        if retained is not None and node is not None:
+            node.__dict__.setdefault("_retained", {})[id(self)] = (retained[0], output)
 
     def _edge(self) -> tuple[Any, ...]:
         """(node, output) that gradients of this tensor go to."""

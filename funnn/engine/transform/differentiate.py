@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from funnn.engine.backward.walk import pull_gradients
 from funnn.engine.program.form import Form
-from funnn.engine.program.graph import run
+from funnn.engine.program.graph import begin_backward, run
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
@@ -118,6 +118,7 @@ def backward(
                 place.retain_grad()
         only = {_edge(place)[0] for place in inputs}
     keep = create_graph if retain_graph is None else retain_graph
+    begin_backward()
     pull_gradients(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
 
 

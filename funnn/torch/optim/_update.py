@@ -13,6 +13,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.program.lift import lift
 from funnn.engine.program.value import Value
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
@@ -43,7 +44,7 @@ def _update(rule: Rule, flags: tuple, in_step: bool) -> Callable:
 def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]], defaults: dict[str, Any]) -> None:
     """Update the parameters of a group that have gradients, and their states, in place; ``defaults`` names the group's options."""
     options = {name: group[name] for name in rule.defaults if name in defaults}
-    params = [param for param in group["params"] if param.grad is not None]
+    params = [param for param in group["params"] if param._grad is not None]
     while params:
         once = {id(param): param for param in params}
         _step(rule, group, options, list(once.values()), state_of)
@@ -55,37 +56,51 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
     needed: dict[int, frozenset[str]] = {}
     for param in params:
         rank = min(len(param._shape()), 2)
-        if rank not in needed:
-            needed[rank] = _state_names(rule, options, rank)
-        names = needed[rank]
+        names = needed.get(rank)
+        if names is None:
+            names = needed[rank] = _state_names(rule, options, rank)
         state = state_of[param] if names else {}
         if state.keys() != names:
             if not names <= state.keys():
                 fill_state(rule, options, param, state, names)
             state = {name: state[name] for name in names}  # there may be more, of another time or of the user's
-        grads.append(param.grad)
+        grads.append(param._grad)
         states.append(state)
     flags = tuple([(name, options[name]) for name in rule.flags if name in options])
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
         return
     numbers = {name: _numbers(group, name) for name in options if name not in rule.flags}
-    values = [param._operand() for param in params], [grad._operand() for grad in grads], numbers
     step = _common_step(rule, states)
-    if step is not None:
-        given = [{name: tensor._operand() for name, tensor in state.items() if name != "step"} for state in states]
-        new, updated, step = _update(rule, flags, True)(*values, given, step)
-        for state in states:
-            state["step"]._write(step)
+    given = [{name: _value(tensor) for name, tensor in state.items() if step is None or name != "step"} for state in states]
+    values = list(map(_value, params)), list(map(_value, grads)), numbers, given
+    if step is None:
+        new, updated = _update(rule, flags, False)(*values)
     else:
-        new, updated = _update(rule, flags, False)(
-            *values, [{name: tensor._operand() for name, tensor in state.items()} for state in states]
-        )
+        new, updated, step = _update(rule, flags, True)(*values, step)
+        for state in states:
+            _put(state["step"], step)
     for param, value in zip(params, new, strict=True):
-        param._write(value)
+        _put(param, value)
     for state, entries in zip(states, updated, strict=True):
         for name, value in entries.items():
-            state[name]._write(value)
+            _put(state[name], value)
+
+
+def _value(tensor: Tensor) -> Value:
+    """The tensor's operand, quickly where it is no window."""
+    return tensor._storage.value if tensor._window is None and thread.tracing is None else tensor._operand()
+
+
+def _put(tensor: Tensor, value: Value) -> None:
+    """Write a value, quickly where the tensor is no window."""
+    if tensor._window is not None or thread.tracing is not None:
+        tensor._write(value)
+    else:
+        storage = tensor._storage
+        storage.value = value
+        storage.writes += 1
+        storage.version += tensor._tracked
 
 
 def _common_step(rule: Rule, states: list) -> Any:
