@@ -39,7 +39,7 @@ def adam_amsgrad(torch, nn, F, compiled):
 
 
 @program
-def adamw_capturable_options(torch, nn, F, compiled):
+def adamw_one_by_one(torch, nn, F, compiled):
     return trained(torch, compiled, lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, foreach=False))
 
 
