@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ def plain(function: Callable | None = None, **_options: Any) -> Callable:
 
 def outcome(of: Program, torch: Any, compiled: Callable = plain) -> tuple[list[Leaf], tuple[str, ...]]:
     """What the program returns, as leaves, and the names of the classes of what it raised (its class first), of which one is enough."""
+    for name in ("nn.utils.prune", "optim.swa_utils", "utils.checkpoint"):  # which the library's own import may leave out
+        importlib.import_module(f"{torch.__name__}.{name}")
     torch.manual_seed(0)
     random.seed(0)
     np.random.seed(0)
