@@ -43,7 +43,8 @@ def leaves(torch: Any, value: Any, where: str = "result") -> Iterator[Leaf]:
         for key, item in value.items():
             yield from leaves(torch, item, f"{where}[{key!r}]")
     elif isinstance(value, (list, tuple)):
-        where = f"{where}:{type(value).__name__}" if hasattr(value, "_fields") else where
+        if hasattr(value, "_fields") and "return_types" not in type(value).__module__:  # torch's are no named tuples
+            where = f"{where}:{type(value).__name__}"
         for index, item in enumerate(value):
             yield from leaves(torch, item, f"{where}[{index}]")
     elif isinstance(value, np.ndarray):
