@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 
 def in_turns(runs: dict[str, Callable], wait: Callable, rounds: int, warm: int = 3, turn: float = 0.05) -> dict[str, float]:
-    """Median seconds per call of each program; ``wait(result)`` returns when a result is there.
+    """Median seconds per call of each program; ``wait(result)`` returns when a result is there."""
+    return {name: statistics.median(times) for name, times in turns(runs, wait, rounds, warm, turn).items()}
+
+
+def turns(runs: dict[str, Callable], wait: Callable, rounds: int, warm: int = 3, turn: float = 0.05) -> dict[str, list[float]]:
+    """Seconds per call of each program in each round.
 
     A turn has as many calls as fill ``turn`` seconds, three at least, after one that does not count.
     """
@@ -27,4 +32,4 @@ def in_turns(runs: dict[str, Callable], wait: Callable, rounds: int, warm: int =
                 result = run()
             wait(result)
             seconds[name].append((time.perf_counter() - begin) / calls[name])
-    return {name: statistics.median(times) for name, times in seconds.items()}
+    return seconds

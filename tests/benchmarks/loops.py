@@ -4,13 +4,15 @@
 
 Rows: tiny (MLP 8×64, batch 32, SGD with momentum; also a donated step written by hand in JAX), deep (20 layers of width 16, batch 8), and lenet,
 cnn, lstm, gpt and resnet18 of :mod:`tests.benchmarks.training`. A turn ends when the loss and all parameters are there; the contestants take turns,
-and the figures are medians of the rounds. ``reduced`` is ``torch.compile(mode="reduce-overhead")``.
+the times are medians of the rounds, and a ratio is the median of the rounds' ratios, and that of the two best times.
+``reduced`` is ``torch.compile(mode="reduce-overhead")``.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +138,12 @@ def wait(result: Any) -> None:
     jax.block_until_ready([item for item in jax.tree.leaves(result) if isinstance(item, jax.Array)])
 
 
+def ratio(rounds: dict[str, list[float]], name: str, other: str) -> str:
+    """Of the times of two contestants: the median of the rounds', and that of their best."""
+    each = [ours / theirs for ours, theirs in zip(rounds[name], rounds[other], strict=True)]
+    return f"/{other} {statistics.median(each):.2f} (best {min(rounds[name]) / min(rounds[other]):.2f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; default all")
@@ -149,11 +157,11 @@ def main() -> None:
     for row in chosen.rows or ROWS:
         runs = {"plain": loop(row, "funnn"), "compiled": loop(row, "funnn", "default"), "reduced": loop(row, "funnn", "reduce-overhead")}
         runs |= {"torch": loop(row, "torch"), "functional": functional_step(row)} | ({"by hand": by_hand()} if row == "tiny" else {})
-        times = _measure.in_turns(runs, wait, rounds=chosen.rounds, warm=100 if row in ("tiny", "deep") else 5)
-        others = [name for name in times if name in ("torch", "functional", "by hand")]
-        print(f"{row:<9} " + "  ".join(f"{name} {1e3 * seconds:.2f}" for name, seconds in times.items()))
+        rounds = _measure.turns(runs, wait, rounds=chosen.rounds, warm=100 if row in ("tiny", "deep") else 5)
+        others = [name for name in runs if name in ("torch", "functional", "by hand")]
+        print(f"{row:<9} " + "  ".join(f"{name} {1e3 * statistics.median(seconds):.2f}" for name, seconds in rounds.items()))
         for name in ("plain", "compiled", "reduced"):
-            print(f"{'':<9} {name:<9}" + "  ".join(f"/{other} {times[name] / times[other]:.2f}" for other in others), flush=True)
+            print(f"{'':<9} {name:<9}" + "  ".join(ratio(rounds, name, other) for other in others), flush=True)
 
 
 if __name__ == "__main__":
