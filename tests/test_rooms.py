@@ -32,12 +32,15 @@ ROOMS = """
     engine.ops engine
     torch._unsupported torch._former_modules torch.__future__ torch.version torch.return_types
     torch.fft torch.linalg torch.special torch.signal torch.masked torch.functional torch.random torch.storage torch.jit torch._utils torch.types
-    torch._namespace
+    torch._namespace torch._logging
+    torch._compiling torch._inductor
     torch.accelerator torch.backends torch.cpu torch.cuda torch.amp torch.multiprocessing
     torch.autograd
     torch.distributed
     torch.nn
-    torch.func torch.optim torch.testing torch.serialization torch._compile torch._bridge torch.overrides torch.distributions
+    torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
+    torch._compile
+    torch.compiler
     _import_torch
     torch.utils
     torch._profile torch.autograd.profiler

@@ -3,12 +3,16 @@
 import sys as _sys
 
 from funnn.torch import __future__ as __future__
+from funnn.torch import _dynamo as _dynamo
 from funnn.torch import _former_modules, _signatures, _unsupported
+from funnn.torch import _inductor as _inductor
+from funnn.torch import _logging as _logging
 from funnn.torch import _utils as _utils
 from funnn.torch import accelerator as accelerator
 from funnn.torch import amp as amp
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
+from funnn.torch import compiler as compiler
 from funnn.torch import cpu as cpu
 from funnn.torch import cuda as cuda
 from funnn.torch import distributed as distributed
@@ -73,7 +77,7 @@ _signatures.lend(Tensor, _signatures.Methods)
 _signatures.lend_in_place(Tensor)
 _signatures.lend_options(vars(signal.windows)[name] for name in signal.windows.__all__)
 Tensor.__getattr__ = _unsupported.missing_of_tensor
-_unsupported.watch(nn, nn.attention, nn.parallel, nn.utils)
+_unsupported.watch(_dynamo, _inductor, compiler, nn, nn.attention, nn.parallel, nn.utils)
 _unsupported.watch(
     accelerator, autograd, autograd.graph, backends, backends.cuda, cuda, func, jit, masked, nn.functional, overrides, utils, utils.data
 )

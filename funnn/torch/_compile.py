@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from funnn.engine.program.region import compiled
-from funnn.torch.nn.modules.module import Module
+from funnn.torch._dynamo.eval_frame import OptimizeContext, Undecorated
 
 
 def compile(
-    model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor", mode: Any = None, **options: Any
-):
-    """Run a function or a Module as one XLA program a call; also a decorator.
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: str | Callable[..., Any] | None = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    name: str | None = None,
+    disable: bool = False,
+    recompile_limit: int | None = None,
+    isolate_recompiles: bool = False,
+    shapes_spec: Any = None,
+) -> Any:
+    """Run a function or a Module as one XLA program a call; also a decorator, with or without arguments.
 
     Python runs at every call, so the numbers are those of the plain call for every function. What the call does to tensors (forward,
     ``loss.backward()``, ``optimizer.step()``, buffers) is one program, compiled when it is first seen, and found again when the same operations come on
     the same shapes. A value that is asked for inside (``item()``, ``if tensor``, ``print``) cuts it in two, with one warning.
 
     Args:
-      fullgraph: raise where a value is asked for, instead of cutting.
-      dynamic, backend, mode, options: torch's; they change nothing.
+      model: a function, method or callable object; a Module, of which an OptimizedModule is made that shares its parameters (``model.compile()`` compiles
+        the Module itself); a class, whose instances' calls are compiled from then on.
+      fullgraph: raise ``torch._dynamo.exc.Unsupported`` where a value is asked for, instead of cutting.
+      backend: one of torch's names, which are checked, or a function, which is not called: XLA compiles.
+      mode, options: torch's, checked as torch does; "reduce-overhead" and the others behave as the default.
+      name: what warnings and errors call the function.
+      disable: give ``model`` back as it is.
+      dynamic, recompile_limit, isolate_recompiles, shapes_spec: accepted; they change nothing.
+
+    Returns:
+      The compiled function, with the original as ``_torchdynamo_orig_callable``, or the OptimizedModule, with the original as ``_orig_mod``.
+
+    Raises:
+      RuntimeError: both ``mode`` and ``options``, or an unknown one. InvalidBackend: an unknown name of a backend.
     """
     if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph)
-    if isinstance(model, Module):
-        model.compile(fullgraph=fullgraph)
-        return model
-    return compiled(model, fullgraph)
+
+        def compile_with_arguments(model: Any) -> Any:
+            if model is None:
+                raise RuntimeError("Model can't be None")
+            return compile(
+                model, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, name=name, disable=disable
+            )
+
+        return compile_with_arguments
+    context = OptimizeContext(backend, fullgraph=fullgraph, dynamic=dynamic, mode=mode, options=options, name=name)
+    return Undecorated()(model) if disable else context(model)

@@ -51,7 +51,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"(bits\d.*|u?int[1-7]|bit|float[48]_.*|complex32|chalf)", _TYPES),
     (r"share_memory_|multiprocessing|from_file", _SHARED),
     (r"mps|xpu|mtia|ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
-    (r"export|onnx|fx|ops|library|classes|package|_dynamo|_inductor|compiler|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
+    (r"export|onnx|fx|ops|library|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
     (r"distributed|futures|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
@@ -112,6 +112,13 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
         r"|Tracer\w*|Tracing\w*|Recursive\w*|optimiz\w+|script_if_tracing|set_module|last_executed\w*)\w*)",
         _SCRIPT,
     ),
+    (
+        r"torch\._dynamo\.(eval_frame\.|decorators\.)?(aot_compile|bytecode_debugger|callback(_handler)?|code_context|comptime|convert_frame"
+        r"|compiled_autograd|functional_export|guards|mutation_guard|on_compile_\w+|output_graph|polyfills|profiler|replay|repro|resume_execution"
+        r"|symbolic_convert|source|test_\w+|testing|trace_rules|variables|allow_c_slot|override_optimization_hint|reset_recompile_user_contexts)",
+        "there is no tracer of Python's bytecode; Python runs at every call, and torch._dynamo.explain says what becomes one program",
+    ),
+    (r"torch\._inductor\.\w+", _PASSES),
     (r"torch\.func\.rearrange", "use einops.rearrange on x.detach().numpy(), or reshape and permute"),
     (r"torch\.nn\.functional\.scaled_grouped_mm", "use torch.matmul of each group"),
     (r"torch\.nn\.(quantized|quantizable|qat|intrinsic)(\.\w+)*", _QUANTISED),

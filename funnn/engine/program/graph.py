@@ -161,7 +161,7 @@ class Graph:
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
         if thread.region is not None:
-            thread.region.cut()
+            thread.region.cut(self)
         with self.lock:
             self.closed = True
             if self.targets is None:

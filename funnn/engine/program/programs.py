@@ -24,6 +24,8 @@ def find_program(state: Any, live: tuple[int, ...]) -> Callable[[list[Any]], lis
         if program.covers(live):
             return program.runner(live)
     steps = _needed(state.steps(), live)
+    if thread.region is not None and (state.visits == 1 or len(steps) > 1):
+        thread.region.new_programs += 1
     if len(steps) == 1 or (thread.region is None and (state.visits == 1 or state.spent < _COST * max(0, len(steps) - _CHEAP))):
         return OneByOne(state, steps, live)
     if len(state.programs) >= _VARIANTS:

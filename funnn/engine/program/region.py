@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
-from funnn.engine.program.graph import flush, users_line
+from funnn.engine.program.graph import Graph, flush, users_line
 from funnn.engine.state import thread
+
+
+class TorchDynamoException(RuntimeError):
+    """Base of the errors of torch.compile itself; torch has it in torch._dynamo.exc."""
+
+
+class Unsupported(TorchDynamoException):
+    """The function is not one program, and ``fullgraph=True`` asks for one; torch has it in torch._dynamo.exc.
+
+    Attributes:
+      msg: the message; gb_type: its first words, which torch knows the kind by.
+    """
+
+    def __init__(self, msg: str, gb_type: str = "", skip_frame: bool = False, *, case_name: str | None = None, real_stack: Any = None):
+        super().__init__(msg)
+        self.msg, self.gb_type, self.skip_frame, self.case_name, self.real_stack = msg, gb_type, skip_frame, case_name, real_stack
+
+
+class Break(NamedTuple):
+    """Why a region became several programs, and the user's line."""
+
+    reason: str
+    file: str
+    line: int
 
 
 class Region:
@@ -18,10 +41,20 @@ class Region:
     Args:
       name: of the function that is compiled.
       fullgraph: whether a value that is asked for inside is an error.
+      watched: whether to list the operations of each program.
+
+    Attributes:
+      refuses_breaks: the same as ``fullgraph``, for a part of the function.
+      breaks: where the program was cut; new_programs: how many programs were met for the first time.
+      programs: of a watched region, the names of each program's operations.
     """
 
-    def __init__(self, name: str, fullgraph: bool):
-        self.name, self.fullgraph = name, fullgraph
+    def __init__(self, name: str, fullgraph: bool, watched: bool = False):
+        self.name, self.fullgraph, self.watched = name, fullgraph, watched
+        self.refuses_breaks = False
+        self.breaks: list[Break] = []
+        self.new_programs = 0
+        self.programs: list[list[str]] = []
         self.warned: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Region:
@@ -36,45 +69,80 @@ class Region:
             thread.region = self.outer
             return
         try:
-            self.closing = True
-            flush()
+            self._close()
         finally:
-            self.closing = False
             thread.region = None
 
     closing = False
 
+    def _close(self) -> None:
+        """Run what is pending, as the end of a program."""
+        try:
+            self.closing = True
+            flush()
+        finally:
+            self.closing = False
+
     def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A call of the function."""
+        """A call of the function. Inside another region it is a part of that one."""
+        outer = thread.region
+        if outer is not None and (outer.fullgraph or not self.fullgraph):
+            return function(*args, **kwargs)
         with self:
             return function(*args, **kwargs)
 
-    def cut(self) -> None:
-        """A value is asked for inside: the program ends here, and another begins."""
-        if self.closing:
-            return
-        where = users_line()
-        text = (
-            f"torch.compile of {self.name!r}: a value is asked for at {where[0]}:{where[1]} (item(), bool(), print, numpy() and the like)"
-        )
-        if self.fullgraph:
-            raise RuntimeError(
-                f"{text}, and fullgraph=True asks for one program; return the tensor and look at it outside, or use torch.where"
-            )
-        if where not in self.warned:
-            self.warned.add(where)
-            warnings.warn(f"{text}, so that the function becomes several programs; the numbers are the same", stacklevel=2)
+    def cut(self, graph: Graph) -> None:
+        """A value of the graph is asked for inside: the program ends here, and another begins."""
+        if not self.closing:
+            file, line = users_line()
+            text = f"torch.compile of {self.name!r}: a value is asked for at {file}:{line} (item(), bool(), print, numpy() and the like)"
+            if self.fullgraph or self.refuses_breaks:
+                raise Unsupported(
+                    f"{text}, and fullgraph=True asks for one program; return the tensor and look at it outside, or use torch.where",
+                    "Data-dependent value",
+                )
+            self.breaks.append(Break(text, file, line))
+            if (file, line) not in self.warned:
+                self.warned.add((file, line))
+                warnings.warn(f"{text}, so that the function becomes several programs; the numbers are the same", stacklevel=2)
+        if self.watched and graph.records:
+            self.programs.append([_name(step.shaped.form.function) for step, _, _ in graph.records])
+
+    def break_here(self, reason: str, gb_type: str) -> None:
+        """End the program at a line that asks for it, and begin another."""
+        file, line = users_line()
+        if self.fullgraph or self.refuses_breaks:
+            raise Unsupported(f"{gb_type}\n  Explanation: {reason}\n  at {file}:{line}, in torch.compile of {self.name!r}", gb_type)
+        self.breaks.append(Break(f"{gb_type}\n  Explanation: {reason}", file, line))
+        self._close()
 
 
-def compiled(function: Callable[..., Any], fullgraph: bool = False) -> Callable[..., Any]:
-    """The function, whose calls are each one program where they can be."""
-    name = getattr(function, "__name__", type(function).__name__)
-    region_warned: set[tuple[str, int]] = set()
+def _name(function: Any) -> str:
+    """What to call a recorded function: the operation that it is a form of, or its own name."""
+    op = getattr(getattr(function, "__self__", None), "op", None)
+    return str(op.name if op is not None else function.__qualname__.partition(".<locals>")[0].strip("_"))
 
-    @functools.wraps(function, updated=())
-    def call_in_region(*args: Any, **kwargs: Any) -> Any:
-        region = Region(name, fullgraph)
-        region.warned = region_warned
-        return region.run(function, args, kwargs)
 
-    return call_in_region
+class OutsideRegion:
+    """A context whose operations belong to no region: what was recorded before runs first, and the region goes on afterwards."""
+
+    def __init__(self, reason: str, gb_type: str):
+        self.reason, self.gb_type = reason, gb_type
+
+    def __enter__(self) -> None:
+        self.region = thread.region
+        if self.region is not None:
+            self.region.break_here(self.reason, self.gb_type)
+            thread.region = None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if self.region is not None and kind is None:
+                flush()
+        finally:
+            thread.region = self.region
+
+
+def is_inside_region() -> bool:
+    """Whether the line runs in a function that torch.compile compiles."""
+    return thread.region is not None

@@ -9,10 +9,10 @@ from typing import Any, Self
 import jax.numpy as jnp
 
 from funnn.engine.program.lift import lift
-from funnn.engine.program.region import compiled
 from funnn.engine.tape.node import RemovableHandle
 from funnn.engine.tensor.tensor import Tensor
 from funnn.layers._text import layer_text
+from funnn.torch._compiling.contexts import FunctionContext
 from funnn.torch.nn.modules.conversion import Conversion
 from funnn.torch.nn.modules.hooks import CALL_HOOKS, HOOK_SETS, Running, add_hook, everywhere
 from funnn.torch.nn.modules.state import EXTRA, State, _IncompatibleKeys
@@ -349,9 +349,24 @@ class Module(Running, State, Conversion):
         for name in (*HOOK_SETS, "_non_persistent_buffers_set"):  # that a module saved by an older version has not got
             self.__dict__.setdefault(name, set() if name.endswith("_set") else OrderedDict())
 
-    def compile(self, *args: Any, fullgraph: bool = False, **kwargs: Any) -> None:
-        """Compile this module's calls, hooks included; see torch.compile."""
-        self.__dict__["_compiled_call_impl"] = compiled(self._call_impl, fullgraph)
+    def compile(
+        self,
+        *,
+        fullgraph: bool = False,
+        dynamic: bool | None = None,
+        backend: str | Callable[..., Any] | None = None,
+        mode: str | None = None,
+        options: dict[str, Any] | None = None,
+        name: str | None = None,
+        disable: bool = False,
+        recompile_limit: int | None = None,
+        isolate_recompiles: bool = False,
+        shapes_spec: Any = None,
+    ) -> None:
+        """Compile this module's calls, hooks included, in place; the arguments are torch.compile's."""
+        context = FunctionContext(backend, fullgraph=fullgraph, dynamic=dynamic, mode=mode, options=options, name=name)
+        call = self._call_impl
+        self.__dict__["_compiled_call_impl"] = call if disable else context.wrap_function(call, type(self).__name__)
 
 
 def _type_name(value: Any) -> str:
