@@ -16,7 +16,7 @@ from funnn.torch._dynamo.decorators import allow_in_graph as allow_in_graph
 from funnn.torch._dynamo.decorators import assume_constant_result as assume_constant_result
 from funnn.torch._dynamo.decorators import substitute_in_graph as substitute_in_graph
 from funnn.torch._dynamo.external_utils import wrap_inline as _wrap_inline
-from funnn.torch._dynamo.external_utils import wrap_numpy as wrap_numpy
+from funnn.torch._dynamo.external_utils import wrap_numpy as _wrap_numpy
 from funnn.torch.compiler import config as config
 from funnn.torch.nn.parameter import Parameter
 
@@ -65,6 +65,11 @@ def set_enable_guard_collectives(enabled: bool) -> bool:
     """Kept and handed back by the next call; there are no guards to agree on."""
     before, _guard_collectives[0] = _guard_collectives[0], bool(enabled)
     return before
+
+
+def wrap_numpy(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy arrays as one of tensors: they become arrays, and the arrays that it returns tensors. Gradients do not flow through it."""
+    return _wrap_numpy(fn)
 
 
 def nested_compile_region(
