@@ -17,7 +17,6 @@ from funnn.engine.dispatch.from_jax import from_jax as from_jax
 from funnn.engine.ops.make.exchange import to_dlpack as to_dlpack
 from funnn.engine.ops.make.predicates import can_cast as can_cast
 from funnn.engine.ops.make.predicates import typename as typename
-from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.tape.grad_mode import enable_grad as enable_grad
 from funnn.engine.tape.grad_mode import inference_mode as inference_mode
 from funnn.engine.tape.grad_mode import is_grad_enabled as is_grad_enabled
@@ -33,6 +32,7 @@ from funnn.engine.tensor.generator import set_rng_state as set_rng_state
 from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from funnn.engine.tensor.tensor import Tensor as Tensor
+from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types.dtype import Size as Size
 from funnn.engine.types.dtype import device as device
 from funnn.engine.types.dtype import dtype as dtype
@@ -65,6 +65,7 @@ from funnn.torch import accelerator as accelerator
 from funnn.torch import amp as amp
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
+from funnn.torch import compiler as compiler
 from funnn.torch import cpu as cpu
 from funnn.torch import cuda as cuda
 from funnn.torch import distributed as distributed

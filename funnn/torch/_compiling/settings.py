@@ -12,19 +12,19 @@ from typing import Any
 
 
 class Settings(ModuleType):
-    """A module of settings. They are kept and handed back; none of them changes what XLA does."""
+    """A module of settings. They are kept and handed back; none of them changes what XLA does. Each module has a class that holds its values."""
 
-    def _install(self, defaults: Iterable[tuple[Any, str]], aliases: Mapping[str, tuple[Any, str]]) -> None:
-        values = {name: copy.copy(value) for value, names in defaults for name in names.split()}
-        self.__dict__.update(_values=values, _defaults=copy.deepcopy(values), _aliases=dict(aliases))
+    _values: dict[str, Any]
+    _defaults: dict[str, Any]
+    _aliases: dict[str, tuple[Any, str]]
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.__dict__.get("_values", ()):
+        if name in self._values:
             return self._values[name]
-        if name in self.__dict__.get("_aliases", ()):
+        if name in self._aliases:
             owner, key = self._aliases[name]
             return getattr(owner, key)
-        if not name.startswith("__") and any(key.startswith(f"{name}.") for key in self.__dict__.get("_values", ())):
+        if not name.startswith("__") and any(key.startswith(f"{name}.") for key in self._values):
             return Group(self, f"{name}.")
         raise AttributeError(f"{self._torch_name()}.{name} does not exist", name=name, obj=self)
 
@@ -123,6 +123,7 @@ def make_settings(module: str, defaults: Iterable[tuple[Any, str]], aliases: Map
       aliases: names that stand for an attribute of another object, (object, attribute).
     """
     settings: Any = sys.modules[module]
-    settings.__class__ = Settings
-    settings._install(defaults, aliases or {})
+    values = {name: copy.copy(value) for value, names in defaults for name in names.split()}
+    members = {"_values": values, "_defaults": copy.deepcopy(values), "_aliases": dict(aliases or {})}
+    settings.__class__ = type("Settings", (Settings,), members)
     return settings

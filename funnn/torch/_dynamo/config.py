@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from funnn.torch._compiling.settings import make_settings
+from funnn.torch._compiling.settings import Settings, make_settings
 from funnn.torch._compiling.stances import switches
 
 #: torch's defaults, each with the names that have it.
@@ -75,7 +75,7 @@ DEFAULTS: tuple[tuple[Any, str], ...] = (
     ("complex128", "numpy_default_complex"),
     ("int64", "numpy_default_int"),
 )
-settings = make_settings(__name__, DEFAULTS, {"disable": (switches, "disable")})
+settings: Settings = make_settings(__name__, DEFAULTS, {"disable": (switches, "disable")})
 settings._aliases.update(
     cache_size_limit=(settings, "recompile_limit"),
     accumulated_cache_size_limit=(settings, "accumulated_recompile_limit"),

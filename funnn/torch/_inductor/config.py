@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from funnn.torch._compiling.settings import make_settings
+from funnn.torch._compiling.settings import Settings, make_settings
 
 #: torch's defaults on a machine with a CPU, each with the names that have it.
 DEFAULTS: tuple[tuple[Any, str], ...] = (
@@ -228,7 +228,7 @@ DEFAULTS: tuple[tuple[Any, str], ...] = (
     ("cpp", "cpu_backend"),
     ("pallas", "tpu_backend"),
 )
-settings = make_settings(__name__, DEFAULTS)
+settings: Settings = make_settings(__name__, DEFAULTS)
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from funnn.torch._compiling.settings import make_settings
+from funnn.torch._compiling.settings import Settings, make_settings
 from funnn.torch._dynamo import config as _dynamo
 
 #: torch's defaults, each with the names that have it.
@@ -27,7 +27,7 @@ _SHARED = (
     *("allow_unspec_int_on_nn_module", "skip_tensor_guards_with_matching_dict_tags", "enable_cpp_symbolic_shape_guards"),
     "reorderable_logging_functions",
 )
-settings = make_settings(__name__, DEFAULTS, {name: (_dynamo, name) for name in _SHARED})
+settings: Settings = make_settings(__name__, DEFAULTS, {name: (_dynamo, name) for name in _SHARED})
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...
