@@ -153,14 +153,14 @@ class Graph:
 
     def is_long(self, count: int, key: list[Any]) -> bool:
         """Whether the graph should run before one more operation is recorded."""
-        if count >= _LONGEST or (count >= _LONG and key == self.first):
+        if count >= _LONGEST or (count >= _LONG and bool(key == self.first)):
             return True
         leaves = [leaf for record in self.records for leaf in record[1] if type(leaf) is Value]
-        return sum([leaf.size * leaf.dtype.itemsize for leaf in leaves]) > _LARGE
+        return bool(sum([leaf.size * leaf.dtype.itemsize for leaf in leaves]) > _LARGE)
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
-        if thread.region is not None:
+        if thread.region is not None and not thread.immediate:
             thread.region.cut(self)
         with self.lock:
             self.closed = True
@@ -213,7 +213,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[[], Form])
       Its results, pending, and the step. An interrupt at any moment leaves what was recorded before, or that and this record.
     """
     graph = thread.graph
-    if graph is None:
+    if graph is None or graph.closed:
         graph = thread.graph = Graph()
     given = len(key)
     with graph.lock:
@@ -291,8 +291,8 @@ _new: Any = object.__new__
 _reference = weakref.ref
 
 
-def run(form: Form, operands: list[Any]) -> Value:
-    """The one result of a form: recorded, or computed at once where an operand is a tracer of JAX's."""
+def run(form: Form, operands: list[Any]) -> Any:
+    """The one result of a form, a Value: recorded, or computed at once where an operand is a tracer of JAX's."""
     if thread.tracing is None:
         return record([form], operands, form)[0][0]
     return compute(form, operands)[0][0]

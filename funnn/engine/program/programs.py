@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 
+Runner = Callable[[list[Any]], list[Any]]
+
 #: Steps of a graph that is compiled when it comes again, and the seconds for each further one that must have been spent without a program before.
 _CHEAP, _COST = 400, 0.01
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
 
 
-def find_program(state: Any, live: tuple[int, ...]) -> Callable[[list[Any]], list[Any]]:
+def find_program(state: Any, live: tuple[int, ...]) -> Runner:
     """What gives the values at the places ``live`` from the leaves of the graph that ends at ``state``."""
     state.visits += 1
     state.used = True
     for program in state.programs:
         if program.covers(live):
-            return program.runner(live)
+            return cast(Runner, program.runner(live))
     steps = _needed(state.steps(), live)
     if thread.region is not None and (state.visits == 1 or len(steps) > 1):
         thread.region.new_programs += 1
@@ -96,13 +98,13 @@ class Program:
         def compute(leaves: list[Any]) -> list[Any]:
             return _run_steps(needed, live, leaves, {})
 
-        self.compiled = jax.jit(compute)
+        self.compiled: Any = jax.jit(compute)
 
     def covers(self, live: tuple[int, ...]) -> bool:
         """Whether the program gives all these."""
         return live == self.live or self.places.keys() >= set(live)
 
-    def runner(self, live: tuple[int, ...]) -> Callable[[list[Any]], list[Any]]:
+    def runner(self, live: tuple[int, ...]) -> Runner:
         """The program, of whose results those at ``live`` are taken."""
         if live == self.live:
             return self
@@ -115,4 +117,5 @@ class Program:
         return run
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        return self.compiled(_arrays(leaves))
+        results: list[Any] = self.compiled(_arrays(leaves))
+        return results

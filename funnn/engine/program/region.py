@@ -104,7 +104,9 @@ class Region:
             self.breaks.append(Break(text, file, line))
             if (file, line) not in self.warned:
                 self.warned.add((file, line))
-                warnings.warn(f"{text}, so that the function becomes several programs; the numbers are the same", stacklevel=2)
+                warnings.warn_explicit(
+                    f"{text}, so that the function becomes several programs; the numbers are the same", UserWarning, file, line
+                )
         if self.watched and graph.records:
             self.programs.append([_name(step.shaped.form.function) for step, _, _ in graph.records])
 

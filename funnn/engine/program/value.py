@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jax import lax
 
-_same = jax.jit(lambda array: array)
+_same: Any = jax.jit(lambda array: array)
 
 
-def to_jax(array: np.ndarray) -> jax.Array:
+def to_jax(array: np.ndarray) -> Any:
     """The array on JAX's device; quicker than device_put."""
     with jax.enable_x64(True):
         return _same(array)
@@ -31,10 +31,13 @@ class Value:
 
     __slots__ = ("__weakref__", "array", "dtype", "graph", "lent", "numbers", "place", "shape")
 
+    place: int
+
     def __init__(self, array: Any):
         self.array = array
         self.shape, self.dtype = array.shape, array.dtype
-        self.graph = self.numbers = None
+        self.graph: Any = None
+        self.numbers: Any = None
         self.lent = False
 
     @property
@@ -77,12 +80,15 @@ class Residuals:
 
     __slots__ = ("__weakref__", "array", "graph", "kind", "lent", "outline", "place")
 
+    place: int
+
     def __init__(self, vjp: Any):
         leaves, structure = jax.tree.flatten(vjp)
         self.array = vjp
         self.kind: Any = (structure, *[(leaf.shape, leaf.dtype) for leaf in leaves])
         self.outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), vjp)
-        self.graph, self.lent = None, True
+        self.graph: Any = None
+        self.lent = True
 
     def known(self) -> Any:
         """The pytree; the pending graph runs if it must."""
