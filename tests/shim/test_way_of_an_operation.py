@@ -50,7 +50,7 @@ def entered(line):
 @pytest.mark.parametrize("line", ["results.append(x @ w)", "x @ w", "results.append(F.relu(x))", "F.relu(x)", "torch.add(x, x)", "x + 1"])
 def test_few_functions_in_few_files(line):
     found = entered(line)
-    assert 3 <= len(found) <= 10, found
+    assert 3 <= len(found) <= 12, found
     assert len({file for file, _ in found}) <= 5, found
 
 

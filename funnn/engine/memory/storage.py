@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from funnn.engine.program.form import Form
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.types import dtype as _dtype
@@ -267,3 +268,15 @@ def read_through(values: jax.Array, memory: jax.Array, own: tuple[Any, ...], rea
 def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own: tuple[Any, ...], at: tuple[Any, ...]) -> jax.Array:
     """``values``, which lie at ``own``, after the window ``at`` of the same memory was written; pure, differentiable in both."""
     return read_window(write_window(write_window(memory, values, *own), written, *at), *own)
+
+
+@functools.lru_cache(maxsize=4096)
+def reading(plan: Plan) -> Form:
+    """What reads a window of an array: (array, *starts) -> values."""
+    return Form(lambda array, *starts: ((read_window(array, starts, plan),), None))
+
+
+@functools.lru_cache(maxsize=4096)
+def writing(plan: Plan) -> Form:
+    """What writes a window of an array: (array, values, *starts) -> array."""
+    return Form(lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))

@@ -84,6 +84,11 @@ def count_states() -> int:
     return sum(1 for _ in _states())
 
 
+def count_programs() -> int:
+    """How many programs have been compiled for whole graphs."""
+    return sum(len(state.programs) for state in _states())
+
+
 def _states() -> Iterator[State]:
     waiting = [_start]
     while waiting:

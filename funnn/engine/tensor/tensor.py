@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.memory.storage import Plan, Storage, Window, is_contiguous, plan_window, read_window, whole, write_window
-from funnn.engine.program.form import Form
+from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, reading, whole, writing
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
@@ -30,18 +28,6 @@ def _is_local(array: Any) -> bool:
         and array.is_fully_addressable
         and all(device.platform == "cpu" for device in array.devices())
     )
-
-
-@functools.lru_cache(maxsize=4096)
-def reading(plan: Plan) -> Form:
-    """What reads a window of an array: (array, *starts) -> values."""
-    return Form(lambda array, *starts: ((read_window(array, starts, plan),), None))
-
-
-@functools.lru_cache(maxsize=4096)
-def writing(plan: Plan) -> Form:
-    """What writes a window of an array: (array, values, *starts) -> array."""
-    return Form(lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))
 
 
 class Tensor(History, metaclass=_dtype.TorchType):

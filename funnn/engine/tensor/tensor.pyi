@@ -7,7 +7,6 @@ from builtins import type as _type
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from functools import _lru_cache_wrapper as _lru_cache_wrapper_
 from funnn.engine.memory.storage import Window as _Window
 from funnn.engine.program.value import Value as _Value
 from funnn.engine.tensor.generator import Generator as _Generator
@@ -45,8 +44,6 @@ from typing import Literal
 from typing import Self
 from typing import overload
 
-reading: _lru_cache_wrapper_
-writing: _lru_cache_wrapper_
 
 def _is_local(array: Any) -> _bool: ...
 def as_class(result: Any, kind: _type[Any]) -> Any: ...

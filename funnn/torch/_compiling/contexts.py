@@ -108,6 +108,7 @@ class FunctionContext(Context):
 
     @property
     def compiler_config(self) -> dict[str, Any] | None:
+        """The options of torch's default backend as they would be, or None for another one."""
         return None if self.chosen is None else _inductor.config.get_config_copy() | self.chosen
 
     def wrap_function(self, fn: Callable[..., Any], name: str) -> Any:
