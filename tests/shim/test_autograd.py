@@ -674,3 +674,50 @@ def test_changing_numbers_and_indices_compile_nothing():
     for i in range(3, 36):
         step(i)
     assert compiled() == before
+
+
+# -- retained gradients of what was written in place
+
+
+def _set_first(b):
+    b[0] = 5.0
+
+
+@pytest.mark.parametrize(
+    "write", [lambda b: b.mul_(3), _set_first, lambda b: b.clamp_(max=1.0), lambda b: b.copy_(b.detach() * 0 + 1), lambda b: b.t_()]
+)
+def test_a_retained_gradient_is_of_the_written_value(write):
+    def program(t):
+        a = t.ones(2, requires_grad=True)
+        b = a * 2
+        b.retain_grad()
+        write(b)
+        (b**2).sum().backward()
+        return a.grad, b.grad, b.retains_grad
+
+    same(program)
+
+
+def test_a_retained_gradient_of_a_view_whose_base_was_written():
+    def program(t):
+        a = t.ones(2, requires_grad=True)
+        b = a * 2
+        view = b[:1]
+        view.retain_grad()
+        b.mul_(3)
+        (view**2).sum().backward()
+        return view.grad, a.grad
+
+    same(program)
+
+
+def test_a_retained_gradient_is_taken_before_prehooks_of_the_node():
+    def program(t):
+        a = t.ones(2, requires_grad=True)
+        b = a * 2
+        b.retain_grad()
+        b.grad_fn.register_prehook(lambda gradients: (gradients[0] * 5,))
+        b.sum().backward()
+        return a.grad, b.grad
+
+    same(program)

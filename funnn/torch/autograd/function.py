@@ -279,7 +279,7 @@ def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: set[int], dirt
     elif id(out) in inputs or out._base is not None or out.requires_grad:
         out = out._bare()
     if recording:
-        out._grad_fn, out._output = ctx, index
+        out._set_history(ctx, index)
     return out
 
 

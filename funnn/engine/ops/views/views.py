@@ -169,7 +169,7 @@ def _becoming(run: Callable, name: str) -> Callable:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         other = run(self, *args, **kwargs)
         self._window, self._value, self._value_writes = other._window, other._value, other._value_writes
-        self._grad_fn, self._output = other._grad_fn, other._output
+        self._set_history(other._grad_fn, other._output)
         self._changes += 1
         return self
 
