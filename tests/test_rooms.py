@@ -208,7 +208,7 @@ def test_a_lower_room_loads_no_higher_one():
     def loaded(module: str) -> str:
         return subprocess.run([sys.executable, "-c", program.format(module)], capture_output=True, text=True, check=True).stdout.strip()
 
-    assert loaded("funnn.engine.types.dtype") == "['funnn.engine.types']"
+    assert loaded("funnn.engine.types.dtype") == "['funnn.engine.state', 'funnn.engine.types']"
     assert "funnn.torch" not in loaded("funnn.engine.ops")
 
 

@@ -52,3 +52,6 @@ class ThreadState(threading.local):
 
 
 thread = ThreadState()
+
+#: Called before a setting changes on which the computation depends: what was recorded before runs as it was meant.
+before_settings_change: list[Callable[[], None]] = []

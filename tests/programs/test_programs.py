@@ -35,7 +35,7 @@ def expected(name: str) -> tuple:
 def test_same_numbers_as_torch(name, way):
     wanted = expected(name)
     if name in COPIES:
-        with pytest.raises((AssertionError, ValueError)):
+        with pytest.raises((AssertionError, ValueError), match=r"differ|read-only"):
             check(name, way, wanted)
     else:
         check(name, way, wanted)

@@ -273,3 +273,40 @@ def test_a_step_that_fails_leaves_the_next_one_right():
         loss.backward()
         optimizer.step()
     assert p[0].item() == pytest.approx(0.8**4, rel=1e-5)
+
+
+def test_threads_that_wait_for_each_others_values():
+    """Each records on what is pending on the other: nobody waits for a graph while holding one."""
+    made, results, meet = {}, {}, threading.Barrier(2)
+
+    def work(number):
+        for _ in range(30):
+            made[number] = torch.full((3000,), float(number + 1)) * 2
+            meet.wait(60)
+            results[number] = made[number] + made[1 - number]
+            meet.wait(60)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(2)]
+    for item in threads:
+        item.start()
+    for item in threads:
+        item.join(60)
+    assert not any(item.is_alive() for item in threads)
+    assert [results[number][0].item() for number in range(2)] == [6.0, 6.0]
+
+
+def test_a_setting_that_changes_is_of_what_comes_after():
+    x = torch.ones(3000)
+    flush()
+    y = x * 2
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert pending() == 0 and y.dtype is torch.float32 and (torch.ones(3000) * 2).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    y = x * 3
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert pending() == 0 and y[0].item() == 3
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -168,7 +168,7 @@ _pull_one, _pull_several = Form(_pull_one_of), Form(_pull_several_of)
 _leaves = Form(lambda vjp: (tuple(jax.tree.leaves(vjp)), None))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _pull_unpacked(structure: Any, several: bool) -> Form:
     """As ``_pull_several`` or ``_pull_one``, of a vjp that is given by its leaves."""
     count, pull = structure.num_leaves, _pull_several_of if several else _pull_one_of
@@ -375,7 +375,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     key.append(tracked)
     key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
     if tracing is None:
-        results, step = record(key, operands, functools.partial(_form, tuple(key), op, args, kwargs, tensors, tracked))
+        results, step = record(key, operands, _form, op, args, kwargs, tensors, tracked)
         note = step.shaped.note
     else:
         form = _form(tuple(key), op, args, kwargs, tensors, tracked)

@@ -53,7 +53,7 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
             if not _at_hand(array):
                 return None
             array = np.asarray(array)
-        value.numbers, value.lent = array, True
+        value.numbers = array
     if window is not None:
         array = _through(window, array)
     return array if array is not None and array.size <= LIMIT else None

@@ -19,7 +19,7 @@ import jax
 from funnn.engine.program.form import Form, Shaped
 from funnn.engine.program.programs import find_program
 from funnn.engine.program.value import Residuals, Value
-from funnn.engine.state import thread
+from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import settings as _settings
 
 #: Records after which a graph runs that nobody asked for: where the first one comes again, so that of a loop whole rounds are cut; and anywhere.
@@ -207,89 +207,99 @@ class Graph:
             target.graph = None
 
 
-def record(key: list[Any], operands: list[Any], form: Form | Callable[[], Form]) -> tuple[list[Any], Step]:
+def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form], *details: Any) -> tuple[list[Any], Step]:
     """Record a form on operands (Values, Residuals, and Python numbers, of which the program depends on the type alone).
 
     Args:
       key: what the form is known by; it is extended.
-      form: the form, or what finds it; asked only where this record comes for the first time after those before it.
+      form: the form, or ``form(key, *details)`` finds it; asked only where this record comes for the first time after those before it.
 
     Returns:
       Its results, pending, and the step. An interrupt at any moment leaves what was recorded before, or that and this record.
     """
-    graph = thread.graph
-    if graph is None or graph.closed:
-        graph = thread.graph = Graph()
     given = len(key)
-    with graph.lock:
-        records = graph.records
-        count = len(records)
-        if (not count & 31 or count >= _LONG) and thread.region is None and graph.is_long(count, key):
-            graph.flush()
-            return record(key, operands, form)
-        state = records[-1][0].next if count else _start
-        places = graph.places
-        leaves: list[Any] = []
-        fresh: dict[int, int] | None = None
-        for operand in operands:
-            kind = type(operand)
-            if kind is Value or kind is Residuals:
-                if operand.array is None:
-                    if operand.graph is graph:
-                        key.append(operand.place)
-                        continue
-                    operand.known()
-                name = id(operand)
-                place = places.get(name)
-                if place is None:
-                    if fresh is None:
-                        fresh = {}
-                    place = fresh.get(name)
+    while True:
+        graph = thread.graph
+        if graph is None or graph.closed:
+            graph = thread.graph = Graph()
+        with graph.lock:
+            count = len(graph.records)
+            if (not count & 31 or count >= _LONG) and thread.region is None and graph.is_long(count, key):
+                graph.flush()
+                continue
+            state = graph.records[-1][0].next if count else _start
+            places = graph.places
+            leaves: list[Any] = []
+            fresh: dict[int, int] | None = None
+            elsewhere = None  # an operand that is pending on another thread, for which nobody waits with a graph locked
+            for operand in operands:
+                kind = type(operand)
+                if kind is Value or kind is Residuals:
+                    if operand.array is None:
+                        if operand.graph is graph:
+                            key.append(operand.place)
+                            continue
+                        elsewhere = operand
+                        break
+                    name = id(operand)
+                    place = places.get(name)
                     if place is None:
-                        fresh[name] = ~(state.leaves + len(leaves))
-                        leaves.append(operand)
-                        weak = kind is Residuals or getattr(operand.array, "weak_type", False)
-                        place = operand.kind if weak else (operand.shape, operand.dtype)
-                key.append(place)
-            else:
-                key.append(kind)
-                leaves.append(operand)
-        known = tuple(key)
-        step = state.get(known)
-        if step is None:
-            step = state[known] = _new_step(state, form if isinstance(form, Form) else form(), operands, graph, len(leaves))
-        results: list[Any] = []
-        references = []
-        for place, shape, dtype in step.given:
-            value = _new(Value)
-            value.array = value.numbers = None
-            value.shape = shape
-            value.dtype = dtype
-            value.graph = graph
-            value.place = place
-            value.lent = False
-            results.append(value)
-            references.append(_reference(value))
-        if step.vjp is not None:
-            value = _new(Residuals)
-            value.array, value.kind, value.outline = None, step.shaped, step.shaped.results[-1]
-            value.graph, value.place, value.lent = graph, step.vjp, False
-            results.append(value)
-            references.append(_reference(value))
-        entry = step, leaves, references
-        if graph.closed or len(records) != count:  # something that ran in between, such as a finalizer, has recorded or flushed
-            graph = None
-        else:
-            records.append(entry)
-            if not count:
-                graph.first = key[:given]
-            if fresh is not None:
-                places.update(fresh)
-    if graph is None:
-        return record(key[:given], operands, form)
+                        if fresh is None:
+                            fresh = {}
+                        place = fresh.get(name)
+                        if place is None:
+                            fresh[name] = ~(state.leaves + len(leaves))
+                            leaves.append(operand)
+                            weak = kind is Residuals or getattr(operand.array, "weak_type", False)
+                            place = operand.kind if weak else (operand.shape, operand.dtype)
+                    key.append(place)
+                else:
+                    key.append(kind)
+                    leaves.append(operand)
+            if elsewhere is None:
+                known = tuple(key)
+                step = state.get(known)
+                if step is None:
+                    made = form if isinstance(form, Form) else form(known[:given], *details)
+                    step = state[known] = _new_step(state, made, operands, graph, len(leaves))
+                results, references = _pending(step, graph)
+                entry = step, leaves, references
+                # else something that ran in between, such as a finalizer, has recorded or flushed: again
+                if not graph.closed and len(graph.records) == count:
+                    graph.records.append(entry)
+                    if not count:
+                        graph.first = key[:given]
+                    if fresh is not None:
+                        places.update(fresh)
+                    break
+        del key[given:]
+        if elsewhere is not None:
+            elsewhere.known()
     if thread.immediate:
         graph.flush()
     return results, step
+
+
+def _pending(step: Step, graph: Graph) -> tuple[list[Any], list[Any]]:
+    """The results of a step, which the graph will give, and weak references to them."""
+    results: list[Any] = []
+    references: list[Any] = []
+    for place, shape, dtype in step.given:
+        value = _new(Value)
+        value.array = value.numbers = None
+        value.shape = shape
+        value.dtype = dtype
+        value.graph = graph
+        value.place = place
+        results.append(value)
+        references.append(_reference(value))
+    if step.vjp is not None:
+        value = _new(Residuals)
+        value.array, value.kind, value.outline = None, step.shaped, step.shaped.results[-1]
+        value.graph, value.place = graph, step.vjp
+        results.append(value)
+        references.append(_reference(value))
+    return results, references
 
 
 _new: Any = object.__new__
@@ -340,6 +350,9 @@ def flush() -> None:
         thread.graph.flush()
 
 
+before_settings_change.append(flush)
+
+
 def users_line() -> tuple[str, int]:
     """File and line of the innermost frame that is not the library's."""
     frame = sys._getframe(1)
@@ -350,7 +363,13 @@ def users_line() -> tuple[str, int]:
 
 def check_later(check: Callable[[], None]) -> None:
     """Run ``check``, which holds pending values, when they are known; what it raises tells the line that recorded them."""
-    thread.graph.checks.append((check, users_line()))
+    graph = thread.graph
+    with graph.lock:
+        waits = not graph.closed
+        if waits:
+            graph.checks.append((check, users_line()))
+    if not waits:  # another thread has just run the graph
+        check()
 
 
 def begin_backward() -> None:

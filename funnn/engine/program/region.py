@@ -51,7 +51,7 @@ class Region:
 
     def __init__(self, name: str, fullgraph: bool, watched: bool = False):
         self.name, self.fullgraph, self.watched = name, fullgraph, watched
-        self.refuses_breaks = False
+        self.refuses_breaks = self.closing = False
         self.breaks: list[Break] = []
         self.new_programs = 0
         self.programs: list[list[str]] = []
@@ -72,8 +72,6 @@ class Region:
             self._close()
         finally:
             thread.region = None
-
-    closing = False
 
     def _close(self) -> None:
         """Run what is pending, as the end of a program."""

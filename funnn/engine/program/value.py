@@ -25,11 +25,10 @@ class Value:
       array: a jax.Array, a NumPy array where NumPy computed it, or a tracer inside a transformation; None while it is pending.
       shape, dtype: of the array, known from the start; dtype is NumPy's.
       graph, place: while it is pending, the graph that gives it, and its number there.
-      lent: whether somebody outside may hold the array, so that its memory must not be written.
       numbers: a NumPy view of the memory, once somebody asked for one.
     """
 
-    __slots__ = ("__weakref__", "array", "dtype", "graph", "lent", "numbers", "place", "shape")
+    __slots__ = ("__weakref__", "array", "dtype", "graph", "numbers", "place", "shape")
 
     place: int
 
@@ -38,7 +37,6 @@ class Value:
         self.shape, self.dtype = array.shape, array.dtype
         self.graph: Any = None
         self.numbers: Any = None
-        self.lent = False
 
     @property
     def size(self) -> int:
@@ -51,12 +49,11 @@ class Value:
             self.graph.flush()
         return self.array
 
-    def lend(self) -> Any:
-        """The array as a jax.Array (or tracer), for somebody who may keep it."""
+    def on_device(self) -> Any:
+        """The array as a jax.Array (or tracer)."""
         array = self.known()
         if type(array) is np.ndarray:
             array = self.array = to_jax(array)
-        self.lent = True
         return array
 
     @property
@@ -75,10 +72,10 @@ class Residuals:
       array: the pytree; None while it is pending.
       kind: what a program depends on in it: the shaped form that gave it, or its structure with the shapes and dtypes of its leaves.
       outline: the pytree with shapes and dtypes for arrays.
-      graph, place, lent: as of a Value.
+      graph, place: as of a Value.
     """
 
-    __slots__ = ("__weakref__", "array", "graph", "kind", "lent", "outline", "place")
+    __slots__ = ("__weakref__", "array", "graph", "kind", "outline", "place")
 
     place: int
 
@@ -88,7 +85,6 @@ class Residuals:
         self.kind: Any = (structure, *[(leaf.shape, leaf.dtype) for leaf in leaves])
         self.outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), vjp)
         self.graph: Any = None
-        self.lent = True
 
     def known(self) -> Any:
         """The pytree; the pending graph runs if it must."""

@@ -111,7 +111,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _read(self) -> Any:
         """The values as a jax.Array (a tracer inside a transformation)."""
-        return self._operand().lend()
+        return self._operand().on_device()
 
     def _operand(self) -> Value:
         """The values as an operand, which may be pending; whoever transforms a function is told."""
@@ -262,8 +262,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
         if self._window is not None and (numbers := self._through_window()) is not None:
             return numbers
-        value = self._operand()
-        array = value.known()
+        array = self._operand().known()
         if isinstance(array, jax.core.Tracer):
             concrete = array.to_concrete_value()  # known in forward mode, where values come with a tangent
             if concrete is not None:
@@ -277,7 +276,6 @@ class Tensor(History, metaclass=_dtype.TorchType):
                 "the value of a tensor was asked for (item(), tolist(), numpy(), bool(), print, a data-dependent index) inside a function that "
                 "JAX is tracing, where values are not known yet; return the tensor and look at it outside"
             )
-        value.lent = True
         if type(array) is np.ndarray:
             array.setflags(write=False)
             return array
@@ -291,7 +289,6 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return None
         if not isinstance(value.array, np.ndarray) and not _is_local(value.array):
             return None
-        value.lent = True
         array = np.asarray(value.array)
         strides = [stride * array.itemsize for stride in window.stride]
         return np.lib.stride_tricks.as_strided(array.reshape(-1)[window.offset :], window.shape, strides, writeable=False)

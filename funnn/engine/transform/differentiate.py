@@ -29,7 +29,7 @@ def _edge(place: Tensor | GradientEdge) -> tuple:
     return tuple(place[:2]) if isinstance(place, GradientEdge) else place._edge()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _ones_of(shape: tuple, dtype: Any) -> Form:
     return Form(lambda: ((jnp.ones(shape, dtype),), None))
 

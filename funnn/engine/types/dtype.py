@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
+from funnn.engine.state import before_settings_change
+
 
 class TorchType(type):
     """The type of classes that print under torch's name: those made here, not what programs derive from them."""
@@ -108,6 +110,8 @@ def set_default_dtype(d: dtype) -> None:
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    for prepare in before_settings_change:
+        prepare()
     _default = d
 
 

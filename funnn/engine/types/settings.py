@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from funnn.engine.state import before_settings_change
 from funnn.engine.types import dtype as _dtype
 
 _DEBUG_MODES = ("default", "warn", "error")
@@ -106,6 +107,8 @@ def set_float32_matmul_precision(precision: str) -> None:
     if precision not in _PRECISIONS:
         warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; nothing is changed", stacklevel=2)
         return
+    for prepare in before_settings_change:
+        prepare()
     _kept["precision"] = precision
     running = functools.partial(_Running, _PRECISIONS[precision])
 

@@ -15,6 +15,7 @@ import jax
 
 from funnn.engine.dispatch import call as _call
 from funnn.engine.program.region import Region
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import TorchFunctionMode
 from funnn.engine.tensor.tensor import Tensor
@@ -111,12 +112,6 @@ def _covered(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def drop(frame: _Frame) -> None:
-    """The call is over and was none."""
-    while _thread.frames and _thread.frames.pop() is not frame:
-        pass
-
-
 def record_into(events: Events) -> None:
     """Measure from now on."""
     if not _recorders:
@@ -161,8 +156,9 @@ def _timed(function: Callable, name: Callable[..., str]) -> Callable:
 
 
 def _arrays(result: Any) -> Any:
-    """The arrays of the Tensors in a result; other things are no matter."""
-    return [leaf._storage.array if isinstance(leaf, Tensor) else leaf for leaf in jax.tree.leaves(result)]
+    """The arrays of the Tensors and Values in a result, which are computed now; other things are no matter."""
+    leaves = jax.tree.leaves(result)
+    return [leaf._storage.array if isinstance(leaf, Tensor) else leaf.known() if isinstance(leaf, Value) else leaf for leaf in leaves]
 
 
 def _compiled_span(event: str, start: float, stop: float, **kwargs: Any) -> None:
