@@ -193,9 +193,10 @@ def test_a_loop_that_reads_nothing_is_cut_into_whole_rounds(monkeypatch):
 def test_states_that_lead_nowhere_are_forgotten(monkeypatch):
     monkeypatch.setattr(graph, "_STATES", count_states() + 20)
     p = torch.ones(3000, requires_grad=True)
-    for size in range(3000, 3030):
-        (p[: size % 2900 + 50] * 2).sum().item()
-    assert count_states() <= graph._STATES + 10
+    for size in range(60):
+        (p[: size + 2500] * 2).sum()  # nobody holds it, so that it is recorded and never runs
+        flush()
+    assert count_states() <= graph._STATES + 5
     for _ in range(3):
         assert (p * 2).sum().item() == 6000
 
