@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.form import Form, strong
+from funnn.engine.program.form import LEAVES, PULL, Family, Form, strong
 from funnn.engine.program.graph import compute, record
+from funnn.engine.program.statics import sizes_of, with_sizes
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, new_number, node_type, zero_gradient
@@ -116,7 +117,7 @@ class Recording(Node):
             inputs = self.inputs[0] if self.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
-        form, *kept = (_pull_one if self.outputs is None else _pull_several, vjp) if type(vjp) is Residuals else vjp
+        form, *kept = (PULL, vjp) if type(vjp) is Residuals else vjp
         operands = [*kept, *chosen]
         return record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
 
@@ -142,45 +143,31 @@ class Note:
 
     Attributes:
       kind: the type of the results together; None for a single one.
-      smooth: (shape, dtype) of each result that has a gradient, None for the others; None where no vjp was asked for, or there is no gradient.
-      entry: the form that made it, where there is a vjp.
+      smooth: of each result whether it has a gradient; None where no vjp was asked for, or there is no gradient.
       inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all; linear: whether it keeps nothing of tracked inputs.
     """
 
     kind: type | None
-    smooth: tuple[Any, ...] | None = None
-    entry: Any = None
+    smooth: tuple[bool, ...] | None = None
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     residuals: bool = False
     linear: bool = False
 
 
-def _pull_several_of(vjp: Any, *gradients: Any) -> tuple[Any, None]:
-    return tuple(map(strong, vjp(gradients))), None
-
-
-def _pull_one_of(vjp: Any, gradient: Any) -> tuple[Any, None]:
-    return tuple(map(strong, vjp(gradient))), None
-
-
-_pull_one, _pull_several = Form(_pull_one_of), Form(_pull_several_of)
-_leaves = Form(lambda vjp: (tuple(jax.tree.leaves(vjp)), None))
-
-
 @functools.lru_cache(maxsize=4096)
-def _pull_unpacked(structure: Any, several: bool) -> Form:
-    """As ``_pull_several`` or ``_pull_one``, of a vjp that is given by its leaves."""
-    count, pull = structure.num_leaves, _pull_several_of if several else _pull_one_of
-    return Form(lambda *operands: pull(jax.tree.unflatten(structure, operands[:count]), *operands[count:]))
+def _pull_unpacked(structure: Any) -> Form:
+    """As ``PULL``, of a vjp that is given by its leaves."""
+    count = structure.num_leaves
+    return Form(lambda *operands: PULL.function(jax.tree.unflatten(structure, operands[:count]), *operands[count:]))
 
 
 class Packed:
     """What a vjp keeps, as the hooks of ``saved_tensors_hooks`` packed it."""
 
-    def __init__(self, vjp: Residuals, several: bool, pack: Callable, unpack: Callable):
-        values = record([_leaves], [vjp], _leaves)[0] if thread.tracing is None else compute(_leaves, [vjp])[0]
-        self.form = _pull_unpacked(jax.tree.structure(vjp.outline), several)
+    def __init__(self, vjp: Residuals, pack: Callable, unpack: Callable):
+        values = record([LEAVES], [vjp], LEAVES)[0] if thread.tracing is None else compute(LEAVES, [vjp])[0]
+        self.form = _pull_unpacked(jax.tree.structure(vjp.outline))
         self.packed, self.hook = [pack(Tensor._wrap(value)) for value in values], unpack
 
     def unpack(self) -> list[Any]:
@@ -191,12 +178,19 @@ class Packed:
 class Entry:
     """One form of a function: for given static arguments and given inputs that need gradients."""
 
-    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
+    def __init__(
+        self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...], family: tuple[Any, ...] = ()
+    ):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name
         self.type: Any = node_type(name, Recording) if tracked else None
-        self.form = Form(self._with_vjp if tracked else self._alone)
+        self.form = Form(self.function, *family, owner=self)
         self._second: Op | None = None
+
+    @property
+    def function(self) -> Callable[..., tuple[tuple[Any, ...], Note]]:
+        """What the form computes."""
+        return self._with_vjp if self.tracked else self._alone
 
     def _forward(self, *arrays: Any) -> Any:
         """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
@@ -227,10 +221,8 @@ class Entry:
             for position, array in zip(self.tracked, tracked, strict=True):
                 merged[position] = array
             outputs = self._forward(*merged)
-            several = isinstance(outputs, tuple)
-            flat = outputs if several else (outputs,)
-            smooth = tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact))
-            return (smooth if several or not smooth else smooth[0]), outputs
+            flat = outputs if isinstance(outputs, tuple) else (outputs,)
+            return tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact)), outputs
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -244,8 +236,8 @@ class Entry:
         saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
         fixed = [array for i, array in enumerate(arrays) if i not in self.tracked]
         linear = all(any(leaf is array for array in fixed) or not isinstance(leaf, jax.core.Tracer) for leaf in kept)
-        smooth = tuple((array.shape, array.dtype) if jnp.issubdtype(array.dtype, jnp.inexact) else None for array in flat)
-        return outputs, vjp, Note(kind, smooth, self, tuple(inputs), tuple(saved), bool(kept), linear)
+        smooth = tuple(bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array in flat)
+        return outputs, vjp, Note(kind, smooth, tuple(inputs), tuple(saved), bool(kept), linear)
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -254,7 +246,7 @@ class Entry:
             def backward(*arrays: Any) -> Any:
                 inputs, gradients = arrays[: self.count], arrays[self.count :]
                 outputs, vjp, _ = self._record(*inputs)
-                results = vjp(tuple(gradients) if isinstance(outputs, tuple) else gradients[0])
+                results = vjp(tuple(gradients))
                 return results if len(results) > 1 else results[0]
 
             self._second = Op(backward, self.name)
@@ -298,6 +290,8 @@ def _fill(layout: Any, arrays: Any) -> Any:
 
 
 _entries: dict[tuple, Entry] = {}
+_families: dict[tuple, Family] = {}
+_ENTRIES = 20_000
 _new: Any = object.__new__
 
 
@@ -376,12 +370,12 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     key.append(op.grad(*args, **kwargs) if tracked and op.named_by_call else None)
     if tracing is None:
         results, step = record(key, operands, _form, op, args, kwargs, tensors, tracked)
-        note = step.shaped.note
+        note, form = step.shaped.note, step.shaped.form
     else:
         form = _form(tuple(key), op, args, kwargs, tensors, tracked)
         results, note = compute(form, tracing.cut(operands, tracked))
     if note.smooth is not None:
-        return _record_call(results, note, operands, tensors)
+        return _record_call(results, note, form.owner, operands, tensors)
     if note.kind is None:
         result = _new(Tensor)
         if tracing is None:  # Storage(results[0]), written out
@@ -418,8 +412,16 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
     """The form of a call, whose last item of ``kind`` is the name that the call chose for its node, or None."""
     entry = _entries.get(kind)
     if entry is None:
-        operands = _operands(op, tensors, tracked)
-        entry = _entries[kind] = Entry(op, _layout_of(op, args, kwargs), len(tensors), tracked, kind[-1] or op.grad, operands)
+        layout = _layout_of(op, args, kwargs)
+        rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
+        template, sizes = sizes_of(layout)
+        name = op, kind[1], template, tracked, kind[-1]
+        family = _families.get(name)
+        if family is None:
+            family = _families[name] = Family(lambda sizes: Entry(op, with_sizes(layout, iter(sizes)), *rest).function)
+        if len(_entries) >= _ENTRIES:  # as many as anybody uses in turns; the others come anew
+            _entries.clear()
+        entry = _entries[kind] = Entry(op, layout, *rest, (family, sizes))
     return entry.form
 
 
@@ -437,10 +439,9 @@ def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
     return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
 
 
-def _record_call(results: list, note: Note, operands: list, tensors: list) -> Any:
+def _record_call(results: list, note: Note, entry: Any, operands: list, tensors: list) -> Any:
     """The results as Tensors with a node that holds their vjp, the last; written out for the common case, as ``call`` is."""
     edges = []
-    entry: Any = note.entry
     for position in entry.tracked:
         tensor = tensors[position]
         if tensor._grad_fn is not None and tensor._base is None:
@@ -458,11 +459,9 @@ def _record_call(results: list, note: Note, operands: list, tensors: list) -> An
     if thread.tracing is not None:
         thread.tracing.recorded(node)
     if note.kind is not None:
-        node.count, node.outputs = len(results), note.smooth
-        wrapped: Any = [
-            Tensor._wrap(value, node, index) if known else Tensor._wrap(value)
-            for index, (value, known) in enumerate(zip(results, note.smooth or (), strict=True))
-        ]
+        pairs = list(zip(results, note.smooth or (), strict=True))
+        node.count, node.outputs = len(results), tuple([(value.shape, value.dtype) if smooth else None for value, smooth in pairs])
+        wrapped: Any = [Tensor._wrap(value, node, index) if smooth else Tensor._wrap(value) for index, (value, smooth) in enumerate(pairs)]
         result: Any = note.kind(*wrapped) if hasattr(note.kind, "_fields") else tuple(wrapped)
     else:
         node.count, node.outputs = 1, None
@@ -475,7 +474,7 @@ def _record_call(results: list, note: Note, operands: list, tensors: list) -> An
         result._grad_fn, result._output = node, 0
         wrapped = (result,)
     if thread.saved_hooks and note.residuals:
-        node.vjp = Packed(vjp, note.kind is not None, *thread.saved_hooks[-1])
+        node.vjp = Packed(vjp, *thread.saved_hooks[-1])
     saved: list[Any] = []
     for i in note.inputs:
         if tensors[i] is not None:

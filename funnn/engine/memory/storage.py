@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from funnn.engine.program.form import Form
+from funnn.engine.program.form import forms_of
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.types import dtype as _dtype
@@ -270,13 +270,7 @@ def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own:
     return read_window(write_window(write_window(memory, values, *own), written, *at), *own)
 
 
-@functools.lru_cache(maxsize=4096)
-def reading(plan: Plan) -> Form:
-    """What reads a window of an array: (array, *starts) -> values."""
-    return Form(lambda array, *starts: ((read_window(array, starts, plan),), None))
-
-
-@functools.lru_cache(maxsize=4096)
-def writing(plan: Plan) -> Form:
-    """What writes a window of an array: (array, values, *starts) -> array."""
-    return Form(lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))
+#: What reads a window of an array, by its plan: (array, *starts) -> values.
+reading = forms_of(lambda plan: lambda array, *starts: ((read_window(array, starts, plan),), None))
+#: What writes a window of an array, by its plan: (array, values, *starts) -> array.
+writing = forms_of(lambda plan: lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))

@@ -2,57 +2,209 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.engine.program.sizes import Pattern, Vector, find_patterns
+from funnn.engine.program.statics import sizes_of, with_sizes
+from funnn.engine.program.traced import Traced, trace_for, vector_of
 from funnn.engine.program.value import Residuals, Value
-from funnn.engine.types import settings as _settings
+
+_EXAMPLES, _TRIED = 4, 12  # vectors of sizes that are compared, and patterns that are tried, for operands of one kind
+_SHAPES = 1024  # of operands that a form remembers
 
 
 class Form:
     """A pure function ``(*operands) -> (results, note)``, with the shapes of what it gives for operands of every kind that has come.
 
     Operands are arrays, Python numbers, and vjps of earlier forms. ``results`` is a tuple of arrays, the last of which may be a vjp, a function of
-    gradients that is a pytree of what it keeps; ``note`` is a static pytree that tells what was learnt while tracing, or None.
+    gradients that is a pytree of what it keeps; ``note`` is a static pytree that tells what was learnt while tracing, or None. It says nothing of sizes:
+    of all forms of a family it is the same.
+
+    Args:
+      function: the function.
+      family: the forms that differ from this one in static sizes alone; None: it is alone.
+      sizes: its static sizes.
+      owner: what made it.
+      exact: whether it is traced for each shape, never for all.
     """
 
-    __slots__ = ("__weakref__", "function", "run", "shaped")
+    __slots__ = ("__dict__", "__weakref__", "exact", "family", "function", "owner", "shaped", "sizes")
 
-    def __init__(self, function: Callable[..., tuple[tuple[Any, ...], Any]]):
-        self.function = function
-        self.run = jax.jit(function, inline=True)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        family: Family | None = None,
+        sizes: tuple[int, ...] = (),
+        owner: Any = None,
+        exact: bool = False,
+    ):
+        self.function, self.sizes, self.owner, self.exact = function, sizes, owner, exact
+        self.family = Family(lambda sizes: function) if family is None else family
         self.shaped: dict[tuple[Any, ...], Shaped] = {}
+
+    @functools.cached_property
+    def run(self) -> Any:
+        """The function compiled."""
+        return jax.jit(self.function, inline=True)
 
     def of(self, operands: list[Any]) -> Shaped:
         """The form for operands of these kinds."""
         kinds = tuple([operand.kind if isinstance(operand, (Value, Residuals)) else type(operand) for operand in operands])
         shaped = self.shaped.get(kinds)
         if shaped is None:
-            shaped = self.shaped[kinds] = Shaped(self, operands)
+            if len(self.shaped) >= _SHAPES:
+                self.shaped.clear()
+            shaped = self.shaped[kinds] = self._shape(kinds)
         return shaped
+
+    def _shape(self, kinds: tuple[Any, ...]) -> Shaped:
+        found = None
+        if kinds and isinstance(kinds[0], Shaped):
+            found = None if self.exact else kinds[0].pulled(self, kinds[1:])
+        elif not self.exact and not any(_is_vjp(kind) for kind in kinds):
+            found = self.family.find(kinds, self.sizes)
+        return Shaped(self, kinds, *(found or (Traced(self.run, [_operand_of(kind) for kind in kinds]), ())))
+
+
+class Family:
+    """Forms that differ in static sizes alone, and what is known of them for all sizes.
+
+    Args:
+      make: static sizes -> the function.
+    """
+
+    __slots__ = ("known", "make")
+
+    def __init__(self, make: Callable[[tuple[Any, ...]], Callable[..., Any]]):
+        self.make = make
+        self.known: dict[tuple[Any, ...], _Sizes] = {}  # by the operands' dtypes and ranks
+
+    def find(self, kinds: tuple[Any, ...], sizes: tuple[int, ...]) -> tuple[Traced, Vector] | None:
+        """A trace for all sizes, and the values of its symbols; None where these have to be traced for themselves."""
+        kind = tuple([kind if isinstance(kind, type) else (len(kind[0]), kind[1]) for kind in kinds])
+        known = self.known.get(kind)
+        if known is None:
+            known = self.known[kind] = _Sizes()
+        vector = vector_of(kinds, sizes)
+        for traced in known.general:
+            values = traced.pattern.match(vector)
+            if values is not None:
+                return traced, values
+        for pattern in known.patterns(vector):
+            known.tried.add(pattern)
+            made = trace_for(self.make, kinds, len(sizes), pattern)
+            if made is not None:
+                known.general.append(made)
+                return made, pattern.match(vector) or ()
+        known.keep(vector)
+        return None
+
+
+class _Sizes:
+    """What came of operands of one kind.
+
+    Attributes:
+      vectors: some of the sizes that were traced for themselves; general: the traces for all that fit a pattern; tried: the patterns that were tried.
+    """
+
+    __slots__ = ("general", "tried", "vectors")
+
+    def __init__(self) -> None:
+        self.vectors: list[Vector] = []
+        self.general: list[Any] = []
+        self.tried: set[Pattern] = set()
+
+    def patterns(self, vector: Vector) -> Iterator[Pattern]:
+        """Those of this vector and earlier ones that are worth a trace: of all that differ where sizes are known to vary, then of the nearest one."""
+        if not self.vectors or vector in self.vectors:
+            return
+        varying = {place for traced in self.general for place, *_ in traced.pattern.affine}
+        nearest = min(self.vectors, key=lambda other: len(_differing(vector, other)))
+        varying |= _differing(vector, nearest)
+        alike = [other for other in self.vectors if _differing(vector, other) <= varying]
+        for examples in ([*alike, vector], [nearest, vector]):
+            for pattern in find_patterns(examples):
+                if len(self.tried) < _TRIED and pattern not in self.tried and pattern.match(vector) is not None:
+                    yield pattern
+
+    def keep(self, vector: Vector) -> None:
+        if vector not in self.vectors:
+            del self.vectors[: len(self.vectors) + 1 - _EXAMPLES]
+            self.vectors.append(vector)
+
+
+def _differing(a: Vector, b: Vector) -> set[int]:
+    return {place for place, (x, y) in enumerate(zip(a, b, strict=True)) if x != y}
+
+
+def forms_of(make: Callable[..., Callable[..., Any]], maxsize: int = 4096) -> Callable[..., Form]:
+    """Static arguments -> the form of the function that ``make`` makes of them; those that differ in sizes alone are one family."""
+    families: dict[Any, Family] = {}
+
+    @functools.lru_cache(maxsize)
+    def form(*statics: Any) -> Form:
+        template, sizes = sizes_of(statics)
+        family = families.get(template)
+        if family is None:
+            family = families[template] = Family(lambda sizes: make(*with_sizes(statics, iter(sizes))))
+        return Form(make(*statics), family, sizes)
+
+    return form
 
 
 class Shaped:
     """A form for operands of given kinds.
 
     Attributes:
-      results: (shape, dtype) of each result; of a vjp, its pytree of shapes and dtypes.
-      note: what the form notes.
+      traced, values: its trace, and the values of the symbols there.
+      results: (shape, dtype) of each array that it gives; vjp: whether a vjp comes after them; note: what the form notes.
+      spent: seconds that running it without its program took, about.
     """
 
-    __slots__ = ("form", "note", "results", "vjp")
+    __slots__ = ("_outline", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
 
-    def __init__(self, form: Form, operands: list[Any]):
-        self.form = form
-        with _settings.running(), jax.ensure_compile_time_eval():
-            results, self.note = jax.eval_shape(form.run, *map(outline, operands))
-        self.results = tuple([(result.shape, result.dtype) if hasattr(result, "dtype") else result for result in results])
-        #: whether the last result is a vjp
-        self.vjp = bool(results) and not hasattr(results[-1], "dtype")
+    def __init__(self, form: Form, kinds: tuple[Any, ...], traced: Traced, values: Vector):
+        self.form, self.kinds, self.traced, self.values = form, kinds, traced, values
+        self.results, self.note = traced.shapes(*values), traced.note
+        self.vjp = traced.vjp is not None
+        self.spent = 0.0
+        self._outline: Any = None
+
+    def pulled(self, form: Form, gradients: tuple[Any, ...]) -> tuple[Traced, Vector] | None:
+        """The trace of a form of this one's vjp and gradients, and the values of its symbols."""
+        if self.traced.symbols and gradients != tuple([result for result in self.results if jnp.issubdtype(result[1], jnp.inexact)]):
+            return None
+        traced = self.traced.pull(form.function, len(gradients)) if self.traced.symbols else None
+        return None if traced is None else (traced, self.values)
+
+    @property
+    def outline(self) -> Any:
+        """The vjp with shapes and dtypes for arrays."""
+        if self._outline is None:
+            exact = self.traced if not self.traced.symbols else Traced(self.form.run, [_operand_of(kind) for kind in self.kinds])
+            self._outline = exact.vjp
+        return self._outline
+
+
+def _is_vjp(kind: Any) -> bool:
+    return isinstance(kind, Shaped) or (isinstance(kind, tuple) and isinstance(kind[0], jax.tree_util.PyTreeDef))
+
+
+def _operand_of(kind: Any) -> Any:
+    """An operand of this kind without numbers."""
+    if isinstance(kind, Shaped):
+        return kind.outline
+    if isinstance(kind, type):
+        return kind()
+    if isinstance(kind[0], tuple):
+        return jax.ShapeDtypeStruct(*kind)
+    return jax.tree.unflatten(kind[0], [jax.ShapeDtypeStruct(*leaf) for leaf in kind[1:]])
 
 
 def outline(operand: Any) -> Any:
@@ -68,3 +220,9 @@ def strong(array: Any) -> Any:
     """The array, never weakly typed, so that only its dtype counts later."""
     array = jnp.asarray(array)
     return lax.convert_element_type(array, array.dtype) if array.weak_type else array
+
+
+#: What pulls gradients through a vjp: (vjp, *gradients) -> one for each input.
+PULL = Form(lambda vjp, *gradients: (tuple(map(strong, vjp(gradients))), None))
+#: What a vjp keeps, for the hooks that pack it.
+LEAVES = Form(lambda vjp: (tuple(jax.tree.leaves(vjp)), None), exact=True)

@@ -44,10 +44,9 @@ class Step:
     def __init__(self, state: State, shaped: Shaped, operands: tuple[int, ...], leaves: int):
         self.shaped, self.operands = shaped, operands
         count = len(shaped.results)
-        arrays = shaped.results[: count - shaped.vjp]
-        self.given = tuple([(state.results + number, *result) for number, result in enumerate(arrays)])
-        self.vjp = state.results + count - 1 if shaped.vjp else None
-        self.next = State(state, self, state.results + count, state.leaves + leaves)
+        self.given = tuple([(state.results + number, *result) for number, result in enumerate(shaped.results)])
+        self.vjp = state.results + count if shaped.vjp else None
+        self.next = State(state, self, state.results + count + shaped.vjp, state.leaves + leaves)
 
 
 class State(dict[tuple[Any, ...], Step]):
@@ -200,7 +199,7 @@ class Graph:
             live = tuple([target.place for target in targets])
             with _settings.running(), jax.ensure_compile_time_eval():
                 # what a program gave is kept in the same breath, so that an interrupt never loses it
-                self.outputs.extend(map(find_program(self.state, live), (self.leaves,)))
+                self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
         for target, array in zip(targets, self.outputs[0], strict=True):
             target.array = array
         for target in targets:
@@ -295,7 +294,7 @@ def _pending(step: Step, graph: Graph) -> tuple[list[Any], list[Any]]:
         references.append(_reference(value))
     if step.vjp is not None:
         value = _new(Residuals)
-        value.array, value.kind, value.outline = None, step.shaped, step.shaped.results[-1]
+        value.array, value.kind = None, step.shaped
         value.graph, value.place = graph, step.vjp
         results.append(value)
         references.append(_reference(value))

@@ -1,40 +1,51 @@
-"""What runs a graph: one compiled program for one that keeps coming, form after form for one that comes once."""
+"""What runs a graph: NumPy, form after form, until that has cost what a program costs; then one compiled program.
+
+Costs are counted from sizes, not measured: what runs how, and so the last digit of every number, is the same in every run of a script.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import jax
+import numpy as np
+from jax.sharding import SingleDeviceSharding
 
-from funnn.engine.program.value import Residuals, Value
+from funnn.engine.program.value import Interpreted, Residuals, Value
 from funnn.engine.state import thread
 
 Runner = Callable[[list[Any]], list[Any]]
 
-#: Steps of a graph that is compiled when it comes again, and the seconds for each further one that must have been spent without a program before.
-_CHEAP, _COST = 400, 0.01
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
+_STARTING = 5e-5  # seconds that XLA takes to start a program, beside those that NumPy needs
 
 
-def find_program(state: Any, live: tuple[int, ...]) -> Runner:
+def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Runner:
     """What gives the values at the places ``live`` from the leaves of the graph that ends at ``state``."""
     state.visits += 1
     state.used = True
-    for program in state.programs:
-        if program.covers(live):
-            return cast(Runner, program.runner(live))
+    split = any(type(leaf) is Residuals and leaf.interpreted for leaf in leaves)
+    if not split:
+        for program in state.programs:
+            if program.covers(live):
+                return cast(Runner, program.runner(live))
     steps = _needed(state.steps(), live)
     if thread.region is not None and (state.visits == 1 or len(steps) > 1):
         thread.region.new_programs += 1
-    if len(steps) == 1 or (thread.region is None and (state.visits == 1 or state.spent < _COST * max(0, len(steps) - _CHEAP))):
+    if len(steps) == 1 or split or (thread.region is None and not _is_worth(state, steps)):
         return OneByOne(state, steps, live)
     if len(state.programs) >= _VARIANTS:
         live = tuple(sorted(set(live).union(*(program.live for program in state.programs))))
     program = Program(state.steps(), live)
     state.programs.append(program)
     return program.runner(live)
+
+
+def _is_worth(state: Any, steps: list[Any]) -> bool:
+    """Whether running the graph without a program has cost what one costs."""
+    return state.visits > 1 and state.spent >= sum(step.shaped.traced.purchase for step in steps) / 2
 
 
 def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
@@ -48,43 +59,110 @@ def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
     return kept[::-1]
 
 
-def _run_steps(steps: Sequence[Any], live: tuple[int, ...], leaves: Sequence[Any], last: dict[int, list[int]]) -> list[Any]:
-    """The values at ``live``; ``last`` says which are no longer needed after which step."""
-    found: dict[int, Any] = {}
-    for number, step in enumerate(steps):
-        results, _ = step.shaped.form.run(*[found[place] if place >= 0 else leaves[~place] for place in step.operands])
-        for (place, _, _), result in zip(step.given, results, strict=False):
-            found[place] = result
-        if step.vjp is not None:
-            found[step.vjp] = results[-1]
-        for place in last.get(number, ()):
-            found.pop(place, None)
-    return [found[place] for place in live]
+def _known(leaf: Any) -> Any:
+    """A leaf for a program of XLA."""
+    return leaf.known() if isinstance(leaf, (Value, Residuals)) else leaf
 
 
-def _arrays(leaves: list[Any]) -> list[Any]:
-    return [leaf.known() if isinstance(leaf, (Value, Residuals)) else leaf for leaf in leaves]
+@functools.cache
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _at_hand(array: Any) -> bool:
+    """Whether NumPy can read the numbers where they are."""
+    return isinstance(array, np.ndarray) or type(array.sharding) is SingleDeviceSharding
 
 
 class OneByOne:
-    """Runs a graph form after form."""
+    """Runs a graph form after form: with NumPy, or by the form's program once that is worth it or where NumPy has no rule."""
 
     def __init__(self, state: Any, steps: list[Any], live: tuple[int, ...]):
         self.state, self.steps, self.live = state, steps, live
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
+        steps, live = self.steps, set(self.live)
+        interpreted = self._choose(leaves)
         last: dict[int, int] = {}
-        for number, step in enumerate(self.steps):
+        for number, step in enumerate(steps):
             last.update((place, number) for place in (*step.operands, *(given[0] for given in step.given), step.vjp) if place is not None)
-        for place in self.live:
-            last.pop(place, None)
-        ends: dict[int, list[int]] = {}
+        ends: list[list[int]] = [[] for _ in steps]
         for place, number in last.items():
-            ends.setdefault(number, []).append(place)
-        began = time.perf_counter()
-        results = _run_steps(self.steps, self.live, _arrays(leaves), ends)
-        self.state.spent += time.perf_counter() - began
+            if place not in live and place >= 0:
+                ends[number].append(place)
+        found: dict[int, Any] = {~place: leaf.array if isinstance(leaf, (Value, Residuals)) else leaf for place, leaf in enumerate(leaves)}
+        with np.errstate(all="ignore"):
+            for step, by_numpy, ended in zip(steps, interpreted, ends, strict=True):
+                operands = [found[place] for place in step.operands]
+                results = _interpret(step.shaped, operands) if by_numpy else _run(step.shaped.form, operands)
+                for (place, _, _), result in zip(step.given, results, strict=False):
+                    found[place] = result
+                if step.vjp is not None:
+                    found[step.vjp] = results[-1]
+                for place in ended:
+                    found.pop(place, None)
+        self.state.spent += sum([step.shaped.traced.work(*step.shaped.values) for step in steps])
+        return [_settled(found[place]) for place in self.live]
+
+    def _choose(self, leaves: list[Any]) -> list[bool]:
+        """Which steps NumPy does. One whose vjp another one needs as a pytree, for XLA, it does not."""
+        if not _on_cpu() or not all(_at_hand(leaf.array) for leaf in leaves if type(leaf) is Value):
+            return [False] * len(self.steps)
+        chosen: list[bool] = []
+        pytrees: set[int] = set()
+        for step in reversed(self.steps):
+            by_numpy = step.vjp not in pytrees and _is_interpreted(step.shaped)
+            if not by_numpy:
+                pytrees.update(step.operands)
+            chosen.append(by_numpy)
+        return chosen[::-1]
+
+
+def _is_interpreted(shaped: Any) -> bool:
+    """Whether NumPy does a form: it has rules for all of it, and this was not yet worth a program."""
+    traced = shaped.traced
+    if traced.program is None or shaped.spent > traced.purchase:
+        return False
+    shaped.spent += traced.work(*shaped.values)
+    return True
+
+
+def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
+    """The results of a form by NumPy; a vjp among them by its leaves."""
+    traced = shaped.traced
+    flat: list[Any] = []
+    for operand in operands:
+        if type(operand) is Interpreted:
+            flat.extend(operand.leaves)
+        elif isinstance(operand, (jax.Array, np.ndarray)):
+            flat.append(np.asarray(operand))
+        elif isinstance(operand, (float, int, complex)):
+            flat.append(np.asarray(operand, traced.dtypes[len(flat)]))
+        else:  # a vjp that XLA gave
+            flat.extend(map(np.asarray, jax.tree.leaves(operand)))
+    results = list(traced.program(*shaped.values, *flat))
+    count = len(shaped.results)
+    if not shaped.vjp:
         return results
+    return [*results[:count], Interpreted(results[count:], functools.partial(_pytree, shaped, operands, results[count:]))]
+
+
+def _pytree(shaped: Any, operands: list[Any], leaves: list[Any]) -> Any:
+    """A vjp as XLA's programs take it."""
+    if not shaped.traced.symbols:
+        return jax.tree.unflatten(jax.tree.structure(shaped.traced.vjp), leaves)
+    return shaped.form.run(*operands)[0][-1]
+
+
+def _run(form: Any, operands: Iterable[Any]) -> Any:
+    """The results of a form by its own program."""
+    results, _ = form.run(*[operand.pytree() if type(operand) is Interpreted else operand for operand in operands])
+    return results
+
+
+def _settled(result: Any) -> Any:
+    """A result as values keep it: in memory of its own where it is but seen through strides."""
+    return np.asarray(result, order="C") if isinstance(result, np.ndarray) else result
 
 
 class Program:
@@ -96,7 +174,14 @@ class Program:
         needed = _needed(steps, live)
 
         def compute(leaves: list[Any]) -> list[Any]:
-            return _run_steps(needed, live, leaves, {})
+            found: dict[int, Any] = {~number: leaf for number, leaf in enumerate(leaves)}
+            for step in needed:
+                results = _run(step.shaped.form, [found[place] for place in step.operands])
+                for (place, _, _), result in zip(step.given, results, strict=False):
+                    found[place] = result
+                if step.vjp is not None:
+                    found[step.vjp] = results[-1]
+            return [found[place] for place in live]
 
         self.compiled: Any = jax.jit(compute)
 
@@ -117,5 +202,5 @@ class Program:
         return run
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        results: list[Any] = self.compiled(_arrays(leaves))
+        results: list[Any] = self.compiled(list(map(_known, leaves)))
         return results

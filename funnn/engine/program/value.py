@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -69,13 +70,12 @@ class Residuals:
     """What an operation keeps for its gradient: a pytree of arrays that is a function of the gradients (a vjp), known or pending.
 
     Attributes:
-      array: the pytree; None while it is pending.
+      array: the pytree, or its leaves as ``Interpreted``; None while it is pending.
       kind: what a program depends on in it: the shaped form that gave it, or its structure with the shapes and dtypes of its leaves.
-      outline: the pytree with shapes and dtypes for arrays.
       graph, place: as of a Value.
     """
 
-    __slots__ = ("__weakref__", "array", "graph", "kind", "outline", "place")
+    __slots__ = ("__weakref__", "array", "graph", "kind", "place")
 
     place: int
 
@@ -83,11 +83,38 @@ class Residuals:
         leaves, structure = jax.tree.flatten(vjp)
         self.array = vjp
         self.kind: Any = (structure, *[(leaf.shape, leaf.dtype) for leaf in leaves])
-        self.outline = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), vjp)
         self.graph: Any = None
+
+    @property
+    def outline(self) -> Any:
+        """The pytree with shapes and dtypes for arrays."""
+        if isinstance(self.kind, tuple):
+            return jax.tree.unflatten(self.kind[0], [jax.ShapeDtypeStruct(*leaf) for leaf in self.kind[1:]])
+        return self.kind.outline
 
     def known(self) -> Any:
         """The pytree; the pending graph runs if it must."""
         if self.array is None:
             self.graph.flush()
+        if type(self.array) is Interpreted:
+            self.array = self.array.pytree()
         return self.array
+
+    @property
+    def interpreted(self) -> bool:
+        """Whether it is known by its leaves alone, as NumPy gave them."""
+        return type(self.array) is Interpreted
+
+
+class Interpreted:
+    """A vjp that NumPy computed: the leaves of the pytree as the trace of its form for all sizes has them, which only that trace's pull knows to read.
+
+    Args:
+      leaves: NumPy arrays.
+      pytree: what computes the pytree for programs of XLA.
+    """
+
+    __slots__ = ("leaves", "pytree")
+
+    def __init__(self, leaves: Sequence[Any], pytree: Callable[[], Any]):
+        self.leaves, self.pytree = leaves, pytree

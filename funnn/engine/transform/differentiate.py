@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from funnn.engine.backward.walk import pull_gradients
-from funnn.engine.program.form import Form
+from funnn.engine.program.form import forms_of
 from funnn.engine.program.graph import begin_backward, run
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
@@ -29,9 +29,7 @@ def _edge(place: Tensor | GradientEdge) -> tuple:
     return tuple(place[:2]) if isinstance(place, GradientEdge) else place._edge()
 
 
-@functools.lru_cache(maxsize=4096)
-def _ones_of(shape: tuple, dtype: Any) -> Form:
-    return Form(lambda: ((jnp.ones(shape, dtype),), None))
+_ones_of = forms_of(lambda shape, dtype: lambda: ((jnp.ones(shape, dtype),), None))
 
 
 def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
