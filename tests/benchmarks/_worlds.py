@@ -24,7 +24,7 @@ def models(world: str) -> dict[str, Any]:
 
 def wait(tensors: Iterable[Any]) -> None:
     """Until the values are there: JAX runs ahead of Python. PyTorch on a CPU does not."""
-    arrays = [tensor._read() for tensor in tensors if isinstance(tensor, shim.Tensor)]
+    arrays = [tensor._operand().known() for tensor in tensors if isinstance(tensor, shim.Tensor)]
     jax.block_until_ready(arrays)
 
 

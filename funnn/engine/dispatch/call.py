@@ -196,7 +196,7 @@ class Entry:
         """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
         # NumPy arrays come here as they are only under jax.disable_jit
         remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
-        args, kwargs = _fill(self.layout, remaining)
+        args, kwargs = fill(self.layout, remaining)
         try:
             return jax.tree.map(strong, self.op.pure(*args, **kwargs))
         except (TypeError, ValueError, IndexError) as error:
@@ -279,13 +279,14 @@ def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
 
 
-def _fill(layout: Any, arrays: Any) -> Any:
+def fill(layout: Any, arrays: Any) -> Any:
+    """The arguments of a call: the layout with arrays, an iterator, in their places."""
     if layout is _SLOT:
         return next(arrays)
     if isinstance(layout, (tuple, list)) and not hasattr(layout, "_fields"):
-        return type(layout)(_fill(item, arrays) for item in layout)
+        return type(layout)(fill(item, arrays) for item in layout)
     if isinstance(layout, dict):
-        return {name: _fill(item, arrays) for name, item in layout.items()}
+        return {name: fill(item, arrays) for name, item in layout.items()}
     return layout
 
 
@@ -388,8 +389,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     return note.kind(*wrapped) if hasattr(note.kind, "_fields") else tuple(wrapped)
 
 
-def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, tuple]:
-    """The operands and Tensors of a call, a function that puts arrays in their places, and the hashable rest."""
+def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, tuple, tuple]:
+    """The operands and Tensors of a call, the layout that ``fill`` puts arrays into, and the hashable rest."""
     operands: list[Any] = []
     tensors: list[Any] = []
     key: list[Any] = [_dtype._default]
@@ -398,7 +399,7 @@ def call_key(op: Op, args: tuple, kwargs: dict) -> tuple[list, list, Callable, t
     for name, value in kwargs.items():
         key.append((_KEYWORD, name))
         _flatten(value, name in op.scalar_names, operands, tensors, key)
-    return operands, tensors, lambda arrays: _fill(_layout_of(op, args, kwargs), iter(arrays)), tuple(key)
+    return operands, tensors, _layout_of(op, args, kwargs), tuple(key)
 
 
 def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

@@ -164,16 +164,16 @@ class Shaped:
     Attributes:
       traced, values: its trace, and the values of the symbols there.
       results: (shape, dtype) of each array that it gives; vjp: whether a vjp comes after them; note: what the form notes.
-      spent: seconds that running it without its program took, about.
+      spent: seconds that running it without its program took, about; compiled: whether it has one.
     """
 
-    __slots__ = ("_outline", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
+    __slots__ = ("_outline", "compiled", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
 
     def __init__(self, form: Form, kinds: tuple[Any, ...], traced: Traced, values: Vector):
         self.form, self.kinds, self.traced, self.values = form, kinds, traced, values
         self.results, self.note = traced.shapes(*values), traced.note
         self.vjp = traced.vjp is not None
-        self.spent = 0.0
+        self.spent, self.compiled = 0.0, False
         self._outline: Any = None
 
     def pulled(self, form: Form, gradients: tuple[Any, ...]) -> tuple[Traced, Vector] | None:

@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-
 from funnn.engine.program.form import Form, Shaped
 from funnn.engine.program.programs import find_program
 from funnn.engine.program.value import Residuals, Value
@@ -197,9 +195,8 @@ class Graph:
         targets: Any = self.targets
         if not self.outputs:
             live = tuple([target.place for target in targets])
-            with _settings.running(), jax.ensure_compile_time_eval():
-                # what a program gave is kept in the same breath, so that an interrupt never loses it
-                self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
+            # what a program gave is kept in the same breath, so that an interrupt never loses it
+            self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
         for target, array in zip(targets, self.outputs[0], strict=True):
             target.array = array
         for target in targets:

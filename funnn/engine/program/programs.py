@@ -15,11 +15,14 @@ from jax.sharding import SingleDeviceSharding
 
 from funnn.engine.program.value import Interpreted, Residuals, Value
 from funnn.engine.state import thread
+from funnn.engine.types import settings as _settings
 
 Runner = Callable[[list[Any]], list[Any]]
 
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
-_STARTING = 5e-5  # seconds that XLA takes to start a program, beside those that NumPy needs
+#: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
+PATIENCE = 0.5
+_START = 3e-5  # seconds that XLA takes to start a program
 
 
 def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Runner:
@@ -45,7 +48,7 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
 
 def _is_worth(state: Any, steps: list[Any]) -> bool:
     """Whether running the graph without a program has cost what one costs."""
-    return state.visits > 1 and state.spent >= sum(step.shaped.traced.purchase for step in steps) / 2
+    return state.visits > 1 and state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps])
 
 
 def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
@@ -101,7 +104,7 @@ class OneByOne:
                     found[step.vjp] = results[-1]
                 for place in ended:
                     found.pop(place, None)
-        self.state.spent += sum([step.shaped.traced.work(*step.shaped.values) for step in steps])
+        self.state.spent += sum([_cost(step.shaped, by_numpy) for step, by_numpy in zip(steps, interpreted, strict=True)])
         return [_settled(found[place]) for place in self.live]
 
     def _choose(self, leaves: list[Any]) -> list[bool]:
@@ -120,11 +123,18 @@ class OneByOne:
 
 def _is_interpreted(shaped: Any) -> bool:
     """Whether NumPy does a form: it has rules for all of it, and this was not yet worth a program."""
-    traced = shaped.traced
-    if traced.program is None or shaped.spent > traced.purchase:
-        return False
-    shaped.spent += traced.work(*shaped.values)
-    return True
+    return not shaped.compiled and shaped.spent <= PATIENCE * shaped.traced.purchase and shaped.traced.program is not None
+
+
+def _cost(shaped: Any, by_numpy: bool) -> float:
+    """Seconds that the form took just now, about."""
+    work: float = shaped.traced.work(*shaped.values)
+    if by_numpy:
+        shaped.spent += work
+        return work
+    bought = 0.0 if shaped.compiled else shaped.traced.purchase
+    shaped.compiled = True
+    return bought + _START + work
 
 
 def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
@@ -151,12 +161,14 @@ def _pytree(shaped: Any, operands: list[Any], leaves: list[Any]) -> Any:
     """A vjp as XLA's programs take it."""
     if not shaped.traced.symbols:
         return jax.tree.unflatten(jax.tree.structure(shaped.traced.vjp), leaves)
-    return shaped.form.run(*operands)[0][-1]
+    return _run(shaped.form, operands)[-1]
 
 
 def _run(form: Any, operands: Iterable[Any]) -> Any:
     """The results of a form by its own program."""
-    results, _ = form.run(*[operand.pytree() if type(operand) is Interpreted else operand for operand in operands])
+    given = [operand.pytree() if type(operand) is Interpreted else operand for operand in operands]
+    with _settings.running(), jax.ensure_compile_time_eval():
+        results, _ = form.run(*given)
     return results
 
 
@@ -176,7 +188,7 @@ class Program:
         def compute(leaves: list[Any]) -> list[Any]:
             found: dict[int, Any] = {~number: leaf for number, leaf in enumerate(leaves)}
             for step in needed:
-                results = _run(step.shaped.form, [found[place] for place in step.operands])
+                results, _ = step.shaped.form.run(*[found[place] for place in step.operands])
                 for (place, _, _), result in zip(step.given, results, strict=False):
                     found[place] = result
                 if step.vjp is not None:
@@ -202,5 +214,7 @@ class Program:
         return run
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        results: list[Any] = self.compiled(list(map(_known, leaves)))
+        known = list(map(_known, leaves))
+        with _settings.running(), jax.ensure_compile_time_eval():
+            results: list[Any] = self.compiled(known)
         return results

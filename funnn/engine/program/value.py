@@ -10,13 +10,11 @@ import jax
 import numpy as np
 from jax import lax
 
-_same: Any = jax.jit(lambda array: array)
-
 
 def to_jax(array: np.ndarray) -> Any:
-    """The array on JAX's device; quicker than device_put."""
+    """The array on JAX's device."""
     with jax.enable_x64(True):
-        return _same(array)
+        return jax.device_put(array)
 
 
 class Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call, call_key
+from funnn.engine.dispatch.call import Op, call, call_key, fill
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.public import bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
-from funnn.engine.program.form import outline
-from funnn.engine.program.value import Value
+from funnn.engine.program.form import Family, Form
+from funnn.engine.program.statics import sizes_of, with_sizes
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -96,10 +97,15 @@ def _with_inplace(run: Callable, position: int) -> Callable:
 
 
 class _Asking:
-    """A random source that notes what it is asked for and gives zeros."""
+    """A random source that notes what it is asked for and gives zeros.
+
+    Attributes:
+      draws: of each, its name and what it depends on beside shape and dtype; zeros: what it gave.
+    """
 
     def __init__(self):
         self.draws: list[tuple] = []
+        self.zeros: list[jax.Array] = []
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
         return self._note("uniform", shape, dtype, low, high)
@@ -114,8 +120,10 @@ class _Asking:
         return self._note("exponential", shape, dtype)
 
     def _note(self, name: str, *arguments: Any) -> jax.Array:
-        self.draws.append((name, arguments))
-        return jnp.zeros(arguments[0], arguments[1])
+        shape, dtype, *rest = arguments
+        self.draws.append((name, *rest))
+        self.zeros.append(jnp.zeros(shape, dtype))
+        return self.zeros[-1]
 
 
 class _Drawn:
@@ -144,24 +152,26 @@ def _with_numbers(function: Callable) -> Callable:
 def _drawing(function: Callable) -> Callable:
     """Run a random function with PyTorch's own numbers."""
     op = op_of(function, _with_numbers(function))
-    plans: dict[tuple, tuple[tuple, int | None]] = {}
+    plans: dict[tuple, Form] = {}
+    families: dict[Any, Family] = {}
 
     def draw_and_call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
         if thread.autocast is not None:  # before the numbers are drawn, for their type
             args, kwargs = thread.autocast.operands(op, args, kwargs)
         operands, tensors, layout, signature = call_key(op, args, kwargs)
-        signature = (signature, *[operand.kind if isinstance(operand, Value) else type(operand) for operand in operands])
-        plan = plans.get(signature)
-        if plan is None:
-            plan = plans[signature] = _plan(function, operands, layout)
-        draws, unchanged = plan
-        if unchanged is not None:
-            return tensors[unchanged]
-        if not draws:
+        form = plans.get(signature)
+        if form is None:
+            template, sizes = sizes_of(layout)
+            family = families.setdefault(template, Family(lambda sizes: _planning(function, with_sizes(layout, iter(sizes)))))
+            form = plans[signature] = Form(_planning(function, layout), family, sizes)
+        plan = form.of(operands)
+        if plan.note.unchanged is not None:
+            return tensors[plan.note.unchanged]
+        if not plan.results:
             return call(op, args, kwargs)
         like = tensors[0] if function in _IN_MEMORY_ORDER else None
-        drawn = tuple([_draw(name, arguments, like) for name, arguments in draws])
+        drawn = tuple([_draw(name, (*result, *rest), like) for (name, *rest), result in zip(plan.note.draws, plan.results, strict=True)])
         return call(op, args, {**kwargs, "drawn": drawn})
 
     return draw_and_call
@@ -180,21 +190,26 @@ def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
         return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
 
 
-def _plan(function: Callable, operands: list, fill: Callable) -> tuple[tuple, int | None]:
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Plan:
     """What a call will draw, and the number of the input that it returns as it is, if it does."""
-    asking, unchanged = _Asking(), None
 
-    def call_with_asking_source(*arrays: Any) -> None:
-        nonlocal unchanged
-        args, kwargs = fill(arrays)
+    draws: tuple[tuple, ...]
+    unchanged: int | None
+
+
+def _planning(function: Callable, layout: tuple) -> Callable[..., tuple[tuple[Any, ...], _Plan]]:
+    """A form that is never run: its results have the shapes and dtypes of what a call draws."""
+
+    def plan(*arrays: Any) -> tuple[tuple[Any, ...], _Plan]:
+        asking = _Asking()
+        args, kwargs = fill(layout, iter(arrays))
         result = function.pure(*args, **kwargs, **{function.key_name: asking})
-        for number, array in enumerate(arrays):
-            if result is array:
-                unchanged = number
+        unchanged = next((number for number, array in enumerate(arrays) if result is array), None)
+        return tuple(asking.zeros), _Plan(tuple(asking.draws), unchanged)
 
-    with jax.enable_x64(True):
-        jax.eval_shape(call_with_asking_source, *map(outline, operands))
-    return tuple(asking.draws), unchanged
+    return plan
 
 
 def _rrelu(
