@@ -67,6 +67,8 @@ INSIDE_FUNCTIONS = {
     },
     "examples._plot": {"matplotlib.figure.Figure"},
     "functional._cudnn": {"jax.experimental.rnn"},
+    "engine.program.interpret.special": {"scipy.special"},
+    "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
     "torch.utils.data._transport": {"cloudpickle"},
 }

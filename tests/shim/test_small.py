@@ -14,6 +14,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.small_arrays import LIMIT
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS
+from funnn.engine.program import programs
 
 _VALUES = [0.0, -0.0, 1.5, -2.25, float("inf"), -float("inf"), float("nan"), 1e-20, 3e38, -7.0, 88.0, 0.1]
 _OPERANDS = {  # of a tensor of 3×4
@@ -42,6 +43,12 @@ def settled(tensor):
 def made(t, dtype, values=_VALUES):
     tensor = t.tensor([-5 if v != v else max(min(v, 1e9), -1e9) for v in values] if "int" in dtype else values).to(getattr(t, dtype))
     return settled(tensor).reshape(3, 4)
+
+
+@pytest.fixture(autouse=True)
+def recorded_runs_by_xla(monkeypatch):
+    """What is recorded never runs by NumPy here, so that a NumPy array tells that nothing was recorded."""
+    monkeypatch.setattr(programs, "_on_cpu", lambda: False)
 
 
 def by_numpy(tensor):

@@ -179,7 +179,14 @@ class Entry:
     """One form of a function: for given static arguments and given inputs that need gradients."""
 
     def __init__(
-        self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...], family: tuple[Any, ...] = ()
+        self,
+        op: Op,
+        layout: Any,
+        count: int,
+        tracked: tuple[int, ...],
+        name: str,
+        operands: tuple[int | None, ...],
+        family: tuple[Any, ...] = (),
     ):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name

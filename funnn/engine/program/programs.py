@@ -17,6 +17,7 @@ from funnn.engine.program.value import Interpreted, Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
 
+_NUMBERS = frozenset((bool, int, float, complex))
 Runner = Callable[[list[Any]], list[Any]]
 
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
@@ -74,7 +75,7 @@ def _on_cpu() -> bool:
 
 def _at_hand(array: Any) -> bool:
     """Whether NumPy can read the numbers where they are."""
-    return isinstance(array, np.ndarray) or type(array.sharding) is SingleDeviceSharding
+    return isinstance(array, (np.ndarray, np.generic)) or type(array.sharding) is SingleDeviceSharding
 
 
 class OneByOne:
@@ -144,10 +145,10 @@ def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
     for operand in operands:
         if type(operand) is Interpreted:
             flat.extend(operand.leaves)
-        elif isinstance(operand, (jax.Array, np.ndarray)):
-            flat.append(np.asarray(operand))
-        elif isinstance(operand, (float, int, complex)):
+        elif type(operand) in _NUMBERS:
             flat.append(np.asarray(operand, traced.dtypes[len(flat)]))
+        elif hasattr(operand, "dtype"):
+            flat.append(np.asarray(operand))
         else:  # a vjp that XLA gave
             flat.extend(map(np.asarray, jax.tree.leaves(operand)))
     results = list(traced.program(*shaped.values, *flat))

@@ -34,7 +34,9 @@ class Traced:
       vjp: the pytree that is the last result, or None; jaxpr: of the leaves.
     """
 
-    def __init__(self, function: Callable[..., Any], operands: Sequence[Any], pattern: Pattern | None = None, symbols: tuple[str, ...] = ()):
+    def __init__(
+        self, function: Callable[..., Any], operands: Sequence[Any], pattern: Pattern | None = None, symbols: tuple[str, ...] = ()
+    ):
         self.pattern, self.symbols = pattern, symbols
         with _settings.running():
             # a jit that inlines, or one that is made for this trace alone
@@ -88,7 +90,9 @@ class Traced:
                 return function(jax.tree.unflatten(structure, operands[: len(leaves)]), *operands[len(leaves) :])
 
             try:
-                traced = Traced(pulled, [*[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves], *smooth], self.pattern, self.symbols)
+                traced = Traced(
+                    pulled, [*[jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves], *smooth], self.pattern, self.symbols
+                )
             except _NOT_GENERAL:
                 traced = None
             self.pulls[function, gradients] = traced

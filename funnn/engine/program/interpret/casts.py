@@ -18,7 +18,7 @@ def _convert(writer: Writer, step: Step) -> str:
     if source == target:
         writer.alias(value, result)
         return value.name
-    if source.kind == "c" and target.kind not in "cb":
+    if source.kind == "c" and target.kind != "c":
         value_text = f"{value.name}.real"
         source = np.dtype(f"f{source.itemsize // 2}")
         if source == target:
@@ -47,9 +47,9 @@ def _bitcast(writer: Writer, step: Step) -> str:
     if "b" in (source.kind, target.kind) and source != target and source.itemsize != target.itemsize:
         raise Untranslatable(f"{step.primitive.name} from {source} to {target}")
     name = writer.array(value)
+    writer.alias(value, result)
+    result.writable = False
     if source.itemsize == target.itemsize:
-        writer.alias(value, result)
-        result.writable = False
         return f"{name}.view({writer.bind(target)})"
     if source.itemsize > target.itemsize:
         return f"np.ascontiguousarray({name})[..., None].view({writer.bind(target)})"

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from funnn.engine.program.interpret.writer import DTYPES, Rule, Step, Untranslatable, Value, Writer, live_steps
+from funnn.engine.program.interpret.writer import Rule, Step, Untranslatable, Value, Writer, live_steps
 
 #: The parameter that holds the jaxpr of a call.
 _CALLS = {
@@ -64,20 +64,12 @@ def _flatten(writer: Writer, steps: list[Step], jaxpr: Any, consts: Sequence[Any
             inner = equation.params["branches"][_platform(equation.params["branches_platforms"])]
             results = _flatten(writer, steps, inner.jaxpr, inner.consts, inputs[1:])
         else:
-            _check(writer, equation)
+            if equation.effects:
+                raise Untranslatable(f"{name} has an effect: {', '.join(map(str, equation.effects))}")
             results = [writer.value(var.aval) for var in equation.outvars]
             steps.append(Step(equation.primitive, equation.params, inputs, results))
         known.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
-
-
-def _check(writer: Writer, equation: Any) -> None:
-    name = equation.primitive.name
-    if name not in writer.rules:
-        raise Untranslatable(f"the primitive {name} has no rule")
-    for atom in (*equation.invars, *equation.outvars):
-        if getattr(atom.aval, "dtype", None) not in DTYPES:
-            raise Untranslatable(f"{name} of {getattr(atom.aval, 'dtype', atom.aval)}")
 
 
 def _linear_map(equation: Any) -> Any:
@@ -118,13 +110,13 @@ def _hoist(writer: Writer, block: Block) -> Block:
     return inside, results
 
 
-def _own(value: Value, steps: Sequence[Step], results: Sequence[Value], rules: dict[str, Rule], new: Value) -> bool:
+def _own(writer: Writer, value: Value, steps: Sequence[Step], new: Value) -> bool:
     """Whether it pays that the loop owns a carried array: a step updates it, and the new one is made by such a step too."""
     if not value.shape:
         return False
     made = [step for step in steps if new in step.outputs]
     used = [step for step in steps if value in step.inputs]
-    return bool(made and used and rules[made[0].primitive.name].updates and rules[used[-1].primitive.name].updates)
+    return bool(made and used and writer.rule(made[0]).updates and writer.rule(used[-1]).updates)
 
 
 def _carry(writer: Writer, values: Sequence[Value], carried: Sequence[Value], owned: Sequence[bool]) -> None:
@@ -182,7 +174,7 @@ def _scan(writer: Writer, step: Step) -> None:
     steps, results = _hoist(writer, block)
     for value in step.inputs[carries + constants :]:
         value.writable = False
-    owned = [_own(value, steps, results, writer.rules, new) for value, new in zip(carried, results, strict=False)]
+    owned = [_own(writer, value, steps, new) for value, new in zip(carried, results, strict=False)]
     _start(writer, first, names[constants : constants + carries], carried, owned)
     stacked = step.outputs[carries:]
     for value in stacked:
@@ -232,7 +224,7 @@ def _while(writer: Writer, step: Step) -> None:
     asked = _hoist(writer, _deeper(writer, lambda: _begin(writer, test, whole[:of_test], carried)))
     steps, results = _hoist(writer, _deeper(writer, lambda: _begin(writer, body, whole[of_test:], carried)))
     touched = {value for step in asked[0] for value in step.inputs} | set(asked[1])
-    owned = [value not in touched and _own(value, steps, results, writer.rules, new) for value, new in zip(carried, results, strict=True)]
+    owned = [value not in touched and _own(writer, value, steps, new) for value, new in zip(carried, results, strict=True)]
     _start(writer, first, names[of_test + of_body :], carried, owned)
     writer.line("while True:")
     writer.depth += 1

@@ -31,7 +31,7 @@ def _elementwise(operator: str | None, function: str | Callable[..., Any], out: 
         if out:
             for value in step.inputs:
                 if writer.overwritable(value, result, result.thin):
-                    return f"{called}({', '.join(names)}, {value.name})"
+                    return f"{called}({', '.join(names)}, out={value.name})"
         if operator is not None:
             return operator.format(*names)
         return f"{called}({', '.join(names)})"
@@ -123,9 +123,9 @@ def shift_right_logical(x: Any, y: Any) -> Any:
 
 
 def shift_right_arithmetic(x: Any, y: Any) -> Any:
-    """The sign comes from the left."""
-    width = _width(x)
-    return np.right_shift(x, np.minimum(_bits(y), width - 1).astype(x.dtype))
+    """The highest bit comes from the left, in unsigned integers too."""
+    signed = x.view(f"i{x.dtype.itemsize}")
+    return np.right_shift(signed, np.minimum(_bits(y), _width(x) - 1).astype(signed.dtype)).view(x.dtype)
 
 
 def _width(x: Any) -> int:
@@ -241,7 +241,7 @@ def _clamp(writer: Writer, step: Step) -> str:
     low, x, high = step.inputs
     result = step.outputs[0]
     result.thin = common(step.inputs) if result.shape else None
-    out = f", {x.name}" if writer.overwritable(x, result, result.thin) else ""
+    out = f", out={x.name}" if writer.overwritable(x, result, result.thin) else ""
     return f"np.minimum(np.maximum({x.name}, {low.name}{out}), {high.name}{out})"
 
 

@@ -113,6 +113,7 @@ def _unstack(writer: Writer, step: Step) -> None:
     name = writer.array(value)
     value.writable = False
     for number, result in enumerate(step.outputs):
+        result.writable = False
         writer.line(f"{result.name} = {name}[{':, ' * axis}{number}]")
 
 

@@ -49,11 +49,12 @@ def _general(writer: Writer, step: Step) -> None:
     if len(step.inputs) != 2:
         raise Untranslatable(f"{step.primitive.name} of several arrays")
     value, start = step.inputs
-    ufunc = writer.bind(_UFUNCS[monoid_of(step.params["jaxpr"], step.primitive.name)])
+    monoid = monoid_of(step.params["jaxpr"], step.primitive.name)
+    ufunc, fill = writer.bind(_UFUNCS[monoid]), writer.bind(neutral(monoid, value.dtype))
     geometry = _geometry(writer, step.params)
     name = writer.array(value)
-    # The start comes once a window, and fills the padding.
-    writer.line(f"{step.outputs[0].name} = {ufunc}({writer.use(reduce_windows)}({name}, {ufunc}, {start.name}, {geometry}), {start.name})")
+    # The start comes once a window; XLA leaves the padding out.
+    writer.line(f"{step.outputs[0].name} = {ufunc}({writer.use(reduce_windows)}({name}, {ufunc}, {fill}, {geometry}), {start.name})")
 
 
 def padded(x: Any, fill: Any, base: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> Any:
@@ -96,7 +97,7 @@ def reduce_windows(
                 continue
             result = ufunc(parts[0], parts[1])
             for part in parts[2:]:
-                ufunc(result, part, result)
+                ufunc(result, part, out=result)
             x = result
     return x
 

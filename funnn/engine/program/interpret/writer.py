@@ -106,7 +106,7 @@ class Writer:
 
     def value(self, aval: Any) -> Value:
         """A value that the source names, of this shape and dtype."""
-        return Value(self.name(), aval.shape, aval.dtype, self.depth)
+        return Value(self.name(), getattr(aval, "shape", ()), getattr(aval, "dtype", None), self.depth)
 
     def bind(self, thing: Any) -> str:
         """The name of a constant."""
@@ -223,9 +223,19 @@ class Writer:
                 self.line(f"del {', '.join(sorted(gone))}")
         self._ending = around
 
-    def _step(self, step: Step) -> None:
+    def rule(self, step: Step) -> Rule:
+        """The rule of the step's primitive, which must have one for these dtypes."""
         name = step.primitive.name
-        rule = self.rules[name]
+        rule = self.rules.get(name)
+        if rule is None:
+            raise Untranslatable(f"the primitive {name} has no rule")
+        for value in (*step.inputs, *step.outputs):
+            if value.dtype not in DTYPES:
+                raise Untranslatable(f"{name} of {value.dtype}")
+        return rule
+
+    def _step(self, step: Step) -> None:
+        rule = self.rule(step)
         if len(step.outputs) == 1:
             step.outputs[0].writable = bool(step.outputs[0].shape)
         text = rule.write(self, step)
