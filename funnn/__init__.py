@@ -4,6 +4,7 @@ from funnn import functional as functional
 from funnn import init as init
 from funnn import layers as layers
 from funnn import optim as optim
+from funnn._compilation_cache import cache_compilations as cache_compilations
 from funnn._summary import summary as summary
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer

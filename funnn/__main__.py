@@ -112,7 +112,15 @@ def parser() -> argparse.ArgumentParser:
         help="run a PyTorch script on funnn",
         description="Run a PyTorch script as it is, with torch answered by funnn.torch. What follows the script is its own command line.",
     )
-    run.add_argument("--profile", action="store_true", help="print which operations took the time, to stderr, when the script is done")
+    run.add_argument(
+        "--profile",
+        action="store_true",
+        help="print to stderr, when the script is done, which of its lines asked for values, how many programs that compiled, and the time it took",
+    )
+    run.add_argument(
+        "--operations", action="store_true", help="print which operations took the time; each of them runs by itself then, so that it can be told"
+    )
+    run.add_argument("--no-cache", action="store_true", help="don't keep compiled programs in the user's cache folder for the next run")
     run.add_argument(
         "--trace", metavar="FOLDER", help="as --profile, and write a trace of JAX's profiler there, for Perfetto or TensorBoard"
     )
@@ -131,7 +139,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "run":
         from funnn import _run
 
-        return _run.main(options.script, options.args, options.profile, options.trace)
+        return _run.main(
+            options.script,
+            options.args,
+            profile=options.profile,
+            operations=options.operations,
+            trace=options.trace,
+            cache=not options.no_cache,
+        )
     from funnn.examples.data import load_digits
 
     try:

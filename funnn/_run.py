@@ -124,30 +124,40 @@ def _is_own(traceback: types.TracebackType) -> bool:
 
 
 @contextmanager
-def profiled(trace: str | None = None) -> Iterator[None]:
-    """Print a table of what took the time within the block, to stderr; with a folder for ``trace``, also write jax.profiler's trace there."""
+def profiled(operations: bool = False, trace: str | None = None) -> Iterator[None]:
+    """Print what took the time within the block, to stderr.
+
+    Args:
+      operations: by operation, each of which runs by itself meanwhile; else by the line that asked for values, without changing what runs how.
+      trace: a folder into which jax.profiler's trace is written too.
+    """
     import jax
 
     from funnn.torch.autograd.profiler import profile
+    from funnn.torch.compiler import report
 
     try:
-        with jax.profiler.trace(trace) if trace else nullcontext(), profile.around() as times:
+        with jax.profiler.trace(trace) if trace else nullcontext(), profile.around() if operations else nullcontext() as times:
             yield
     finally:
         sys.stdout.flush()
-        print(times, file=sys.stderr)
+        print(times if operations else report(), file=sys.stderr)
 
 
-def main(path: str, args: Sequence[str], profile: bool = False, trace: str | None = None) -> int:
+def main(
+    path: str, args: Sequence[str], *, profile: bool = False, operations: bool = False, trace: str | None = None, cache: bool = True
+) -> int:
     """The command: run the script; print the traceback of its error without funnn's frames. Returns the exit code.
 
-    With ``profile`` or ``trace`` the script runs in :func:`profiled`.
+    With ``profile``, ``operations`` or ``trace`` the script runs in :func:`profiled`; with ``cache`` compiled programs are kept for the next time.
     """
     if not Path(path).is_file():
         print(f"python -m funnn run: error: no such script: {path!r}; give the path of a Python file", file=sys.stderr)
         return 2
     try:
-        with profiled(trace) if profile or trace else nullcontext():
+        if cache:
+            _keep_programs()
+        with profiled(operations, trace) if profile or operations or trace else nullcontext():
             run_script(path, args)
     except SystemExit:
         raise
@@ -156,3 +166,16 @@ def main(path: str, args: Sequence[str], profile: bool = False, trace: str | Non
         sys.excepthook(type(error), error, error.__traceback__)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     return 0
+
+
+def _keep_programs() -> None:
+    """Keep compiled programs in the user's cache folder, unless JAX was told of another one, or there is no place to write."""
+    import jax
+
+    from funnn._compilation_cache import cache_compilations
+
+    if jax.config.jax_compilation_cache_dir is None:
+        try:
+            cache_compilations()
+        except OSError as error:
+            print(f"python -m funnn run: compiled programs are not kept: {error}", file=sys.stderr)

@@ -28,6 +28,7 @@ class ThreadState(threading.local):
       graph: what was recorded and has not run yet, or None.
       immediate: whether every operation runs at its line.
       region: the function that torch.compile runs, or None.
+      compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
 
@@ -49,6 +50,9 @@ class ThreadState(threading.local):
     graph: Any = None
     immediate = os.environ.get("FUNNN_IMMEDIATE", "0") not in ("", "0")
     region: Any = None
+
+    def __init__(self) -> None:
+        self.compiled: list[tuple[float, Any]] = []
 
 
 thread = ThreadState()

@@ -28,6 +28,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from funnn._types import Arrays
+from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
@@ -67,6 +68,8 @@ def _attend_jvp(causal: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...
 
 def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
     """The rows of queries and of keys of each block."""
+    if check.has_symbol((queries, keys)):
+        return [(slice(0, queries), slice(0, keys))]
     count = max(1, min(queries // ROWS, BLOCKS)) if causal else 1
     edges = [queries * i // count for i in range(count + 1)]
     return [(slice(start, stop), slice(0, min(stop, keys) if causal else keys)) for start, stop in itertools.pairwise(edges)]
@@ -157,7 +160,8 @@ def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
 def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
     """The block of an array that broadcasts to the scores."""
     x = x.reshape((1,) * (2 - x.ndim) + x.shape)
-    return x[..., rows if x.shape[-2] > 1 else slice(None), columns if x.shape[-1] > 1 else slice(None)]
+    parts = [part if check.has_symbol((size,)) or size > 1 else slice(None) for part, size in zip((rows, columns), x.shape[-2:], strict=True)]
+    return x[..., *parts]
 
 
 def _dropped(x: jax.Array, drop: jax.Array | None, rows: slice, columns: slice) -> jax.Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn.errors import DtypeError, ShapeError
 
@@ -18,6 +19,11 @@ from funnn.errors import DtypeError, ShapeError
 def shape(x: Any) -> list[int]:
     """The shape as a list, which prints as torch prints sizes."""
     return list(x.shape)
+
+
+def has_symbol(*shapes: Sequence[Any]) -> bool:
+    """Whether a size is symbolic, as in a trace that serves every size: then a kernel takes the path that is right for all."""
+    return not all([isinstance(size, int | np.integer) for shape in shapes for size in shape])
 
 
 def array(name: str, x: Any) -> jax.Array:

@@ -27,6 +27,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from funnn._types import Arrays
+from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
 
 Convolution = Callable[..., jax.Array]
@@ -69,11 +70,14 @@ def _names(geometry: Geometry, last: bool) -> tuple[str, str, str]:
 
 def _convolve(x: jax.Array, w: jax.Array, geometry: Geometry, last: bool = False) -> jax.Array:
     """x and the result as (N, C, *spatial), or with ``last`` as (N, *spatial, C) and w as (*spatial, C, O)."""
+    pads = geometry.pads
+    if check.has_symbol(*pads):  # which lax.pad takes, and XLA's convolution does not
+        x, pads = _padded(x, geometry, 1 if last else 2), [(0, 0)] * len(pads)
     return lax.conv_general_dilated(
         x,
         w,
         geometry.stride,
-        geometry.pads,
+        pads,
         rhs_dilation=geometry.dilation,
         dimension_numbers=_names(geometry, last),
         feature_group_count=geometry.groups,
@@ -90,12 +94,17 @@ def _convolve_back(g: jax.Array, w: jax.Array, geometry: Geometry, last: bool = 
         turned = jnp.swapaxes(blocks, 1, 2).reshape(groups * w.shape[1], -1, *w.shape[2:])
     reach = [d * (k - 1) for k, d in zip(geometry.kernel, geometry.dilation, strict=True)]
     axes = zip(reach, geometry.padding, geometry.size, geometry.out, geometry.stride, strict=True)
+    pads, spread = [(r - low, size - 1 + low - (out - 1) * stride) for r, low, size, out, stride in axes], geometry.stride
+    if check.has_symbol(*pads):
+        config = [(low, high, stride - 1) for (low, high), stride in zip(pads, spread, strict=True)]
+        g = lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *config, (0, 0, 0)] if last else [(0, 0, 0), (0, 0, 0), *config])
+        pads, spread = [(0, 0)] * n, (1,) * n
     return lax.conv_general_dilated(
         g,
         turned,
         (1,) * n,
-        [(r - low, size - 1 + low - (out - 1) * stride) for r, low, size, out, stride in axes],
-        lhs_dilation=geometry.stride,
+        pads,
+        lhs_dilation=spread,
         rhs_dilation=geometry.dilation,
         dimension_numbers=_names(geometry, last),
         feature_group_count=groups,
@@ -245,7 +254,7 @@ def _in_chunks(function: Callable[..., jax.Array], x: jax.Array, g: jax.Array, g
 
 def _choose(on_cpu: Convolution, otherwise: Convolution, a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
     on_cpu, otherwise = (functools.partial(function, geometry=geometry) for function in (on_cpu, otherwise))
-    if geometry.groups > 1 or a.dtype not in (jnp.float32, jnp.float64) or not (a.size and b.size):
+    if check.has_symbol(a.shape, b.shape) or geometry.groups > 1 or a.dtype not in (jnp.float32, jnp.float64) or not (a.size and b.size):
         return otherwise(a, b)
     result: jax.Array = lax.platform_dependent(a, b, cpu=on_cpu, default=otherwise)
     return result

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from funnn._types import Arrays
+from funnn.functional import _checks as check
 
 Combine = Callable[[Arrays, Arrays], Arrays]
 
@@ -76,5 +78,6 @@ def gathered(arrays: Arrays, axis: int, windows: np.ndarray, combine: Combine) -
 
 def positions(shape: tuple[int, ...], rank: int) -> jax.Array:
     """The flat position of every element of the last axes, with ``rank`` axes before them."""
-    numbers = np.arange(math.prod(shape)).reshape((1,) * rank + shape)
+    module: Any = jnp if check.has_symbol(shape) else np
+    numbers = module.arange(math.prod(shape)).reshape((1,) * rank + shape)
     return jnp.asarray(numbers, jax.dtypes.canonicalize_dtype(jnp.int64))

@@ -126,7 +126,7 @@ def _conv(
     pads = _padding(name, padding, weight.shape[2:], stride, dilation)
     padded = [size + sum(pad) for size, pad in zip(input.shape[-n:], pads, strict=True)]
     reach = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    if any(r > p for r, p in zip(reach, padded, strict=True)):
+    if not check.has_symbol(padded) and any(r > p for r, p in zip(reach, padded, strict=True)):
         by = " x ".join
         raise ShapeError(
             f"Calculated padded input size per channel: ({by(map(str, padded))}). Kernel size: ({by(map(str, reach))}). "
@@ -186,7 +186,7 @@ def _conv_transpose(
             )
     reach = [d * (k - 1) for k, d in zip(shape[2:], dilations, strict=True)]
     sizes = [(length - 1) * s - 2 * p + r + e + 1 for length, s, p, r, e in zip(size[-n:], strides, pads, reach, extras, strict=True)]
-    if min(sizes) < 1:
+    if not check.has_symbol(sizes) and min(sizes) < 1:
         raise ShapeError(
             f"{name}: Given input size per channel: {size[-n:]}. Calculated output size per channel: {sizes}. Output size is too small"
         )

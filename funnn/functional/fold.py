@@ -83,7 +83,7 @@ def unfold(input: jax.Array, kernel_size: Ints, dilation: Ints = 1, padding: Int
         )
     blocks = _blocks("unfold", input.shape[-2:], kernel_size, dilation, padding, stride)
     counts = tuple(b.number for b in blocks)
-    if min(counts) < 1:
+    if not check.has_symbol(counts) and min(counts) < 1:
         raise ShapeError(
             f"Given input with spatial size {input.shape[-2:]}, {_words(blocks)}, calculated shape of the array of sliding blocks as {counts}, "
             "but its components must be at least one."

@@ -84,7 +84,7 @@ def grid_sample(
     total: Any = 0
     for corner in itertools.product(*axes):
         index, inside = _flat([at for at, _ in corner], sizes)
-        rows = _rows(channels_last, jnp.where(inside, index, math.prod(sizes)).reshape(len(input), -1))
+        rows = _rows(channels_last, jnp.where(inside, index, math.prod(sizes)).reshape(input.shape[0], -1))
         values = rows.reshape(*index.shape, input.shape[1]).astype(wide)
         weight = math.prod(weight for _, weight in corner)
         total = total + (values if mode == "nearest" else values * weight[..., None])

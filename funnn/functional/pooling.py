@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,7 @@ def _geometry(
                 f"{name}: pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
             )
     outs = [_out_size(*axis, ceil_mode) for axis in zip(size[-n:], kernels, strides, pads, dilations, strict=True)]
-    if min(outs) < 1:
+    if not check.has_symbol(outs) and min(outs) < 1:
         by, channels = "x".join, size[-n - 1]
         raise ShapeError(
             f"{name}: Given input size: ({by(map(str, size[-n - 1 :]))}). Calculated output size: ({by(map(str, [channels, *outs]))}). "
@@ -116,7 +116,7 @@ def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills:
     config = [(0, 0, 0)] * rank
     for size, out, kernel, stride, padding, dilation in geometry:
         needed = (out - 1) * stride + dilation * (kernel - 1) + 1
-        config.append((padding, max(needed - size - padding, 0), 0))
+        config.append((padding, jax.core.max_dim(needed - size - padding, 0), 0))
     if any(low or high for low, high, _ in config):
         arrays = tuple(lax.pad(x, jnp.asarray(fill, x.dtype), config) for x, fill in zip(arrays, fills, strict=True))
     for axis in reversed(range(len(geometry))):
@@ -125,16 +125,17 @@ def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills:
     return arrays
 
 
-def _divisors(geometry: list[Axis], count_include_pad: bool) -> np.ndarray:
+def _divisors(geometry: list[Axis], count_include_pad: bool) -> Any:
     """How many elements each window averages: with the padding or without, but never beyond it."""
-    counts = []
+    counts: list[Any] = []
+    module: Any = jnp if check.has_symbol(*geometry) else np
     for size, out, kernel, stride, padding, _ in geometry:
-        start = np.arange(out) * stride - padding
-        end = np.minimum(start + kernel, size + padding)
+        start = module.arange(out) * stride - padding
+        end = module.minimum(start + kernel, size + padding)
         if not count_include_pad:
-            start, end = np.maximum(start, 0), np.minimum(end, size)
+            start, end = module.maximum(start, 0), module.minimum(end, size)
         counts.append(end - start)
-    return functools.reduce(np.multiply, np.ix_(*counts))
+    return functools.reduce(module.multiply, module.ix_(*counts))
 
 
 def lowest(x: jax.Array) -> float:
@@ -180,7 +181,8 @@ def _avg_pool(
     wide = input.dtype if whole else check.accumulator(input.dtype)
     divisors = _divisors(geometry, count_include_pad) if divisor_override is None else np.asarray(divisor_override)
     total = _pool((input.astype(wide),), geometry, windows.add, (0,))[0]
-    divisor = jnp.asarray(divisors.flat[0] if (divisors == divisors.flat[0]).all() else divisors, wide)
+    same = not isinstance(divisors, jax.Array) and (divisors == divisors.flat[0]).all()
+    divisor = jnp.asarray(divisors.flat[0] if same else divisors, wide)
     # integers are divided towards zero, as in torch
     return lax.div(total, jnp.broadcast_to(divisor, total.shape)) if whole else (total / divisor).astype(input.dtype)
 

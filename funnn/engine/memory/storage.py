@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -270,7 +271,15 @@ def write_through(values: jax.Array, written: jax.Array, memory: jax.Array, own:
     return read_window(write_window(write_window(memory, values, *own), written, *at), *own)
 
 
+def _reading(plan: Plan) -> Callable[..., tuple[tuple[jax.Array], None]]:
+    return lambda array, *starts: ((read_window(array, starts, plan),), None)
+
+
+def _writing(plan: Plan) -> Callable[..., tuple[tuple[jax.Array], None]]:
+    return lambda array, values, *starts: ((write_window(array, values, starts, plan),), None)
+
+
 #: What reads a window of an array, by its plan: (array, *starts) -> values.
-reading = forms_of(lambda plan: lambda array, *starts: ((read_window(array, starts, plan),), None))
+reading = forms_of(_reading)
 #: What writes a window of an array, by its plan: (array, values, *starts) -> array.
-writing = forms_of(lambda plan: lambda array, values, *starts: ((write_window(array, values, starts, plan),), None))
+writing = forms_of(_writing)

@@ -183,6 +183,11 @@ class Shaped:
         traced = self.traced.pull(form.function, len(gradients)) if self.traced.symbols else None
         return None if traced is None else (traced, self.values)
 
+    def describe(self) -> tuple[str, tuple[int, ...], tuple[Any, ...]]:
+        """Its name, static sizes, and the operands' shapes and dtypes."""
+        kinds = [kind.__name__ if isinstance(kind, type) else "vjp" if _is_vjp(kind) else (kind[0], str(kind[1])) for kind in self.kinds]
+        return name_of(self.form.function), self.form.sizes, tuple(kinds)
+
     @property
     def outline(self) -> Any:
         """The vjp with shapes and dtypes for arrays."""
@@ -190,6 +195,12 @@ class Shaped:
             exact = self.traced if not self.traced.symbols else Traced(self.form.run, [_operand_of(kind) for kind in self.kinds])
             self._outline = exact.vjp
         return self._outline
+
+
+def name_of(function: Any) -> str:
+    """What to call a recorded function: the operation that it is a form of, or its own name."""
+    op = getattr(getattr(function, "__self__", None), "op", None)
+    return str(op.name if op is not None else function.__qualname__.partition(".<locals>")[0].strip("_"))
 
 
 def _is_vjp(kind: Any) -> bool:
@@ -222,7 +233,15 @@ def strong(array: Any) -> Any:
     return lax.convert_element_type(array, array.dtype) if array.weak_type else array
 
 
+def _pull(vjp: Callable[..., Any], *gradients: Any) -> tuple[tuple[Any, ...], None]:
+    return tuple(map(strong, vjp(gradients))), None
+
+
+def _leaves(vjp: Any) -> tuple[tuple[Any, ...], None]:
+    return tuple(jax.tree.leaves(vjp)), None
+
+
 #: What pulls gradients through a vjp: (vjp, *gradients) -> one for each input.
-PULL = Form(lambda vjp, *gradients: (tuple(map(strong, vjp(gradients))), None))
+PULL = Form(_pull)
 #: What a vjp keeps, for the hooks that pack it.
-LEAVES = Form(lambda vjp: (tuple(jax.tree.leaves(vjp)), None), exact=True)
+LEAVES = Form(_leaves, exact=True)

@@ -6,6 +6,7 @@ Costs are counted from sizes, not measured: what runs how, and so the last digit
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -98,14 +99,14 @@ class OneByOne:
         with np.errstate(all="ignore"):
             for step, by_numpy, ended in zip(steps, interpreted, ends, strict=True):
                 operands = [found[place] for place in step.operands]
-                results = _interpret(step.shaped, operands) if by_numpy else _run(step.shaped.form, operands)
+                self.state.spent += _cost(step.shaped, by_numpy)
+                results = _interpret(step.shaped, operands) if by_numpy else _run_by_xla(step.shaped, operands)
                 for (place, _, _), result in zip(step.given, results, strict=False):
                     found[place] = result
                 if step.vjp is not None:
                     found[step.vjp] = results[-1]
                 for place in ended:
                     found.pop(place, None)
-        self.state.spent += sum([_cost(step.shaped, by_numpy) for step, by_numpy in zip(steps, interpreted, strict=True)])
         return [_settled(found[place]) for place in self.live]
 
     def _choose(self, leaves: list[Any]) -> list[bool]:
@@ -128,14 +129,12 @@ def _is_interpreted(shaped: Any) -> bool:
 
 
 def _cost(shaped: Any, by_numpy: bool) -> float:
-    """Seconds that the form took just now, about."""
+    """Seconds that the form is about to take, about."""
     work: float = shaped.traced.work(*shaped.values)
     if by_numpy:
         shaped.spent += work
         return work
-    bought = 0.0 if shaped.compiled else shaped.traced.purchase
-    shaped.compiled = True
-    return bought + _START + work
+    return _START + work + (0.0 if shaped.compiled else shaped.traced.purchase)
 
 
 def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
@@ -162,15 +161,40 @@ def _pytree(shaped: Any, operands: list[Any], leaves: list[Any]) -> Any:
     """A vjp as XLA's programs take it."""
     if not shaped.traced.symbols:
         return jax.tree.unflatten(jax.tree.structure(shaped.traced.vjp), leaves)
-    return _run(shaped.form, operands)[-1]
+    return _run_by_xla(shaped, operands)[-1]
 
 
-def _run(form: Any, operands: Iterable[Any]) -> Any:
+def _run_by_xla(shaped: Any, operands: Iterable[Any]) -> Any:
     """The results of a form by its own program."""
     given = [operand.pytree() if type(operand) is Interpreted else operand for operand in operands]
-    with _settings.running(), jax.ensure_compile_time_eval():
-        results, _ = form.run(*given)
+    with _Computing(() if shaped.compiled else (shaped,)):
+        results, _ = shaped.form.run(*given)
+    shaped.compiled = True
     return results
+
+
+class _Computing:
+    """A context for a call of a compiled program, which computes at once even where a user's function is being traced.
+
+    Args:
+      compiles: the shaped forms of a program that is compiled by this call; none where it is compiled already.
+    """
+
+    __slots__ = ("_began", "_compiles", "_contexts")
+
+    def __init__(self, compiles: Sequence[Any] = ()):
+        self._contexts, self._compiles = (_settings.running(), jax.ensure_compile_time_eval()), compiles
+
+    def __enter__(self) -> None:
+        for context in self._contexts:
+            context.__enter__()
+        self._began = time.perf_counter()
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._compiles:
+            thread.compiled.append((time.perf_counter() - self._began, tuple([shaped.describe() for shaped in self._compiles])))
+        for context in reversed(self._contexts):
+            context.__exit__(*exc)
 
 
 def _settled(result: Any) -> Any:
@@ -197,6 +221,7 @@ class Program:
             return [found[place] for place in live]
 
         self.compiled: Any = jax.jit(compute)
+        self.fresh = [step.shaped for step in needed]  # until it is compiled
 
     def covers(self, live: tuple[int, ...]) -> bool:
         """Whether the program gives all these."""
@@ -216,6 +241,7 @@ class Program:
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
         known = list(map(_known, leaves))
-        with _settings.running(), jax.ensure_compile_time_eval():
+        with _Computing(self.fresh):
             results: list[Any] = self.compiled(known)
+        self.fresh = []
         return results

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from funnn.engine.program.form import name_of
 from funnn.engine.program.graph import Graph, flush, users_line
 from funnn.engine.state import thread
 
@@ -106,7 +107,7 @@ class Region:
                     f"{text}, so that the function becomes several programs; the numbers are the same", UserWarning, file, line
                 )
         if self.watched and graph.records:
-            self.programs.append([_name(step.shaped.form.function) for step, _, _ in graph.records])
+            self.programs.append([name_of(step.shaped.form.function) for step, _, _ in graph.records])
 
     def break_here(self, reason: str, gb_type: str) -> None:
         """End the program at a line that asks for it, and begin another."""
@@ -115,12 +116,6 @@ class Region:
             raise Unsupported(f"{gb_type}\n  Explanation: {reason}\n  at {file}:{line}, in torch.compile of {self.name!r}", gb_type)
         self.breaks.append(Break(f"{gb_type}\n  Explanation: {reason}", file, line))
         self._close()
-
-
-def _name(function: Any) -> str:
-    """What to call a recorded function: the operation that it is a form of, or its own name."""
-    op = getattr(getattr(function, "__self__", None), "op", None)
-    return str(op.name if op is not None else function.__qualname__.partition(".<locals>")[0].strip("_"))
 
 
 class OutsideRegion:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from funnn.engine.program.region import is_inside_region
+from funnn.engine.program.report import Report
+from funnn.engine.program.report import forget as _forget_report
+from funnn.engine.program.report import report as _report
 from funnn.torch import _dynamo, _inductor
 from funnn.torch._compile import compile as compile
 from funnn.torch._compiling.backends import get_default_backend as get_default_backend
@@ -26,7 +29,7 @@ __all__ = [
     *("load_compiled_function", "wrap_numpy", "is_compiling", "is_dynamo_compiling", "is_exporting", "save_cache_artifacts"),
     *("load_cache_artifacts", "keep_portable_guards_unsafe", "skip_guard_on_inbuilt_nn_modules_unsafe"),
     *("skip_guard_on_all_nn_modules_unsafe", "keep_tensor_guards_unsafe", "skip_guard_on_globals_unsafe", "skip_all_guards_unsafe"),
-    "nested_compile_region",
+    *("nested_compile_region", "report"),
 ]
 _guard_collectives = [False]
 
@@ -34,6 +37,26 @@ _guard_collectives = [False]
 def reset() -> None:
     """Forget what was counted. Programs stay: there is nothing in them that could be out of date."""
     _dynamo.reset()
+    _forget_report()
+
+
+def report() -> Report:
+    """What ran since the process began or since ``reset()``; torch has no such function.
+
+    Operations are recorded, and run together where a value is asked for or a step ends. The report has a line for each line of the program that asked:
+    how often (``flushes``), how many of the graphs of operations had not come before (``graphs``), how many programs were compiled for them
+    (``compilations``), and the seconds that compiling and running took (``compiling``, ``running``; on an accelerator, until the work was on its way).
+    ``print`` shows it as a table. ``lines`` has the lines, the longest first; the report itself has the sums.
+
+    Example:
+      >>> import funnn.torch as torch
+      >>> torch.compiler.reset()
+      >>> for n in range(3):
+      ...     value = (torch.ones(n + 1) * 2).sum().item()
+      >>> torch.compiler.report().flushes
+      3
+    """
+    return _report()
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
