@@ -118,7 +118,9 @@ def parser() -> argparse.ArgumentParser:
         help="print to stderr, when the script is done, which of its lines asked for values, how many programs that compiled, and the time it took",
     )
     run.add_argument(
-        "--operations", action="store_true", help="print which operations took the time; each of them runs by itself then, so that it can be told"
+        "--operations",
+        action="store_true",
+        help="print which operations took the time; each of them runs by itself then, so that it can be told",
     )
     run.add_argument("--no-cache", action="store_true", help="don't keep compiled programs in the user's cache folder for the next run")
     run.add_argument(

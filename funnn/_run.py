@@ -174,7 +174,7 @@ def _keep_programs() -> None:
 
     from funnn._compilation_cache import cache_compilations
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         try:
             cache_compilations()
         except OSError as error:

@@ -160,7 +160,9 @@ def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
 def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
     """The block of an array that broadcasts to the scores."""
     x = x.reshape((1,) * (2 - x.ndim) + x.shape)
-    parts = [part if check.has_symbol((size,)) or size > 1 else slice(None) for part, size in zip((rows, columns), x.shape[-2:], strict=True)]
+    parts = [
+        part if check.has_symbol((size,)) or size > 1 else slice(None) for part, size in zip((rows, columns), x.shape[-2:], strict=True)
+    ]
     return x[..., *parts]
 
 

@@ -40,8 +40,28 @@ KERNELS: dict[str, tuple[Any, list[str]]] = {
     "bilinear": (F.bilinear, ["b,4", "b,3", "5,4,3", "5"]),
     **{
         name: (getattr(F, name), ["b,t"])
-        for name in "relu relu6 hardtanh hardsigmoid hardswish leaky_relu softshrink hardshrink elu celu selu gelu sigmoid silu mish softplus "
-        "softsign tanh tanhshrink logsigmoid".split()
+        for name in [
+            "relu",
+            "relu6",
+            "hardtanh",
+            "hardsigmoid",
+            "hardswish",
+            "leaky_relu",
+            "softshrink",
+            "hardshrink",
+            "elu",
+            "celu",
+            "selu",
+            "gelu",
+            "sigmoid",
+            "silu",
+            "mish",
+            "softplus",
+            "softsign",
+            "tanh",
+            "tanhshrink",
+            "logsigmoid",
+        ]
     },
     "gelu by tanh": (lambda x: F.gelu(x, approximate="tanh"), ["b,t"]),
     "glu": (F.glu, ["b,4"]),
@@ -81,13 +101,19 @@ KERNELS: dict[str, tuple[Any, list[str]]] = {
     "attention": (F.scaled_dot_product_attention, ["b,2,t,4", "b,2,s,4", "b,2,s,4"]),
     "attention, one length": (F.scaled_dot_product_attention, ["b,2,t,4", "b,2,t,4", "b,2,t,4"]),
     "attention, causal": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), ["b,2,t,4", "b,2,t,4", "b,2,t,4"]),
-    "attention, two lengths, causal": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), ["b,2,t,4", "b,2,s,4", "b,2,s,4"]),
+    "attention, two lengths, causal": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+        ["b,2,t,4", "b,2,s,4", "b,2,s,4"],
+    ),
     "attention, masked": (F.scaled_dot_product_attention, ["b,2,t,4", "b,2,s,4", "b,2,s,4", "t,s"]),
     "attention, bools": (F.scaled_dot_product_attention, ["b,2,t,4", "b,2,s,4", "b,2,s,4", "mb,1,t,s"]),
     "attention, groups": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v, enable_gqa=True), ["b,4,t,4", "b,2,s,4", "b,2,s,4"]),
     "multi_head_attention": (lambda q, *w: attend(q, q, q, *w)[0], ["t,b,8", *HEADS]),
     "multi_head_attention, memory": (lambda q, k, *w: attend(q, k, k, *w), ["t,b,8", "s,b,8", *HEADS]),
-    "multi_head_attention, padded": (lambda q, m, *w: attend(q, q, q, *w, key_padding_mask=m, need_weights=False)[0], ["t,b,8", "mb,t", *HEADS]),
+    "multi_head_attention, padded": (
+        lambda q, m, *w: attend(q, q, q, *w, key_padding_mask=m, need_weights=False)[0],
+        ["t,b,8", "mb,t", *HEADS],
+    ),
     "embedding": (F.embedding, ["i7b,t", "7,4"]),
     "embedding, padded": (lambda i, w: F.embedding(i, w, padding_idx=1), ["i7b,t", "7,4"]),
     "embedding of any number": (F.embedding, ["i1b", "t,4"]),
@@ -160,7 +186,9 @@ def value_and_gradients(function: Any) -> Any:
 
         def split(*floats):
             leaves = jax.tree.leaves(of_floats(*floats))
-            return [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)], [x for x in leaves if not jnp.issubdtype(x.dtype, jnp.floating)]
+            return [x for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)], [
+                x for x in leaves if not jnp.issubdtype(x.dtype, jnp.floating)
+            ]
 
         results, vjp, others = jax.vjp(split, *[operands[i] for i in chosen], has_aux=True)
         return (*results, *others, *(vjp([jnp.cos(x) for x in results]) if chosen else ()))
@@ -187,7 +215,11 @@ def operands(texts: list[str], sizes: dict[str, int]) -> list[np.ndarray]:
 
 def outlines(texts: list[str], bounded: bool) -> tuple[list[jax.ShapeDtypeStruct], tuple[str, ...]]:
     scope = export.SymbolicScope([f"{symbol} >= 6" for symbol in "thsw"] if bounded else ())
-    symbols = tuple(sorted({letter for text in texts for letter in spec(text, str)[1] for letter in letter.replace("+", " ").split() if letter in "bthsw"}))
+    symbols = tuple(
+        sorted(
+            {letter for text in texts for letter in spec(text, str)[1] for letter in letter.replace("+", " ").split() if letter in "bthsw"}
+        )
+    )
     made = []
     for text, array in zip(texts, operands(texts, SIZES[0]), strict=True):
         shape = text[len(spec(text, str)[0]) :]

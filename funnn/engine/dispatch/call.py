@@ -186,12 +186,13 @@ class Entry:
         tracked: tuple[int, ...],
         name: str,
         operands: tuple[int | None, ...],
-        family: tuple[Any, ...] = (),
+        family: Family | None = None,
+        sizes: tuple[int, ...] = (),
     ):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name
         self.type: Any = node_type(name, Recording) if tracked else None
-        self.form = Form(self.function, *family, owner=self)
+        self.form = Form(self.function, family, sizes, self)
         self._second: Op | None = None
 
     @property
@@ -252,7 +253,7 @@ class Entry:
 
             def backward(*arrays: Any) -> Any:
                 inputs, gradients = arrays[: self.count], arrays[self.count :]
-                outputs, vjp, _ = self._record(*inputs)
+                _, vjp, _ = self._record(*inputs)
                 results = vjp(tuple(gradients))
                 return results if len(results) > 1 else results[0]
 
@@ -429,7 +430,7 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             family = _families[name] = Family(lambda sizes: Entry(op, with_sizes(layout, iter(sizes)), *rest).function)
         if len(_entries) >= _ENTRIES:  # as many as anybody uses in turns; the others come anew
             _entries.clear()
-        entry = _entries[kind] = Entry(op, layout, *rest, (family, sizes))
+        entry = _entries[kind] = Entry(op, layout, *rest, family, sizes)
     return entry.form
 
 

@@ -50,7 +50,7 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
 
 def _is_worth(state: Any, steps: list[Any]) -> bool:
     """Whether running the graph without a program has cost what one costs."""
-    return state.visits > 1 and state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps])
+    return bool(state.visits > 1 and state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps]))
 
 
 def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:

@@ -56,9 +56,7 @@ _SHOWN = 30
 
 
 def _row(counts: Any, name: str) -> str:
-    return (
-        f"{counts.flushes:>9}{counts.graphs:>12}{counts.compilations:>10}{1e3 * counts.compiling:>9.1f} ms{1e3 * counts.running:>9.1f} ms  {name}"
-    )
+    return f"{counts.flushes:>9}{counts.graphs:>12}{counts.compilations:>10}{1e3 * counts.compiling:>9.1f} ms{1e3 * counts.running:>9.1f} ms  {name}"
 
 
 # Of the whole process, because a program asks what all of its threads did; nothing that is computed depends on it.

@@ -121,7 +121,8 @@ def vector_of(kinds: Sequence[Any], statics: tuple[int, ...]) -> Vector:
 
 def _evaluate(symbols: tuple[str, ...], text: str, **names: Any) -> Callable[..., Any]:
     names.update(floordiv=int.__floordiv__, mod=int.__mod__, max=max, min=min)
-    return eval(f"lambda {', '.join(symbols)}: {text}", names)  # the text is JAX's own, of symbols and numbers
+    evaluate: Callable[..., Any] = eval(f"lambda {', '.join(symbols)}: {text}", names)  # the text is JAX's own, of symbols and numbers
+    return evaluate
 
 
 def _equations(jaxpr: Jaxpr) -> int:
@@ -151,12 +152,17 @@ def _count(jaxpr: Jaxpr) -> tuple[Any, Any, Any]:
             calls, elements, products = calls + times * more[0], elements + times * more[1], products + times * more[2]
         if inner:
             continue
-        size = math.prod(equation.outvars[0].aval.shape)
+        size = math.prod(_shape(equation.outvars[0]))
         calls, elements = calls + 1, elements + size
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            products += size * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+            products += size * math.prod(_shape(equation.invars[0])[axis] for axis in contracted)
         elif equation.primitive.name == "conv_general_dilated":
-            kernel, numbers = equation.invars[1].aval.shape, equation.params["dimension_numbers"]
+            kernel, numbers = _shape(equation.invars[1]), equation.params["dimension_numbers"]
             products += 4 * size * math.prod(kernel) // kernel[numbers.rhs_spec[0]]  # windows are copied too
     return calls, elements, products
+
+
+def _shape(variable: Any) -> tuple[Any, ...]:
+    shape: tuple[Any, ...] = variable.aval.shape
+    return shape
