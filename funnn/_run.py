@@ -133,9 +133,10 @@ def profiled(operations: bool = False, trace: str | None = None) -> Iterator[Non
     """
     import jax
 
+    from funnn.engine.program.report import forget, report
     from funnn.torch.autograd.profiler import profile
-    from funnn.torch.compiler import report
 
+    forget()
     try:
         with jax.profiler.trace(trace) if trace else nullcontext(), profile.around() if operations else nullcontext() as times:
             yield

@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.metadata
+import os
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -12,7 +14,13 @@ import pytest
 import torch
 
 import funnn.torch
-from funnn import __main__, _run
+from funnn import __main__, _compilation_cache, _run
+
+
+@pytest.fixture(autouse=True)
+def no_programs_are_kept(monkeypatch):
+    """JAX's configuration is the whole process's."""
+    monkeypatch.setattr(_run, "_keep_programs", lambda: None)
 
 
 @pytest.fixture
@@ -156,10 +164,10 @@ print({event.key: event.count for event in times}["mul"], sys.argv[1:])
 @pytest.mark.parametrize(
     "end, code", [("", 0), ("sys.exit(3)", 3), ("torch.ones(2) @ torch.ones(3)", 1)], ids=["returns", "exits", "raises"]
 )
-def test_profile(script, capsys, end, code):
+def test_operations(script, capsys, end, code):
     file = script(PROFILED + end)
     try:
-        assert __main__.main(["run", "--profile", str(file), "--profile", "x"]) == code
+        assert __main__.main(["run", "--operations", str(file), "--profile", "x"]) == code
     except SystemExit as error:
         assert error.code == code == 3
     printed = capsys.readouterr()
@@ -171,6 +179,51 @@ def test_profile(script, capsys, end, code):
     assert ("Traceback" in names) == (code == 1) and "_run.py" not in printed.err
     if code == 1:  # the error comes last
         assert names.index("Traceback") > names.index("Self") and f'File "{file}", line 8' in printed.err
+
+
+def test_profile_lists_the_lines_that_asked(script, capsys):
+    file = script("""
+import torch
+total = torch.zeros(3)
+for n in range(4):
+    total = total + n
+    value = total.sum().item()
+print(value)
+""")
+    assert __main__.main(["run", "--profile", str(file)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "18.0\n"
+    head, *rows = [line.split() for line in printed.err.splitlines()]
+    assert head == ["flushes", "new", "graphs", "compiled", "compiling", "running", "line"]
+    assert [(row[0], row[1], row[2], row[-1]) for row in rows] == [("4", "1", "0", f"{file}:6"), ("4", "1", "0", "all")]
+
+
+def test_compiled_programs_are_kept_for_the_next_run(script, tmp_path):
+    file = script("""
+import torch
+step = torch.compile(lambda x: (x @ x).sum())
+print(step(torch.ones(4, 4)).item())
+""")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(Path(funnn.__file__).parent.parent)}
+
+    def run(*options):
+        command = [sys.executable, "-m", "funnn", "run", *options, str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("64.0\n", "")
+        return sorted(path.name for path in (tmp_path / "funnn" / "programs").glob("*-cache"))
+
+    assert not run("--no-cache")
+    first = run()
+    assert first and run() == first
+
+
+def test_the_default_cache_stays_below_its_limit(tmp_path):
+    for number in range(5):
+        file = tmp_path / f"{number}-cache"
+        file.write_bytes(bytes(100))
+        os.utime(file, (1000 + number, 1000 + number))
+    _compilation_cache._keep_below(tmp_path, 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3-cache", "4-cache"]
 
 
 def test_without_profile_nothing_is_printed(script, capsys):
@@ -189,7 +242,7 @@ def test_trace_is_written_to_its_folder(script, capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jax.profiler, "trace", trace)  # the real one takes seconds to stop
     assert __main__.main(["run", "--trace", str(tmp_path), str(script(PROFILED))]) == 0
-    assert folders == [str(tmp_path), "stopped"] and "MulBackward0" in capsys.readouterr().err
+    assert folders == [str(tmp_path), "stopped"] and "new graphs" in capsys.readouterr().err
 
 
 def test_without_a_command_there_is_help(capsys):

@@ -150,7 +150,7 @@ def _count(jaxpr: Jaxpr) -> tuple[Any, Any, Any]:
         for part in inner:
             more = _count(part)
             calls, elements, products = calls + times * more[0], elements + times * more[1], products + times * more[2]
-        if inner:
+        if inner or not equation.outvars:
             continue
         size = math.prod(_shape(equation.outvars[0]))
         calls, elements = calls + 1, elements + size
