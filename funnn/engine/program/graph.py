@@ -27,7 +27,7 @@ _LONG, _LONGEST = 1024, 4096
 #: Bytes of operands from outside after which it does.
 _LARGE = 1 << 30
 #: States that are known at most; then those are forgotten that lead to no program in use.
-_STATES = 50_000
+_STATES = 16_000
 
 
 class Step:
