@@ -116,7 +116,8 @@ def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills:
     config = [(0, 0, 0)] * rank
     for size, out, kernel, stride, padding, dilation in geometry:
         needed = (out - 1) * stride + dilation * (kernel - 1) + 1
-        config.append((padding, jax.core.max_dim(needed - size - padding, 0), 0))
+        missing = needed - size - padding
+        config.append((padding, jax.core.max_dim(missing, 0) if check.has_symbol((missing,)) else max(missing, 0), 0))
     if any(low or high for low, high, _ in config):
         arrays = tuple(lax.pad(x, jnp.asarray(fill, x.dtype), config) for x, fill in zip(arrays, fills, strict=True))
     for axis in reversed(range(len(geometry))):

@@ -177,11 +177,14 @@ def test_complex_numbers(dtype):
         "tan",
         "sinh",
         "cosh",
+        *("exp2", "asin", "acos", "atan", "asinh", "acosh", "atanh"),
     ]
     cases = {name: (getattr(lax, name), [z[z != 0]]) for name in names}
     cases |= {name: (getattr(lax, name), pairs(z[1:12])) for name in ("add", "sub", "mul", "div", "eq", "ne")}
     cases["complex"] = lax.complex, pairs(np.array([0.0, -0.0, np.inf, 1.0], z.real.dtype))
     cases["pow"] = lax.pow, pairs(z[1:8] + 1)
+    cases |= {name: (getattr(lax, name), [z.reshape(5, 5)]) for name in ("cumsum", "cumprod", "sort")}
+    cases |= {name: (getattr(lax, name), pairs(z[1:12])) for name in ("max", "min")}
     agree(cases, rtol=1e-5 if dtype == "complex64" else 1e-12, atol=1e-6 if dtype == "complex64" else 1e-14)
 
 
@@ -257,7 +260,7 @@ def test_layout():
             lambda: (
                 lax.iota(jnp.int32, 5),
                 lax.broadcasted_iota(jnp.float32, (2, 3, 1), 1),
-                lax.iota(jnp.uint8, 4),
+                lax.iota(jnp.uint8, 300),
                 lax.iota(jnp.complex64, 3),
             ),
             [],
@@ -410,13 +413,13 @@ def test_loops_and_branches():
 
 
 def test_what_has_no_rule_is_named():
-    with pytest.raises(Untranslatable, match="random_seed|random_bits|threefry|random"):
+    with pytest.raises(Untranslatable, match="random"):
         translate(jax.make_jaxpr(lambda: jax.random.normal(jax.random.key(0), (3,)))())
-    with pytest.raises(Untranslatable, match="the primitive qr has no rule|geqrf|qr"):
+    with pytest.raises(Untranslatable, match="qr"):
         translate(jax.make_jaxpr(jnp.linalg.qr)(np.eye(3, dtype="float32")))
     with pytest.raises(Untranslatable, match="exp of bfloat16"):
         translate(jax.make_jaxpr(jnp.exp)(jnp.ones(3, jnp.bfloat16)))
     with pytest.raises(Untranslatable, match="pure_callback"):
         translate(jax.make_jaxpr(lambda x: jax.pure_callback(lambda x: x, x, x))(jnp.ones(3)))
-    with pytest.raises(Untranslatable, match=r"select_and_scatter_add|reduce_window"):
+    with pytest.raises(Untranslatable, match="reduce_window"):
         translate(jax.make_jaxpr(lambda x: lax.reduce_window(x, 0.0, lambda a, b: a + 2 * b, (2,), (1,), "VALID"))(jnp.ones(3)))

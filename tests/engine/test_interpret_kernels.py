@@ -33,36 +33,14 @@ def recurrent(function, states=1, **options):
     return call
 
 
+ACTIVATIONS = "relu relu6 hardtanh hardsigmoid hardswish leaky_relu softshrink hardshrink elu celu"
+ACTIVATIONS += " selu gelu sigmoid silu mish softplus softsign tanh tanhshrink logsigmoid"
 #: The function and the shapes of its operands: floats, or what the letter before them says: i5, integers below 5; p, between 0 and 1; o, ±1; m, bools.
 KERNELS: dict[str, tuple[Any, list[str]]] = {
     "linear": (F.linear, ["b,4", "5,4", "5"]),
     "linear over time": (F.linear, ["b,t,4", "5,4", "5"]),
     "bilinear": (F.bilinear, ["b,4", "b,3", "5,4,3", "5"]),
-    **{
-        name: (getattr(F, name), ["b,t"])
-        for name in [
-            "relu",
-            "relu6",
-            "hardtanh",
-            "hardsigmoid",
-            "hardswish",
-            "leaky_relu",
-            "softshrink",
-            "hardshrink",
-            "elu",
-            "celu",
-            "selu",
-            "gelu",
-            "sigmoid",
-            "silu",
-            "mish",
-            "softplus",
-            "softsign",
-            "tanh",
-            "tanhshrink",
-            "logsigmoid",
-        ]
-    },
+    **{name: (getattr(F, name), ["b,t"]) for name in ACTIVATIONS.split()},
     "gelu by tanh": (lambda x: F.gelu(x, approximate="tanh"), ["b,t"]),
     "glu": (F.glu, ["b,4"]),
     "prelu": (F.prelu, ["b,4,t", "4"]),
@@ -160,8 +138,6 @@ KERNELS: dict[str, tuple[Any, list[str]]] = {
     "pixel_unshuffle": (lambda x: F.pixel_unshuffle(x, 2), ["b,2,4,6"]),
     "channel_shuffle": (lambda x: F.channel_shuffle(x, 2), ["b,4,h,w"]),
 }
-#: What cannot be traced with the symbols above: the sizes decide what is computed.
-CONCRETE: set[str] = set()
 #: What needs to know that windows or edges fit into the sizes.
 BOUNDED = {"conv1d", "conv1d, padded and strided", "conv2d", "conv3d", "pad by reflection", "pad around", "unfold"}
 
@@ -232,19 +208,15 @@ def test_one_trace_serves_every_size(name):
     function, texts = KERNELS[name]
     compute = value_and_gradients(function)
     avals, symbols = outlines(texts, name in BOUNDED)
-    if name in CONCRETE:
-        with pytest.raises(Exception):
-            jax.make_jaxpr(compute)(*avals)
-        return
     computed = translate(jax.make_jaxpr(compute)(*avals), symbols)
-    for number, sizes in enumerate(SIZES):
+    for sizes in SIZES if exhaustive.chosen() is not None else SIZES[::2]:
         arrays = operands(texts, sizes)
         for array in arrays:
             array.flags.writeable = False
         got = computed(*[sizes[symbol] for symbol in symbols], *arrays)
-        if exhaustive.chosen() is not None or number == -1:
+        if exhaustive.chosen() is not None:
             wanted = jax.jit(compute)(*arrays)
         else:
             wanted = translate(jax.make_jaxpr(compute)(*arrays))(*arrays)
         for result, want in zip(got, wanted, strict=True):
-            same(result, want, 1e-4, 1e-4, f"{name} at {sizes}")
+            same(result, want, 1e-3, 3e-4 * max(1.0, float(np.max(np.abs(want), initial=0))), f"{name} at {sizes}")

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from tests import exhaustive
 from tests.engine.interpreting import agree, same, translated
 
 MODES = ["clip", "fill", "promise_in_bounds"]
-drawn = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+drawn = settings(max_examples=8 if exhaustive.chosen() is None else 100, deadline=None, derandomize=True, database=None)
 
 
 def sample(*shape, seed=0):
@@ -185,7 +186,7 @@ def pools(draw):
     )
 
 
-@drawn
+@settings(drawn, max_examples=4 if exhaustive.chosen() is None else 50)
 @given(pools())
 def test_windows(case):
     x, plain, spread = case

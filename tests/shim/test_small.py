@@ -48,7 +48,7 @@ def made(t, dtype, values=_VALUES):
 @pytest.fixture(autouse=True)
 def recorded_runs_by_xla(monkeypatch):
     """What is recorded never runs by NumPy here, so that a NumPy array tells that nothing was recorded."""
-    monkeypatch.setattr(programs, "_on_cpu", lambda: False)
+    monkeypatch.setattr(programs, "is_on_cpu", lambda: False)
 
 
 def by_numpy(tensor):

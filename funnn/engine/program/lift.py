@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record
+from funnn.engine.program.programs import Computing, is_on_cpu
+from funnn.engine.program.traced import Traced
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 
@@ -50,3 +53,18 @@ def _flat(function: Callable[..., Any], structure: Any) -> Callable[..., tuple[t
         return tuple(map(strong, results)), _Structure(of)
 
     return flat
+
+
+def constants(function: Callable[[], list[Any]]) -> Callable[[], list[Value]]:
+    """A function without arguments that gives arrays, as one that gives them as known Values, computed at once and anew at every call."""
+    traced = Traced(lambda: (tuple(map(strong, function())), None), [])
+    compute = traced.program if is_on_cpu() and traced.program is not None else None
+    compiled = jax.jit(function)
+
+    def give() -> list[Value]:
+        if compute is not None:
+            return [Value(np.array(array, order="C")) for array in compute()]
+        with Computing():
+            return list(map(Value, compiled()))
+
+    return give

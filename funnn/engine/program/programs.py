@@ -70,7 +70,8 @@ def _known(leaf: Any) -> Any:
 
 
 @functools.cache
-def _on_cpu() -> bool:
+def is_on_cpu() -> bool:
+    """Whether JAX's default device is the CPU, where NumPy can help."""
     return jax.default_backend() == "cpu"
 
 
@@ -111,7 +112,7 @@ class OneByOne:
 
     def _choose(self, leaves: list[Any]) -> list[bool]:
         """Which steps NumPy does. One whose vjp another one needs as a pytree, for XLA, it does not."""
-        if not _on_cpu() or not all(_at_hand(leaf.array) for leaf in leaves if type(leaf) is Value):
+        if not is_on_cpu() or not all(_at_hand(leaf.array) for leaf in leaves if type(leaf) is Value):
             return [False] * len(self.steps)
         chosen: list[bool] = []
         pytrees: set[int] = set()
@@ -167,13 +168,13 @@ def _pytree(shaped: Any, operands: list[Any], leaves: list[Any]) -> Any:
 def _run_by_xla(shaped: Any, operands: Iterable[Any]) -> Any:
     """The results of a form by its own program."""
     given = [operand.pytree() if type(operand) is Interpreted else operand for operand in operands]
-    with _Computing(() if shaped.compiled else (shaped,)):
+    with Computing(() if shaped.compiled else (shaped,)):
         results, _ = shaped.form.run(*given)
     shaped.compiled = True
     return results
 
 
-class _Computing:
+class Computing:
     """A context for a call of a compiled program, which computes at once even where a user's function is being traced.
 
     Args:
@@ -241,7 +242,7 @@ class Program:
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
         known = list(map(_known, leaves))
-        with _Computing(self.fresh):
+        with Computing(self.fresh):
             results: list[Any] = self.compiled(known)
         self.fresh = []
         return results

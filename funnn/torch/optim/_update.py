@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.program.lift import lift
+from funnn.engine.program.lift import constants, lift
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -117,13 +117,28 @@ def _common_step(rule: Rule, states: list) -> Any:
 
 def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None) -> None:
     """Add the entries that the present options need and that are not there."""
-    plain = {name: float(value) if isinstance(value, Tensor) else value for name, value in options.items()}
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
-        values = rule.init(jnp.zeros(param._shape(), param.dtype.numpy), scalar_dtype=counts, **plain)
-    for name, value in values.items():
+    plain = tuple([
+        (name, float(value) if isinstance(value, Tensor) else tuple(value) if isinstance(value, list) else value)
+        for name, value in options.items()
+    ])
+    counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
+    names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy)
+    for name, value in zip(names, initial(), strict=True):
         if name not in state and (needed is None or name in needed):
             state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _initial(rule: Rule, options: tuple, counts: Any, shape: tuple, dtype: Any) -> tuple[list[str], Callable[[], list[Value]]]:
+    """The names of a parameter's state before its first step, and what gives the values."""
+
+    def initial() -> list[jax.Array]:
+        values = rule.init(jnp.zeros(shape, dtype), scalar_dtype=counts, **dict(options))
+        names[:] = values
+        return list(values.values())
+
+    names: list[str] = []
+    return names, constants(initial)
 
 
 def share_steps(states: Iterable[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,8 +75,16 @@ def _flatten(writer: Writer, steps: list[Step], jaxpr: Any, consts: Sequence[Any
 
 def _linear_map(equation: Any) -> Any:
     """The jaxpr of funnn's linear primitive: that of its forward map."""
-    map, count = equation.params["map"], equation.params["count"]
-    avals = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
+    shapes = tuple([atom.aval.shape for atom in equation.invars])
+    # Sizes of different scopes cannot be compared, so that the scope must differ first.
+    scope = next((id(size.scope) for shape in shapes for size in shape if hasattr(size, "scope")), None)
+    dtypes = tuple([atom.aval.dtype for atom in equation.invars])
+    return _traced(scope, bool(jax.config.jax_enable_x64), equation.params["count"], equation.params["map"], dtypes, shapes)
+
+
+@functools.lru_cache(maxsize=256)
+def _traced(scope: int | None, wide: bool, count: int, map: Any, dtypes: tuple[Any, ...], shapes: tuple[Any, ...]) -> Any:
+    avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
     return jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from funnn.engine.program.interpret.layout import is_whole
-from funnn.engine.program.interpret.writer import Rule, Step, Value, Writer
+from funnn.engine.program.interpret.writer import Rule, Step, Untranslatable, Value, Writer
 
 
 # ---- dynamic slices ----
@@ -49,7 +49,7 @@ def _dynamic_update_slice(writer: Writer, step: Step) -> str:
 def _gather(writer: Writer, step: Step) -> str:
     value, indices = step.inputs
     numbers, sizes = step.params["dimension_numbers"], step.params["slice_sizes"]
-    mode = step.params["mode"].name
+    mode = mode_of(step)
     fills = mode == "FILL_OR_DROP"
     fill = "None"
     if fills:
@@ -64,6 +64,15 @@ def _gather(writer: Writer, step: Step) -> str:
             return f"{writer.use(take)}({name}, {index}[..., 0], {axis}, {fill})"
     whole = tuple([bool(is_whole(size, dim)) for size, dim in zip(sizes, value.shape, strict=True)])
     return f"{writer.use(gather)}({name}, {index}, {writer.bind(numbers)}, {writer.dims(sizes)}, {whole}, {fill})"
+
+
+def mode_of(step: Step) -> str:
+    """What becomes of indices that are outside."""
+    mode = step.params["mode"]
+    name: str = "FILL_OR_DROP" if mode is None else mode.name
+    if name not in ("CLIP", "FILL_OR_DROP", "PROMISE_IN_BOUNDS"):
+        raise Untranslatable(f"{step.primitive.name} in the mode {name}")
+    return name
 
 
 def _fill_value(given: Any, dtype: Any) -> Any:
@@ -110,7 +119,7 @@ def starts_of(index: Any, axes: tuple[int, ...], batched: tuple[int, ...], index
     return starts
 
 
-def mesh(starts: dict[int, Any], widths: dict[int, int], dropped: set[int], batch: int) -> tuple[Any, ...]:
+def mesh(starts: dict[int, Any], widths: dict[int, int], dropped: set[int]) -> tuple[Any, ...]:
     """An index for each axis of ``starts``, which broadcast to the batch dimensions and then the widths of the axes that are not dropped."""
     windows = [axis for axis in sorted(starts) if axis not in dropped]
     found = []
@@ -145,7 +154,7 @@ def gather(x: Any, index: Any, numbers: Any, sizes: tuple[int, ...], whole: tupl
     if 0 in x.shape:
         found = np.zeros(shape, x.dtype)
     elif front:
-        found = x.transpose(front + rest)[mesh(starts, dict(enumerate(sizes)), dropped, batch)]
+        found = x.transpose(front + rest)[mesh(starts, dict(enumerate(sizes)), dropped)]
         found = np.broadcast_to(found, shape)
     else:
         found = np.broadcast_to(x, shape)

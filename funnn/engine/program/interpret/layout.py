@@ -6,12 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from funnn.engine.program.interpret.writer import SCALAR, Rule, Step, Thin, Writer
-
-
-def is_number(size: Any, number: int) -> bool:
-    """Whether a size is surely this number."""
-    return isinstance(size, int | np.integer) and int(size) == number
+from funnn.engine.program.interpret.writer import SCALAR, Rule, Step, Thin, Writer, is_number
 
 
 def is_whole(size: Any, dim: Any) -> bool:
@@ -186,7 +181,7 @@ def _iota(writer: Writer, step: Step) -> str:
     shape, axis = step.params["shape"], step.params["dimension"]
     result = step.outputs[0]
     dtype = np.dtype(step.params["dtype"])
-    whole = dtype if dtype.kind in "iu" else np.dtype(np.int64)
+    whole = dtype if dtype.kind in "iu" and dtype.itemsize >= 4 else np.dtype(np.int64)  # narrow ones wrap
     text = f"np.arange({writer.dim(shape[axis])}, dtype={writer.bind(whole)})"
     if whole != dtype:
         text += f".astype({writer.bind(dtype)})"

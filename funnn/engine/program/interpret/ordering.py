@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from funnn.engine.program.interpret.writer import Rule, Step, Writer
+from funnn.engine.program.interpret.writer import Rule, Step, Untranslatable, Writer
 
 _CUMULATIVE = {"cumsum": "np.add", "cumprod": "np.multiply", "cummax": "np.maximum", "cummin": "np.minimum", "cumlogsumexp": "np.logaddexp"}
 
@@ -15,6 +15,8 @@ def _cumulative(writer: Writer, step: Step) -> str:
     value, axis = step.inputs[0], step.params["axis"]
     name = writer.array(value)
     dtype = np.dtype(value.dtype)
+    if dtype.kind == "c" and step.primitive.name == "cumlogsumexp":
+        raise Untranslatable(f"{step.primitive.name} of {dtype}")
     kept = f", dtype={writer.bind(dtype)}" if dtype.kind in "iu" else ""
     flip = f"[{':, ' * axis}::-1]" if step.params["reverse"] else ""
     return f"{_CUMULATIVE[step.primitive.name]}.accumulate({name}{flip}, {axis}{kept}){flip}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from funnn.engine.program.interpret.indexing import mesh, signed, starts_of
+from funnn.engine.program.interpret.indexing import mesh, mode_of, signed, starts_of
 from funnn.engine.program.interpret.layout import is_whole
 from funnn.engine.program.interpret.writer import Rule, Step, Writer
 
@@ -19,7 +20,6 @@ _UFUNCS: dict[str, Any] = {
     "scatter-min": np.minimum,
     "scatter-max": np.maximum,
 }
-_SORTED = 4  # rows of this many elements and more are summed by sorting
 
 
 def _scatter(writer: Writer, step: Step) -> str:
@@ -32,8 +32,8 @@ def _scatter(writer: Writer, step: Step) -> str:
         name = value.name
     else:
         name = result.name
-        writer.line(f"{name} = np.array({writer.array(value)})")
-    clips = params["mode"] is not None and params["mode"].name == "CLIP"
+        writer.line(f"{name} = np.array({writer.array(value)}, order='C')")
+    clips = mode_of(step) == "CLIP"
     axes = tuple(numbers.scatter_dims_to_operand_dims)
     batch = len(indices.shape) - 1
     rows = len(axes) == 1 and axes == tuple(numbers.inserted_window_dims) == (0,) and not numbers.operand_batching_dims
@@ -64,16 +64,18 @@ def combine(x: Any, index: Any, updates: Any, ufunc: Any, unique: bool) -> None:
         x[index] = updates
     elif unique:
         x[index] = ufunc(x[index], updates)
-    elif x.size < _SORTED * x.shape[0] or not index.size:
-        ufunc.at(x, index, updates)
     else:
-        order = np.argsort(index, kind="stable")
-        ordered = index[order]
-        first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        inner = np.add if ufunc is np.subtract else ufunc
-        together = inner.reduceat(updates[order], first, 0, dtype=x.dtype)
-        touched = ordered[first]
-        x[touched] = ufunc(x[touched], together)
+        length = x.size // max(x.shape[0], 1)
+        combine_elements(x, index[:, None] * length + np.arange(length), updates, ufunc)
+
+
+def combine_elements(x: Any, index: Any, updates: Any, ufunc: Any) -> None:
+    """The same for single elements, counted through all dimensions of ``x``: ``ufunc.at`` is quick for these alone."""
+    index, updates = index.reshape(-1), updates.reshape(-1)
+    if x.flags.c_contiguous:
+        ufunc.at(x.reshape(-1), index, updates)
+    else:
+        ufunc.at(x, np.unravel_index(index, x.shape), updates)
 
 
 def scatter(x: Any, index: Any, updates: Any, numbers: Any, ufunc: Any, clips: bool) -> None:
@@ -109,14 +111,18 @@ def scatter(x: Any, index: Any, updates: Any, numbers: Any, ufunc: Any, clips: b
         updates = updates[inside]
         batch = 1
     target = x.transpose(front + rest)
-    where = mesh(starts, widths, dropped, batch)
+    where = mesh(starts, widths, dropped)
     if not where:  # the window is the whole array, perhaps several times
         for update in updates.reshape((-1,) + target.shape):
             target[...] = update if ufunc is None else ufunc(target, update)
     elif ufunc is None:
         target[where] = updates
     else:
-        ufunc.at(target, where, updates)
+        length = [math.prod(x.shape[axis + 1 :]) for axis in range(x.ndim)]
+        index = sum(start * length[axis] for axis, start in zip(front, where, strict=True))
+        for axis in rest:
+            index = index[..., None] + np.arange(x.shape[axis]) * length[axis]
+        combine_elements(x, np.broadcast_to(index, updates.shape), updates, ufunc)
 
 
 RULES: dict[str, Rule] = {name: Rule(_scatter, updates=True) for name in _UFUNCS}

@@ -28,7 +28,7 @@ def _special(writer: Writer, step: Step) -> str:
     from scipy import special  # type: ignore[import-untyped]
 
     result, names = step.outputs[0], [value.name for value in step.inputs]
-    result.thin = common(step.inputs) if result.shape else None
+    result.thin = common(step.inputs, result)
     name = step.primitive.name
     if name == "digamma":
         text = f"{writer.use(digamma)}({writer.bind(special.psi)}, {names[0]})"

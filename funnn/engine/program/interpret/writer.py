@@ -44,6 +44,11 @@ DTYPES = frozenset(
 )
 
 
+def is_number(size: Any, number: int) -> bool:
+    """Whether a size is surely this number."""
+    return isinstance(size, int | np.integer) and int(size) == number
+
+
 class Untranslatable(Exception):
     """A primitive, a dtype or an argument of a primitive has no rule; the message names it."""
 
