@@ -117,16 +117,16 @@ class OneByOne:
         chosen: list[bool] = []
         pytrees: set[int] = set()
         for step in reversed(self.steps):
-            by_numpy = step.vjp not in pytrees and _is_interpreted(step.shaped)
+            by_numpy = step.vjp not in pytrees and self._is_interpreted(step.shaped)
             if not by_numpy:
                 pytrees.update(step.operands)
             chosen.append(by_numpy)
         return chosen[::-1]
 
-
-def _is_interpreted(shaped: Any) -> bool:
-    """Whether NumPy does a form: it has rules for all of it, and this was not yet worth a program."""
-    return not shaped.compiled and shaped.spent <= PATIENCE * shaped.traced.purchase and shaped.traced.program is not None
+    def _is_interpreted(self, shaped: Any) -> bool:
+        """Whether NumPy does a form: it has rules for all of it, and there is no program, nor was it worth one; of a graph that keeps coming, the whole is."""
+        waits = self.state.visits > 1 and len(self.steps) > 1
+        return not shaped.compiled and (waits or shaped.spent <= PATIENCE * shaped.traced.purchase) and shaped.traced.program is not None
 
 
 def _cost(shaped: Any, by_numpy: bool) -> float:

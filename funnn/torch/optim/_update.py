@@ -117,10 +117,12 @@ def _common_step(rule: Rule, states: list) -> Any:
 
 def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None) -> None:
     """Add the entries that the present options need and that are not there."""
-    plain = tuple([
-        (name, float(value) if isinstance(value, Tensor) else tuple(value) if isinstance(value, list) else value)
-        for name, value in options.items()
-    ])
+    plain = tuple(
+        [
+            (name, float(value) if isinstance(value, Tensor) else tuple(value) if isinstance(value, list) else value)
+            for name, value in options.items()
+        ]
+    )
     counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
     names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy)
     for name, value in zip(names, initial(), strict=True):

@@ -1,0 +1,181 @@
+"""How graphs run: with NumPy until that has cost what a program costs; traced once for all sizes; counted by line."""
+
+import gc
+import sys
+
+import numpy as np
+import pytest
+import torch as original
+
+import funnn.torch as torch
+from funnn.engine.program import form, programs, report, traced
+from funnn.engine.program.graph import count_programs, flush
+
+
+@pytest.fixture(autouse=True)
+def counted():
+    flush()
+    report.forget()
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """The number of symbols of each trace that is made."""
+    found = []
+
+    class Counting(traced.Traced):
+        def __init__(self, function, operands, pattern=None, symbols=()):
+            super().__init__(function, operands, pattern, symbols)
+            found.append(len(symbols))
+
+    monkeypatch.setattr(form, "Traced", Counting)
+    monkeypatch.setattr(traced, "Traced", Counting)
+    return found
+
+
+def attention(torch, length):
+    F = torch.nn.functional
+    torch.manual_seed(length)
+    x = torch.randn(2, length, 8, requires_grad=True)
+    q, k, v = x.split([4, 2, 2], -1)
+    q = q.reshape(2, length, 2, 2).transpose(1, 2)
+    y = F.scaled_dot_product_attention(q, k[:, None].expand(2, 2, length, 2), v[:, None].expand(2, 2, length, 2), is_causal=True)
+    y = torch.cat([y, y[:, :, -1:]], 2).transpose(1, 2).flatten(2) * torch.arange(length + 1)[:, None]
+    y.square().mean().backward()
+    return y.detach().numpy(), x.grad.numpy()
+
+
+def classification(torch, batch):
+    nn, F = torch.nn, torch.nn.functional
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Dropout(0.3), nn.GELU(), nn.Linear(5, 4))
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
+    x, t = torch.randn(batch, 6), torch.randint(0, 4, (batch,))
+    loss = F.cross_entropy(net(x), t) + net(x[: batch - 1]).max(1).values.sum()
+    loss.backward()
+    optimizer.step()
+    return loss.detach().numpy(), *[p.detach().numpy() for p in net.parameters()]
+
+
+def recurrence(torch, length):
+    torch.manual_seed(0)
+    net = torch.nn.LSTM(3, 4)
+    y, (h, _) = net(torch.randn(length, 2, 3))
+    (y.square().sum() + h.sum()).backward()
+    return y.detach().numpy(), *[p.grad.numpy() for p in net.parameters()]
+
+
+def convolution(torch, width):
+    nn = torch.nn
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    y = net(torch.randn(2, 3, 8, 2 * width))
+    y.square().sum().backward()
+    return y.detach().numpy(), *[p.grad.numpy() for p in net.parameters()]
+
+
+@pytest.mark.parametrize("build", [attention, classification, recurrence, convolution])
+def test_sizes_that_vary_are_traced_once_and_compile_nothing(build, traces):
+    for size in (5, 6):
+        build(torch, size)
+    made = len(traces)
+    assert 1 in traces
+    results = [build(torch, size) for size in (9, 12, 13)]
+    assert len(traces) - made <= 2  # what looked alike at first, such as a size that was also another one's
+    assert report.report().compilations == 0
+    for size, found in zip((9, 12, 13), results, strict=True):
+        for ours, theirs in zip(found, build(original, size), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=5e-4, atol=1e-4)
+
+
+def test_what_depends_on_sizes_is_traced_for_each(traces):
+    for size in (3, 5, 6):
+        x = torch.randn(size, size, requires_grad=True)
+        y = torch.linalg.inv(x @ x.T + torch.eye(size))  # a factorisation has no rule
+        y.sum().backward()
+        np.testing.assert_allclose(y.detach().numpy() @ (x @ x.T + torch.eye(size)).detach().numpy(), np.eye(size), atol=1e-3)
+    assert report.report().compilations > 0
+
+
+def test_what_comes_once_is_not_compiled_and_what_keeps_coming_is():
+    w = torch.randn(300, 300, requires_grad=True)
+    known = count_programs()
+    values, visits = [], 0
+    while count_programs() == known:
+        visits += 1
+        assert visits < 10_000
+        values.append((w.sin() @ w).square().mean().item())
+    assert visits > 2
+    assert report.report().compilations == 1
+    np.testing.assert_allclose(values, values[0], rtol=1e-5)
+
+
+def test_costs_are_counted_so_that_every_run_is_alike():
+    """The visit at which a graph is compiled follows from sizes, not from the time that something took."""
+
+    def visits(size):
+        w = torch.randn(size, 7, requires_grad=True)
+        known, count = count_programs(), 0
+        while count_programs() == known:
+            count += 1
+            (w.exp().cumsum(0).T @ w.cos()).sum().item()
+        return count
+
+    assert visits(40_001) < visits(20_001)
+    work = [shaped.traced.work(*shaped.values) for shaped in _shaped("cumsum") if shaped.kinds[0][0] == (40_001, 7)]
+    assert work and len(set(work)) == 1 and work[0] > 40_001 * 7 * 1e-9
+
+
+def _shaped(name):
+    return [item for item in gc.get_objects() if type(item) is form.Shaped and form.name_of(item.form.function) == name]
+
+
+def test_a_vjp_that_numpy_gave_serves_a_program_of_xla_later():
+    w = torch.randn(6, 5, requires_grad=True)
+    loss = (w.sigmoid() * w).sum()
+    loss.item()  # the forward pass has run, with NumPy
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "is_on_cpu", lambda: False)
+        loss.backward()
+        gradient = w.grad.numpy()
+    x = w.detach().numpy().astype(np.float64)
+    s = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(gradient, s + x * s * (1 - s), rtol=1e-5)
+
+
+def test_operands_are_never_written():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x = torch.from_numpy(rng.standard_normal((50, 50)).astype(np.float32)).requires_grad_()
+        before = x.detach().numpy().copy()
+        y = x * 2
+        kept = y.detach()
+        z = ((y + 1).exp_() / y.cosh()).softmax(0).clone()
+        z[3:5] = 7.0
+        z.sum().backward()
+        assert z.detach()[3:5].numpy().min() == 7
+        np.testing.assert_array_equal(x.detach().numpy(), before)
+        np.testing.assert_array_equal(kept.numpy(), before * 2)
+
+
+def test_a_report_names_the_line():
+    big = torch.randn(3000)
+    for _ in range(3):
+        (big * 2).sum().item()
+    line = sys._getframe().f_lineno - 1
+    (found,) = report.report().lines
+    assert (found.file, found.line, found.flushes, found.graphs, found.compilations) == (__file__, line, 3, 1, 0)
+    assert f"{__file__}:{line}" in str(torch.compiler.report()) and torch.compiler.report().flushes == 3
+    torch.compiler.reset()
+    assert not torch.compiler.report().lines
+
+
+def test_a_line_that_keeps_compiling_is_told_what_changes(monkeypatch):
+    monkeypatch.setattr(report, "_MANY", 3)
+    monkeypatch.setattr(report, "_LONG", 0.0)
+    with pytest.warns(
+        report.CompilationWarning, match=r"linalg_inv|inv.* had operands float32\[15, 15\], in the one before float32\[14, 14\]"
+    ) as caught:
+        for size in (13, 14, 15):
+            torch.linalg.inv(torch.eye(size, requires_grad=True)).sum().item()
+    assert caught[0].filename == __file__
