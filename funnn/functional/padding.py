@@ -140,20 +140,19 @@ _EDGES = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}
 def _extend(input: jax.Array, axis: int, before: int, after: int, mode: str) -> jax.Array:
     """Pad one axis by the elements that it has."""
     size, total = input.shape[axis], input.shape[axis] + before + after
-    if mode == "reflect" and not check.has_symbol((size,)) and max(before, after) >= size:
+    if mode == "reflect" and max(before, after) >= size:
         raise ShapeError(
             "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
             f"padding ({before}, {after}) at dimension {axis} of input {check.shape(input)}"
         )
     if mode == "circular":
         cut = size + min(before, 0) + min(after, 0)
-        symbolic = check.has_symbol((size,))
-        if not symbolic and max(before, after) > max(cut, 0):
+        if max(before, after) > max(cut, 0):
             raise ShapeError(
                 "Padding value causes wrapping around more than once: a circular padding is at most as long as the axis, but got "
                 f"({before}, {after}) at dimension {axis} of input {check.shape(input)}"
             )
-        if not symbolic and cut < 0:
+        if cut < 0:
             raise ShapeError(
                 f"Negative padding value is resulting in an empty dimension: got ({before}, {after}) at dimension {axis} of input "
                 f"{check.shape(input)}"

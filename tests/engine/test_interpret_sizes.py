@@ -77,7 +77,7 @@ def test_what_is_not_needed_needs_no_rule():
         jax.debug.print("{}", x)
         return x
 
-    with pytest.raises(Untranslatable, match="debug_.* has an effect"):
+    with pytest.raises(Untranslatable, match="has an effect"):
         translate(jax.make_jaxpr(prints)(1.0))
 
 

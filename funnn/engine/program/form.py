@@ -94,14 +94,15 @@ class Family:
         vector = vector_of(kinds, sizes)
         for traced in known.general:
             values = traced.pattern.match(vector)
-            if values is not None:
+            if values is not None and _are_sizes(traced.shapes(*values)):
                 return traced, values
         for pattern in known.patterns(vector):
             known.tried.add(pattern)
             made = trace_for(self.make, kinds, len(sizes), pattern)
-            if made is not None:
+            values = pattern.match(vector) or ()
+            if made is not None and _are_sizes(made.shapes(*values)):
                 known.general.append(made)
-                return made, pattern.match(vector) or ()
+                return made, values
         known.keep(vector)
         return None
 
@@ -137,6 +138,11 @@ class _Sizes:
         if vector not in self.vectors:
             del self.vectors[: len(self.vectors) + 1 - _EXAMPLES]
             self.vectors.append(vector)
+
+
+def _are_sizes(results: tuple[Any, ...]) -> bool:
+    """Whether there can be such results: a kernel does not check its operands' sizes where they are symbols (a window that is larger than an image)."""
+    return all(size > 0 for shape, _ in results for size in shape)
 
 
 def _differing(a: Vector, b: Vector) -> set[int]:

@@ -23,7 +23,7 @@ class Pattern:
       constants: (place, size) of those that never change.
       affine: (place, symbol, factor, offset) of the others: factor · symbol + offset.
       bases: the place from which each symbol is read.
-      below: (smaller, larger) places whose order the trace takes for granted.
+      below: (smaller, larger) places of sizes that are never equal, whose order the trace takes for granted.
     """
 
     constants: tuple[tuple[int, int], ...]
@@ -47,7 +47,7 @@ class Pattern:
                 return None
             if seen.setdefault(size, (symbol, factor, offset)) != (symbol, factor, offset):
                 return None
-        return None if any(vector[small] > vector[large] for small, large in self.below) else values
+        return None if any(vector[small] >= vector[large] for small, large in self.below) else values
 
     def symbolic(self) -> tuple[list[Any], tuple[str, ...]]:
         """The vector with JAX's symbolic dimensions, and the symbols' names."""
@@ -55,7 +55,7 @@ class Pattern:
         texts: dict[int, str] = {place: str(size) for place, size in self.constants}
         texts.update({place: f"{factor}*s{symbol} + {offset}" for place, symbol, factor, offset in self.affine})
         constraints = [f"{texts[place]} >= 2" for place, *_ in self.affine]
-        constraints += [f"{texts[large]} >= {texts[small]}" for small, large in self.below]
+        constraints += [f"{texts[large]} >= {texts[small]} + 1" for small, large in self.below]
         symbols = export.symbolic_shape(", ".join(names) + ",", constraints=list(dict.fromkeys(constraints)))
         vector: dict[int, Any] = dict(self.constants)
         vector.update({place: factor * symbols[symbol] + offset for place, symbol, factor, offset in self.affine})
@@ -99,6 +99,6 @@ def _orders(columns: list[Vector], varying: list[int], constants: tuple[tuple[in
         for other in others:
             for small, large in ((place, other), (other, place)):
                 pair = columns[small], columns[large]
-                if columns[small] != columns[large] and pair not in known and all(map(int.__le__, *pair)):
+                if pair not in known and all(map(int.__lt__, *pair)):
                     known.add(pair)
                     yield small, large

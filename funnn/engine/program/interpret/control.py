@@ -79,7 +79,9 @@ def _linear_map(equation: Any) -> Any:
     # Sizes of different scopes cannot be compared, so that the scope must differ first.
     scope = next((id(size.scope) for shape in shapes for size in shape if hasattr(size, "scope")), None)
     dtypes = tuple([atom.aval.dtype for atom in equation.invars])
-    return _traced(scope, bool(jax.config.jax_enable_x64), equation.params["count"], equation.params["map"], dtypes, shapes)
+    return _traced(
+        scope, jax.dtypes.canonicalize_dtype(np.int64) == np.int64, equation.params["count"], equation.params["map"], dtypes, shapes
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -98,9 +100,8 @@ def _platform(platforms: Any) -> int:
 
 # ---- blocks ----
 def _begin(writer: Writer, jaxpr: Any, outside: Sequence[Value], own: Sequence[Value]) -> Block:
-    """The block of a loop's or branch's jaxpr, in which steps that need nothing of its own are written before it."""
-    steps, results = flatten(writer, jaxpr.jaxpr, jaxpr.consts, [*outside, *own])
-    return steps, results
+    """The block of a loop's or branch's jaxpr, whose arguments are values from outside and then its own."""
+    return flatten(writer, jaxpr.jaxpr, jaxpr.consts, [*outside, *own])
 
 
 def _hoist(writer: Writer, block: Block) -> Block:
@@ -156,10 +157,6 @@ def _inner_values(writer: Writer, avals: Sequence[Any]) -> list[Value]:
     values = [writer.value(aval) for aval in avals]
     writer.depth -= 1
     return values
-
-
-def _shape_of(value: Value) -> Any:
-    return jax.ShapeDtypeStruct(value.shape, value.dtype)
 
 
 def _deeper(writer: Writer, make: Callable[[], Block]) -> Block:

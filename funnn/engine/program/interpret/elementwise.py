@@ -81,18 +81,18 @@ def logistic(x: Any, out: Any = None) -> Any:
     """1 / (1 + exp(-x))."""
     if not isinstance(x, np.ndarray) or not x.ndim:
         return 1 / (1 + np.exp(-x))
-    out = np.negative(x, out)
-    np.exp(out, out)
-    out += 1
-    return np.divide(1, out, out)
+    out = np.negative(x, out=out)
+    np.exp(out, out=out)
+    np.add(out, out.dtype.type(1), out=out)
+    return np.reciprocal(out, out=out)
 
 
 def rsqrt(x: Any, out: Any = None) -> Any:
     """1 / sqrt(x)."""
     if not isinstance(x, np.ndarray) or not x.ndim:
         return 1 / np.sqrt(x)
-    out = np.sqrt(x, out)
-    return np.divide(1, out, out)
+    out = np.sqrt(x, out=out)
+    return np.reciprocal(out, out=out)
 
 
 def sign_of_floats(x: Any) -> Any:

@@ -123,10 +123,11 @@ def _slice(writer: Writer, step: Step) -> str:
         writer.alias(value, result)
         return value.name
     name = writer.array(value)
-    writer.alias(value, result)
     starts, limits = step.params["start_indices"], step.params["limit_indices"]
     strides = step.params["strides"] or (1,) * len(starts)
     index = [_range(writer, *part) for part in zip(starts, limits, strides, value.shape, strict=True)]
+    # Rows are as good to write into as the whole; parts of rows are slower than a new array.
+    writer.alias(value, result, once=set(index[1:]) <= {":"})
     while index and index[-1] == ":":
         index.pop()
     return f"{name}[{', '.join(index)}]" if index else name
@@ -141,7 +142,7 @@ def _range(writer: Writer, start: Any, limit: Any, stride: Any, size: Any) -> st
 def _split(writer: Writer, step: Step) -> None:
     value, axis, start = step.inputs[0], step.params["axis"], 0
     name = writer.array(value)
-    owned = value.writable and writer.ends(value)
+    owned = value.writable and writer.ends(value) and not axis
     value.writable = False
     for result, size in zip(step.outputs, step.params["sizes"], strict=True):
         result.writable = owned and bool(result.shape)
