@@ -44,10 +44,12 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
         return None
     storage, window = tensor._storage, tensor._window
     value = storage.value
+    if value.array is None:
+        return None
     array = value.numbers
     if array is None:
         array = value.array
-        if array is None or math.prod(value.shape if window is None else window.shape) > LIMIT:
+        if math.prod(value.shape if window is None else window.shape) > LIMIT:
             return None
         if type(array) is not np.ndarray:
             if not _at_hand(array):

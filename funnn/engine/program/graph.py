@@ -36,13 +36,13 @@ class Step:
     Attributes:
       shaped: the form for these operands; operands: the places of values, or ~n for leaf n.
       given: what ``shaped.results`` says of arrays, (place, shape, dtype) of each; of a vjp, its place, or None where there is none.
-      next: the state after it.
+      next: the state after it; size: bytes of its new leaves.
     """
 
-    __slots__ = ("given", "next", "operands", "shaped", "vjp")
+    __slots__ = ("given", "next", "operands", "shaped", "size", "vjp")
 
-    def __init__(self, state: State, shaped: Shaped, operands: tuple[int, ...], leaves: int):
-        self.shaped, self.operands = shaped, operands
+    def __init__(self, state: State, shaped: Shaped, operands: tuple[int, ...], leaves: int, size: int):
+        self.shaped, self.operands, self.size = shaped, operands, size
         count = len(shaped.results)
         self.given = tuple([(state.results + number, *result) for number, result in enumerate(shaped.results)])
         self.vjp = state.results + count if shaped.vjp else None
@@ -136,12 +136,12 @@ class Graph:
     Attributes:
       records: (step, new leaves, weak references to the results) of each operation.
       places: by id, the number of each leaf.
-      closed: whether it has run, or is about to.
+      size: bytes of the leaves; closed: whether it has run, or is about to.
       first: what the first record is known by; backwards: whether a backward pass is among them.
       checks: what to look at once the values are known, with the user's line.
     """
 
-    __slots__ = ("backwards", "checks", "closed", "first", "leaves", "lock", "outputs", "places", "records", "state", "targets")
+    __slots__ = ("backwards", "checks", "closed", "first", "leaves", "lock", "outputs", "places", "records", "size", "state", "targets")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -150,17 +150,11 @@ class Graph:
         self.leaves: list[Any] = []
         self.state = _start
         self.closed = self.backwards = False
+        self.size = 0
         self.first: list[Any] = []
         self.checks: list[tuple[Callable[[], None], tuple[str, int]]] = []
         self.outputs: deque[Any] = deque()
         self.targets: list[Any] | None = None
-
-    def is_long(self, count: int, key: list[Any]) -> bool:
-        """Whether the graph should run before one more operation is recorded."""
-        if count >= _LONGEST or (count >= _LONG and bool(key == self.first)):
-            return True
-        leaves = [leaf for record in self.records for leaf in record[1] if type(leaf) is Value]
-        return bool(sum([leaf.size * leaf.dtype.itemsize for leaf in leaves]) > _LARGE)
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
@@ -203,6 +197,8 @@ class Graph:
             note_flush(users_line(), new, time.perf_counter() - began, thread.compiled[compiled:])
             del thread.compiled[compiled:]
         for target, array in zip(targets, self.outputs[0], strict=True):
+            if type(target) is Value:
+                target.numbers = None
             target.array = array
         for target in targets:
             target.graph = None
@@ -225,9 +221,10 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
             graph = thread.graph = Graph()
         with graph.lock:
             count = len(graph.records)
-            if (not count & 31 or count >= _LONG) and thread.region is None and graph.is_long(count, key):
-                graph.flush()
-                continue
+            if (count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE:
+                if thread.region is None:
+                    graph.flush()
+                    continue
             state = graph.records[-1][0].next if count else _start
             places = graph.places
             leaves: list[Any] = []
@@ -272,6 +269,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
                         graph.first = key[:given]
                     if fresh is not None:
                         places.update(fresh)
+                        graph.size += step.size
                     break
         del key[given:]
         if elsewhere is not None:
@@ -287,7 +285,7 @@ def _pending(step: Step, graph: Graph) -> tuple[list[Any], list[Any]]:
     references: list[Any] = []
     for place, shape, dtype in step.given:
         value = _new(Value)
-        value.array = value.numbers = None
+        value.array = None
         value.shape = shape
         value.dtype = dtype
         value.graph = graph
@@ -331,6 +329,7 @@ def _new_step(state: State, form: Form, operands: list[Any], graph: Graph, leave
     fresh: dict[int, int] = {}
     numbers = iter(range(state.leaves, state.leaves + leaves))
     found: list[int] = []
+    size = 0
     for operand in operands:
         if not isinstance(operand, (Value, Residuals)):
             found.append(~next(numbers))
@@ -341,8 +340,9 @@ def _new_step(state: State, form: Form, operands: list[Any], graph: Graph, leave
             place = graph.places.get(name, fresh.get(name))
             if place is None:
                 place = fresh[name] = ~next(numbers)
+                size += operand.size * operand.dtype.itemsize if isinstance(operand, Value) else 0
             found.append(place)
-    return Step(state, shaped, tuple(found), leaves)
+    return Step(state, shaped, tuple(found), leaves, size)
 
 
 def flush() -> None:

@@ -65,8 +65,8 @@ def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
 
 
 def _known(leaf: Any) -> Any:
-    """A leaf for a program of XLA."""
-    return leaf.known() if isinstance(leaf, (Value, Residuals)) else leaf
+    """A leaf that is no Value, for a program of XLA."""
+    return leaf.known() if type(leaf) is Residuals else leaf
 
 
 @functools.cache
@@ -241,7 +241,7 @@ class Program:
         return run
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        known = list(map(_known, leaves))
+        known = [leaf.array if type(leaf) is Value else _known(leaf) for leaf in leaves]
         with Computing(self.fresh):
             results: list[Any] = self.compiled(known)
         self.fresh = []

@@ -24,7 +24,7 @@ class Value:
       array: a jax.Array, a NumPy array where NumPy computed it, or a tracer inside a transformation; None while it is pending.
       shape, dtype: of the array, known from the start; dtype is NumPy's.
       graph, place: while it is pending, the graph that gives it, and its number there.
-      numbers: a NumPy view of the memory, once somebody asked for one.
+      numbers: where it is known, a NumPy view of the memory, once somebody asked for one.
     """
 
     __slots__ = ("__weakref__", "array", "dtype", "graph", "numbers", "place", "shape")

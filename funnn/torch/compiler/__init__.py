@@ -29,7 +29,7 @@ __all__ = [
     *("load_compiled_function", "wrap_numpy", "is_compiling", "is_dynamo_compiling", "is_exporting", "save_cache_artifacts"),
     *("load_cache_artifacts", "keep_portable_guards_unsafe", "skip_guard_on_inbuilt_nn_modules_unsafe"),
     *("skip_guard_on_all_nn_modules_unsafe", "keep_tensor_guards_unsafe", "skip_guard_on_globals_unsafe", "skip_all_guards_unsafe"),
-    *("nested_compile_region", "report"),
+    "nested_compile_region",
 ]
 _guard_collectives = [False]
 

@@ -180,7 +180,7 @@ def select(which: Any, *cases: Any) -> Any:
 
 
 def choose(which: Any, chosen: Any, other: Any, out: Any = None) -> Any:
-    """``chosen`` where ``which``, else ``other``, over which it may be written.
+    """``chosen`` where ``which``, else ``other``; ``out`` is the one of the two that may be written over.
 
     NumPy's ``where`` branches at each element, which takes ten times longer than these operations on bits if the processor guesses wrong.
     """
@@ -191,6 +191,11 @@ def choose(which: Any, chosen: Any, other: Any, out: Any = None) -> Any:
     mask = np.negative(which.view("i1")).astype(kind, copy=False)
     if b.ndim == 0 and not b:
         return np.bitwise_and(a, mask, out=mask if mask.shape == a.shape else None).view(chosen.dtype)
+    if out is chosen:
+        np.bitwise_xor(a, b, out=a)
+        np.bitwise_and(a, mask, out=a)
+        np.bitwise_xor(a, b, out=a)
+        return out
     bits = np.bitwise_and(a ^ b, mask)
     if out is not None:
         np.bitwise_xor(b, bits, out=b)
@@ -294,7 +299,8 @@ def _select_n(writer: Writer, step: Step) -> str:
             chosen = [case.name for case in cases]
         return f"{chosen[1]} if {which.name} else {chosen[0]}"
     result.thin = common(step.inputs, result)
-    out = f", out={cases[0].name}" if writer.overwritable(cases[0], result, result.thin) else ""
+    free = next((case for case in cases if writer.overwritable(case, result, result.thin)), None)
+    out = "" if free is None else f", out={free.name}"
     return f"{writer.use(choose)}({which.name}, {cases[1].name}, {cases[0].name}{out})"
 
 
