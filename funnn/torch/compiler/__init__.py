@@ -109,26 +109,23 @@ def nested_compile_region(
 
 
 def _no_files(name: str) -> NoReturn:
-    raise NotImplementedError(
-        f"torch.compiler.{name} is not supported: JAX keeps compiled programs itself, in the folder that "
-        'jax.config.update("jax_compilation_cache_dir", folder) names'
-    )
+    raise NotImplementedError(f"torch.compiler.{name} is not supported: funnn.cache_compilations() keeps compiled programs on disk")
 
 
 def save_cache_artifacts() -> NoReturn:
-    """Not supported: JAX has its own cache on disk."""
+    """Not supported: ``funnn.cache_compilations`` keeps programs on disk."""
     _no_files("save_cache_artifacts")
 
 
 def load_cache_artifacts(serialized_artifacts: bytes) -> NoReturn:
-    """Not supported: JAX has its own cache on disk."""
+    """Not supported: ``funnn.cache_compilations`` keeps programs on disk."""
     _no_files("load_cache_artifacts")
 
 
 def load_compiled_function(
     file: Any, *, f_globals: dict[str, object] | None = None, external_data: dict[str, Any] | None = None
 ) -> NoReturn:
-    """Not supported: JAX has its own cache on disk."""
+    """Not supported: ``funnn.cache_compilations`` keeps programs on disk."""
     _no_files("load_compiled_function")
 
 
