@@ -28,6 +28,7 @@ class ThreadState(threading.local):
       graph: what was recorded and has not run yet, or None.
       immediate: whether every operation runs at its line.
       region: the function that torch.compile runs, or None.
+      replay: gives the last replay of a compiled function, which may not have run yet; or None.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
 
@@ -49,6 +50,7 @@ class ThreadState(threading.local):
     graph: Any = None
     immediate = os.environ.get("FUNNN_IMMEDIATE", "0") not in ("", "0")
     region: Any = None
+    replay: Callable[[], Any] | None = None
 
 
 thread = ThreadState()

@@ -68,8 +68,8 @@ def loop(row: str, world: str, mode: str | None = None) -> Callable:
         optimizer.step()
         return loss.detach()
 
-    train = t.compile(step, mode=mode) if mode else step
-    return lambda: (train(), *net.parameters())
+    train, parameters = t.compile(step, mode=mode) if mode else step, list(net.parameters())
+    return lambda: (train(), *parameters)
 
 
 def functional_step(row: str) -> Callable:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
+import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -16,7 +19,7 @@ import jax.numpy as jnp
 from funnn.engine.program.graph import Graph
 from funnn.engine.program.programs import OneByOne, _needed, _run_steps, find_program
 from funnn.engine.program.region import Region
-from funnn.engine.program.value import Residuals, Value
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
 
@@ -91,54 +94,89 @@ class Recorder(Region):
 
 
 class Replayable:
-    """The program of a graph, for other leaves.
+    """The program of a graph, for other leaves: its variants by what is still wanted of its results.
 
     Args:
-      state: the graph; live: the places of the results to give.
-      order: the graph's leaves in the order in which they will be given; leaves: such, as arrays.
-      donated: which of them are overwritten by the results.
+      state: the graph; order: its leaves in the order in which they will be given.
+      donated: which of these are overwritten by results; shared: in how many of a replay's storages each of them lies.
     """
 
-    def __init__(self, state: Any, live: tuple[int, ...], order: tuple[int, ...], leaves: list[Any], donated: tuple[int, ...]):
-        self.state = state
-        found = None if donated else find_program(state, live)
-        places = [order.index(number) for number in range(len(order))]
-        if found is None or isinstance(found, OneByOne):
-            needed = _needed(state.steps(), live)
+    def __init__(self, state: Any, order: tuple[int, ...], donated: tuple[int, ...], shared: tuple[int, ...]):
+        self.state, self.donated = state, donated
+        self._places = [order.index(number) for number in range(len(order))]
+        self._variants: dict[tuple[int, ...], Callable[[list[Any]], list[Any]]] = {}
+        self._take: Any = operator.itemgetter(*donated) if len(donated) > 1 else lambda items: [items[number] for number in donated]
+        self._references = [_VALUE_REFERENCES + count - 1 for count in shared]
 
-            def compute(*leaves: Any) -> list[Any]:
-                return _run_steps(needed, live, [leaves[place] for place in places], {})
+    def run(self, live: tuple[int, ...], inputs: list[Any]) -> list[Any]:
+        """The results at the places ``live``."""
+        variant = self._variants.get(live)
+        if variant is None:
+            variant = self._variants[live] = self._compile(live, inputs)
+        return variant(inputs)
 
-            with _settings.running(), jax.ensure_compile_time_eval():
-                self._jitted: Any = jax.jit(compute, donate_argnums=donated)
-                self._compiled: Any = self._jitted.lower(*leaves).compile()
-        else:
-            self._compiled, self._jitted = None, lambda *leaves: found([leaves[place] for place in places])
+    def own(self, values: list[Any], inputs: list[Any]) -> None:
+        """Copy what would be donated but did not come from a replay, or is held by somebody else too."""
+        if not self.donated:
+            return
+        given, arrays = self._take(values), self._take(inputs)
+        references = list(map(sys.getrefcount, given))
+        counts = list(map(sys.getrefcount, arrays))
+        if references == self._references and max(counts) == _ARRAY_REFERENCES and set(map(type, map(_graph_of, given))) == {Replay}:
+            return
+        for place, value, held, least, count in zip(self.donated, given, references, self._references, counts, strict=True):
+            if type(value.graph) is not Replay or held > least or count > _ARRAY_REFERENCES:
+                inputs[place] = _fresh_copy(value.array)
 
-    def __call__(self, leaves: list[Any]) -> list[Any]:
-        if self._compiled is not None:
-            try:
-                results: list[Any] = self._compiled(*leaves)
+    def _compile(self, live: tuple[int, ...], inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
+        places = self._places
+        found = None if self.donated else find_program(self.state, live)
+        if found is not None and not isinstance(found, OneByOne):
+            known: Any = found
+
+            def run_known(inputs: list[Any]) -> list[Any]:
+                with _settings.running(), jax.ensure_compile_time_eval():
+                    results: list[Any] = known([inputs[place] for place in places])
                 return results
-            except (TypeError, ValueError):  # arrays that lie on other devices than those that it was compiled for
-                pass
+
+            return run_known
+        needed = _needed(self.state.steps(), live)
+
+        def compute(*inputs: Any) -> list[Any]:
+            return _run_steps(needed, live, [inputs[place] for place in places], {})
+
         with _settings.running(), jax.ensure_compile_time_eval():
-            results = self._jitted(*leaves)
-        return results
+            jitted: Any = jax.jit(compute, donate_argnums=self.donated)
+            compiled: Any = jitted.lower(*inputs).compile()
+
+        def run_compiled(inputs: list[Any]) -> list[Any]:
+            try:
+                results: list[Any] = compiled(*inputs)
+            except (TypeError, ValueError):  # arrays that lie on other devices than those that it was compiled for
+                with _settings.running(), jax.ensure_compile_time_eval():
+                    results = jitted(*inputs)
+            return results
+
+        return run_compiled
 
 
 class Replay:
-    """One run of a :class:`Replayable`: what its results wait for, as they wait for a graph. It stays their ``graph`` when they are known."""
+    """One run of a :class:`Replayable`: what its results wait for, as they wait for a graph. It stays their ``graph`` when they are known.
 
-    __slots__ = ("_leaves", "_lock", "_outputs", "_program", "_targets")
+    Args:
+      values: those that the leaves are read from, all of the storages'; read: which of them are the first leaves; rest: the other leaves.
+      live: the places of the results, the last of which are given only if somebody still holds them when it runs: all behind the ``needed`` first.
+    """
 
-    def __init__(self, program: Replayable, leaves: list[Any]):
-        self._program, self._leaves = program, leaves
+    __slots__ = ("__weakref__", "_chosen", "_live", "_lock", "_needed", "_optional", "_outputs", "_program", "_read", "_rest", "_values")
+
+    def __init__(self, program: Replayable, values: list[Value], read: Callable[[Any], Any], rest: list[Any], live: tuple[int, ...]):
+        self._program, self._values, self._read, self._rest, self._live = program, values, read, rest, live
         self._lock = threading.RLock()
         self._outputs: deque[Any] = deque()
-        self._targets: Any = None
+        self._chosen: Any = None
 
-    def pending(self, shapes: Sequence[Any], dtypes: Sequence[Any]) -> list[Value]:
+    def pending(self, shapes: Sequence[Any], dtypes: Sequence[Any], needed: int) -> list[Value]:
         """Values for the results."""
         values = list(map(_new, itertools.repeat(Value, len(shapes))))
         _each(_set_array, values, itertools.repeat(None))
@@ -146,19 +184,45 @@ class Replay:
         _each(_set_shape, values, shapes)
         _each(_set_dtype, values, dtypes)
         _each(_set_graph, values, itertools.repeat(self))
-        self._targets = values
+        self._needed = values[:needed]
+        self._optional = list(map(weakref.ref, values[needed:]))
         return values
 
     def flush(self) -> None:
         """Run, so that the values are known. An interrupt loses nothing: who asks for a value runs what has not run yet."""
         with self._lock:
-            if self._targets is None:
+            if self._values is None:
                 return
             if not self._outputs:
-                self._outputs.extend(map(self._program, (self._leaves,)))
-            _each(_set_array, self._targets, self._outputs[0])
-            self._targets = self._leaves = self._program = None
+                optional = [value for reference in self._optional if (value := reference()) is not None]
+                live = self._live if len(optional) == len(self._optional) else self._live[: len(self._needed)] if not optional else None
+                if live is None:  # some of them
+                    optional, live = self._chosen_of(optional)
+                self._chosen = [*self._needed, *optional]
+                del optional
+                self._outputs.extend(map(self._program.run, (live,), (self._inputs(),)))
+            _each(_set_array, self._chosen, self._outputs[0])
+            self._values = self._rest = self._chosen = self._needed = self._optional = None
             self._outputs.clear()
+
+    def _chosen_of(self, optional: list[Value]) -> tuple[list[Value], tuple[int, ...]]:
+        """All results, those that nobody holds in values that nobody will see: one more variant is not worth its compiling."""
+        held = {id(value): value for value in optional}
+        every = []
+        for reference in self._optional:
+            value = reference()
+            every.append(held[id(value)] if value is not None else _new(Value))
+        return every, self._live
+
+    def _inputs(self) -> list[Any]:
+        first = list(self._read(self._values))
+        inputs = list(map(_array_of, first))
+        if not set(map(type, inputs)) <= _ARRAYS:
+            inputs = [value.on_device() for value in first]
+        del first
+        inputs += self._rest
+        self._program.own(self._values, inputs)
+        return inputs
 
 
 _new: Any = object.__new__
@@ -177,10 +241,9 @@ def set_values(set_one: Callable[[Any, Any], Any], objects: Iterable[Any], value
     _each(set_one, objects, values)
 
 
-def fresh_copy(array: Any) -> Any:
-    """The array in memory of its own."""
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return jnp.copy(array)
+def set_attributes(name: str, objects: Iterable[Any], values: Iterable[Any]) -> None:
+    """Set an attribute of each object, in one breath."""
+    deque(map(setattr, objects, itertools.repeat(name), values), maxlen=0)
 
 
 def as_leaf(number: Any) -> Any:
@@ -189,6 +252,24 @@ def as_leaf(number: Any) -> Any:
         return jnp.asarray(number)
 
 
-def is_residuals(value: Any) -> bool:
-    """Whether it is what an operation keeps for its gradient."""
-    return type(value) is Residuals
+
+def _fresh_copy(array: Any) -> Any:
+    """The array in memory of its own."""
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        return jnp.copy(array)
+
+
+_array_of, _graph_of = operator.attrgetter("array"), operator.attrgetter("graph")
+_ARRAYS = {type(as_leaf(0.0))}
+
+
+def _count_references() -> tuple[int, int]:
+    """What ``sys.getrefcount`` says in ``Replayable.own`` of a value that lies in ``values`` once, and of its array."""
+    values = [Value(_fresh_copy(as_leaf(0.0))) for _ in range(2)]
+    inputs = list(map(_array_of, values))
+    take = operator.itemgetter(0, 1)
+    given, arrays = take(values), take(inputs)
+    return max(map(sys.getrefcount, given)), max(map(sys.getrefcount, arrays))
+
+
+_VALUE_REFERENCES, _ARRAY_REFERENCES = _count_references()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 import operator
-import sys
 import threading
 import warnings
 import weakref
@@ -16,7 +16,7 @@ from typing import Any
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.graph import flush
 from funnn.engine.program.region import Region
-from funnn.engine.program.replay import Recorder, Replay, Replayable, as_leaf, fresh_copy, set_values
+from funnn.engine.program.replay import Recorder, Replay, Replayable, as_leaf, set_attributes, set_values
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import node_type
@@ -30,9 +30,12 @@ _MISS: Any = object()
 _PLANS, _SIGNATURES = 4, 64
 _IN_VAIN = 4  # recordings one after the other that led to no replay
 _slots: Any = Storage
-_set_value = _slots.value.__set__
+_set_value, _set_version, _set_writes = _slots.value.__set__, _slots.version.__set__, _slots.writes.__set__
+_set_inference = _slots.inference.__set__
+_version_of, _writes_of = operator.attrgetter("version"), operator.attrgetter("writes")
 _new: Any = object.__new__
-_arrays_of, _value_of, _shape_of, _dtype_of = map(operator.attrgetter, ("array", "value", "shape", "dtype"))
+_FEW = 1 << 20  # numbers of gradients
+_value_of, _shape_of, _dtype_of = map(operator.attrgetter, ("value", "shape", "dtype"))
 _numbers: dict[tuple[type, str], Any] = {}
 
 
@@ -83,8 +86,6 @@ class Script:
         self.tied_floats = [(number, what) for number, what in tied if isinstance(what, float)]
         self.free = [number for number, what in enumerate(plan.arguments) if number in loose and not isinstance(what, float)]
         self.looked: list[Any] = [None] * len(plan.checks)
-        self.program: Any = None
-        self.dead = False
 
     def _prepare_leaves(self, plan: Plan) -> None:
         numbered = list(enumerate(plan.leaves))
@@ -111,16 +112,27 @@ class Script:
 
     def _prepare_results(self, plan: Plan) -> None:
         self.written = _picker([self._renumber[number] for number, _ in plan.writes])
-        self.places = {place: number for number, place in enumerate(plan.live)}
+        optional = self._only_gradients(plan)
+        self.live = tuple(sorted(plan.live, key=lambda place: (place in optional, place)))
+        self.needed = len(self.live) - len(optional)
+        self.places = {place: number for number, place in enumerate(self.live)}
+        given = {place: (shape, dtype) for step in plan.state.steps() for place, shape, dtype in step.given}
+        self.kinds = [given[place][0] for place in self.live], [given[place][1] for place in self.live]
+        # where gradients are few, the next call comes first, for it may let go of them, and then they need not be written
+        self.waits = bool(optional) and sum(math.prod(given[place][0]) for place in optional) <= _FEW
         written = {self._renumber[number] for number, source in plan.writes if source.kind == "result"}
         arguments = set(range(len(self.direct) + len(self.of_gradients), len(plan.roles)))
-        self.donated = tuple([place for place, number in enumerate(self.read_numbers) if number in written - arguments])
-        self.give = _picker(list(self.donated))
-        self.give_values = _picker([self.read_numbers[place] for place in self.donated])
-        self.versions = [(self._renumber[number], version, writes) for number, version, writes in plan.versions]
+        donated = tuple([place for place, number in enumerate(self.read_numbers) if number in written - arguments])
+        shared = tuple([1 + sum(a == self.read_numbers[place] for a, _ in self.shares) for place in donated])
+        key = id(plan.state), self.order, donated, shared
+        if key not in self.programs:
+            self.programs[key] = Replayable(plan.state, self.order, donated, shared)
+        self.program = self.programs[key]
+        self.counted = _picker([self._renumber[number] for number, _, _ in plan.versions])
+        self.versions, self.writes = [version for _, version, _ in plan.versions], [writes for _, _, writes in plan.versions]
         self.constants: list[Value] = []
         # what goes somewhere is taken from one list: the results, then the values that were there, then constants
-        base = len(plan.live)
+        base = len(self.live)
         count = len(plan.roles)
 
         def place_of(source: Source) -> int:
@@ -134,16 +146,30 @@ class Script:
             raise Refused("it gives back numbers as they came")
 
         self.sources = _picker([place_of(source) for _, source in plan.writes])
-        self.new_storages = [(place_of(source), inference) for source, inference in plan.storages]
+        self.new_values = _picker([place_of(source) for source, _ in plan.storages])
+        self.new_inference = [inference for _, inference in plan.storages]
+        self.new_kinds = [made.kind for made in plan.tensors]
+        self.new_fields = [(number, fields) for number, made in enumerate(plan.tensors) if (fields := self._fields(made))]
+        self.sees_old = any(not made.storage[0] for made in plan.tensors)
+        fresh = len(plan.storages)
+        self.new_memory = _picker([made.storage[1] if made.storage[0] else fresh + self._renumber[made.storage[1]] for made in plan.tensors])
         self.checks: list[tuple[Any, list[tuple[int, Any]], bool]] = []
         for check, sources in plan.checks:
             found = [(place_of(source), window) for source, window in sources]
             self.checks.append((check, found, any(place < base for place, _ in found)))
-        self.tensors = [
-            (made.kind, made.storage[0], made.storage[1] if made.storage[0] else self._renumber[made.storage[1]], self._fields(made))
-            for made in plan.tensors
-        ]
+        self.known_checks = any(not later for _, _, later in self.checks)
+        self.asks = any(later for _, _, later in self.checks)
         self.gradients = [(who.of if hasattr(who, "of") else who, number) for who, number in plan.gradients]
+
+    @staticmethod
+    def _only_gradients(plan: Plan) -> set[int]:
+        """The places of results that nobody holds but new tensors that become gradients."""
+        places = [source.what for source, _ in plan.storages]
+        fresh = {number for _, number in plan.gradients if number is not None and plan.tensors[number].storage[0]}
+        mine = {places[plan.tensors[number].storage[1]] for number in fresh if plan.storages[plan.tensors[number].storage[1]][0].kind == "result"}
+        others = {source.what for _, source in plan.writes} | {source.what for _, sources in plan.checks for source, _ in sources}
+        others |= {places[made.storage[1]] for number, made in enumerate(plan.tensors) if number not in fresh and made.storage[0]}
+        return mine - others
 
     @staticmethod
     def _fields(made: Any) -> dict[str, Any]:
@@ -204,45 +230,34 @@ class Script:
             return _MISS
         olds = list(map(_value_of, storages))
         count = len(self.shapes)
-        if list(map(_shape_of, olds[:count])) != self.shapes or list(map(_dtype_of, olds[:count])) != self.dtypes:
+        if list(map(_shape_of, olds[:count])) != self.shapes:
             return _MISS
         for a, b in self.shares:
             if olds[a] is not olds[b]:
                 return _MISS
-        if self.checks:
+        if self.known_checks:
             self._look(olds, None)
-        inputs = list(map(_arrays_of, self.read(olds)))
-        if not set(map(type, inputs)) <= _ARRAYS:
-            inputs = [olds[number].on_device() for number in self.read_numbers]
-        inputs += self.rest
-        if self.changing:
-            self._fill(inputs, leaves)
-        if self.program is None:
-            self.program = self._program(inputs)
-        ticket = Replay(self.program, inputs)
-        values = ticket.pending(self.result_shapes, self.result_dtypes)
+        rest = self._rest(leaves) if self.changing or self.plan.draws else self.rest
+        ticket = Replay(self.program, olds, self.read, rest, self.live)
+        values = ticket.pending(*self.kinds, self.needed)
         pool = [*values, *olds, *self.constants]
         tensors, owners, gradients = self._make(pool, storages, leaves)
-        written = self.written(storages)
-        for number, version, writes in self.versions:
-            storage = storages[number]
-            storage.version += version
-            storage.writes += writes
-        set_values(_set_value, written, self.sources(pool))
-        before = list(map(_grad_of, owners))
-        set_values(_set_grad, owners, gradients)
-        del pool
-        if self.donated:
-            self._own(inputs, olds)
-        try:
+        before, thread.replay = thread.replay, weakref.ref(ticket)
+        counted = self.counted(storages)
+        set_values(_set_version, counted, map(operator.add, map(_version_of, counted), self.versions))
+        set_values(_set_writes, counted, map(operator.add, map(_writes_of, counted), self.writes))
+        set_values(_set_value, self.written(storages), self.sources(pool))
+        set_attributes("_grad", owners, gradients)
+        if before is not None and (last := before()) is not None:
+            last.flush()
+        if self.asks:
+            before_values = list(olds)  # a check may also read what was there; it is not donated then
+            del pool, olds
             ticket.flush()
-        except Exception:
-            if not any(array.is_deleted() for array in inputs):
-                set_values(_set_value, written, [storages_old for storages_old in self.written(olds)])
-                set_values(_set_grad, owners, before)
-            raise
-        if self.checks:
-            self._look(olds, values)
+            self._look(before_values, values)
+        elif not self.waits:
+            del pool, olds
+            ticket.flush()
         return self._build(self.plan.result, tensors, leaves)
 
     def _storages(self, leaves: list[Any]) -> list[Storage] | None:
@@ -255,78 +270,47 @@ class Script:
             return None
         return storages + [leaves[number]._storage for number in self.of_arguments]
 
-    def _fill(self, inputs: list[Any], leaves: list[Any]) -> None:
-        """The leaves that are not the same in all calls, and are no storage's."""
-        first = len(self.read_numbers)
+    def _rest(self, leaves: list[Any]) -> list[Any]:
+        """The leaves that are no storage's."""
+        rest = list(self.rest)
         draws = [reference.of()._draw(name, *args, **kwargs) for reference, name, args, kwargs in self.plan.draws]
         for place, source in self.changing:
             if source.kind == "draw":
                 array = draws[source.what]
-                inputs[first + place] = array if array.shape == source.more else array.reshape(source.more)
+                rest[place] = array if array.shape == source.more else array.reshape(source.more)
             elif source.kind == "slot":
-                inputs[first + place] = _scalar(self.plan.slots[source.what].read())
+                rest[place] = _scalar(self.plan.slots[source.what].read())
             elif source.kind == "float":
-                inputs[first + place] = _scalar(leaves[source.what])
+                rest[place] = _scalar(leaves[source.what])
             else:
                 tensor = leaves[source.what] if isinstance(source.what, int) else source.what.of()
-                inputs[first + place] = tensor._operand().on_device()
-
-    def _program(self, inputs: list[Any]) -> Replayable:
-        plan = self.plan
-        key = id(plan.state), plan.live, self.order, self.donated
-        found = self.programs.get(key)
-        if found is None:
-            found = self.programs[key] = Replayable(plan.state, plan.live, self.order, inputs, self.donated)
-        return found
-
-    @functools.cached_property
-    def _kinds(self) -> tuple[list[Any], list[Any]]:
-        given = {place: (shape, dtype) for step in self.plan.state.steps() for place, shape, dtype in step.given}
-        found = [given[place] for place in self.plan.live]
-        return [shape for shape, _ in found], [dtype for _, dtype in found]
-
-    result_shapes = property(lambda self: self._kinds[0])
-    result_dtypes = property(lambda self: self._kinds[1])
+                rest[place] = tensor._operand().on_device()
+        return rest
 
     def _make(self, pool: list[Any], storages: list[Storage], leaves: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """The new tensors, and whose gradients become which."""
-        made: list[Any] = []
-        for place, inference in self.new_storages:
-            storage = _new(Storage)
-            storage.value, storage.version, storage.writes, storage.inference = pool[place], 0, 0, inference
-            made.append(storage)
-        tensors: list[Any] = []
-        for kind, fresh, number, fields in self.tensors:
-            tensor = _new(kind)
-            tensor._storage = made[number] if fresh else storages[number]
-            if fields:
-                tensor.__dict__.update(fields)
-            tensors.append(tensor)
+        made: list[Any] = list(map(_new, itertools.repeat(Storage, len(self.new_inference))))
+        set_values(_set_value, made, self.new_values(pool))
+        set_values(_set_version, made, itertools.repeat(0))
+        set_values(_set_writes, made, itertools.repeat(0))
+        set_values(_set_inference, made, self.new_inference)
+        tensors: list[Any] = list(map(_new, self.new_kinds))
+        set_attributes("_storage", tensors, self.new_memory([*made, *storages]) if self.sees_old else self.new_memory(made))
+        for number, fields in self.new_fields:
+            tensors[number].__dict__.update(fields)
         owners = [leaves[who] if type(who) is int else who() for who, _ in self.gradients]
         return tensors, owners, [None if number is None else tensors[number] for _, number in self.gradients]
 
-    def _own(self, inputs: list[Any], olds: list[Value]) -> None:
-        """Copy what would be donated but is not a replay's own, or is held by somebody else too."""
-        values = self.give_values(olds)
-        given = self.give(inputs)
-        if (
-            max(map(sys.getrefcount, values)) == _VALUE_COUNT
-            and max(map(sys.getrefcount, given)) == _ARRAY_COUNT
-            and set(map(type, map(_graph_of, values))) == _REPLAYS
-        ):
-            return
-        counts = list(map(sys.getrefcount, values)), list(map(sys.getrefcount, given))
-        for place, value, held, references in zip(self.donated, values, *counts, strict=True):
-            if type(value.graph) is not Replay or held > _VALUE_COUNT or references > _ARRAY_COUNT:
-                inputs[place] = fresh_copy(value.array)
-
-    def _look(self, olds: list[Value], values: list[Value] | None) -> None:
+    def _look(self, olds: list[Value] | None, values: list[Value] | None) -> None:
         """Check values: those that are known before the program runs, or those that it gave."""
-        pool = [*(values or [None] * len(self.plan.live)), *olds, *self.constants]
+        base = len(self.live)
         for number, (check, sources, later) in enumerate(self.checks):
             if later is not (values is not None):
                 continue
-            seen = [pool[place] for place, _ in sources]
+            seen = []
+            for place, _ in sources:
+                pool: Any = values if place < base else olds if place < base + len(self.plan.roles) else self.constants
+                seen.append(pool[place if place < base else place - base if pool is olds else place - base - len(self.plan.roles)])
             last = self.looked[number]
             if last is not None and all(reference() is value for reference, value in zip(last, seen, strict=True)):
                 continue
@@ -367,31 +351,8 @@ class Script:
         return result
 
 
-_grad_of, _graph_of = operator.attrgetter("_grad"), operator.attrgetter("graph")
-
-
-def _set_grad(tensor: Any, grad: Any) -> None:
-    tensor._grad = grad
-
-
 def _fill_in(tensors: list[Any], item: Any) -> Any:
     return tensors[item.number] if type(item) is _Read else item
-
-
-_ARRAYS = {type(as_leaf(0.0))}
-_REPLAYS = {Replay}
-
-
-def _counts() -> tuple[int, int]:
-    """How many references ``sys.getrefcount`` finds to a value, and to its array, that only ``Script.run`` holds."""
-    olds = [Value(fresh_copy(as_leaf(0.0))) for _ in range(2)]
-    inputs = [olds[0].array, olds[1].array]
-    take = operator.itemgetter(0, 1)
-    values, given = take(olds), take(inputs)
-    return max(map(sys.getrefcount, values)), max(map(sys.getrefcount, given))
-
-
-_VALUE_COUNT, _ARRAY_COUNT = _counts()
 
 
 @dataclasses.dataclass

@@ -10,7 +10,7 @@ import operator
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ _UNREAD = {
     *("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_hooks"),
     *("_load_state_dict_post_hooks", "_is_full_backward_hook", "_layer_names", "_spent", "_non_persistent_buffers_set"),
 }
+_PARTS = ("_parameters", "_buffers", "_modules")
 _CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 #: Hooks of all modules and of all optimizers.
 global_hooks: list[dict[Any, Any]] = []
@@ -92,6 +93,7 @@ class Watch:
         self._cells: list[tuple[str, Any]] = []
         self._globals: list[tuple[dict[str, Any], str]] = []
         self._dicts: list[tuple[str, dict[Any, Any], tuple[Any, ...], Any]] = []
+        self._mappings: list[tuple[str, dict[Any, Any]]] = []
         self._sized: list[tuple[str, Any]] = []
         self._lists: list[tuple[str, Any]] = []
         self._hooks: list[Any] = list(global_hooks)
@@ -99,6 +101,7 @@ class Watch:
         self.slots: list[Slot] = []
         self._references: list[Any] = []
         self._held: list[Any] = []
+        self._of_optimizers: set[int] = set()
         self._seen: dict[int, Any] = {}
         self._count = 0
         found: list[Tensor] = []
@@ -113,6 +116,8 @@ class Watch:
             else:
                 waiting.extend(self._inside(name, value))
         self._seen = {}
+        found.sort(key=lambda tensor: id(tensor) in self._of_optimizers)
+        self._asked = len(found) - sum(id(tensor) in self._of_optimizers for tensor in found)
         self.tensors = [weakref.ref(tensor, died) for tensor in found]
         for slot in self.slots:
             slot.renew()
@@ -140,8 +145,8 @@ class Watch:
         if kind in _DICTS:
             return self._dict(name, value)
         if kind in _LISTS:
-            self._sized.append((name, value))
             if len(value) > _LARGE or self._count > _MANY:
+                self._sized.append((name, value))
                 return []
             self._count += len(value)
             self._lists.append((name, value))
@@ -185,11 +190,12 @@ class Watch:
         return [(f"{kind.__name__}.{key}", item) for key, item in attributes.items() if isinstance(item, functions)]
 
     def _dict(self, name: str, value: dict[Any, Any]) -> list[tuple[str, Any]]:
-        self._sized.append((name, value))
-        if len(value) > _LARGE or self._count > _MANY or not value:
+        if len(value) > _LARGE or self._count > _MANY:
+            self._sized.append((name, value))
             return []
         keys = tuple(value)
-        self._note(name, value, keys)
+        self._count += len(keys)
+        self._mappings.append((name, value))
         if "params" in value:
             self._group(value)
         labels = [key if isinstance(key, str) else f"{name}[{key!r}]" if isinstance(key, SIMPLE) else name for key in keys]
@@ -221,13 +227,17 @@ class Watch:
         except TypeError:
             self._held.append(value)
         label = kind.__name__
-        keys = tuple([key for key in fields if key not in _UNREAD])
+        keys = tuple([key for key in fields if key not in _UNREAD and key not in _PARTS])
         self._note(label, fields, keys)
         self._hooks += [fields[key] for key in _CALL_HOOKS if key in fields]
         self._hooks += (
             [hooks for key, hooks in fields.get("_hooks", {}).items() if key.startswith("step_")] if "param_groups" in fields else []
         )
-        found = [(f"{label}.{key}", fields[key]) for key in keys]
+        # that a Module which has none gets parameters or modules changes nothing that it does
+        found = [(f"{label}.{key}", fields[key]) for key in keys] + [(f"{label}.{key}", fields[key]) for key in _PARTS if fields.get(key)]
+        if "param_groups" in fields and isinstance(fields.get("state"), dict):
+            states = [item for entries in fields["state"].values() if isinstance(entries, dict) for item in entries.values()]
+            self._of_optimizers.update(id(item) for item in states if isinstance(item, Tensor))
         found += [(parent.__name__, parent) for parent in kind.__mro__]
         return found
 
@@ -238,12 +248,14 @@ class Watch:
             [cell.cell_contents for cell in self._only_cells],
             [names.get(name) for names, name in self._globals],
             itertools.chain.from_iterable([get(fields) for fields, get in self._getters]),
+            itertools.chain.from_iterable(map(dict.values, self._only_mappings)),
             itertools.chain.from_iterable(self._only_lists),
         )
 
     def _remember(self) -> None:
         self._only_cells = [cell for _, cell in self._cells]
         self._only_lists = [items for _, items in self._lists]
+        self._only_mappings = [fields for _, fields in self._mappings]
         self._getters = [(fields, get) for _, fields, _, get in self._dicts]
         self._containers = [container for _, container in self._sized]
         values = list(self._values())
@@ -252,10 +264,11 @@ class Watch:
             if not isinstance(value, (Tensor, *SIMPLE)):
                 self._keep(value)
         self._ids = list(map(id, values))
+        self._counts = [len(container) for _, container in (*self._mappings, *self._lists)]
         self._lengths = list(map(len, self._containers))
         tensors = self._alive()
         self._storages = list(map(id, map(_storage_of, tensors)))
-        self._needs = list(map(_needs, tensors))
+        self._needs = list(map(_need, tensors[: self._asked]))
         self._trained = [weakref.ref(tensor) for tensor in tensors if tensor._leaf_requires_grad]
 
     def _keep(self, value: Any) -> None:
@@ -277,11 +290,11 @@ class Watch:
             found = list(map(id, self._values()))
         except (KeyError, ValueError, RuntimeError):
             return None
-        tensors = [reference() for reference in self.tensors]
-        if len(found) != len(self._ids) or list(map(len, self._containers)) != self._lengths or any(self._hooks):
+        if len(found) != len(self._ids) or any(self._hooks) or (self._containers and list(map(len, self._containers)) != self._lengths):
             return None
         try:
-            if list(map(id, map(_storage_of, tensors))) != self._storages or list(map(_needs, tensors)) != self._needs:
+            tensors = list(map(operator.call, self.tensors))
+            if list(map(id, map(_storage_of, tensors))) != self._storages or list(map(_need, tensors[: self._asked])) != self._needs:
                 return None
         except AttributeError:  # one is gone
             return None
@@ -307,13 +320,13 @@ class Watch:
 
     def without_gradient(self) -> list[bool]:
         """Of each tensor that collects gradients, whether it has none."""
-        return [tensor is None or tensor._grad is None for tensor in [reference() for reference in self._trained]]
+        return [tensor is None or tensor._grad is None for tensor in map(operator.call, self._trained)]
 
     def numbers_of(self, slots: list[Slot]) -> dict[int, list[Slot]]:
         """The slots, by the numbers of what holds them among what ``changed`` gives."""
         places: dict[Any, int] = {(id(cell), None): number for number, (_, cell) in enumerate(self._cells)}
         number = len(self._cells) + len(self._globals)
-        for _, fields, keys, _ in self._dicts:
+        for fields, keys in [*((fields, keys) for _, fields, keys, _ in self._dicts), *((fields, fields) for _, fields in self._mappings)]:
             for key in keys:
                 places.setdefault((id(fields), key), number)
                 number += 1
@@ -336,6 +349,8 @@ class Watch:
             values = list(self._values())
         except (KeyError, ValueError, RuntimeError):
             return "a variable or an attribute is gone"
+        if len(values) != len(self._ids):
+            return self._grown() or "a container has another number of items"
         for (name, container), length in zip(self._sized, self._lengths, strict=True):
             if len(container) != length:
                 return f"{name!r} had {length} items and has {len(container)}"
@@ -348,28 +363,35 @@ class Watch:
                 return (
                     f"{name!r} changed from {before!r} to {value!r}" if isinstance(value, SIMPLE) else f"{name!r} is no longer {before!r}"
                 )
-        tensors = self._alive()
-        if list(map(id, map(_storage_of, tensors))) != self._storages:
+        if list(map(id, map(_storage_of, self._alive()))) != self._storages:
             return "a tensor got other memory"
-        return "requires_grad of a tensor changed" if list(map(_needs, tensors)) != self._needs else None
+        return None if self.changed() is not None else "requires_grad of a tensor changed"
+
+    def _grown(self) -> str | None:
+        """Which container has more or fewer items than it had."""
+        for (name, container), length in zip((*self._mappings, *self._lists), self._counts, strict=True):
+            if len(container) != length:
+                return f"{name!r} had {length} items and has {len(container)}"
+        return None
 
     def _names(self) -> Iterator[str]:
         return itertools.chain(
             [name for name, _ in self._cells],
             [name for _, name in self._globals],
             itertools.chain.from_iterable([_labels(name, keys) for name, _, keys, _ in self._dicts]),
+            itertools.chain.from_iterable([_labels(name, fields) for name, fields in self._mappings]),
             itertools.chain.from_iterable([[f"{name}[{number}]" for number in range(len(items))] for name, items in self._lists]),
         )
 
 
-_storage_of, _needs = operator.attrgetter("_storage"), operator.attrgetter("_leaf_requires_grad")
+_storage_of, _need = operator.attrgetter("_storage"), operator.attrgetter("_leaf_requires_grad")
 
 
 def _only(key: Any, fields: dict[Any, Any]) -> tuple[Any]:
     return (fields[key],)
 
 
-def _labels(name: str, keys: tuple[Any, ...]) -> list[str]:
+def _labels(name: str, keys: Iterable[Any]) -> list[str]:
     return [f"{name}.{key}" if isinstance(key, str) and name[:1].isupper() else str(key) if isinstance(key, str) else name for key in keys]
 
 
