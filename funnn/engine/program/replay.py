@@ -9,7 +9,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -98,15 +98,14 @@ class Replayable:
 
     Args:
       state: the graph; order: its leaves in the order in which they will be given.
-      donated: which of these are overwritten by results; shared: in how many of a replay's storages each of them lies.
+      donated: which of these are overwritten by results.
     """
 
-    def __init__(self, state: Any, order: tuple[int, ...], donated: tuple[int, ...], shared: tuple[int, ...]):
+    def __init__(self, state: Any, order: tuple[int, ...], donated: tuple[int, ...]):
         self.state, self.donated = state, donated
         self._places = [order.index(number) for number in range(len(order))]
         self._variants: dict[tuple[int, ...], Callable[[list[Any]], list[Any]]] = {}
         self._take: Any = operator.itemgetter(*donated) if len(donated) > 1 else lambda items: [items[number] for number in donated]
-        self._references = [_VALUE_REFERENCES + count - 1 for count in shared]
 
     def run(self, live: tuple[int, ...], inputs: list[Any]) -> list[Any]:
         """The results at the places ``live``."""
@@ -115,18 +114,17 @@ class Replayable:
             variant = self._variants[live] = self._compile(live, inputs)
         return variant(inputs)
 
-    def own(self, values: list[Any], inputs: list[Any]) -> None:
-        """Copy what would be donated but did not come from a replay, or is held by somebody else too."""
+    def own(self, inputs: list[Any], foreign: Any) -> None:
+        """Copy what would be donated but did not come from a replay (those in ``foreign``), or is held by somebody else too."""
         if not self.donated:
             return
-        given, arrays = self._take(values), self._take(inputs)
-        references = list(map(sys.getrefcount, given))
+        arrays = self._take(inputs)
         counts = list(map(sys.getrefcount, arrays))
-        if references == self._references and max(counts) == _ARRAY_REFERENCES and set(map(type, map(_graph_of, given))) == {Replay}:
+        if max(counts) == _ARRAY_REFERENCES and not foreign:
             return
-        for place, value, held, least, count in zip(self.donated, given, references, self._references, counts, strict=True):
-            if type(value.graph) is not Replay or held > least or count > _ARRAY_REFERENCES:
-                inputs[place] = _fresh_copy(value.array)
+        for place, array, count in zip(self.donated, arrays, counts, strict=True):
+            if count > _ARRAY_REFERENCES or place in foreign:
+                inputs[place] = _fresh_copy(array)
 
     def _compile(self, live: tuple[int, ...], inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         places = self._places
@@ -164,68 +162,73 @@ class Replay:
     """One run of a :class:`Replayable`: what its results wait for, as they wait for a graph. It stays their ``graph`` when they are known.
 
     Args:
-      values: those that the leaves are read from, all of the storages'; read: which of them are the first leaves; rest: the other leaves.
-      live: the places of the results, the last of which are given only if somebody still holds them when it runs: all behind the ``needed`` first.
+      program: what it runs; live: the places of the results, those behind the first ``needed`` only where they are wanted.
     """
 
-    __slots__ = ("__weakref__", "_chosen", "_live", "_lock", "_needed", "_optional", "_outputs", "_program", "_read", "_rest", "_values")
+    __slots__ = ("__weakref__", "_foreign", "_inputs", "_live", "_lock", "_needed", "_outputs", "_program", "_targets")
 
-    def __init__(self, program: Replayable, values: list[Value], read: Callable[[Any], Any], rest: list[Any], live: tuple[int, ...]):
-        self._program, self._values, self._read, self._rest, self._live = program, values, read, rest, live
+    def __init__(self, program: Replayable, live: tuple[int, ...], needed: int):
+        self._program, self._live, self._needed = program, live, needed
         self._lock = threading.RLock()
         self._outputs: deque[Any] = deque()
-        self._chosen: Any = None
+        self._inputs: Any = None
 
-    def pending(self, shapes: Sequence[Any], dtypes: Sequence[Any], needed: int) -> list[Value]:
-        """Values for the results."""
-        values = list(map(_new, itertools.repeat(Value, len(shapes))))
-        _each(_set_array, values, itertools.repeat(None))
-        _each(_set_numbers, values, itertools.repeat(None))
-        _each(_set_shape, values, shapes)
-        _each(_set_dtype, values, dtypes)
-        _each(_set_graph, values, itertools.repeat(self))
-        self._needed = values[:needed]
-        self._optional = list(map(weakref.ref, values[needed:]))
+    def pending(self, shapes: Sequence[Any], dtypes: Sequence[Any]) -> list[Value]:
+        """New Values for results of these kinds."""
+        if len(shapes) > 4:
+            values = list(map(_new, itertools.repeat(Value, len(shapes))))
+            consume(map(_set_shape, values, shapes), map(_set_dtype, values, dtypes), self.take_over(values))
+            return values
+        values = []
+        for shape, dtype in zip(shapes, dtypes, strict=True):
+            value = _new(Value)
+            value.array = value.numbers = None
+            value.shape, value.dtype, value.graph = shape, dtype, self
+            values.append(value)
         return values
+
+    def give(self, targets: list[Value], inputs: list[Any], foreign: Any) -> None:
+        """Wait for somebody to ask for one of the results.
+
+        Args:
+          inputs: arrays for the leaves, which nobody else holds where they may be donated; foreign: the numbers of those that no replay gave.
+        """
+        self._targets, self._foreign, self._inputs = targets, foreign, inputs
+
+    def is_pending(self) -> bool:
+        """Whether it has not run yet, and so holds what waits for it."""
+        return self._inputs is not None
+
+    def drop(self) -> None:
+        """Nobody will ask for the results that are not needed."""
+        with self._lock:
+            if self._inputs is not None and not self._outputs:
+                del self._targets[self._needed :]
+                self._live = self._live[: self._needed]
+
+    def take_over(self, values: list[Value]) -> Iterator[None]:
+        """What, consumed, lets known Values that nobody but their storages holds be results of this one."""
+        return itertools.chain(
+            map(_set_graph, values, itertools.repeat(self)),
+            map(_set_numbers, values, itertools.repeat(None)),
+            map(_set_array, values, itertools.repeat(None)),
+        )
 
     def flush(self) -> None:
         """Run, so that the values are known. An interrupt loses nothing: who asks for a value runs what has not run yet."""
         with self._lock:
-            if self._values is None:
+            if self._inputs is None:
                 return
             if not self._outputs:
-                optional = [value for reference in self._optional if (value := reference()) is not None]
-                live = self._live if len(optional) == len(self._optional) else self._live[: len(self._needed)] if not optional else None
-                if live is None:  # some of them
-                    optional, live = self._chosen_of(optional)
-                self._chosen = [*self._needed, *optional]
-                del optional
-                self._outputs.extend(map(self._program.run, (live,), (self._inputs(),)))
-            _each(_set_array, self._chosen, self._outputs[0])
-            self._values = self._rest = self._chosen = self._needed = self._optional = None
+                self._program.own(self._inputs, self._foreign)
+                self._outputs.extend(map(self._program.run, (self._live,), (self._inputs,)))
+            _each(_set_array, self._targets, self._outputs[0])
+            self._inputs = self._targets = None
             self._outputs.clear()
-
-    def _chosen_of(self, optional: list[Value]) -> tuple[list[Value], tuple[int, ...]]:
-        """All results, those that nobody holds in values that nobody will see: one more variant is not worth its compiling."""
-        held = {id(value): value for value in optional}
-        every = []
-        for reference in self._optional:
-            value = reference()
-            every.append(held[id(value)] if value is not None else _new(Value))
-        return every, self._live
-
-    def _inputs(self) -> list[Any]:
-        first = list(self._read(self._values))
-        inputs = list(map(_array_of, first))
-        if not set(map(type, inputs)) <= _ARRAYS:
-            inputs = [value.on_device() for value in first]
-        del first
-        inputs += self._rest
-        self._program.own(self._values, inputs)
-        return inputs
 
 
 _new: Any = object.__new__
+_array_of = operator.attrgetter("array")
 _slots: Any = Value
 _set_array, _set_numbers, _set_graph = _slots.array.__set__, _slots.numbers.__set__, _slots.graph.__set__
 _set_shape, _set_dtype = _slots.shape.__set__, _slots.dtype.__set__
@@ -236,14 +239,15 @@ def _each(function: Callable[[Any, Any], Any], objects: Iterable[Any], values: I
     deque(map(function, objects, values), maxlen=0)
 
 
-def set_values(set_one: Callable[[Any, Any], Any], objects: Iterable[Any], values: Iterable[Any]) -> None:
-    """Set a slot of each object, in one breath."""
-    _each(set_one, objects, values)
+def consume(*steps: Iterable[Any]) -> None:
+    """Do what iterators do that are written in C, all in one breath: no interrupt comes in between."""
+    deque(itertools.chain(*steps), maxlen=0)
 
 
-def set_attributes(name: str, objects: Iterable[Any], values: Iterable[Any]) -> None:
-    """Set an attribute of each object, in one breath."""
-    deque(map(setattr, objects, itertools.repeat(name), values), maxlen=0)
+def array_of(value: Value) -> Any:
+    """The array as programs take it; the value is computed if it must."""
+    array = value.array
+    return array if type(array) in _ARRAYS else value.on_device()
 
 
 def as_leaf(number: Any) -> Any:
@@ -252,24 +256,26 @@ def as_leaf(number: Any) -> Any:
         return jnp.asarray(number)
 
 
-
 def _fresh_copy(array: Any) -> Any:
     """The array in memory of its own."""
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         return jnp.copy(array)
 
 
-_array_of, _graph_of = operator.attrgetter("array"), operator.attrgetter("graph")
 _ARRAYS = {type(as_leaf(0.0))}
 
 
-def _count_references() -> tuple[int, int]:
-    """What ``sys.getrefcount`` says in ``Replayable.own`` of a value that lies in ``values`` once, and of its array."""
-    values = [Value(_fresh_copy(as_leaf(0.0))) for _ in range(2)]
-    inputs = list(map(_array_of, values))
-    take = operator.itemgetter(0, 1)
-    given, arrays = take(values), take(inputs)
-    return max(map(sys.getrefcount, given)), max(map(sys.getrefcount, arrays))
+def arrays_of(values: Sequence[Value]) -> list[Any]:
+    """The arrays of values, as programs take them."""
+    arrays = list(map(_array_of, values))
+    return arrays if set(map(type, arrays)) <= _ARRAYS else list(map(array_of, values))
 
 
-_VALUE_REFERENCES, _ARRAY_REFERENCES = _count_references()
+def _count_references() -> int:
+    """What ``sys.getrefcount`` says in ``Replayable.own`` of an array that only a replay holds."""
+    inputs = [_fresh_copy(as_leaf(0.0)) for _ in range(2)]
+    arrays = operator.itemgetter(0, 1)(inputs)
+    return max(map(sys.getrefcount, arrays))
+
+
+_ARRAY_REFERENCES = _count_references()

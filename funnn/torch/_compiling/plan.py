@@ -440,9 +440,10 @@ class Plan:
         del self._leftover
         if reason is not None:
             raise Refused(reason)
-        self.live = tuple(sorted({source.what for source in self._results() if source.kind == "result"}))
+        self.live = tuple(sorted({source.what for source in self.sources() if source.kind == "result"}))
 
-    def _results(self) -> list[Source]:
+    def sources(self) -> list[Source]:
+        """Of all that goes somewhere."""
         return [
             *[source for _, source in self.writes],
             *[source for source, _ in self.storages],
