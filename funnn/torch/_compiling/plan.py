@@ -41,7 +41,7 @@ class Ref:
         self.id, self.of = id(value), weakref.ref(value, died)
 
     def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Ref) and self.id == other.id
+        return isinstance(other, Ref) and self.id == other.id and self.of() is not None and self.of() is other.of()
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -131,15 +131,25 @@ class Plan:
       arguments: of each leaf of a call, the storage or the float that it was.
     """
 
-    def __init__(self, recorder: Recorder, snapshot: Snapshot, leaves: list[Any], result: Any, watch: Watch, died: Callable[[Any], None]):
+    def __init__(
+        self,
+        recorder: Recorder,
+        snapshot: Snapshot,
+        leaves: list[Any],
+        result: Any,
+        watch: Watch,
+        slices: set[int],
+        died: Callable[[Any], None],
+    ):
+        self.slices = slices
         if recorder.problem is not None:
             raise Refused(recorder.problem)
         if recorder.state is None:
             raise Refused("it computes nothing")
-        if (difference := watch.difference()) is not None:
-            raise Refused(f"{difference} while it ran, and would not at a replay")
         if watch.has_hooks():
             raise Refused("there are hooks, whose Python would not run")
+        if (difference := watch.difference()) is not None:
+            raise Refused(f"{difference} while it ran, and would not at a replay")
         self.watch, self.slots, self._died = watch, watch.slots, died
         self.state = recorder.state
         self._recorder, self._snapshot, self._given = recorder, snapshot, leaves
@@ -165,7 +175,7 @@ class Plan:
         self.arguments = [Ref(leaf._storage) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         self.shapes = [snapshot.values[number][1].shape for number in self._numbers]
         self.dtypes = [snapshot.values[number][1].dtype for number in self._numbers]
-        self.needs = watch.without_gradient()
+        self.needs = watch.missing
         self._collect()
 
     # -- where numbers come from
@@ -293,6 +303,9 @@ class Plan:
         for storage, before, _, _ in self._snapshot.storages():
             if before is value:
                 return Source("storage", self._number(id(storage)))
+        drawn = self._drawn.get(id(value.array))
+        if drawn is not None:
+            return Source("draw", drawn, value.shape)
         if value.array is None:
             raise Refused("another thread computed in between")
         return Source("constant", value)
@@ -329,9 +342,12 @@ class Plan:
     def _writes(self) -> None:
         self.writes: list[tuple[int, Source]] = []
         self.versions: list[tuple[int, int, int]] = []
-        for storage, value, version, writes in self._snapshot.storages():
-            if storage.value is value and storage.version == version and storage.writes == writes:
-                continue
+        changed = [
+            (self._order(storage.value), storage, value, version, writes)
+            for storage, value, version, writes in self._snapshot.storages()
+            if storage.value is not value or storage.version != version or storage.writes != writes
+        ]
+        for _, storage, value, version, writes in sorted(changed, key=lambda found: found[0]):
             number = self._number(id(storage))
             if storage.value is not value:
                 source = self._source(storage.value)
@@ -340,14 +356,22 @@ class Plan:
                 self.writes.append((number, source))
             self.versions.append((number, storage.version - version, storage.writes - writes))
 
+    def _order(self, value: Value) -> tuple[int, int]:
+        """Where a value comes in the call, so that what two calls did is listed in the same order."""
+        return self._places.get(id(value), -1), id(value) if id(value) not in self._places else 0
+
     def _gradients(self) -> None:
         self.gradients: list[tuple[Any, int | None]] = []
+        changed = []
         for tensor, storage, grad, node, needs in self._snapshot.tensors():
             if id(tensor._storage) != storage or tensor._grad_fn is not node or tensor._leaf_requires_grad is not needs:
                 raise Refused("a tensor gets other memory or another history (set_, x.data = …, requires_grad_, in-place with gradients)")
             if id(tensor._grad) != grad:
-                who = self._argument_objects.get(id(tensor))
-                self.gradients.append((Ref(tensor, self._died) if who is None else who, self._tensor(tensor._grad)))
+                order = (-1, id(tensor)) if tensor._grad is None else self._order(tensor._grad._storage.value)
+                changed.append((order, tensor))
+        for _, tensor in sorted(changed, key=lambda found: found[0]):
+            who = self._argument_objects.get(id(tensor))
+            self.gradients.append((Ref(tensor, self._died) if who is None else who, self._tensor(tensor._grad)))
 
     def _tensor(self, tensor: Any) -> int | None:
         """The number of a new tensor."""

@@ -78,6 +78,8 @@ class Script:
         self.direct = [roles[number][1].of for number in order[0]]
         self.of_gradients = [roles[number][1].of for number in order[1]]
         self.of_arguments = [roles[number][1] for number in order[2]]
+        first = len(order[0]) + len(order[1])
+        self.sliced = [(first + place, number) for place, number in enumerate(self.of_arguments) if number in plan.slices]
         self.direct_ids = {roles[number][1].id for number in order[0]} | plan.watch.memory()
         kinds = [number for number in itertools.chain(*order) if roles[number][0] != "argument"]
         self.shapes, self.dtypes = [plan.shapes[number] for number in kinds], [plan.dtypes[number] for number in kinds]
@@ -144,7 +146,7 @@ class Script:
         self.written = _picker([self._renumber[number] for number, _ in plan_writes])
         self.counted = _picker([self._renumber[number] for number, _, _ in plan.versions])
         self.versions, self.writes = [version for _, version, _ in plan.versions], [writes for _, _, writes in plan.versions]
-        self.constants: list[Value] = []
+        self.constants: list[Value] = [source.what for source in plan.sources() if source.kind == "constant"]
         # what goes somewhere is taken from one list: the results, then the values that were there, then constants
         base = len(self.live)
         count = len(plan.roles)
@@ -155,14 +157,17 @@ class Script:
             if source.kind == "storage":
                 return base + self._renumber[source.what]
             if source.kind == "constant":
-                self.constants.append(source.what)
-                return base + count + len(self.constants) - 1
+                return base + count + self.constants.index(source.what)
+            if source.kind == "draw" and plan.draws and source.what < len(plan.draws):
+                return base + count + len(self.constants) + source.what
             raise Refused("it gives back numbers as they came")
 
         self.sources = _picker([place_of(source) for _, source in plan_writes])
         self._prepare_new(plan, place_of)
         self.checks: list[tuple[Any, list[tuple[int, Any]], bool]] = []
         for check, sources in plan.checks:
+            if any(source.kind == "draw" for source, _ in sources):
+                raise Refused("random numbers are checked")
             found = [(place_of(source), window) for source, window in sources]
             self.checks.append((check, found, any(place < base for place, _ in found)))
         changing = {self._renumber[number] for number, _ in plan.writes}
@@ -272,10 +277,7 @@ class Script:
         for number, value in self.tied_floats:
             if leaves[number] != value and not (value != value and leaves[number] != leaves[number]):
                 return False
-        for number in self.free:
-            if id(leaves[number]._storage) in self.direct_ids:
-                return False
-        return True
+        return all(id(leaves[number]._storage) not in self.direct_ids for number in self.free)
 
     def _tolerates(self, changed: list[int]) -> bool:
         """Whether what changed are floats that the program takes as they are; equal numbers are no change."""
@@ -301,6 +303,8 @@ class Script:
         if storages is None:
             return _MISS
         olds = list(map(_value_of, storages))
+        for place, number in self.sliced:
+            olds[place] = leaves[number]._operand()
         count = len(self.shapes)
         if list(map(_shape_of, olds[:count])) != self.shapes:
             return _MISS
@@ -309,7 +313,7 @@ class Script:
                 return _MISS
         if self.known_checks and not self._is_looked(olds):
             self._look(olds, None)
-        rest = self._rest(leaves) if self.changing or self.plan.draws else self.rest
+        rest, drawn = self._rest(leaves) if self.changing or self.plan.draws else (self.rest, [])
         owners = [leaves[who] if type(who) is int else who() for who, _ in self.gradients]
         last, thread.replay = None if thread.replay is None else thread.replay(), None
         kept = self._unseen(owners, last) if self.unseen else []
@@ -318,7 +322,7 @@ class Script:
                 if kept and set(map(_graph_of, kept)) == {last}:
                     last.drop()
                 last.flush()
-            tensors, ticket, results = self._commit(storages, olds, rest, owners, kept)
+            tensors, ticket, results = self._commit(storages, olds, rest, drawn, owners, kept)
         except BaseException:
             if kept:
                 consume(map(setattr, owners, itertools.repeat("_grad"), itertools.repeat(None)))
@@ -349,7 +353,9 @@ class Script:
         )
         return values if alone else []
 
-    def _commit(self, storages: list[Storage], olds: list[Value], rest: list[Any], owners: list[Any], kept: list[Value]) -> Any:
+    def _commit(
+        self, storages: list[Storage], olds: list[Value], rest: list[Any], drawn: list[Any], owners: list[Any], kept: list[Value]
+    ) -> Any:
         """Let everybody see the results, pending as they are, in one breath."""
         first = self.read(olds)
         inputs = arrays_of(first)
@@ -360,7 +366,7 @@ class Script:
         ticket = Replay(self.program, self.live, self.needed)
         recycled, instead = self._recycle(ticket, olds, storages)
         fresh = ticket.pending(*(self.few_kinds if kept else self.kinds))
-        pool = [*recycled, *fresh, *kept, *olds, *self.constants]
+        pool = [*recycled, *fresh, *kept, *olds, *self.constants, *map(Value, drawn)]
         tensors = self._make(pool, storages, bool(kept))
         ticket.give(pool[: len(self.live)], inputs, foreign)
         counted = self.counted(storages)
@@ -410,8 +416,8 @@ class Script:
             return None
         return storages + [leaves[number]._storage for number in self.of_arguments]
 
-    def _rest(self, leaves: list[Any]) -> list[Any]:
-        """The leaves that are no storage's."""
+    def _rest(self, leaves: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The leaves that are no storage's, and the random numbers."""
         rest = list(self.rest)
         draws = [reference.of()._draw(name, *args, **kwargs) for reference, name, args, kwargs in self.plan.draws]
         for place, source in self.changing:
@@ -425,7 +431,7 @@ class Script:
             else:
                 tensor = leaves[source.what] if isinstance(source.what, int) else source.what.of()
                 rest[place] = tensor._operand().on_device()
-        return rest
+        return rest, draws
 
     def _make(self, pool: list[Any], storages: list[Storage], unseen: bool) -> list[Any]:
         """The new tensors."""
@@ -641,7 +647,8 @@ class Replayer:
         snapshot.let_go()
         entry.recorded += 1
         try:
-            plan = Plan(recorder, snapshot, leaves, result, watch, entry.forget)
+            slices = {number for number, leaf in enumerate(leaves) if leaf is not signature.leaves[number]}
+            plan = Plan(recorder, snapshot, leaves, result, watch, slices, entry.forget)
             del recorder, snapshot
             if stand_ins:
                 self._settle(originals, leaves, places, result)
@@ -709,7 +716,8 @@ class Replayer:
         self._warned.add(reason)
         code = getattr(self.function, "__code__", getattr(getattr(self.function, "__func__", None), "__code__", None))
         file, line = (code.co_filename, code.co_firstlineno) if code is not None else ("torch.compile", 0)
-        text = f"torch.compile of {self.name!r} with mode='reduce-overhead' replays no such calls: {reason}. Python runs at every one, and the numbers are the same"
+        what = f"torch.compile of {self.name!r} with mode='reduce-overhead' replays no such calls"
+        text = f"{what}: {reason}. Python runs at every one, and the numbers are the same"
         warnings.warn_explicit(text, UserWarning, file, line)
 
 

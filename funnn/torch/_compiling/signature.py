@@ -88,7 +88,7 @@ class Signature:
             key.append((kind, *value))
             for item in value.values():
                 self._add(item, key)
-        elif isinstance(value, _VALUES) or isinstance(value, enum.Enum):
+        elif isinstance(value, (*_VALUES, enum.Enum)):
             key.append((kind, value))
         elif kind is slice:
             self._add((value.start, value.stop, value.step), key)

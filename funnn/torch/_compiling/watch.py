@@ -85,7 +85,8 @@ class Watch:
     Objects are held weakly: when one is gone, ``died`` is called. Containers are held.
 
     Attributes:
-      tensors: weak references to the tensors; slots: the floats of closures and optimizers' groups.
+      tensors: weak references to the tensors; missing: of those that collect gradients, whether they had none.
+      slots: the floats of closures and optimizers' groups.
     """
 
     def __init__(self, roots: list[tuple[str, Any]], died: Callable[[Any], None]):
@@ -270,6 +271,7 @@ class Watch:
         self._storages = list(map(id, map(_storage_of, tensors)))
         self._needs = list(map(_need, tensors[: self._asked]))
         self._trained = [weakref.ref(tensor) for tensor in tensors if tensor._leaf_requires_grad]
+        self.missing = self.without_gradient()
 
     def _keep(self, value: Any) -> None:
         """Be told when an object is gone, whose number another one may then have; hold it if nobody can tell."""
@@ -295,6 +297,9 @@ class Watch:
         try:
             tensors = list(map(operator.call, self.tensors))
             if list(map(id, map(_storage_of, tensors))) != self._storages or list(map(_need, tensors[: self._asked])) != self._needs:
+                return None
+            trained = list(map(operator.call, self._trained))
+            if any(map(_hooks_of, trained)) or any(map(_later_hooks_of, trained)):
                 return None
         except AttributeError:  # one is gone
             return None
@@ -384,6 +389,7 @@ class Watch:
         )
 
 
+_hooks_of, _later_hooks_of = operator.attrgetter("_hooks"), operator.attrgetter("_after_accumulate")
 _storage_of, _need = operator.attrgetter("_storage"), operator.attrgetter("_leaf_requires_grad")
 
 
