@@ -222,7 +222,7 @@ class Replay:
                 self._program.own(self._inputs, self._foreign)
                 self._outputs.extend(map(self._program.run, (self._live,), (self._inputs,)))
             _each(_set_array, self._targets, self._outputs[0])
-            self._inputs = self._targets = None
+            self._inputs = self._targets = None  # type: ignore[assignment]
             self._outputs.clear()
 
 

@@ -242,7 +242,8 @@ class Plan:
     def _source_of_value(self, leaf: Value, by_value: dict[int, list[int]], by_array: dict[int, list[int]]) -> Source:
         storages = by_value.get(id(leaf)) or by_array.get(id(leaf.array))
         if storages:
-            numbers = sorted({self._number(storage) for storage in storages if self._is_watched(storage)} or {self._number(storages[0])})
+            known = [storage for storage in sorted(storages) if self._is_watched(storage)]
+            numbers = sorted({self._number(storage) for storage in known or storages[:1]})
             self.shares += [(numbers[0], other) for other in numbers[1:]]
             return Source("storage", numbers[0])
         tensor = self._snapshot.windows.get(id(leaf))
@@ -343,7 +344,7 @@ class Plan:
         self.writes: list[tuple[int, Source]] = []
         self.versions: list[tuple[int, int, int]] = []
         changed = [
-            (self._order(storage.value), storage, value, version, writes)
+            ((self._order(storage.value), id(storage)), storage, value, version, writes)
             for storage, value, version, writes in self._snapshot.storages()
             if storage.value is not value or storage.version != version or storage.writes != writes
         ]
@@ -514,7 +515,8 @@ class Plan:
         return None if mine.what == theirs.what else "a number came from elsewhere in another call"
 
 
-class _Read(NamedTuple):
+@dataclasses.dataclass
+class _Read:
     """Stands for a tensor that a check reads, by its number."""
 
     number: int
