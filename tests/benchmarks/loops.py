@@ -5,7 +5,7 @@
 Rows: tiny (MLP 8×64, batch 32, SGD with momentum; also a donated step written by hand in JAX), deep (20 layers of width 16, batch 8), and lenet,
 cnn, lstm, gpt and resnet18 of :mod:`tests.benchmarks.training`. A turn ends when the loss and all parameters are there; the contestants take turns,
 the times are medians of the rounds, and a ratio is the median of the rounds' ratios, and that of the two best times.
-``reduced`` is ``torch.compile(mode="reduce-overhead")``.
+``reduced`` is ``torch.compile(mode="reduce-overhead")``, which replays the program without the step's Python.
 """
 
 from __future__ import annotations

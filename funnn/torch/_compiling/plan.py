@@ -22,6 +22,8 @@ from funnn.engine.types.tree import map_items
 from funnn.torch._compiling.signature import Refused
 from funnn.torch._compiling.watch import SIMPLE, Watch
 
+_FROZEN = gc.get_freeze_count()
+
 
 class Released(Node):
     """The node of a result whose graph was freed when the call was recorded; backward through it is backward a second time."""
@@ -72,6 +74,8 @@ class Snapshot:
     """The tensors, storages and generators that are there before a call."""
 
     def __init__(self) -> None:
+        if gc.get_freeze_count() > _FROZEN:
+            raise Refused("gc.freeze() hides which tensors there are")
         kinds = _subclasses(Tensor)
         self.held: list[Any] = []
         self.values: dict[int, tuple[Any, Value, int, int]] = {}
@@ -255,6 +259,8 @@ class Plan:
             drawn = self._equal_draw(leaf)
         if drawn is not None:
             return Source("draw", drawn, leaf.shape)
+        if leaf.shape in self.watch.large:
+            raise Refused("it makes a tensor of a large NumPy array, whose numbers may change")
         return Source("constant", leaf)
 
     def _equal_draw(self, leaf: Value) -> int | None:

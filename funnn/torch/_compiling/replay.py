@@ -327,6 +327,8 @@ class Script:
             if kept:
                 consume(map(setattr, owners, itertools.repeat("_grad"), itertools.repeat(None)))
             raise
+        if not self.asks:
+            del olds  # whose arrays may be given away when it runs
         if self.waits:
             thread.replay = weakref.ref(ticket)
         else:
@@ -626,7 +628,7 @@ class Replayer:
 
     def _record(self, entry: Entry, signature: Signature, args: Any, kwargs: Any, plainly: Callable[..., Any]) -> Any:
         """Call the function, and see whether the call can be done again."""
-        leaves, places = list(signature.leaves), {}
+        leaves, places, plain_arguments = list(signature.leaves), {}, (args, kwargs)
         stand_ins: dict[int, Tensor] = {}
         flush()
         for number, leaf in enumerate(leaves):
@@ -642,7 +644,11 @@ class Replayer:
         recorder = Recorder(self.name, self.fullgraph)
         roots = [("function", self.function), *(("argument", item) for item in signature.objects)]
         watch = Watch(roots, entry.forget)
-        snapshot = Snapshot()
+        try:
+            snapshot = Snapshot()
+        except Refused as reason:
+            self._refuse(entry, str(reason))
+            return self._plainly(*plain_arguments, plainly)
         result = plainly(recorder, args, kwargs)
         snapshot.let_go()
         entry.recorded += 1

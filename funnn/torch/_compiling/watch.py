@@ -87,6 +87,7 @@ class Watch:
     Attributes:
       tensors: weak references to the tensors; missing: of those that collect gradients, whether they had none.
       slots: the floats of closures and optimizers' groups.
+      large: the shapes of NumPy arrays of which only the identity is watched.
     """
 
     def __init__(self, roots: list[tuple[str, Any]], died: Callable[[Any], None]):
@@ -100,6 +101,7 @@ class Watch:
         self._hooks: list[Any] = list(global_hooks)
         self._arrays: list[tuple[Any, np.ndarray]] = []
         self.slots: list[Slot] = []
+        self.large: set[tuple[int, ...]] = set()
         self._references: list[Any] = []
         self._held: list[Any] = []
         self._of_optimizers: set[int] = set()
@@ -157,6 +159,8 @@ class Watch:
         if isinstance(value, np.ndarray):
             if value.nbytes <= _BYTES:
                 self._arrays.append((value, value.copy()))
+            else:
+                self.large.add(value.shape)
             return []
         return self._instance(name, value)
 
