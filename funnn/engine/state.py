@@ -29,6 +29,7 @@ class ThreadState(threading.local):
       immediate: whether every operation runs at its line.
       region: the function that torch.compile runs, or None.
       compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
+      replay: gives the last replay of a compiled function, which may not have run yet; or None.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
 
@@ -50,6 +51,7 @@ class ThreadState(threading.local):
     graph: Any = None
     immediate = os.environ.get("FUNNN_IMMEDIATE", "0") not in ("", "0")
     region: Any = None
+    replay: Callable[[], Any] | None = None
 
     def __init__(self) -> None:
         self.compiled: list[tuple[float, Any]] = []

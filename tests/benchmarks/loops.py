@@ -5,7 +5,7 @@
 Rows: tiny (MLP 8×64, batch 32, SGD with momentum; also a donated step written by hand in JAX), deep (20 layers of width 16, batch 8), and lenet,
 cnn, lstm, gpt and resnet18 of :mod:`tests.benchmarks.training`. A turn ends when the loss and all parameters are there; the contestants take turns,
 the times are medians of the rounds, and a ratio is the median of the rounds' ratios, and that of the two best times.
-``reduced`` is ``torch.compile(mode="reduce-overhead")``.
+``reduced`` is ``torch.compile(mode="reduce-overhead")``, which replays the program without the step's Python.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def loop(row: str, world: str, mode: str | None = None) -> Callable:
         optimizer.step()
         return loss.detach()
 
-    train = t.compile(step, mode=mode) if mode else step
-    return lambda: (train(), *net.parameters())
+    train, parameters = t.compile(step, mode=mode) if mode else step, list(net.parameters())
+    return lambda: (train(), *parameters)
 
 
 def functional_step(row: str) -> Callable:

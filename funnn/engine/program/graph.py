@@ -347,6 +347,10 @@ def _new_step(state: State, form: Form, operands: list[Any], graph: Graph, leave
 
 def flush() -> None:
     """Run what is pending on this thread."""
+    if thread.replay is not None:
+        replay, thread.replay = thread.replay(), None
+        if replay is not None:
+            replay.flush()
     if thread.graph is not None and thread.graph.records:
         thread.graph.flush()
 

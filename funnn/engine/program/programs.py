@@ -203,26 +203,31 @@ def _settled(result: Any) -> Any:
     return np.asarray(result, order="C") if isinstance(result, np.ndarray) else result
 
 
+def compose(steps: Sequence[Any], live: tuple[int, ...]) -> tuple[Callable[[Sequence[Any]], list[Any]], list[Any]]:
+    """A function of the leaves of a graph that gives what is at the places ``live``, and the shaped forms that it is made of."""
+    needed = _needed(steps, live)
+
+    def compute(leaves: Sequence[Any]) -> list[Any]:
+        found: dict[int, Any] = {~number: leaf for number, leaf in enumerate(leaves)}
+        for step in needed:
+            results, _ = step.shaped.form.run(*[found[place] for place in step.operands])
+            for (place, _, _), result in zip(step.given, results, strict=False):
+                found[place] = result
+            if step.vjp is not None:
+                found[step.vjp] = results[-1]
+        return [found[place] for place in live]
+
+    return compute, [step.shaped for step in needed]
+
+
 class Program:
     """One compiled program for a whole graph."""
 
     def __init__(self, steps: list[Any], live: tuple[int, ...]):
         self.live = live
         self.places = {place: number for number, place in enumerate(live)}
-        needed = _needed(steps, live)
-
-        def compute(leaves: list[Any]) -> list[Any]:
-            found: dict[int, Any] = {~number: leaf for number, leaf in enumerate(leaves)}
-            for step in needed:
-                results, _ = step.shaped.form.run(*[found[place] for place in step.operands])
-                for (place, _, _), result in zip(step.given, results, strict=False):
-                    found[place] = result
-                if step.vjp is not None:
-                    found[step.vjp] = results[-1]
-            return [found[place] for place in live]
-
+        compute, self.fresh = compose(steps, live)  # fresh: until it is compiled
         self.compiled: Any = jax.jit(compute)
-        self.fresh = [step.shaped for step in needed]  # until it is compiled
 
     def covers(self, live: tuple[int, ...]) -> bool:
         """Whether the program gives all these."""

@@ -109,6 +109,21 @@ class Region:
         if self.watched and graph.records:
             self.programs.append([name_of(step.shaped.form.function) for step, _, _ in graph.records])
 
+    # what a region that records a call for replays (see ``replay``) takes note of
+
+    def look(self, tensor: Any) -> None:
+        """The numbers of a tensor are asked for."""
+
+    def read(self, array: Any) -> None:
+        """The array of a tensor is asked for."""
+
+    def check(self, check: Callable[[], None]) -> None:
+        """Run a check of values that are known."""
+        check()
+
+    def drew(self, generator: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], array: Any) -> None:
+        """A generator gave random numbers."""
+
     def break_here(self, reason: str, gb_type: str) -> None:
         """End the program at a line that asks for it, and begin another."""
         file, line = users_line()
@@ -136,6 +151,14 @@ class OutsideRegion:
                 flush()
         finally:
             thread.region = self.region
+
+
+def check_now(check: Callable[[], None]) -> None:
+    """Run a check of values that are known."""
+    if thread.region is None:
+        check()
+    else:
+        thread.region.check(check)
 
 
 def is_inside_region() -> bool:

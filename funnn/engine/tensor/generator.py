@@ -94,7 +94,10 @@ class Generator:
         if thread.lent is not None and thread.lent[0] is self:
             return _TRACED[name](self._lent_key(name), *args, **kwargs)
         with jax.enable_x64(True), jax.ensure_compile_time_eval():
-            return jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
+            array = jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
+        if thread.region is not None:
+            thread.region.drew(self, name, args, kwargs, array)
+        return array
 
     @contextlib.contextmanager
     def lent(self, key: Any) -> Iterator[None]:

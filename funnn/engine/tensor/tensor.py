@@ -111,7 +111,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _read(self) -> Any:
         """The values as a jax.Array (a tracer inside a transformation)."""
-        return self._operand().on_device()
+        array = self._operand().on_device()
+        if thread.region is not None:
+            thread.region.read(array)
+        return array
 
     def _operand(self) -> Value:
         """The values as an operand, which may be pending; whoever transforms a function is told."""
@@ -260,6 +263,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
+        if thread.region is not None:
+            thread.region.look(self)
         if self._window is not None and (numbers := self._through_window()) is not None:
             return numbers
         array = self._operand().known()

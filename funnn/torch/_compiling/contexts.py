@@ -11,6 +11,7 @@ from typing import Any
 from funnn.engine.program.region import OutsideRegion, Region
 from funnn.torch import _inductor
 from funnn.torch._compiling.backends import check_backend, get_default_backend
+from funnn.torch._compiling.replay import Replayer
 from funnn.torch._compiling.stances import switches
 
 #: What has happened, by kind and then by name, as torch._dynamo.utils.counters: graph breaks by their reason, programs and calls that met new ones.
@@ -114,6 +115,7 @@ class FunctionContext(Context):
     def wrap_function(self, fn: Callable[..., Any], name: str) -> Any:
         name = self.name or name
         warned: set[tuple[str, int]] = set()
+        replayer = Replayer(fn, name, self.fullgraph) if self.mode == "reduce-overhead" else None
 
         @functools.wraps(fn)
         def compile_wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -124,14 +126,18 @@ class FunctionContext(Context):
                     raise RuntimeError(f"invalid torch.compile stance '{stance}'")
                 if stance.stance == "force_eager" or switches.disable:
                     return fn(*args, **kwargs)
-            region = Region(name, self.fullgraph)
+            if replayer is None or stance.stance != "default":
+                return run(Region(name, self.fullgraph), args, kwargs)
+            return replayer.call(args, kwargs, run)
+
+        def run(region: Region, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             region.warned = warned
             try:
                 result = region.run(fn, args, kwargs)
             finally:
                 if region.new_programs or region.breaks:
                     count(region)
-            if region.new_programs and stance.stance == "fail_on_recompile":
+            if region.new_programs and switches.stance.stance == "fail_on_recompile":
                 raise RuntimeError(
                     f"Detected recompile when torch.compile stance is 'fail_on_recompile'. function name: '{name}'; the call is over, and "
                     f"{region.new_programs} of its programs had not been seen before"

@@ -6,6 +6,7 @@ from funnn.torch._compiling.backends import list_backends as list_backends
 from funnn.torch._compiling.backends import lookup_backend as lookup_backend
 from funnn.torch._compiling.backends import register_backend as register_backend
 from funnn.torch._compiling.contexts import counters as _counters
+from funnn.torch._compiling.replay import forget_all as _forget_replays
 from funnn.torch._dynamo import backends as backends
 from funnn.torch._dynamo import config as config
 from funnn.torch._dynamo import decorators as decorators
@@ -46,8 +47,9 @@ from funnn.torch._dynamo.external_utils import is_compiling as is_compiling
 
 
 def reset() -> None:
-    """Forget what was counted. Programs stay: there is nothing in them that could be out of date."""
+    """Forget what was counted, and what ``mode="reduce-overhead"`` replays. Programs stay: there is nothing in them that could be out of date."""
     _counters.clear()
+    _forget_replays()
 
 
 def reset_code_caches() -> None:

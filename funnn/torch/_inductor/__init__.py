@@ -41,4 +41,4 @@ def list_options() -> list[str]:
 
 
 def cudagraph_mark_step_begin() -> None:
-    """Empty: there are no CUDA graphs whose memory a next step would reuse."""
+    """Empty: what a replay returned stays as it is at the next one, which has memory of its own."""

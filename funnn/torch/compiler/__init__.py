@@ -35,7 +35,7 @@ _guard_collectives = [False]
 
 
 def reset() -> None:
-    """Forget what was counted. Programs stay: there is nothing in them that could be out of date."""
+    """Forget what was counted, and what ``mode="reduce-overhead"`` replays. Programs stay: there is nothing in them that could be out of date."""
     _dynamo.reset()
     _forget_report()
 
@@ -80,7 +80,7 @@ def is_exporting() -> bool:
 
 
 def cudagraph_mark_step_begin() -> None:
-    """Empty: there are no CUDA graphs whose memory a next step would reuse."""
+    """Empty: what a replay returned stays as it is at the next one, which has memory of its own."""
     _inductor.cudagraph_mark_step_begin()
 
 

@@ -105,7 +105,7 @@ def _put(tensor: Tensor, value: Value) -> None:
 
 def _common_step(rule: Rule, states: list) -> Any:
     """The count of steps if it is one array that all states hold, as it is after they were made or stepped together."""
-    if not rule.counts:
+    if "step" not in states[0]:
         return None
     first = states[0]["step"]._storage.value
     for state in states:
@@ -127,7 +127,7 @@ def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[s
     names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy)
     for name, value in zip(names, initial(), strict=True):
         if name not in state and (needed is None or name in needed):
-            state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" and rule.counts else value)
+            state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" else value)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -10,6 +10,8 @@ from typing import Any
 
 ParamsT = Iterable[_Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, _Tensor]]
 StateDict = dict[str, Any]
+_global_post_hooks: _Hooks
+_global_pre_hooks: _Hooks
 required: _RequiredParameter
 
 def _cast(value: Any, param: _Tensor) -> Any: ...

@@ -14,6 +14,7 @@ import numpy as np
 
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.program.graph import check_later
+from funnn.engine.program.region import check_now
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import dtype
@@ -152,6 +153,10 @@ def check_bounds(index: Tensor, size: int, text: str, error: type = RuntimeError
     if pending is not None:
         check_later(functools.partial(check_bounds, pending, size, text, error, wrap))
         return
+    check_now(functools.partial(_check_known_bounds, index, size, text, error, wrap))
+
+
+def _check_known_bounds(index: Tensor, size: int, text: str, error: type, wrap: bool) -> None:
     values = known(index)
     if values is not None:
         for extreme in (values.min(), values.max()):

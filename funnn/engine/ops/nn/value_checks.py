@@ -17,6 +17,7 @@ import numpy as np
 
 from funnn.engine.ops.kit.index_kernels import frozen, known
 from funnn.engine.program.graph import check_later
+from funnn.engine.program.region import check_now
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 
@@ -145,7 +146,7 @@ def checked(run: Callable, function: Callable, check: Callable) -> Callable:
             given = {name: item.detach() if isinstance(item, Tensor) else item for name, item in found.items()}
             check_later(functools.partial(check, **given | {name: item for name, item in pending.items() if item is not None}))
         else:
-            check(**found)
+            check_now(functools.partial(check, **found))
 
     @functools.wraps(run)
     def check_and_run(*args: Any, **kwargs: Any) -> Any:
