@@ -221,10 +221,9 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
             graph = thread.graph = Graph()
         with graph.lock:
             count = len(graph.records)
-            if (count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE:
-                if thread.region is None:
-                    graph.flush()
-                    continue
+            if ((count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
+                graph.flush()
+                continue
             state = graph.records[-1][0].next if count else _start
             places = graph.places
             leaves: list[Any] = []
