@@ -83,7 +83,8 @@ class Snapshot:
         self.windows: dict[int, int] = {}
         self.gradients: dict[int, int] = {}
         self.generators: list[tuple[Generator, Any]] = []
-        for item in gc.get_objects():
+        wanted = {*kinds, Storage, Generator}
+        for item in [item for item in gc.get_objects() if type(item) in wanted]:
             kind = type(item)
             if kind is Storage:
                 self.held.append(item)
@@ -534,8 +535,8 @@ def _leftover(before: set[int], accounted: set[int], residuals: list[Any]) -> st
     def find() -> str | None:
         if any(reference() is not None for reference in residuals):
             return "a result can still be differentiated (return it detached, call backward inside, or call it under no_grad)"
-        for item in gc.get_objects():
-            if type(item) is Storage and id(item) not in before and id(item) not in accounted:
+        for item in [item for item in gc.get_objects() if type(item) is Storage]:
+            if id(item) not in before and id(item) not in accounted:
                 return f"a tensor of shape {list(item.shape)} that it makes is kept somewhere (in a list, an attribute, a closure), and would not be"
         return None
 

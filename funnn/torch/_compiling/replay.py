@@ -81,8 +81,6 @@ class Script:
         first = len(order[0]) + len(order[1])
         self.sliced = [(first + place, number) for place, number in enumerate(self.of_arguments) if number in plan.slices]
         self.direct_ids = {roles[number][1].id for number in order[0]} | plan.watch.memory()
-        kinds = [number for number in itertools.chain(*order) if roles[number][0] != "argument"]
-        self.shapes, self.dtypes = [plan.shapes[number] for number in kinds], [plan.dtypes[number] for number in kinds]
         self.shares = [(self._renumber[a], self._renumber[b]) for a, b in plan.shares]
         self._prepare_leaves(plan)
         self._prepare_results(plan)
@@ -138,6 +136,10 @@ class Script:
         arguments = set(range(len(self.direct) + len(self.of_gradients), len(plan.roles)))
         donated = tuple([place for place, number in enumerate(self.read_numbers) if number in written - arguments])
         self.give = _picker(list(donated))
+        replayed = {number for numbers in self.recycled_to for number in numbers}
+        foreign = [(self._renumber[number], plan.shapes[number]) for number, (kind, _) in enumerate(plan.roles) if kind != "argument"]
+        foreign = [(number, shape) for number, shape in foreign if number not in replayed]
+        self.foreign, self.shapes = _picker([number for number, _ in foreign]), [shape for _, shape in foreign]
         key = id(plan.state), self.order, donated
         if key not in self.programs:
             self.programs[key] = Replayable(plan.state, self.order, donated)
@@ -302,11 +304,13 @@ class Script:
         storages = self._storages(leaves)
         if storages is None:
             return _MISS
-        olds = list(map(_value_of, storages))
+        try:
+            olds = list(map(_value_of, storages))
+        except AttributeError:  # one is gone
+            return _MISS
         for place, number in self.sliced:
             olds[place] = leaves[number]._operand()
-        count = len(self.shapes)
-        if list(map(_shape_of, olds[:count])) != self.shapes:
+        if list(map(_shape_of, self.foreign(olds))) != self.shapes:  # what a replay gave is of the right kind
             return _MISS
         for a, b in self.shares:
             if olds[a] is not olds[b]:
@@ -413,8 +417,6 @@ class Script:
         try:
             storages += [reference()._grad._storage for reference in self.of_gradients]
         except AttributeError:
-            return None
-        if None in storages:
             return None
         return storages + [leaves[number]._storage for number in self.of_arguments]
 
