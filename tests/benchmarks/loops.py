@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from funnn import functional, optim
+from funnn.engine.program import programs
 from funnn.layers import Linear, ReLU, Sequential, Tanh
 from tests.benchmarks import _measure, _models_funnn, _worlds, training
 
@@ -153,6 +154,7 @@ def main() -> None:
     if unknown := set(chosen.rows) - set(ROWS):
         parser.error(f"unknown rows {sorted(unknown)}; choose from {ROWS}")
     torch.set_num_threads(chosen.threads)
+    programs.PATIENCE = 0.0  # as in a loop that has run for a while: what comes again is compiled
     print(f"{os.cpu_count()} cores, torch with {chosen.threads} threads; ms a step, median of {chosen.rounds} rounds")
     for row in chosen.rows or ROWS:
         runs = {"plain": loop(row, "funnn"), "compiled": loop(row, "funnn", "default"), "reduced": loop(row, "funnn", "reduce-overhead")}

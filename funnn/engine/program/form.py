@@ -173,7 +173,7 @@ class Shaped:
       spent: seconds that running it without its program took, about; compiled: whether it has one.
     """
 
-    __slots__ = ("_outline", "compiled", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
+    __slots__ = ("_outline", "_work", "compiled", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
 
     def __init__(self, form: Form, kinds: tuple[Any, ...], traced: Traced, values: Vector):
         self.form, self.kinds, self.traced, self.values = form, kinds, traced, values
@@ -181,6 +181,14 @@ class Shaped:
         self.vjp = traced.vjp is not None
         self.spent, self.compiled = 0.0, False
         self._outline: Any = None
+        self._work: float | None = None
+
+    @property
+    def work(self) -> float:
+        """Seconds that NumPy takes for it, about."""
+        if self._work is None:
+            self._work = self.traced.work(*self.values)
+        return self._work
 
     def pulled(self, form: Form, gradients: tuple[Any, ...]) -> tuple[Traced, Vector] | None:
         """The trace of a form of this one's vjp and gradients, and the values of its symbols."""

@@ -54,15 +54,16 @@ class State(dict[tuple[Any, ...], Step]):
 
     Attributes:
       before: the state before, and the step from it; results, leaves: how many there are.
-      programs: those that run what was recorded; visits: how often it came; spent: the seconds that it took without a program; used: whether it came
+      programs: those that run what was recorded; stepwise: what runs it without one; visits: how often it came; spent: the seconds that it took without a program; used: whether it came
         since states were forgotten.
     """
 
-    __slots__ = ("before", "leaves", "programs", "results", "spent", "step", "used", "visits")
+    __slots__ = ("before", "leaves", "programs", "results", "spent", "step", "stepwise", "used", "visits")
 
     def __init__(self, before: State | None, step: Step | None, results: int, leaves: int):
         self.before, self.step, self.results, self.leaves = before, step, results, leaves
         self.programs: list[Any] = []
+        self.stepwise: Any = None
         self.visits, self.spent, self.used = 0, 0.0, False
 
     def steps(self) -> list[Step]:

@@ -63,7 +63,8 @@ def constants(function: Callable[[], list[Any]]) -> Callable[[], list[Value]]:
 
     def give() -> list[Value]:
         if compute is not None:
-            return [Value(np.array(array, order="C")) for array in compute()]
+            with np.errstate(all="ignore"):
+                return [Value(np.array(array, order="C")) for array in compute()]
         with Computing():
             return list(map(Value, compiled()))
 

@@ -36,11 +36,20 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
         for program in state.programs:
             if program.covers(live):
                 return cast(Runner, program.runner(live))
-    steps = _needed(state.steps(), live)
+    stepwise = state.stepwise
+    if stepwise is not None and stepwise.live == live:
+        steps = stepwise.steps
+    else:
+        stepwise, steps = None, _needed(state.steps(), live)
     if thread.region is not None and (state.visits == 1 or len(steps) > 1):
         thread.region.new_programs += 1
     if len(steps) == 1 or split or (thread.region is None and not _is_worth(state, steps)):
-        return OneByOne(state, steps, live)
+        if stepwise is None:
+            stepwise = OneByOne(state, steps, live)
+            if state.visits > 1:
+                state.stepwise = stepwise
+        return stepwise
+    state.stepwise = None
     if len(state.programs) >= _VARIANTS:
         live = tuple(sorted(set(live).union(*(program.live for program in state.programs))))
     program = Program(state.steps(), live)
@@ -85,29 +94,32 @@ class OneByOne:
 
     def __init__(self, state: Any, steps: list[Any], live: tuple[int, ...]):
         self.state, self.steps, self.live = state, steps, live
-
-    def __call__(self, leaves: list[Any]) -> list[Any]:
-        steps, live = self.steps, set(self.live)
-        interpreted = self._choose(leaves)
         last: dict[int, int] = {}
         for number, step in enumerate(steps):
             last.update((place, number) for place in (*step.operands, *(given[0] for given in step.given), step.vjp) if place is not None)
-        ends: list[list[int]] = [[] for _ in steps]
+        wanted = set(live)
+        self.ends: list[list[int]] = [[] for _ in steps]  # what is no longer needed after each step
         for place, number in last.items():
-            if place not in live and place >= 0:
-                ends[number].append(place)
+            if place >= 0 and place not in wanted:
+                self.ends[number].append(place)
+
+    def __call__(self, leaves: list[Any]) -> list[Any]:
+        interpreted = self._choose(leaves)
         found: dict[int, Any] = {~place: leaf.array if isinstance(leaf, (Value, Residuals)) else leaf for place, leaf in enumerate(leaves)}
+        spent = 0.0
         with np.errstate(all="ignore"):
-            for step, by_numpy, ended in zip(steps, interpreted, ends, strict=True):
+            for step, by_numpy, ended in zip(self.steps, interpreted, self.ends, strict=True):
+                shaped = step.shaped
                 operands = [found[place] for place in step.operands]
-                self.state.spent += _cost(step.shaped, by_numpy)
-                results = _interpret(step.shaped, operands) if by_numpy else _run_by_xla(step.shaped, operands)
+                spent += _cost(shaped, by_numpy)
+                results = _interpret(shaped, operands) if by_numpy else _run_by_xla(shaped, operands)
                 for (place, _, _), result in zip(step.given, results, strict=False):
                     found[place] = result
                 if step.vjp is not None:
                     found[step.vjp] = results[-1]
                 for place in ended:
                     found.pop(place, None)
+        self.state.spent += spent
         return [_settled(found[place]) for place in self.live]
 
     def _choose(self, leaves: list[Any]) -> list[bool]:
@@ -131,7 +143,7 @@ class OneByOne:
 
 def _cost(shaped: Any, by_numpy: bool) -> float:
     """Seconds that the form is about to take, about."""
-    work: float = shaped.traced.work(*shaped.values)
+    work: float = shaped.work
     if by_numpy:
         shaped.spent += work
         return work
@@ -145,6 +157,8 @@ def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
     for operand in operands:
         if type(operand) is Interpreted:
             flat.extend(operand.leaves)
+        elif type(operand) is np.ndarray:
+            flat.append(operand)
         elif type(operand) in _NUMBERS:
             flat.append(np.asarray(operand, traced.dtypes[len(flat)]))
         elif hasattr(operand, "dtype"):

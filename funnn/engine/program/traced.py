@@ -69,9 +69,11 @@ class Traced:
 
     @functools.cached_property
     def program(self) -> Callable[..., tuple[np.ndarray, ...]] | None:
-        """What computes it with NumPy: (*values of the symbols, *operands) -> leaves; None where something has no rule."""
+        """What computes it with NumPy, whose warnings the caller silences: (*values of the symbols, *operands) -> leaves; None where something has
+        no rule."""
         try:
-            return translate(self.jaxpr, self.symbols)
+            with _settings.running():
+                return translate(self.jaxpr, self.symbols, silenced=True)
         except Untranslatable:
             return None
 

@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 #: A Tensor, or a number beside one.
 Operand = Any
 
@@ -46,7 +48,7 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
             if parameter == "tensors":  # any number of them
                 _check_each(args[position:])
             elif parameter == _ONE_OF:
-                if len(args) == 2 and all(isinstance(arg, _REFUSED) or getattr(arg, "weak_type", False) for arg in args):
+                if len(args) == 2 and all(isinstance(arg, _REFUSED) or (isinstance(arg, jax.Array) and arg.weak_type) for arg in args):
                     raise TypeError(f"{name.rpartition('.')[2]}(): one of two operands must be Tensor, got two numbers")
             elif isinstance(value, _REFUSED):
                 raise TypeError(

@@ -43,16 +43,16 @@ for _module in (
     RULES.update(_module.RULES)
 
 
-def translate(closed: Any, symbols: tuple[str, ...] = ()) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
+def translate(closed: Any, symbols: tuple[str, ...] = (), silenced: bool = False) -> Callable[..., tuple[np.ndarray[Any, Any], ...]]:
     """A function ``(*sizes, *arrays) -> arrays`` that computes the jaxpr with NumPy.
 
     ``sizes`` are the values of the symbols, Python ints, and ``arrays`` NumPy arrays of the dtypes of the jaxpr's arguments. They are never
-    written into; a result may be one of them, a view of one, or a constant of the jaxpr. The function silences NumPy's warnings for itself,
-    and holds BLAS to one thread in products that gain nothing by more. Its source is its attribute ``source``.
+    written into; a result may be one of them, a view of one, or a constant of the jaxpr. The function silences NumPy's warnings, and holds BLAS to one thread in products that gain nothing by more. Its source is its attribute ``source``.
 
     Args:
       closed: a ``ClosedJaxpr``; its shapes may have dimensions of ``jax.export.symbolic_shape``.
       symbols: the names of their symbols.
+      silenced: whether its callers silence NumPy's warnings themselves, for many such functions at once.
 
     Raises:
       Untranslatable: a primitive or a dtype has no rule.
@@ -73,9 +73,10 @@ def translate(closed: Any, symbols: tuple[str, ...] = ()) -> Callable[..., tuple
     steps, results = control.flatten(writer, closed.jaxpr, closed.consts, arguments)
     writer.steps(steps, results)
     given = "".join([f"{_result(writer, value)}, " for value in results])
+    contexts = [*(["one_thread"] if writer.threads else []), *([] if silenced else ["np.errstate(all='ignore')"])]
     head = [
         f"def computed({', '.join([f'n_{symbol}' for symbol in symbols] + [argument.name for argument in arguments])}):",
-        f"    with {'one_thread, ' if writer.threads else ''}np.errstate(all='ignore'):",
+        f"    with {', '.join(contexts)}:" if contexts else "    if True:",
     ]
     source = "\n".join([*head, *writer.lines, f"        return ({given})"])
     names = writer.names
