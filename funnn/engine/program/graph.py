@@ -54,8 +54,8 @@ class State(dict[tuple[Any, ...], Step]):
 
     Attributes:
       before: the state before, and the step from it; results, leaves: how many there are.
-      programs: those that run what was recorded; stepwise: what runs it without one; visits: how often it came; spent: the seconds that it took without a program; used: whether it came
-        since states were forgotten.
+      programs: those that run what was recorded; stepwise: what runs it without one.
+      visits: how often it came; spent: the seconds that it took without a program, about; used: whether it came since states were forgotten.
     """
 
     __slots__ = ("before", "leaves", "programs", "results", "spent", "step", "stepwise", "used", "visits")

@@ -36,7 +36,7 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
         for program in state.programs:
             if program.covers(live):
                 return cast(Runner, program.runner(live))
-    stepwise = state.stepwise
+    stepwise: OneByOne | None = state.stepwise
     if stepwise is not None and stepwise.live == live:
         steps = stepwise.steps
     else:

@@ -47,7 +47,8 @@ def translate(closed: Any, symbols: tuple[str, ...] = (), silenced: bool = False
     """A function ``(*sizes, *arrays) -> arrays`` that computes the jaxpr with NumPy.
 
     ``sizes`` are the values of the symbols, Python ints, and ``arrays`` NumPy arrays of the dtypes of the jaxpr's arguments. They are never
-    written into; a result may be one of them, a view of one, or a constant of the jaxpr. The function silences NumPy's warnings, and holds BLAS to one thread in products that gain nothing by more. Its source is its attribute ``source``.
+    written into; a result may be one of them, a view of one, or a constant of the jaxpr. The function silences NumPy's warnings, and holds BLAS to
+    one thread in products that gain nothing by more. Its source is its attribute ``source``.
 
     Args:
       closed: a ``ClosedJaxpr``; its shapes may have dimensions of ``jax.export.symbolic_shape``.
