@@ -22,6 +22,7 @@ from funnn.engine.program.interpret import (
     special,
     windows,
 )
+from funnn.engine.program.interpret.freed_memory import keep_freed_memory
 from funnn.engine.program.interpret.writer import Rule, Writer
 
 RULES: dict[str, Rule] = {}
@@ -66,6 +67,7 @@ def translate(closed: Any, symbols: tuple[str, ...] = (), silenced: bool = False
       >>> translate(closed, ("n",))(3, np.arange(3, dtype=np.float32))
       (array([1., 3., 5.], dtype=float32),)
     """
+    keep_freed_memory()
     writer = Writer(tuple(symbols), RULES)
     arguments = [writer.value(var.aval) for var in closed.jaxpr.invars]
     for argument in arguments:
