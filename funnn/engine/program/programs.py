@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import jax
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
 from funnn.engine.program.value import Interpreted, Residuals, Value
@@ -25,6 +26,7 @@ _VARIANTS = 4  # programs of one graph that differ in what is still held, before
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
 _START = 3e-5  # seconds that XLA takes to start a program
+_OUTSIDE = get_opaque_trace_state()  # where no function of the user's is being traced
 
 
 def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Runner:
@@ -198,7 +200,10 @@ class Computing:
     __slots__ = ("_began", "_compiles", "_contexts")
 
     def __init__(self, compiles: Sequence[Any] = ()):
-        self._contexts, self._compiles = (_settings.running(), jax.ensure_compile_time_eval()), compiles
+        self._compiles = compiles
+        # what is traced under ensure_compile_time_eval is known by it, and would be traced anew
+        at_once = () if get_opaque_trace_state() == _OUTSIDE else (jax.ensure_compile_time_eval(),)
+        self._contexts = _settings.running(), *at_once
 
     def __enter__(self) -> None:
         for context in self._contexts:
