@@ -151,6 +151,8 @@ class Plan:
             raise Refused(recorder.problem)
         if recorder.state is None:
             raise Refused("it computes nothing")
+        if watch.opaque is not None:
+            raise Refused(watch.opaque)
         if watch.has_hooks():
             raise Refused("there are hooks, whose Python would not run")
         if (difference := watch.difference()) is not None:

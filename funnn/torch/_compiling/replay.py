@@ -632,11 +632,16 @@ class Replayer:
         """Call the function, and see whether the call can be done again."""
         leaves, places, plain_arguments = list(signature.leaves), {}, (args, kwargs)
         stand_ins: dict[int, Tensor] = {}
+        roots = [("function", self.function), *(("argument", item) for item in signature.objects)]
+        watch = Watch(roots, entry.forget)
         flush()
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):
                 leaf._operand().known()
-                if is_slice(leaf):
+                if is_slice(leaf) and not signature.overlap:
+                    if id(leaf._storage) in watch.memory():
+                        self._failed(entry, "an argument is a part of a tensor that the function knows")
+                        return self._plainly(*plain_arguments, plainly)
                     made = stand_ins.setdefault(id(leaf), stand_in(leaf))
                     leaves[number] = made
                     places[id(made._storage)] = leaf._storage, leaf._window
@@ -644,8 +649,6 @@ class Replayer:
             originals = {id(made): leaf for leaf, made in zip(signature.leaves, leaves, strict=True) if made is not leaf}
             args, kwargs = replaced(args, stand_ins), {name: replaced(item, stand_ins) for name, item in kwargs.items()}
         recorder = Recorder(self.name, self.fullgraph)
-        roots = [("function", self.function), *(("argument", item) for item in signature.objects)]
-        watch = Watch(roots, entry.forget)
         try:
             snapshot = Snapshot()
         except Refused as reason:

@@ -47,10 +47,10 @@ class Signature:
 
     Attributes:
       key: what calls have in common that do the same; leaves: the tensors and floats among the arguments, in order.
-      objects: other objects among them, which the key knows by their numbers.
+      objects: other objects among them, which the key knows by their numbers; overlap: whether two of the tensors see the same memory.
     """
 
-    __slots__ = ("key", "leaves", "objects")
+    __slots__ = ("key", "leaves", "objects", "overlap")
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.leaves: list[Any] = []
@@ -62,8 +62,10 @@ class Signature:
             key.append(name)
             self._add(value, key)
         storages = [id(leaf._storage) for leaf in self.leaves if type(leaf) is not float]
-        if len(set(storages)) < len(storages):
+        self.overlap = len(set(storages)) < len(storages)
+        if self.overlap:
             key.append(tuple(map(storages.index, storages)))
+            key += [leaf._window for leaf in self.leaves if type(leaf) is not float]
         self.key = tuple(key)
 
     def _add(self, value: Any, key: list[Any]) -> None:

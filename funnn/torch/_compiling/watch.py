@@ -87,7 +87,7 @@ class Watch:
     Attributes:
       tensors: weak references to the tensors; missing: of those that collect gradients, whether they had none.
       slots: the floats of closures and optimizers' groups.
-      large: the shapes of NumPy arrays of which only the identity is watched.
+      large: the shapes of NumPy arrays of which only the identity is watched; opaque: what cannot be watched at all, in words.
     """
 
     def __init__(self, roots: list[tuple[str, Any]], died: Callable[[Any], None]):
@@ -101,6 +101,7 @@ class Watch:
         self._hooks: list[Any] = list(global_hooks)
         self._arrays: list[tuple[Any, np.ndarray]] = []
         self.slots: list[Slot] = []
+        self.opaque: str | None = None
         self.large: set[tuple[int, ...]] = set()
         self._references: list[Any] = []
         self._held: list[Any] = []
@@ -161,6 +162,9 @@ class Watch:
                 self._arrays.append((value, value.copy()))
             else:
                 self.large.add(value.shape)
+            return []
+        if isinstance(value, Iterator):
+            self.opaque = f"{name!r} is an iterator, whose place cannot be looked at"
             return []
         return self._instance(name, value)
 
