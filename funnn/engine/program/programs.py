@@ -125,17 +125,22 @@ class OneByOne:
         return [_settled(found[place]) for place in self.live]
 
     def _choose(self, leaves: list[Any]) -> list[bool]:
-        """Which steps NumPy does. One whose vjp another one needs as a pytree, for XLA, it does not."""
+        """Which steps NumPy does. What gives a vjp and what reads it are both done by NumPy or both by XLA, for which its leaves may be others."""
         if not is_on_cpu() or not all(_at_hand(leaf.array) for leaf in leaves if type(leaf) is Value):
             return [False] * len(self.steps)
-        chosen: list[bool] = []
-        pytrees: set[int] = set()
-        for step in reversed(self.steps):
-            by_numpy = step.vjp not in pytrees and self._is_interpreted(step.shaped)
-            if not by_numpy:
-                pytrees.update(step.operands)
-            chosen.append(by_numpy)
-        return chosen[::-1]
+        by_numpy = [self._is_interpreted(step.shaped) for step in self.steps]
+        vjps = {~number for number, leaf in enumerate(leaves) if type(leaf) is Residuals}
+        by_xla = {~number for number, leaf in enumerate(leaves) if type(leaf) is Residuals and not leaf.interpreted}
+        for step, interpreted in zip(self.steps, by_numpy, strict=True):
+            if step.vjp is not None:
+                vjps.add(step.vjp)
+            if not interpreted:
+                by_xla.update(vjps.intersection((*step.operands, step.vjp)))
+        if not by_xla:
+            return by_numpy
+        return [
+            interpreted and by_xla.isdisjoint((*step.operands, step.vjp)) for step, interpreted in zip(self.steps, by_numpy, strict=True)
+        ]
 
     def _is_interpreted(self, shaped: Any) -> bool:
         """Whether NumPy does a form: it has rules for all of it, and there is no program, nor was it worth one; of a graph that keeps coming, the whole is."""
@@ -163,10 +168,8 @@ def _interpret(shaped: Any, operands: list[Any]) -> list[Any]:
             flat.append(operand)
         elif type(operand) in _NUMBERS:
             flat.append(np.asarray(operand, traced.dtypes[len(flat)]))
-        elif hasattr(operand, "dtype"):
+        else:
             flat.append(np.asarray(operand))
-        else:  # a vjp that XLA gave
-            flat.extend(map(np.asarray, jax.tree.leaves(operand)))
     results = list(traced.program(*shaped.values, *flat))
     count = len(shaped.results)
     if not shaped.vjp:
