@@ -402,8 +402,8 @@ def wrong_shape_is_caught(torch, nn, F, compiled):
     for i, (x, y) in enumerate(batches(torch)):
         try:
             losses.append(step(x[:, :4] if i == 4 else x, y[:5] if i == 6 else y))
-        except (RuntimeError, ValueError) as error:
-            caught.append((i, "RuntimeError" if isinstance(error, RuntimeError) else "ValueError"))
+        except (RuntimeError, ValueError):  # errors of shapes are both here
+            caught.append(i)
     return losses, caught, m
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from twin import same, same_error
 
@@ -129,11 +130,30 @@ def test_known_indices_are_looked_at_in_compiled_functions_too():
 
 
 def test_pending_indices_are_looked_at_when_they_are_known():
-    index = shim.arange(5000) - 1 + shim.zeros(5000, dtype=shim.int64)  # too many for NumPy
+    zero = (shim.zeros(300, 300) @ shim.zeros(300, 300)).sum().long()  # takes more than a moment
+    index = shim.arange(5000) - 1 + zero
     found = shim.ones(5000)[None].gather(1, index[None])
     with pytest.raises(RuntimeError, match="index -1 is out of bounds") as error:
         found.sum().item()
     assert re.match(r"The operation was recorded at .*test_index_errors\.py:\d+ and ran when", error.value.__notes__[0])
+
+
+def test_pending_indices_that_cost_little_are_looked_at_at_their_line():
+    table = shim.nn.Parameter(shim.zeros(5, 2))
+    optimizer = shim.optim.SGD([table], lr=1.0)
+    labels = shim.arange(4000) % 5
+    for wrong in (False, True, False):
+        index = labels.clone()
+        index[7] = 9 if wrong else 0
+        optimizer.zero_grad()
+        try:
+            shim.nn.functional.embedding(index, table).sum().backward()
+        except IndexError:
+            assert wrong and table.grad is None
+        optimizer.step()
+    np.testing.assert_array_equal(
+        table.detach().numpy(), -2 * np.bincount(np.where(np.arange(4000) == 7, 0, np.arange(4000) % 5))[:, None] + np.zeros((1, 2))
+    )
 
 
 def test_what_beta_ignores():

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
-from funnn.engine.program.programs import find_program
+from funnn.engine.program.programs import compute_ahead, find_program
 from funnn.engine.program.report import note_flush
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import before_settings_change, thread
@@ -375,6 +375,18 @@ def check_later(check: Callable[[], None]) -> None:
             graph.checks.append((check, users_line()))
     if not waits:  # another thread has just run the graph
         check()
+
+
+def look_ahead(value: Value) -> None:
+    """Compute a value that this thread's graph will give, if few cheap forms lead to it; the graph stays as it is."""
+    graph = thread.graph
+    if value.graph is not graph or graph.closed:
+        return
+    with graph.lock:
+        array = compute_ahead(graph.records[-1][0].next, value.place, [leaf for record in graph.records for leaf in record[1]])
+        if array is not None:
+            value.numbers = None
+            value.array = array
 
 
 def begin_backward() -> None:

@@ -26,6 +26,10 @@ _VARIANTS = 4  # programs of one graph that differ in what is still held, before
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
 _START = 3e-5  # seconds that XLA takes to start a program
+_AHEAD, _AHEAD_WORK = (
+    16,
+    2e-4,
+)  # forms, and the seconds that they take, that lead to a value which is looked at before the rest of its graph runs
 _OUTSIDE = get_opaque_trace_state()  # where no function of the user's is being traced
 
 
@@ -57,6 +61,15 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
     program = Program(state.steps(), live)
     state.programs.append(program)
     return program.runner(live)
+
+
+def compute_ahead(state: Any, place: int, leaves: list[Any]) -> Any:
+    """One value of a graph by NumPy, if that takes no longer than starting another program would; else None."""
+    steps = _needed(state.steps(), (place,))
+    runner = OneByOne(state, steps, (place,))
+    if len(steps) > _AHEAD or sum([step.shaped.work for step in steps]) > _AHEAD_WORK or not all(runner.choose(leaves)):
+        return None
+    return runner(leaves)[0]
 
 
 def _is_worth(state: Any, steps: list[Any]) -> bool:
@@ -106,7 +119,7 @@ class OneByOne:
                 self.ends[number].append(place)
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        interpreted = self._choose(leaves)
+        interpreted = self.choose(leaves)
         found: dict[int, Any] = {~place: leaf.array if isinstance(leaf, (Value, Residuals)) else leaf for place, leaf in enumerate(leaves)}
         spent = 0.0
         with np.errstate(all="ignore"):
@@ -124,7 +137,7 @@ class OneByOne:
         self.state.spent += spent
         return [_settled(found[place]) for place in self.live]
 
-    def _choose(self, leaves: list[Any]) -> list[bool]:
+    def choose(self, leaves: list[Any]) -> list[bool]:
         """Which steps NumPy does. What gives a vjp and what reads it are both done by NumPy or both by XLA, for which its leaves may be others."""
         if not is_on_cpu() or not all(_at_hand(leaf.array) for leaf in leaves if type(leaf) is Value):
             return [False] * len(self.steps)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.program.graph import check_later
+from funnn.engine.program.graph import check_later, look_ahead
 from funnn.engine.program.region import check_now
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -140,10 +140,12 @@ def known(index: Tensor) -> np.ndarray | None:
 
 
 def frozen(index: Tensor) -> Tensor | None:
-    """The present value as a tensor of its own, if it is pending on this thread."""
+    """The present value as a tensor of its own, if it is pending on this thread and takes more than a moment."""
     if index._window is not None and index._through_window() is not None:
         return None
     value = index._operand()
+    if value.array is None:
+        look_ahead(value)  # the error comes at its line, before anything else happens
     return Tensor._wrap(value) if value.array is None and value.graph is thread.graph else None
 
 
