@@ -13,6 +13,7 @@ import numpy as np
 from funnn.engine.memory.storage import Storage, Window, is_contiguous
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
+from funnn.engine.tensor.overrides import overriding
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import settings as _settings
@@ -31,7 +32,7 @@ def is_plain() -> bool:
         t.region is None
         and t.tracing is None
         and t.autocast is None
-        and t.ask is None
+        and not t.function_modes
         and not t.immediate
         and not t.saved_hooks
         and not t.transforms
@@ -72,6 +73,8 @@ class Signature:
         kind = type(value)
         if isinstance(value, Tensor):
             self.leaves.append(value)
+            if thread.ask is not None and overriding(kind):
+                raise Refused("the class of an argument overrides functions of torch, in Python")
             if value._grad_fn is not None or (value._base is not None and value.requires_grad and thread.grad):
                 raise Refused("an argument was computed with gradients, which would flow out of the call")
             array, window = value._storage.value, value._window

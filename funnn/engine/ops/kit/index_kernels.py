@@ -144,8 +144,8 @@ def frozen(index: Tensor) -> Tensor | None:
     if index._window is not None and index._through_window() is not None:
         return None
     value = index._operand()
-    if value.array is None:
-        look_ahead(value)  # the error comes at its line, before anything else happens
+    if value.array is None and value.dtype.kind in "iub":
+        look_ahead(value)  # the error for an index or a class comes at its line, before anything else happens
     return Tensor._wrap(value) if value.array is None and value.graph is thread.graph else None
 
 

@@ -23,8 +23,8 @@ from funnn.engine.tensor.tensor import Tensor
 
 
 def _values(tensor: Any) -> np.ndarray | None:
-    """The numbers of an argument, if it is a Tensor that has any and they are known."""
-    return known(tensor) if isinstance(tensor, Tensor) else None
+    """The whole numbers of an argument, if it is a Tensor that has any and they are known."""
+    return known(tensor) if isinstance(tensor, Tensor) and not tensor.dtype.is_floating_point else None
 
 
 def _on_cpu(tensor: Tensor) -> bool:
@@ -33,7 +33,7 @@ def _on_cpu(tensor: Tensor) -> bool:
 
 def _outside(values: np.ndarray | None, size: int, low: int = 0) -> tuple[int, int] | None:
     """The first of the values that is not in [low, size), and where it is among them."""
-    if values is None or values.dtype.kind not in "iu":
+    if values is None or values.dtype.kind not in "iu":  # a truth value is no index
         return None
     unsigned = values if low else values.view(f"u{values.dtype.itemsize}")  # where what is negative is large: one look instead of two
     if unsigned.max() < size and (low == 0 or values.min() >= low):
@@ -96,7 +96,7 @@ def some_classes(input: Tensor, target: Any) -> None:
 
 def probabilities(input: Any, target: Any) -> None:
     for name, tensor in (("input", input), ("target", target)):
-        values = _values(tensor) if isinstance(tensor, Tensor) and _on_cpu(tensor) else None
+        values = known(tensor) if isinstance(tensor, Tensor) and _on_cpu(tensor) else None
         if values is not None and not (values.min() >= 0 and values.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
 
@@ -104,7 +104,7 @@ def probabilities(input: Any, target: Any) -> None:
 def variances(input: Tensor, target: Tensor, var: Any) -> None:
     if isinstance(var, Tensor) and not _on_cpu(var):
         return
-    values = _values(var) if isinstance(var, Tensor) else np.asarray(var)
+    values = known(var) if isinstance(var, Tensor) else np.asarray(var)
     if values is not None and values.min() < 0:
         raise ValueError("var has negative entry/entries")
 
@@ -130,6 +130,8 @@ def checked(run: Callable, function: Callable, check: Callable) -> Callable:
         (p.name, order.index(p.name), p.default is p.empty, p.annotation == "Tensor") for p in inspect.signature(check).parameters.values()
     ]
 
+    of_floats = check in (probabilities, variances)  # the others ask floating-point tensors for their shapes alone
+
     def look(args: tuple, kwargs: dict) -> None:
         found = {}
         for name, position, required, tensor in asked:
@@ -141,7 +143,11 @@ def checked(run: Callable, function: Callable, check: Callable) -> Callable:
                 return  # the function says what is missing
             if tensor and not isinstance(found[name], Tensor):
                 return
-        pending = {name: frozen(item) for name, item in found.items() if isinstance(item, Tensor)}
+        pending = {
+            name: frozen(item)
+            for name, item in found.items()
+            if isinstance(item, Tensor) and (of_floats or not item.dtype.is_floating_point)
+        }
         if any(item is not None for item in pending.values()):
             given = {name: item.detach() if isinstance(item, Tensor) else item for name, item in found.items()}
             check_later(functools.partial(check, **given | {name: item for name, item in pending.items() if item is not None}))
