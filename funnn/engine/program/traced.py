@@ -74,7 +74,7 @@ class Traced:
         try:
             with _settings.running():
                 return translate(self.jaxpr, self.symbols, silenced=True)
-        except Untranslatable:
+        except (Untranslatable, LookupError, AttributeError):  # the latter: parameters that another version of JAX has otherwise
             return None
 
     @functools.cached_property

@@ -167,9 +167,19 @@ def _deeper(writer: Writer, make: Callable[[], Block]) -> Block:
 
 
 # ---- loops ----
+def _scan_counts(params: dict[str, Any]) -> tuple[int, int]:
+    """How many constants and carried values a scan has; JAX 0.12 says it by trees."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    parts = [len(list(part.vals)) for part in params["ft_in"].unpack()]
+    if sum(parts) != len(params["jaxpr"].invars):
+        raise Untranslatable("scan with parameters that this version of JAX names otherwise")
+    return parts[0], parts[1]
+
+
 def _scan(writer: Writer, step: Step) -> None:
     params = step.params
-    constants, carries = params["num_consts"], params["num_carry"]
+    constants, carries = _scan_counts(params)
     names = writer.arrays(step)
     outside = [_whole(value, name) for value, name in zip(step.inputs[:constants], names, strict=False)]
     first, scanned = step.inputs[constants : constants + carries], names[constants + carries :]

@@ -179,6 +179,11 @@ def select(which: Any, *cases: Any) -> Any:
     return result
 
 
+def one_minus_square(x: Any) -> Any:
+    """1 − x², a primitive of JAX 0.12."""
+    return x.dtype.type(1) - x * x
+
+
 def choose(which: Any, chosen: Any, other: Any, out: Any = None) -> Any:
     """``chosen`` where ``which``, else ``other``; ``out`` is the one of the two that may be written over.
 
@@ -380,6 +385,7 @@ RULES: dict[str, Rule] = {
     "rsqrt": _elementwise(None, rsqrt),
     "is_finite": _elementwise(None, "np.isfinite", out=False),
     "round": Rule(_round, updates=True),
+    "one_minus_square": _elementwise(None, one_minus_square, out=False),
     "integer_pow": Rule(_integer_pow),
     "pow": Rule(_pow, updates=True),
     "clamp": Rule(_clamp, updates=True),
