@@ -1,5 +1,6 @@
 """How graphs run: with NumPy until that has cost what a program costs; traced once for all sizes; counted by line."""
 
+import contextlib
 import gc
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch as original
 
 import funnn.torch as torch
-from funnn.engine.program import form, programs, report, traced
+from funnn.engine.program import form, programs, report, traced, value
 from funnn.engine.program.graph import count_programs, flush
 
 
@@ -141,6 +142,32 @@ def test_a_vjp_that_numpy_gave_serves_a_program_of_xla_later():
     x = w.detach().numpy().astype(np.float64)
     s = 1 / (1 + np.exp(-x))
     np.testing.assert_allclose(gradient, s + x * s * (1 - s), rtol=1e-5)
+
+
+@pytest.mark.parametrize("hooks", [False, True], ids=["without hooks", "saved tensors' hooks"])
+def test_a_pull_that_asks_for_sizes_reads_no_leaves_of_a_trace_for_all(hooks, monkeypatch):
+    """The leaves of a vjp may be others, or lie in another order, in a trace for all sizes: here they do."""
+
+    class Reversed(value.Interpreted):
+        def __init__(self, leaves, pytree):
+            super().__init__([np.zeros(1, np.float32), *reversed(leaves)], pytree)
+
+    monkeypatch.setattr(traced.Traced, "pull", lambda *args: None)
+
+    def gradient(t, size):
+        t.manual_seed(size)
+        x = t.randn(size, 9, requires_grad=True)
+        with t.autograd.graph.saved_tensors_hooks(lambda a: a, lambda a: a) if hooks else contextlib.nullcontext():
+            y = (t.nn.functional.layer_norm(x, (9,)) * x.sigmoid()).sum()
+        y.item()
+        y.backward()
+        return x.grad.numpy()
+
+    gradient(torch, 23)  # its trace has no symbols, and its leaves are read as they come
+    for module in (value, programs):
+        monkeypatch.setattr(module, "Interpreted", Reversed)
+    for size in (24, 26, 29):
+        np.testing.assert_allclose(gradient(torch, size), gradient(original, size), rtol=1e-4, atol=1e-5)
 
 
 def test_operands_are_never_written():

@@ -64,12 +64,15 @@ class Form:
         return shaped
 
     def _shape(self, kinds: tuple[Any, ...]) -> Shaped:
+        source = kinds[0] if kinds and isinstance(kinds[0], Shaped) else None
         found = None
-        if kinds and isinstance(kinds[0], Shaped):
-            found = None if self.exact else kinds[0].pulled(self, kinds[1:])
+        if source is not None:
+            found = None if self.exact else source.pulled(self, kinds[1:])
         elif not self.exact and not any(_is_vjp(kind) for kind in kinds):
             found = self.family.find(kinds, self.sizes)
-        return Shaped(self, kinds, *(found or (Traced(self.run, [_operand_of(kind) for kind in kinds]), ())))
+        shaped = Shaped(self, kinds, *(found or (Traced(self.run, [_operand_of(kind) for kind in kinds]), ())))
+        shaped.reads_leaves = source is None or found is not None or not source.traced.symbols
+        return shaped
 
 
 class Family:
@@ -100,9 +103,10 @@ class Family:
             known.tried.add(pattern)
             made = trace_for(self.make, kinds, len(sizes), pattern)
             values = pattern.match(vector) or ()
-            if made is not None and _are_sizes(made.shapes(*values)):
+            if made is not None:
                 known.general.append(made)
-                return made, values
+                if _are_sizes(made.shapes(*values)):
+                    return made, values
         known.keep(vector)
         return None
 
@@ -170,15 +174,17 @@ class Shaped:
     Attributes:
       traced, values: its trace, and the values of the symbols there.
       results: (shape, dtype) of each array that it gives; vjp: whether a vjp comes after them; note: what the form notes.
+      reads_leaves: whether its trace reads a vjp among the operands by the leaves that the vjp's own trace gives.
       spent: seconds that running it without its program took, about; compiled: whether it has one.
     """
 
-    __slots__ = ("_outline", "_work", "compiled", "form", "kinds", "note", "results", "spent", "traced", "values", "vjp")
+    __slots__ = ("_outline", "_work", "compiled", "form", "kinds", "note", "reads_leaves", "results", "spent", "traced", "values", "vjp")
 
     def __init__(self, form: Form, kinds: tuple[Any, ...], traced: Traced, values: Vector):
         self.form, self.kinds, self.traced, self.values = form, kinds, traced, values
         self.results, self.note = traced.shapes(*values), traced.note
         self.vjp = traced.vjp is not None
+        self.reads_leaves = True
         self.spent, self.compiled = 0.0, False
         self._outline: Any = None
         self._work: float | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
 from funnn.engine.program.programs import compute_ahead, find_program
-from funnn.engine.program.report import note_flush
+from funnn.engine.program.report import counting
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import settings as _settings
@@ -192,11 +191,9 @@ class Graph:
         targets: Any = self.targets
         if not self.outputs:
             live = tuple([target.place for target in targets])
-            began, new, compiled = time.perf_counter(), not self.state.visits, len(thread.compiled)
-            # what a program gave is kept in the same breath, so that an interrupt never loses it
-            self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
-            note_flush(users_line(), new, time.perf_counter() - began, thread.compiled[compiled:])
-            del thread.compiled[compiled:]
+            with counting(users_line(), not self.state.visits):
+                # what a program gave is kept in the same breath, so that an interrupt never loses it
+                self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
         for target, array in zip(targets, self.outputs[0], strict=True):
             if type(target) is Value:
                 target.numbers = None

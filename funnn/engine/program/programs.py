@@ -158,7 +158,12 @@ class OneByOne:
     def _is_interpreted(self, shaped: Any) -> bool:
         """Whether NumPy does a form: it has rules for all of it, and there is no program, nor was it worth one; of a graph that keeps coming, the whole is."""
         waits = self.state.visits > 1 and len(self.steps) > 1
-        return not shaped.compiled and (waits or shaped.spent <= PATIENCE * shaped.traced.purchase) and shaped.traced.program is not None
+        return (
+            shaped.reads_leaves
+            and not shaped.compiled
+            and (waits or shaped.spent <= PATIENCE * shaped.traced.purchase)
+            and shaped.traced.program is not None
+        )
 
 
 def _cost(shaped: Any, by_numpy: bool) -> float:
@@ -226,11 +231,11 @@ class Computing:
             context.__enter__()
         self._began = time.perf_counter()
 
-    def __exit__(self, *exc: Any) -> None:
-        if self._compiles:
+    def __exit__(self, kind: type | None, *exc: Any) -> None:
+        if self._compiles and kind is None:
             thread.compiled.append((time.perf_counter() - self._began, tuple([shaped.describe() for shaped in self._compiles])))
         for context in reversed(self._contexts):
-            context.__exit__(*exc)
+            context.__exit__(kind, *exc)
 
 
 def _settled(result: Any) -> Any:

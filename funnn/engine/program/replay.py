@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.engine.program.graph import Graph
+from funnn.engine.program.graph import Graph, users_line
 from funnn.engine.program.programs import Computing, compose
 from funnn.engine.program.region import Region
+from funnn.engine.program.report import counting
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 
@@ -212,7 +213,8 @@ class Replay:
                 return
             if not self._outputs:
                 self._program.own(self._inputs, self._foreign)
-                self._outputs.extend(map(self._program.run, (self._live,), (self._inputs,)))
+                with counting(users_line(), False):
+                    self._outputs.extend(map(self._program.run, (self._live,), (self._inputs,)))
             _each(_set_array, self._targets, self._outputs[0])
             self._inputs = self._targets = None  # type: ignore[assignment]
             self._outputs.clear()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from typing import Any
+
+from funnn.engine.state import thread
 
 #: Compilations that one line asked for, and the seconds that they took, from which on a warning says what keeps changing.
 _MANY, _LONG = 50, 5.0
@@ -33,15 +36,20 @@ class Line:
 
 
 class Report:
-    """What ran, by line; ``print`` shows it as a table, the longest first."""
+    """What ran, by line; ``print`` shows it as a table, the longest first.
+
+    Attributes:
+      lines: what each line asked for.
+      flushes, graphs, compilations, running, compiling: their sums.
+    """
 
     def __init__(self, lines: list[Line]):
         self.lines = sorted(lines, key=lambda line: -line.running - line.compiling)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("flushes", "graphs", "compilations", "running", "compiling"):
-            return sum([getattr(line, name) for line in self.lines])
-        raise AttributeError(f"a report of what ran has no {name!r}")
+        self.flushes = sum([line.flushes for line in lines])
+        self.graphs = sum([line.graphs for line in lines])
+        self.compilations = sum([line.compilations for line in lines])
+        self.running = sum([line.running for line in lines])
+        self.compiling = sum([line.compiling for line in lines])
 
     def __str__(self) -> str:
         rows = [f"{'flushes':>9}{'new graphs':>12}{'compiled':>10}{'compiling':>12}{'running':>12}  line"]
@@ -55,7 +63,7 @@ class Report:
 _SHOWN = 30
 
 
-def _row(counts: Any, name: str) -> str:
+def _row(counts: Line | Report, name: str) -> str:
     return f"{counts.flushes:>9}{counts.graphs:>12}{counts.compilations:>10}{1e3 * counts.compiling:>9.1f} ms{1e3 * counts.running:>9.1f} ms  {name}"
 
 
@@ -76,14 +84,32 @@ def forget() -> None:
         _lines.clear()
 
 
-def note_flush(where: tuple[str, int], new: bool, seconds: float, compiled: list[tuple[float, Any]]) -> None:
-    """Count one flush.
+class counting:
+    """A context in which something runs that was recorded: it is counted, with the programs that are compiled for it.
 
     Args:
-      where: file and line.
-      new: whether the graph had not come before; seconds: all that it took.
-      compiled: of each program that was compiled, seconds and a description of what it computes.
+      where: file and line that asked for it.
+      new: whether it had not come before.
     """
+
+    __slots__ = ("_before", "_began", "_new", "_where")
+
+    def __init__(self, where: tuple[str, int], new: bool):
+        self._where, self._new = where, new
+
+    def __enter__(self) -> None:
+        self._before, self._began = len(thread.compiled), time.perf_counter()
+
+    def __exit__(self, kind: type | None, *exc: Any) -> None:
+        seconds = time.perf_counter() - self._began
+        compiled = thread.compiled[self._before :]
+        del thread.compiled[self._before :]
+        if kind is None:
+            _note(self._where, self._new, seconds, compiled)
+
+
+def _note(where: tuple[str, int], new: bool, seconds: float, compiled: list[tuple[float, Any]]) -> None:
+    """Count what ran; ``compiled`` has, of each program that was compiled, seconds and a description of what it computes."""
     with _lock:
         line = _lines.get(where)
         if line is None:
