@@ -128,7 +128,7 @@ def test_costs_are_counted_so_that_every_run_is_alike():
 
 
 def _shaped(name):
-    return [item for item in gc.get_objects() if type(item) is form.Shaped and form.name_of(item.form.function) == name]
+    return [item for item in gc.get_objects() if type(item) is form.Shaped and form.name_of(item.form) == name]
 
 
 def test_a_vjp_that_numpy_gave_serves_a_program_of_xla_later():

@@ -38,11 +38,12 @@ def batches(torch, count=8, size=6):
     return [(torch.tensor(rng.standard_normal((size, 4)).astype(np.float32)), torch.tensor(rng.integers(0, 3, size))) for _ in range(count)]
 
 
-def train_step(torch, net, optimizer, ran):
+def train_step(torch, net, optimizer, ran, context=contextlib.nullcontext):
     def step(x, y):
         ran.append(1) if isinstance(ran, Ran) else None
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(net(x), y)
+        with context():
+            loss = torch.nn.functional.cross_entropy(net(x), y)
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -210,17 +211,7 @@ def test_autocast_inside():
     def program(torch, compiled, ran):
         net = mlp(torch)
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-
-        @compiled
-        def step(x, y):
-            ran.append(1)
-            optimizer.zero_grad()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = torch.nn.functional.cross_entropy(net(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
-
+        step = compiled(train_step(torch, net, optimizer, ran, lambda: torch.autocast("cpu", dtype=torch.bfloat16)))
         return [step(*batch) for batch in batches(torch)], net
 
     same(program, runs=3, rtol=0.05, atol=0.02)

@@ -19,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.form import LEAVES, PULL, Family, Form, strong
+from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
-from funnn.engine.program.statics import sizes_of, with_sizes
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, new_number, node_type, zero_gradient
@@ -176,23 +175,12 @@ class Packed:
 
 
 class Entry:
-    """One form of a function: for given static arguments and given inputs that need gradients."""
+    """A function for given static arguments and given inputs that need gradients."""
 
-    def __init__(
-        self,
-        op: Op,
-        layout: Any,
-        count: int,
-        tracked: tuple[int, ...],
-        name: str,
-        operands: tuple[int | None, ...],
-        family: Family | None = None,
-        sizes: tuple[int, ...] = (),
-    ):
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name
         self.type: Any = node_type(name, Recording) if tracked else None
-        self.form = Form(self.function, family, sizes, self)
         self._second: Op | None = None
 
     @property
@@ -298,9 +286,9 @@ def fill(layout: Any, arrays: Any) -> Any:
     return layout
 
 
-_entries: dict[tuple, Entry] = {}
-_families: dict[tuple, Family] = {}
-_ENTRIES = 20_000
+_forms: dict[tuple, Form] = {}
+_FORMS = 20_000
+_families = Families()
 _new: Any = object.__new__
 
 
@@ -419,19 +407,15 @@ def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
 
 def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple) -> Form:
     """The form of a call, whose last item of ``kind`` is the name that the call chose for its node, or None."""
-    entry = _entries.get(kind)
-    if entry is None:
-        layout = _layout_of(op, args, kwargs)
+    form = _forms.get(kind)
+    if form is None:
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
-        template, sizes = sizes_of(layout)
-        name = op, kind[1], template, tracked, kind[-1]
-        family = _families.get(name)
-        if family is None:
-            family = _families[name] = Family(lambda sizes: Entry(op, with_sizes(layout, iter(sizes)), *rest).function)
-        if len(_entries) >= _ENTRIES:  # as many as anybody uses in turns; the others come anew
-            _entries.clear()
-        entry = _entries[kind] = Entry(op, layout, *rest, family, sizes)
-    return entry.form
+        if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
+            _forms.clear()
+        form = _forms[kind] = _families.form(
+            _layout_of(op, args, kwargs), lambda layout: Entry(op, layout, *rest).function, op, kind[1], tracked, kind[-1]
+        )
+    return form
 
 
 def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:

@@ -16,7 +16,7 @@ from funnn.engine.program.traced import Traced, trace_for, vector_of
 from funnn.engine.program.value import Residuals, Value
 
 _EXAMPLES, _TRIED = 4, 12  # vectors of sizes that are compared, and patterns that are tried, for operands of one kind
-_SHAPES = 1024  # of operands that a form remembers
+_SHAPES, _FAMILIES = 1024, 20_000  # kinds of operands that a form remembers, and families
 
 
 class Form:
@@ -30,21 +30,19 @@ class Form:
       function: the function.
       family: the forms that differ from this one in static sizes alone; None: it is alone.
       sizes: its static sizes.
-      owner: what made it.
       exact: whether it is traced for each shape, never for all.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "exact", "family", "function", "owner", "shaped", "sizes")
+    __slots__ = ("__dict__", "__weakref__", "exact", "family", "function", "shaped", "sizes")
 
     def __init__(
         self,
         function: Callable[..., Any],
         family: Family | None = None,
         sizes: tuple[int, ...] = (),
-        owner: Any = None,
         exact: bool = False,
     ):
-        self.function, self.sizes, self.owner, self.exact = function, sizes, owner, exact
+        self.function, self.sizes, self.exact = function, sizes, exact
         self.family = Family(lambda sizes: function) if family is None else family
         self.shaped: dict[tuple[Any, ...], Shaped] = {}
 
@@ -52,6 +50,11 @@ class Form:
     def run(self) -> Any:
         """The function compiled."""
         return jax.jit(self.function, inline=True)
+
+    @property
+    def owner(self) -> Any:
+        """The object whose method the function is, or None."""
+        return getattr(self.function, "__self__", None)
 
     def of(self, operands: list[Any]) -> Shaped:
         """The form for operands of these kinds."""
@@ -153,19 +156,33 @@ def _differing(a: Vector, b: Vector) -> set[int]:
     return {place for place, (x, y) in enumerate(zip(a, b, strict=True)) if x != y}
 
 
-def forms_of(make: Callable[..., Callable[..., Any]], maxsize: int = 4096) -> Callable[..., Form]:
-    """Static arguments -> the form of the function that ``make`` makes of them; those that differ in sizes alone are one family."""
-    families: dict[Any, Family] = {}
+class Families:
+    """Families of forms by what their static arguments have in common."""
 
-    @functools.lru_cache(maxsize)
-    def form(*statics: Any) -> Form:
+    def __init__(self) -> None:
+        self._known: dict[Any, Family] = {}
+
+    def form(self, statics: Any, make: Callable[[Any], Callable[..., Any]], *common: Any) -> Form:
+        """A form, in its family.
+
+        Args:
+          statics: its static arguments.
+          make: such arguments -> the function.
+          common: what its family has in common beside them.
+        """
         template, sizes = sizes_of(statics)
-        family = families.get(template)
+        family = self._known.get((template, *common))
         if family is None:
-            family = families[template] = Family(lambda sizes: make(*with_sizes(statics, iter(sizes))))
-        return Form(make(*statics), family, sizes)
+            if len(self._known) >= _FAMILIES:
+                self._known.clear()
+            family = self._known[template, *common] = Family(lambda sizes: make(with_sizes(statics, iter(sizes))))
+        return Form(make(statics), family, sizes)
 
-    return form
+
+def forms_of(make: Callable[..., Callable[..., Any]]) -> Callable[..., Form]:
+    """Static arguments, which are hashable -> the form of the function that ``make`` makes of them."""
+    families = Families()
+    return functools.lru_cache(maxsize=4096)(lambda *statics: families.form(statics, lambda given: make(*given)))
 
 
 class Shaped:
@@ -206,7 +223,7 @@ class Shaped:
     def describe(self) -> tuple[str, tuple[int, ...], tuple[Any, ...]]:
         """Its name, static sizes, and the operands' shapes and dtypes."""
         kinds = [kind.__name__ if isinstance(kind, type) else "vjp" if _is_vjp(kind) else (kind[0], str(kind[1])) for kind in self.kinds]
-        return name_of(self.form.function), self.form.sizes, tuple(kinds)
+        return name_of(self.form), self.form.sizes, tuple(kinds)
 
     @property
     def outline(self) -> Any:
@@ -217,10 +234,10 @@ class Shaped:
         return self._outline
 
 
-def name_of(function: Any) -> str:
-    """What to call a recorded function: the operation that it is a form of, or its own name."""
-    op = getattr(getattr(function, "__self__", None), "op", None)
-    return str(op.name if op is not None else function.__qualname__.partition(".<locals>")[0].strip("_"))
+def name_of(form: Form) -> str:
+    """What to call a form: by the operation that it is of, or by its function."""
+    op = getattr(form.owner, "op", None)
+    return str(op.name if op is not None else form.function.__qualname__.partition(".<locals>")[0].strip("_"))
 
 
 def _is_vjp(kind: Any) -> bool:

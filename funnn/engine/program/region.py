@@ -107,7 +107,7 @@ class Region:
                     f"{text}, so that the function becomes several programs; the numbers are the same", UserWarning, file, line
                 )
         if self.watched and graph.records:
-            self.programs.append([name_of(step.shaped.form.function) for step, _, _ in graph.records])
+            self.programs.append([name_of(step.shaped.form) for step, _, _ in graph.records])
 
     # what a region that records a call for replays (see ``replay``) takes note of
 

@@ -20,8 +20,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
-from funnn.engine.program.form import Family, Form
-from funnn.engine.program.statics import sizes_of, with_sizes
+from funnn.engine.program.form import Families, Form
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -153,7 +152,7 @@ def _drawing(function: Callable) -> Callable:
     """Run a random function with PyTorch's own numbers."""
     op = op_of(function, _with_numbers(function))
     plans: dict[tuple, Form] = {}
-    families: dict[Any, Family] = {}
+    families = Families()
 
     def draw_and_call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
@@ -162,9 +161,7 @@ def _drawing(function: Callable) -> Callable:
         operands, tensors, layout, signature = call_key(op, args, kwargs)
         form = plans.get(signature)
         if form is None:
-            template, sizes = sizes_of(layout)
-            family = families.setdefault(template, Family(lambda sizes: _planning(function, with_sizes(layout, iter(sizes)))))
-            form = plans[signature] = Form(_planning(function, layout), family, sizes)
+            form = plans[signature] = families.form(layout, functools.partial(_planning, function))
         plan = form.of(operands)
         if plan.note.unchanged is not None:
             return tensors[plan.note.unchanged]

@@ -46,9 +46,7 @@ def convolve(
         groups = batch_groups
     if any(low or high for low, high in padding) or any(d > 1 for d in dilation):
         config = tuple([(0, 0, 0), (0, 0, 0)] + [(low, high, d - 1) for (low, high), d in zip(padding, dilation, strict=True)])
-        wide = [max(0, low + high + max(0, (n - 1) * (inner + 1) + 1)) for n, (low, high, inner) in zip(x.shape, config, strict=True)]
-        wide[:2] = x.shape[:2]
-        x = pad(x, x.dtype.type(0), tuple(wide), config)
+        x = pad(x, x.dtype.type(0), config)
     count, outputs, window = x.shape[0], kernel.shape[0], kernel.shape[2:]
     spans = [(k - 1) * d + 1 for k, d in zip(window, kernel_dilation, strict=True)]
     space = tuple([max(0, (n - span) // s + 1) for n, span, s in zip(x.shape[2:], spans, strides, strict=True)])

@@ -158,11 +158,15 @@ def _pad(writer: Writer, step: Step) -> str:
         writer.alias(value, step.outputs[0])
         return name
     padding = "(" + "".join(f"{writer.dims(axis)}, " for axis in config) + ")"
-    return f"{writer.use(pad)}({name}, {fill.name}, {writer.dims(step.outputs[0].shape)}, {padding})"
+    return f"{writer.use(pad)}({name}, {fill.name}, {padding})"
 
 
-def pad(x: Any, fill: Any, shape: tuple[int, ...], padding: tuple[tuple[int, int, int], ...]) -> Any:
-    """``x`` between elements ``fill``; what negative padding cuts off is left out."""
+def pad(x: Any, fill: Any, padding: tuple[tuple[int, int, int], ...]) -> Any:
+    """``x`` between elements ``fill``: (before, after, between) for each axis; what negative padding cuts off is left out."""
+    shape = [
+        max(0, low + high + (size - 1) * (inner + 1) + 1 if size else low + high)
+        for size, (low, high, inner) in zip(x.shape, padding, strict=True)
+    ]
     result = np.empty(shape, x.dtype)
     result[...] = fill
     to, source = [], []

@@ -8,15 +8,15 @@ import numpy as np
 
 from funnn.engine.program.interpret.writer import Rule, Step, Untranslatable, Writer
 
-#: The ufunc that a reduction repeats, and what it gives of no elements.
-MONOIDS = {
-    "add": "np.add",
-    "mul": "np.multiply",
-    "max": "np.maximum",
-    "min": "np.minimum",
-    "and": "np.bitwise_and",
-    "or": "np.bitwise_or",
-    "xor": "np.bitwise_xor",
+#: The ufunc that a reduction repeats.
+MONOIDS: dict[str, Any] = {
+    "add": np.add,
+    "mul": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
 }
 
 
@@ -43,7 +43,7 @@ def _reduce(monoid: str) -> Rule:
             writer.alias(value, step.outputs[0])
             return name
         dtype = np.dtype(value.dtype)
-        text = f"{MONOIDS[monoid]}.reduce({name}, {axes[0] if len(axes) == 1 else axes}"
+        text = f"np.{MONOIDS[monoid].__name__}.reduce({name}, {axes[0] if len(axes) == 1 else axes}"
         if monoid in ("add", "mul"):
             kept = f", dtype={writer.bind(dtype)}" if dtype.kind in "iub" else ""
             return f"{text}{kept})"
@@ -79,7 +79,7 @@ def monoid_of(closed: Any, primitive: Any) -> str:
 def _general(writer: Writer, step: Step) -> None:
     if len(step.inputs) != 2:
         raise Untranslatable(f"{step.primitive.name} of several arrays")
-    ufunc = MONOIDS[monoid_of(step.params["jaxpr"], step.primitive.name)]
+    ufunc = writer.bind(MONOIDS[monoid_of(step.params["jaxpr"], step.primitive.name)])
     value, start = step.inputs
     axes = tuple(step.params["dimensions"])
     dtype = writer.bind(np.dtype(value.dtype))

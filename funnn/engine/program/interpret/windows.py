@@ -11,15 +11,6 @@ from funnn.engine.program.interpret.layout import pad
 from funnn.engine.program.interpret.reductions import MONOIDS, monoid_of, neutral
 from funnn.engine.program.interpret.writer import Rule, Step, Untranslatable, Writer
 
-_UFUNCS = {
-    "add": np.add,
-    "mul": np.multiply,
-    "max": np.maximum,
-    "min": np.minimum,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-}
 _WIDE = 32  # a window that is wider is reduced as a view, not element after element
 
 
@@ -39,7 +30,7 @@ def _monoid(monoid: str) -> Rule:
     def write(writer: Writer, step: Step) -> str:
         value = step.inputs[0]
         start = writer.bind(neutral(monoid, value.dtype))
-        ufunc = writer.bind(_UFUNCS[monoid])
+        ufunc = writer.bind(MONOIDS[monoid])
         return f"{writer.use(reduce_windows)}({writer.array(value)}, {ufunc}, {start}, {_geometry(writer, step.params)})"
 
     return Rule(write)
@@ -50,7 +41,7 @@ def _general(writer: Writer, step: Step) -> None:
         raise Untranslatable(f"{step.primitive.name} of several arrays")
     value, start = step.inputs
     monoid = monoid_of(step.params["jaxpr"], step.primitive.name)
-    ufunc, fill = writer.bind(_UFUNCS[monoid]), writer.bind(neutral(monoid, value.dtype))
+    ufunc, fill = writer.bind(MONOIDS[monoid]), writer.bind(neutral(monoid, value.dtype))
     geometry = _geometry(writer, step.params)
     name = writer.array(value)
     # The start comes once a window; XLA leaves the padding out.
@@ -61,9 +52,7 @@ def padded(x: Any, fill: Any, base: tuple[int, ...], padding: tuple[tuple[int, i
     """``x`` with holes between and padding around its elements."""
     if all(d == 1 for d in base) and not any(low or high for low, high in padding):
         return x
-    config = tuple([(low, high, d - 1) for (low, high), d in zip(padding, base, strict=True)])
-    shape = tuple([max(0, low + high + max(0, (n - 1) * (inner + 1) + 1)) for n, (low, high, inner) in zip(x.shape, config, strict=True)])
-    return pad(x, fill, shape, config)
+    return pad(x, fill, tuple([(low, high, d - 1) for (low, high), d in zip(padding, base, strict=True)]))
 
 
 def reduce_windows(
@@ -170,7 +159,6 @@ def select_and_gather_add(
     return result
 
 
-assert MONOIDS.keys() == _UFUNCS.keys()
 RULES: dict[str, Rule] = {
     "reduce_window_sum": _monoid("add"),
     "reduce_window_max": _monoid("max"),
