@@ -357,7 +357,8 @@ def test_a_layer_as_a_module(make, train):
     close(out.detach().numpy(), y)
     close(tensor.grad.numpy(), x_grad, 1e-5)
     for name, parameter in net.named_parameters():
-        close(parameter.grad.numpy(), checkpoint.to_state_dict(grads)[name], 1e-5)
+        # before a normalisation a bias has the gradient 0: what is left of sums that cancel, one by NumPy, the other by XLA
+        close(parameter.grad.numpy(), checkpoint.to_state_dict(grads)[name], 1e-5, 3e-6)
     for name, buffer in net.named_buffers():
         close(buffer.numpy(), checkpoint.to_state_dict(new)[name])
 
@@ -525,8 +526,9 @@ def test_a_gradient_in_python_is_refused(what):
     layer, params, state = shim.to_functional(Own())
     with pytest.raises(NotImplementedError, match="runs Python in the backward pass"):
         layer.apply(params, state, jnp.ones(2))
-    with pytest.raises(NotImplementedError, match="runs Python in its backward pass"):
-        shim.compile(Own())(shim.ones(2).requires_grad_())
+    x = shim.ones(2).requires_grad_()  # torch.compile runs it
+    shim.compile(Own())(x).sum().backward()
+    assert x.grad.tolist() == [5.0 if what == "function" else 10.0] * 2
     step = shim.compile(lambda x: shim.autograd.grad(Own()(x).sum(), x)[0])
     assert step(shim.ones(2).requires_grad_()).tolist() == [5.0 if what == "function" else 10.0] * 2
 
