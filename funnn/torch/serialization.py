@@ -13,8 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from funnn.checkpoint import _torch_file as files
@@ -22,6 +20,7 @@ from funnn.checkpoint._torch_file import Record
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import unpickle
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
+from funnn.engine.program.value import to_jax
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -137,8 +136,7 @@ def _rebuild_tensor(
     window = Window(tuple(size), tuple(stride), offset)
     whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
     if isinstance(storage.array, np.ndarray):
-        with jax.enable_x64(True):
-            own, storage.array = memory.dtype, jnp.asarray(storage.array.view(kind.numpy).reshape(window.shape if whole else count))
+        own, storage.array = memory.dtype, to_jax(storage.array.view(kind.numpy).reshape(window.shape if whole else count))
         memory._see(storage, own)
     if storage.array.dtype != kind.numpy:
         window = window._replace(dtype=kind)

@@ -42,6 +42,12 @@ def nothing_is_left():
     assert shared_memory() <= before
 
 
+def test_importing_the_library_starts_no_jax():
+    """Workers are forked from a process that has imported it: where JAX has threads, they would wait for them for ever."""
+    program = "import funnn.torch, funnn, jax; import sys; sys.exit(jax._src.xla_bridge.backends_are_initialized())"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
 @pytest.mark.parametrize("name", samples.CASES)
 def test_epochs_as_in_torch(name, torch_gives):
     assert json.loads(json.dumps(samples.run(ftorch, name))) == torch_gives[name]

@@ -8,6 +8,7 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
+from funnn.engine.program.graph import count_states, flush
 from funnn.engine.state import thread
 from funnn.engine.types import tree as _tree
 
@@ -418,6 +419,85 @@ def test_inside_a_compiled_function():
         return shim.vmap(shim.func.grad(cube))(m) + shim.func.jvp(shim.sin, (x,), (x,))[1] + shim.func.jacrev(shim.sin)(x)[:2]
 
     np.testing.assert_allclose(shim.compile(step)(x, m).numpy(), step(x, m).numpy(), rtol=1e-6)
+
+
+def per_example_gradients(net):
+    """Gradients of each example's own loss, from PyTorch's tutorial."""
+    params = {name: parameter.detach() for name, parameter in net.named_parameters()}
+
+    def loss(params, x, y):
+        return shim.nn.functional.cross_entropy(shim.func.functional_call(net, params, (x[None],)), y[None])
+
+    every = shim.vmap(shim.func.grad(loss), in_dims=(None, 0, 0))
+    return lambda x, y: every(params, x, y)
+
+
+def test_what_is_transformed_is_recorded():
+    """Nothing runs before a value is asked for, and steps that do the same record the same."""
+    net, x = shim.nn.Sequential(shim.nn.Linear(3, 40), shim.nn.Tanh(), shim.nn.Linear(40, 4)), shim.ones(70, 3)
+    programs = {
+        "vmap": lambda: shim.vmap(net)(x),
+        "per example": lambda: per_example_gradients(net)(x, shim.zeros(70, dtype=shim.long))["0.weight"],
+        "jacrev": lambda: shim.func.jacrev(net)(x[0]),
+        "hessian": lambda: shim.func.hessian(lambda x: net(x).sum())(x[0]),
+        "jvp": lambda: shim.func.jvp(net, (x,), (x,))[1],
+        "dual": lambda: dual(net, x),
+    }
+    for name, program in programs.items():
+        flush()
+        assert program()._storage.value.array is None, name
+        flush()
+        program().sum().item()
+        known = count_states()
+        for _ in range(3):
+            program().sum().item()
+        assert count_states() == known, name
+
+
+def dual(net, x):
+    with shim.autograd.forward_ad.dual_level():
+        return shim.autograd.forward_ad.unpack_dual(net(shim.autograd.forward_ad.make_dual(x, x))).tangent
+
+
+def test_other_numbers_of_examples_compile_nothing():
+    net = shim.nn.Sequential(shim.nn.Linear(3, 8), shim.nn.Tanh(), shim.nn.Linear(8, 4))
+    twin = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4))
+    twin.load_state_dict({name: torch.tensor(value.numpy()) for name, value in net.state_dict().items()})
+    gradients = per_example_gradients(net)
+    before = shim.compiler.report().compilations
+    for count in range(2, 12):
+        x, y = shim.randn(count, 3), shim.randint(0, 4, (count,))
+        found = gradients(x, y)
+        for row in (0, count - 1):
+            twin.zero_grad()
+            torch.nn.functional.cross_entropy(
+                twin(torch.tensor(x.numpy()[row : row + 1])), torch.tensor(y.numpy()[row : row + 1])
+            ).backward()
+            for name, parameter in twin.named_parameters():
+                np.testing.assert_allclose(found[name][row].numpy(), parameter.grad.numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(shim.vmap(net)(x).detach().numpy(), net(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+    assert shim.compiler.report().compilations == before
+
+
+def test_a_tensor_from_inside_does_not_live_on():
+    kept = []
+    shim.vmap(lambda x: kept.append(x * 2) or x)(shim.ones(3, 2))
+    shim.func.jvp(lambda x: kept.append(x * 2) or x, (shim.ones(2),), (shim.ones(2),))
+    for tensor in kept:
+        with pytest.raises(RuntimeError, match="used after the transformation had ended"):
+            (tensor + 1).sum().item()
+
+
+def test_a_jax_function_inside():
+    """What asks for arrays gets JAX's tracers, and what it gives goes on being recorded."""
+    norm = shim.from_jax(lambda x: jnp.sqrt(jnp.sum(x * x)))
+    m = shim.tensor([[3.0, 4.0], [6.0, 8.0], [0.0, 1.0]])
+    assert shim.vmap(lambda x: norm(x * 2) + x[0])(m).tolist() == [13.0, 26.0, 2.0]
+    np.testing.assert_allclose(shim.vmap(shim.func.grad(norm))(m).numpy(), [[0.6, 0.8], [0.6, 0.8], [0, 1]], rtol=1e-6)
+    value, tangent = shim.func.jvp(lambda x: norm(x) * 2, (m[0],), (m[0],))
+    assert (value.item(), tangent.item()) == (10.0, 10.0)
+    idx = shim.tensor([1, 0, 1])
+    assert shim.vmap(lambda x, i: x[i])(m, idx).tolist() == [4.0, 6.0, 1.0]
 
 
 def test_trees():

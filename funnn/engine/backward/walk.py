@@ -83,7 +83,7 @@ def pull_gradients(
             node, index = edge
             if needed is not None and node not in needed:
                 continue
-            if not create_graph and type(gradient) is not Value:
+            if not create_graph and not isinstance(gradient, Value):
                 gradient = as_value(gradient)
             slots = pending.get(node)
             if slots is None:

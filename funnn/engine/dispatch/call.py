@@ -111,12 +111,12 @@ class Recording(Node):
         chosen = gradients
         if self.outputs is not None:
             pairs = zip(gradients, self.outputs, strict=True)
-            chosen = [Value(zero_gradient(*output)) if gradient is None else gradient for gradient, output in pairs if output]
+            chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
             inputs = self.inputs[0] if self.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
-        form, *kept = (PULL, vjp) if type(vjp) is Residuals else vjp
+        form, *kept = (PULL, vjp) if isinstance(vjp, Residuals) else vjp
         operands = [*kept, *chosen]
         return record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
 
@@ -313,8 +313,8 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
         key.append((kind, value, str(value)))  # −0.0 == 0.0, but not as text
     elif kind is int or kind is bool:
         key.append((kind, value))
-    elif kind is Value or isinstance(value, (jax.Array, np.ndarray)):
-        operands.append(value if kind is Value else Value(value))
+    elif isinstance(value, (Value, jax.Array, np.ndarray)):
+        operands.append(value if isinstance(value, Value) else Value(value))
         tensors.append(None)
         key.append(_SLOT)
     elif isinstance(value, np.generic):

@@ -35,7 +35,7 @@ class Storage:
     __slots__ = ("__weakref__", "inference", "value", "version", "writes")
 
     def __init__(self, array: Any):
-        self.value: Value = array if type(array) is Value else Value(array)
+        self.value: Value = array if isinstance(array, Value) else Value(array)
         self.version = self.writes = 0
         self.inference = thread.inference
         if thread.tracing is not None:
@@ -49,7 +49,7 @@ class Storage:
 
     @array.setter
     def array(self, array: Any) -> None:
-        self.value = array if type(array) is Value else Value(array)
+        self.value = array if isinstance(array, Value) else Value(array)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class Storage:
         """Write: the whole array is replaced."""
         if thread.tracing is not None:
             thread.tracing.read(self)
-        self.value = array if type(array) is Value else Value(array)
+        self.value = array if isinstance(array, Value) else Value(array)
         self.writes += 1
         self.version += tracked
 

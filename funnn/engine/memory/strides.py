@@ -32,7 +32,7 @@ def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
     """A fresh tensor, put into memory with dense strides of another order of its dimensions; its storage, which a node may know, stays."""
     value, shape, storage = tensor._operand(), tensor._shape(), tensor._storage
     order = tuple(sorted(range(len(shape)), key=lambda dim: (-stride[dim], -shape[dim], dim)))
-    if type(value.array) is np.ndarray:
+    if not value.traced and type(value.array) is np.ndarray:
         storage.value = Value(np.ascontiguousarray(value.array.transpose(order)))
     else:
         storage.value = run(_transposing(order), [value])

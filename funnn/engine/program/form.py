@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -31,9 +31,13 @@ class Form:
       family: the forms that differ from this one in static sizes alone; None: it is alone.
       sizes: its static sizes.
       exact: whether it is traced for each shape, never for all.
+
+    Attributes:
+      owner: the object whose method the function is, or None.
+      derived: the forms of what transformations make of the function.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "exact", "family", "function", "shaped", "sizes")
+    __slots__ = ("__dict__", "__weakref__", "derived", "exact", "family", "function", "owner", "shaped", "sizes")
 
     def __init__(
         self,
@@ -43,18 +47,15 @@ class Form:
         exact: bool = False,
     ):
         self.function, self.sizes, self.exact = function, sizes, exact
+        self.owner: Any = getattr(function, "__self__", None)
         self.family = Family(lambda sizes: function) if family is None else family
         self.shaped: dict[tuple[Any, ...], Shaped] = {}
+        self.derived: dict[Any, Form] = {}
 
     @functools.cached_property
     def run(self) -> Any:
         """The function compiled."""
         return jax.jit(self.function, inline=True)
-
-    @property
-    def owner(self) -> Any:
-        """The object whose method the function is, or None."""
-        return getattr(self.function, "__self__", None)
 
     def of(self, operands: list[Any]) -> Shaped:
         """The form for operands of these kinds."""
@@ -83,13 +84,17 @@ class Family:
 
     Args:
       make: static sizes -> the function.
+
+    Attributes:
+      derived: the families of what transformations make of the functions.
     """
 
-    __slots__ = ("known", "make")
+    __slots__ = ("derived", "known", "make")
 
     def __init__(self, make: Callable[[tuple[Any, ...]], Callable[..., Any]]):
         self.make = make
         self.known: dict[tuple[Any, ...], _Sizes] = {}  # by the operands' dtypes and ranks
+        self.derived: dict[Any, Family] = {}
 
     def find(self, kinds: tuple[Any, ...], sizes: tuple[int, ...]) -> tuple[Traced, Vector] | None:
         """A trace for all sizes, and the values of its symbols; None where these have to be traced for themselves."""
@@ -215,9 +220,10 @@ class Shaped:
 
     def pulled(self, form: Form, gradients: tuple[Any, ...]) -> tuple[Traced, Vector] | None:
         """The trace of a form of this one's vjp and gradients, and the values of its symbols."""
-        if self.traced.symbols and gradients != tuple([result for result in self.results if jnp.issubdtype(result[1], jnp.inexact)]):
+        if not self.traced.symbols:
             return None
-        traced = self.traced.pull(form.function, len(gradients)) if self.traced.symbols else None
+        places = [_like(gradient, number, self.results) for number, gradient in enumerate(gradients)]
+        traced = None if None in places else self.traced.pull(form.function, tuple(places))
         return None if traced is None else (traced, self.values)
 
     def describe(self) -> tuple[str, tuple[int, ...], tuple[Any, ...]]:
@@ -232,6 +238,16 @@ class Shaped:
             exact = self.traced if not self.traced.symbols else Traced(self.form.run, [_operand_of(kind) for kind in self.kinds])
             self._outline = exact.vjp
         return self._outline
+
+
+def _like(gradient: Any, number: int, results: Sequence[Any]) -> tuple[int, int] | None:
+    """A result of whose shape the gradient's is, but for dimensions in front: its number, and how many they are."""
+    for place in (number, *range(len(results))):
+        shape, dtype = results[place] if place < len(results) else ((), None)
+        ahead = len(shape) - len(gradient[0])
+        if dtype == gradient[1] and ahead >= 0 and shape[ahead:] == gradient[0]:
+            return place, ahead
+    return None
 
 
 def name_of(form: Form) -> str:

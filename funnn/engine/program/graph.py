@@ -303,14 +303,20 @@ _reference = weakref.ref
 
 
 def run(form: Form, operands: list[Any]) -> Any:
-    """The one result of a form, a Value: recorded, or computed at once where an operand is a tracer of JAX's."""
+    """The one result of a form, a Value."""
     if thread.tracing is None:
         return record([form], operands, form)[0][0]
     return compute(form, operands)[0][0]
 
 
 def compute(form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
-    """The results of a form at once, and its note: inside a transformation operands are tracers, which no graph can hold."""
+    """The results of a form, and its note, while a function is being transformed."""
+    found: tuple[list[Any], Any] = thread.tracing.apply(form, operands)
+    return found
+
+
+def compute_at_once(form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
+    """The results of a form at once, and its note: of tracers of JAX's, which no graph can hold."""
     with _settings.running():
         results, note = form.run(*[operand.known() if isinstance(operand, (Value, Residuals)) else operand for operand in operands])
     return [Value(result) if hasattr(result, "dtype") else Residuals(result) for result in results], note

@@ -12,9 +12,9 @@ import numpy as np
 
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record
-from funnn.engine.program.programs import Computing, is_on_cpu
+from funnn.engine.program.programs import Computing
 from funnn.engine.program.traced import Traced
-from funnn.engine.program.value import Value
+from funnn.engine.program.value import Value, is_on_cpu
 from funnn.engine.state import thread
 
 _NUMBERS = (float, int, bool, complex)
@@ -36,7 +36,7 @@ def lift(function: Callable[..., Any]) -> Callable[..., Any]:
         form = forms.get(structure)
         if form is None:
             form = forms[structure] = Form(_flat(function, structure))
-        operands = [leaf if type(leaf) is Value or type(leaf) in _NUMBERS else Value(leaf) for leaf in leaves]
+        operands = [leaf if isinstance(leaf, Value) or type(leaf) in _NUMBERS else Value(leaf) for leaf in leaves]
         if thread.tracing is not None:
             results, note = compute(form, operands)
         else:

@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
-from funnn.engine.program.value import Interpreted, Residuals, Value
+from funnn.engine.program.value import Interpreted, Residuals, Value, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
 
@@ -25,6 +25,7 @@ Runner = Callable[[list[Any]], list[Any]]
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
+_SMALL = 1 << 14  # bytes that a program copies in no time
 _START = 3e-5  # seconds that XLA takes to start a program
 _AHEAD, _AHEAD_WORK = (
     16,
@@ -88,15 +89,12 @@ def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
     return kept[::-1]
 
 
-def _known(leaf: Any) -> Any:
-    """A leaf that is no Value, for a program of XLA."""
-    return leaf.known() if type(leaf) is Residuals else leaf
-
-
-@functools.cache
-def is_on_cpu() -> bool:
-    """Whether JAX's default device is the CPU, where NumPy can help."""
-    return jax.default_backend() == "cpu"
+def _operand(leaf: Any) -> Any:
+    """A leaf for a program of XLA, which takes small arrays of NumPy as fast as its own."""
+    if type(leaf) is not Value:
+        return leaf.known() if type(leaf) is Residuals else leaf
+    array = leaf.array
+    return leaf.on_device() if type(array) is np.ndarray and array.nbytes > _SMALL else array
 
 
 def _at_hand(array: Any) -> bool:
@@ -286,7 +284,7 @@ class Program:
         return run
 
     def __call__(self, leaves: list[Any]) -> list[Any]:
-        known = [leaf.array if type(leaf) is Value else _known(leaf) for leaf in leaves]
+        known = [_operand(leaf) for leaf in leaves]
         with Computing(self.fresh):
             results: list[Any] = self.compiled(known)
         self.fresh = []

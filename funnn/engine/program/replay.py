@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn.engine.program.graph import Graph, users_line
 from funnn.engine.program.programs import Computing, compose
@@ -240,7 +241,7 @@ def consume(*steps: Iterable[Any]) -> None:
 def array_of(value: Value) -> Any:
     """The array as programs take it; the value is computed if it must."""
     array = value.array
-    return array if type(array) in _ARRAYS else value.on_device()
+    return value.on_device() if type(array) in _OTHERS else array
 
 
 def as_leaf(number: Any) -> Any:
@@ -255,18 +256,19 @@ def _fresh_copy(array: Any) -> Any:
         return jnp.copy(array)
 
 
-_ARRAYS = {type(as_leaf(0.0))}
+#: What a value may have instead of an array of JAX's: nothing yet, or one of NumPy's.
+_OTHERS = frozenset({type(None), np.ndarray})
 
 
 def arrays_of(values: Sequence[Value]) -> list[Any]:
     """The arrays of values, as programs take them."""
     arrays = list(map(_array_of, values))
-    return arrays if set(map(type, arrays)) <= _ARRAYS else list(map(array_of, values))
+    return arrays if _OTHERS.isdisjoint(map(type, arrays)) else list(map(array_of, values))
 
 
 def _count_references() -> int:
     """What ``sys.getrefcount`` says in ``Replayable.own`` of an array that only a replay holds."""
-    inputs = [_fresh_copy(as_leaf(0.0)) for _ in range(2)]
+    inputs = [object() for _ in range(2)]
     arrays = operator.itemgetter(0, 1)(inputs)
     return max(map(sys.getrefcount, arrays))
 

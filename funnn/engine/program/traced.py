@@ -82,11 +82,15 @@ class Traced:
         """The dtypes of the operands, flat."""
         return [np.dtype(variable.aval.dtype) for variable in self.jaxpr.jaxpr.invars]
 
-    def pull(self, function: Callable[..., Any], gradients: int) -> Traced | None:
-        """The function traced for this vjp and gradients of the results; None where it can't be traced without the sizes."""
+    def pull(self, function: Callable[..., Any], gradients: tuple[Any, ...]) -> Traced | None:
+        """The function traced for this vjp and gradients; None where it can't be traced without the sizes.
+
+        Args:
+          gradients: of each the number of a result that has its shape, and how many of that one's dimensions it lacks in front.
+        """
         if (function, gradients) not in self.pulls:
             leaves, structure = jax.tree.flatten(self.vjp)
-            smooth = [jax.ShapeDtypeStruct(*result) for result in self.results if jax.numpy.issubdtype(result[1], jax.numpy.inexact)]
+            smooth = [jax.ShapeDtypeStruct(self.results[place][0][ahead:], self.results[place][1]) for place, ahead in gradients]
 
             def pulled(*operands: Any) -> Any:
                 return function(jax.tree.unflatten(structure, operands[: len(leaves)]), *operands[len(leaves) :])

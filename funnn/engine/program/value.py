@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -15,6 +17,32 @@ def to_jax(array: np.ndarray) -> Any:
     """The array on JAX's device."""
     with jax.enable_x64(True):
         return jax.device_put(array)
+
+
+@functools.cache
+def is_on_cpu() -> bool:
+    """Whether JAX's default device is the CPU, where NumPy can help."""
+    return jax.default_backend() == "cpu"
+
+
+def from_host(array: Any) -> Any:
+    """An array as values keep it, for which nothing is compiled: one of NumPy's stays on a CPU, where nobody may write into it from now on."""
+    if not isinstance(array, np.ndarray):
+        return array
+    return np.asarray(array, order="C") if is_on_cpu() else to_jax(array)
+
+
+def copied(array: Any) -> Any:
+    """An array of somebody else's as values keep it: JAX's are immutable, NumPy's are copied."""
+    return from_host(np.array(array)) if isinstance(array, np.ndarray) else array
+
+
+def filled(shape: tuple[int, ...], value: Any, dtype: np.dtype) -> Any:
+    """An array of one value."""
+    if is_on_cpu():
+        return np.full(shape, value, dtype)
+    with jax.enable_x64(True):
+        return jnp.full(shape, value, dtype)
 
 
 class Value:
@@ -41,6 +69,16 @@ class Value:
     def size(self) -> int:
         """The number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def traced(self) -> bool:
+        """Whether a function is being transformed, in which there are no numbers yet."""
+        return isinstance(self.array, jax.core.Tracer)
 
     def known(self) -> Any:
         """The array; the pending graph runs if it must."""

@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
+from funnn.engine.program.form import forms_of
+from funnn.engine.program.graph import run
 from funnn.engine.state import thread
 
 #: The number of a node made now: higher than those of all before.
@@ -170,10 +171,12 @@ def node_type(name: str, base: type) -> type:
     return _node_types[name, base]
 
 
-def zero_gradient(shape: tuple[Any, ...], dtype: Any) -> jax.Array:
-    """The gradient of an output that nobody used."""
-    with jax.enable_x64(True):
-        return jnp.zeros(shape, dtype)
+zeros = forms_of(lambda shape, dtype: lambda: ((jnp.zeros(shape, dtype),), None))
+
+
+def zero_gradient(shape: tuple[Any, ...], dtype: Any) -> Any:
+    """The gradient of an output that nobody used, a Value."""
+    return run(zeros(shape, dtype), [])
 
 
 def reachable(roots: Iterable[Node], follow: Callable[[Node], bool] | None = None) -> Iterator[Node]:

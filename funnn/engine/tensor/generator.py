@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.program.value import from_host
 from funnn.engine.random import integers
 from funnn.engine.random.mt19937 import MT19937
 from funnn.engine.state import thread
@@ -93,8 +94,7 @@ class Generator:
     def _draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if thread.lent is not None and thread.lent[0] is self:
             return _TRACED[name](self._lent_key(name), *args, **kwargs)
-        with jax.enable_x64(True), jax.ensure_compile_time_eval():
-            array = jnp.asarray(getattr(self._engine, name)(*args, **kwargs))
+        array = from_host(np.asarray(getattr(self._engine, name)(*args, **kwargs)))
         if thread.region is not None:
             thread.region.drew(self, name, args, kwargs, array)
         return array
@@ -203,13 +203,12 @@ def draw_for_examples(draw: Callable[..., Any], vmaps: tuple[Any, ...], name: st
         draws = [draw(name, *args, **kwargs) for _ in range(math.prod(sizes))]
         numbers = jnp.stack(draws).reshape(*sizes, *draws[0].shape)
     for level in rows:
-        numbers = jax.lax.dynamic_index_in_dim(numbers, jax.lax.axis_index(level.axis), 0, keepdims=False)
+        numbers = level.of_examples(numbers)
     return numbers
 
 
 def _wrap(values: np.ndarray) -> Tensor:
-    with jax.enable_x64(True):
-        return Tensor._wrap(jnp.asarray(values))
+    return Tensor._wrap(from_host(values))
 
 
 def _rebuild(device: str, state: np.ndarray) -> Generator:

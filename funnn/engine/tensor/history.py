@@ -6,8 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from jax import lax
-
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, RemovableHandle
 
@@ -51,7 +49,7 @@ class History:
     _value: Any
     _value_writes: int
     _alias: Any
-    _read: Any
+    _operand: Any
     _set_storage: Any
     _shape: Any
     _view_window: Any
@@ -187,7 +185,7 @@ class History:
     def detach(self) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
         if thread.tracing is not None and thread.tracing.pushing:
-            return type(self)._wrap(lax.stop_gradient(self._read()))
+            return type(self)._wrap(thread.tracing.without_tangents(self._operand()))
         return self._bare()
 
     def _bare(self) -> Tensor:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 
@@ -66,8 +65,7 @@ def _deepcopy_storage(self: Storage, memo: dict[Any, Any]) -> Storage:
 
 
 def _rebuild_storage(values: np.ndarray) -> Storage:
-    with jax.enable_x64(True):
-        return Storage(jnp.asarray(values))
+    return Storage(from_host(values))
 
 
 Tensor.__deepcopy__ = _deepcopy

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, reading, whole, writing
 from funnn.engine.program.graph import run
-from funnn.engine.program.value import Value
+from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor import overrides as _overrides
@@ -137,7 +136,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return
         if thread.tracing is not None:
             thread.tracing.read(storage)
-        if type(values) is not Value:
+        if not isinstance(values, Value):
             values = Value(values)
         plan, starts = plan_window(storage.shape, self._window, storage.dtype)
         storage.replace(run(writing(plan), [storage.value, values, *starts]), self._tracked)
@@ -309,8 +308,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return np.array(array, dtype=dtype) if copy else array.astype(dtype or array.dtype, copy=False)
 
     def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
-        with jax.enable_x64(True):  # torch still has NumPy's truth values as bytes
-            return Tensor._wrap(jnp.asarray(array, np.uint8 if array.dtype == bool else None))
+        return Tensor._wrap(from_host(np.array(array, np.uint8 if array.dtype == bool else None)))  # torch still has truth values as bytes
 
     def __jax_array__(self) -> jax.Array:
         if self.requires_grad and thread.grad:
@@ -395,7 +393,7 @@ def as_tensor(value: Any) -> Any:
 
 def as_value(value: Any) -> Any:
     """A Tensor's Value, an array as one; a Value or None as it is."""
-    if value is None or type(value) is Value:
+    if value is None or isinstance(value, Value):
         return value
     return value._operand() if isinstance(value, Tensor) else Value(value)
 

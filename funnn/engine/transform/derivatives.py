@@ -1,4 +1,4 @@
-"""Derivatives as functions of functions: grad, vjp and what is made of it run on the tape; jvp and what is made of it on jax.jvp."""
+"""Derivatives as functions of functions: grad, vjp and what is made of it run on the tape, jvp and what is made of it in forward mode."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from funnn.engine.backward.walk import pull_gradients
 from funnn.engine.state import thread
@@ -119,7 +118,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
                     f"grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor with {output.dim()} dims. Maybe you wanted "
                     "to use the vjp or jacrev APIs instead?"
                 )
-        gradients = _tree.unflatten(pullback.pull([output], [Tensor._wrap(jnp.ones_like(output._read()))], False), structure)
+        gradients = _tree.unflatten(pullback.pull([output], [Tensor._wrap(np.ones((), output.dtype.numpy))], False), structure)
         (value,) = pullback.leave([output])
         return (gradients, (value, _left(pullback, aux))) if has_aux else (gradients, value)
 
@@ -236,7 +235,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         for item in outputs:
             if not isinstance(item, Tensor):
                 raise RuntimeError(f"{where} expected f(*primals) to return only tensors, got unsupported type {type(item)}")
-            if strict and not thread.tracing.is_inside(item._read()):
+            if strict and not thread.tracing.is_inside(item._operand()):
                 raise RuntimeError(
                     "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True."
                 )
@@ -271,8 +270,7 @@ def _basis(chosen: int, tensors: list[Tensor]) -> list[Tensor]:
     """The unit vectors of one tensor's elements, as rows for vmap, beside zeros for the others."""
     count = tensors[chosen].numel()
     rows = [Tensor._wrap(zero_gradient((count, *tensor._shape()), tensor.dtype.numpy)) for tensor in tensors]
-    with jax.enable_x64(True):
-        rows[chosen] = Tensor._wrap(jnp.eye(count, dtype=tensors[chosen].dtype.numpy).reshape(rows[chosen]._shape()))
+    rows[chosen] = Tensor._wrap(np.eye(count, dtype=tensors[chosen].dtype.numpy).reshape(rows[chosen]._shape()))
     return rows
 
 

@@ -1,11 +1,14 @@
-"""What hears of every storage that is made or read while a function runs on tracers."""
+"""What hears of every storage that is made or read while a function is transformed, and says what operations compute there."""
 
 from __future__ import annotations
 
-import jax
+from typing import Any
+
 from jax import lax
 
 from funnn.engine.memory.storage import Storage
+from funnn.engine.program.form import Form
+from funnn.engine.program.graph import compute_at_once, record
 from funnn.engine.program.value import Value
 from funnn.engine.tape.node import Node
 from funnn.engine.tensor.tensor import Tensor
@@ -13,15 +16,17 @@ from funnn.engine.tensor.tensor import Tensor
 
 def cut(operands: list, tracked: tuple[int, ...]) -> list:
     """The operands of an operation, such that JAX's gradient of the whole ends where the tape's does: at detach and no_grad."""
-    return [operand if i in tracked or type(operand) is not Value else _stopped(operand) for i, operand in enumerate(operands)]
+    return [operand if i in tracked or not isinstance(operand, Value) else _stopped(operand) for i, operand in enumerate(operands)]
 
 
-def _stopped(value: Value) -> Value:
-    return Value(lax.stop_gradient(value.array)) if isinstance(value.array, jax.core.Tracer) else value
+def _stopped(value: Any) -> Value:
+    if type(value) is not Value:
+        return value.around(_stopped(value.below))
+    return Value(lax.stop_gradient(value.array)) if value.traced else value
 
 
 class Listener:
-    """What ``thread.tracing`` is told, and asked, while JAX transforms a function of Tensors; this one ignores all of it.
+    """What ``thread.tracing`` is told, and asked, while a function of Tensors is transformed; this one ignores all of it.
 
     Attributes:
       pushing: whether values carry tangents (forward mode).
@@ -30,6 +35,10 @@ class Listener:
 
     pushing = False
     vmaps: tuple = ()
+
+    def apply(self, form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
+        """The results of a form, and its note."""
+        return compute_at_once(form, operands)
 
     def created(self, storage: Storage) -> None:
         """A storage was made."""
@@ -47,6 +56,18 @@ class Listener:
     def own_backward(self, what: str) -> None:
         """Something whose gradient is Python's was recorded."""
 
+    def without_tangents(self, value: Value) -> Value:
+        """The value without those that it carries."""
+        return Value(lax.stop_gradient(value.array)) if value.traced else value
+
     def text(self, tensor: Tensor) -> str:
         """What a tensor prints as."""
         return tensor._text("tensor(")
+
+
+class Recording(Listener):
+    """Outside of all transformations: what operations compute is recorded."""
+
+    def apply(self, form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
+        results, step = record([form], operands, form)
+        return results, step.shaped.note

@@ -118,7 +118,7 @@ def _run(func: Callable, name: str, leaves: list, structure: Any, dims: list, ou
         outputs, found["structure"] = _tree.flatten(func(*args, **kwargs))
         found["dims"] = to = _out_dims(name, out_dims, outputs, found["structure"])
         shared[:] = [output for output, dim in zip(outputs, to, strict=True) if dim is None]
-        if any(thread.tracing.is_inside(output._read()) for output in shared if isinstance(output, Tensor)):
+        if any(thread.tracing.is_inside(output._operand()) for output in shared if isinstance(output, Tensor)):
             raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
         return [output for output, dim in zip(outputs, to, strict=True) if dim is not None]
 

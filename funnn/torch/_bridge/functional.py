@@ -10,6 +10,7 @@ from jax import lax
 
 from funnn import checkpoint, layers
 from funnn.engine.memory.storage import Storage
+from funnn.engine.program.value import copied
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node
 from funnn.engine.tensor.generator import default_generator
@@ -191,6 +192,5 @@ def from_functional(layer: Layer, params: dict, state: dict) -> Module:
     if problems:
         raise ValueError(f"params and state do not fit the layer: {'; '.join(problems)}. Pass the dicts that layer.init(key) returned")
     for name, tensor in tensors.items():
-        with jax.enable_x64(True):
-            tensor._storage = Storage(jnp.asarray(given[name]))
+        tensor._storage = Storage(copied(given[name]))
     return module

@@ -11,6 +11,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.replay import Replay, Replayable, arrays_of, as_leaf, consume
 from funnn.engine.program.value import Value
@@ -512,7 +514,7 @@ def _fill_in(tensors: list[Any], item: Any) -> Any:
 
 def _count_references() -> int:
     """What ``sys.getrefcount`` says in ``Script._recycle`` of a value, but for the storages and the items of ``olds`` that hold it."""
-    olds = [Value(as_leaf(0.0)) for _ in range(2)]
+    olds = [Value(np.zeros(())) for _ in range(2)]
     values = operator.itemgetter(0, 1)(olds)
     return max(map(sys.getrefcount, values)) - 1
 

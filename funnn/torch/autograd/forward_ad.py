@@ -5,16 +5,15 @@ from __future__ import annotations
 import weakref
 from typing import Any, NamedTuple
 
-import jax
-from jax.extend import core  # jax.jvp takes a function; forward mode that is entered and left is made of its parts
-from jax.interpreters import ad
-
 from funnn.engine.backward.walk import pull_gradients
-from funnn.engine.program.value import Residuals, Value
+from funnn.engine.program.form import Form
+from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate, Node, node_type
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.transform.transform import PUSHED_INTO, Level, check_tangent
+from funnn.engine.transform.inside import Dual, InsideResiduals
+from funnn.engine.transform.level import Pushing
+from funnn.engine.transform.transform import PUSHED_INTO, check_tangent
 
 
 class UnpackedDualTensor(NamedTuple):
@@ -24,7 +23,7 @@ class UnpackedDualTensor(NamedTuple):
     tangent: Tensor | None
 
 
-class _Duals(Level):
+class _Duals(Pushing):
     """Forward mode in progress."""
 
     def __init__(self):
@@ -34,62 +33,54 @@ class _Duals(Level):
     def __enter__(self) -> _Duals:
         super().__enter__()
         thread.transforms -= 1  # backward() may be called inside
-        with core.take_current_trace() as outer:
-            self.trace = ad.JVPTrace(outer, core.TraceTag())
-        self._tracing = core.set_current_trace(self.trace)
-        self._tracing.__enter__()
         thread.duals = self
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        self._tracing.__exit__(*exc)
+        self._leave_trace()
         thread.tracing, thread.duals = self.before, None
         for storage in [*self.made, *self.read_first]:
-            if self.is_inside(storage.value.array):
-                storage.array = self.parts(storage.value.array)[0]
+            if self.is_inside(storage.value):
+                storage.value = self.parts(storage.value)[0]
                 storage.writes += 1  # views that kept a value read again
         for node in filter(None, (reference() for reference in self.nodes)):
             if node.vjp is not None:
-                node.vjp = Residuals(jax.tree.map(lambda leaf: self.parts(leaf)[0], node.vjp.known()))
+                if isinstance(node.vjp, InsideResiduals):
+                    node.vjp = self.outer.apply(_first, [node.vjp.below])[0][0]
                 node.inputs = [self._value(operand) for operand in node.inputs[0]], node.inputs[1]
+        self.active = False
 
     def recorded(self, node: Node) -> None:
         super().recorded(node)
         self.nodes.append(weakref.ref(node))
 
     def _value(self, operand: Any) -> Any:
-        return Value(self.parts(operand.array)[0]) if isinstance(operand, Value) and operand.array is not None else operand
-
-    def parts(self, array: Any) -> tuple[Any, Any]:
-        """Value and tangent (None) of an array."""
-        if not self.is_inside(array):
-            return array, None
-        return array.primal, None if type(array.tangent) is ad.Zero else array.tangent
+        return self.parts(operand)[0] if isinstance(operand, Value) else operand
 
     def text(self, tensor: Tensor) -> str:
         """What a tensor prints as: its value, and its tangent if it has one."""
-        tangent = self.parts(tensor._read())[1]
+        tangent = self.parts(tensor._operand())[1]
         return tensor._text("tensor(", () if tangent is None else (f"tangent={Tensor._wrap(tangent)}",))
-
-    def dual(self, primal: Any, tangent: Any) -> Any:
-        return ad.JVPTracer(self.trace, primal, tangent)
 
     def own_tangents(self, cls: type, ctx: Any, args: tuple, outputs: Any) -> Any:
         """A custom function's outputs with the tangents that its ``jvp`` gives."""
-        pairs = [self.parts(arg._read()) if isinstance(arg, Tensor) else (None, None) for arg in args]
-        if all(tangent is None for _, tangent in pairs):
+        tangents = [self.parts(arg._operand())[1] if isinstance(arg, Tensor) else None for arg in args]
+        if all(tangent is None for tangent in tangents):
             return outputs
         saved = ctx._saved_for_forward or ctx._to_save
-        with core.set_current_trace(self.trace.parent_trace):
-            ctx._saved = [None if t is None else _Plain(Tensor._wrap(self.parts(t._read())[0])) for t in saved]
-            derivatives = cls.jvp(ctx, *(None if tangent is None else Tensor._wrap(tangent) for _, tangent in pairs))
+        ctx._saved = [None if t is None else _Plain(Tensor._wrap(self._value(t._operand()))) for t in saved]
+        with self.suspended():
+            derivatives = cls.jvp(ctx, *(None if tangent is None else Tensor._wrap(tangent) for tangent in tangents))
         derivatives = derivatives if isinstance(derivatives, tuple) else (derivatives,)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
         for out, derivative in zip(flat, derivatives, strict=True):
             if isinstance(out, Tensor):
-                value = self.parts(out._read())[0]
-                out._write(value if derivative is None else self.dual(value, derivative._read()))
+                value = self._value(out._operand())
+                out._write(value if derivative is None else Dual(self, value, derivative._operand()))
         return outputs
+
+
+_first = Form(lambda pair: ((pair[0],), None))
 
 
 class _Plain:
@@ -119,7 +110,7 @@ class _TangentNode(Node):
         if create_graph:
             raise NotImplementedError("create_graph from a tangent of dual_level is not supported; use torch.func.jvp")
         found = pull_gradients([(self.root, gradients[0])], retain_graph=True, inputs=dict.fromkeys(self.edges), foreign=True)
-        return [level.parts(found[edge].known())[1] if edge in found else None for edge in self.edges]
+        return [level.parts(found[edge])[1] if edge in found else None for edge in self.edges]
 
 
 class dual_level:
@@ -166,7 +157,7 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     check_tangent(tensor, tangent)
     if tangent.requires_grad and thread.grad:
         raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
-    result = Tensor._wrap(duals.dual(duals.parts(tensor._read())[0], duals.parts(tangent._read())[0]))
+    result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], duals.parts(tangent._operand())[0]))
     if tensor.requires_grad and thread.grad:
         result._grad_fn = Gate((tensor._edge(),))
     return result
@@ -177,7 +168,7 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     duals = thread.duals
     if duals is None:
         return UnpackedDualTensor(tensor, None)
-    value, derivative = duals.parts(tensor._read())
+    value, derivative = duals.parts(tensor._operand())
     primal, tangent = Tensor._wrap(value), None
     if derivative is not None:
         tangent = Tensor._wrap(derivative)

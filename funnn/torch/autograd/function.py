@@ -15,7 +15,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tape.node import SECOND_TIME, Node, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
-from funnn.engine.transform.transform import Level
+from funnn.engine.transform.level import Level
 from funnn.torch.autograd._saved import Saved
 
 _EXTENDING = "see the page on extending torch.func with autograd.Function"
@@ -294,7 +294,7 @@ def _transformed(cls: type, args: tuple) -> Any:
     """Forward under vmap and forward mode, which use the function's own rules."""
     level = thread.tracing
     arrays = [arg._read() for arg in args if isinstance(arg, Tensor)]
-    batched = bool(level.vmaps) and any(isinstance(array, jax.core.Tracer) for array in arrays)
+    batched = bool(level.vmaps) and any(arg._operand().traced for arg in args if isinstance(arg, Tensor))
     own_rule = cls.vmap is not Function.vmap
     if batched and own_rule and cls.generate_vmap_rule:
         raise RuntimeError(

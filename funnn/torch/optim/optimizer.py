@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
 
 from funnn.checkpoint._state_dict import as_array
 from funnn.engine.program.graph import end_step
+from funnn.engine.program.value import copied
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import enable_grad
 from funnn.engine.tape.node import Hooks, RemovableHandle
@@ -381,8 +381,7 @@ def _own_tensors(value: Any, copy: bool = False) -> Any:
         if isinstance(item, Tensor):
             return item.detach().clone() if copy else item
         if hasattr(item, "detach"):
-            with jax.enable_x64(True):
-                return Tensor._wrap(jnp.array(as_array(item)))
+            return Tensor._wrap(copied(as_array(item)))
         return item
 
     return map_items(own, value)

@@ -6,7 +6,6 @@ import operator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -18,6 +17,7 @@ from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.index_kernels import add_at, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
+from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_fits
@@ -44,8 +44,7 @@ def _is_flag(item: Any) -> bool:
 
 def _is_unknown(item: Tensor) -> bool:
     """Whether a number has no one value now: inside vmap and compile it gathers, like an index tensor."""
-    array = item._read()
-    return isinstance(array, jax.core.Tracer) and item.dtype.category == 1 and array.to_concrete_value() is None
+    return item.dtype.category == 1 and item._operand().traced and item._read().to_concrete_value() is None
 
 
 def _dimensions(item: Any) -> int:
@@ -234,8 +233,8 @@ def as_values(value: Any, like: Tensor) -> Tensor:
     """A number, list or array as a tensor of ``like``'s dtype."""
     if isinstance(value, (int, float, complex)):
         check_fits(value, like.dtype)
-    with jax.enable_x64(True):
-        return Tensor._wrap(jnp.asarray(np.asarray(_plain(value)), dtype=like.dtype.numpy))
+    with np.errstate(all="ignore"):
+        return Tensor._wrap(from_host(np.array(_plain(value), like.dtype.numpy, order="C")))
 
 
 getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"

@@ -256,7 +256,7 @@ def masked_scatter(input, mask: Array, source: Array):
     if mask.dtype.name != "bool":
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.legacy}")
     check_same("masked_scatter", input, source)
-    check_broadcast(input._read(), mask._read())
+    check_broadcast(input._operand(), mask._operand())
     flags = known(mask)
     if flags is not None:
         count = np.broadcast_to(flags, np.broadcast_shapes(flags.shape, input.shape)).sum()

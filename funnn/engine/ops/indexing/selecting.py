@@ -116,7 +116,7 @@ def masked_select(input, mask: Array, *, out=None):
     if mask.dtype.name != "bool":
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, but got {mask.dtype.legacy}Tensor")
     flags = mask._host()
-    check_broadcast(input._read(), flags)
+    check_broadcast(input._operand(), flags)
     shape = np.broadcast_shapes(tuple(input.shape), flags.shape)
     where = np.nonzero(np.atleast_1d(np.broadcast_to(flags, shape)))
     result = call(_masked_selected, (input, shape or (1,), where), {})

@@ -134,7 +134,7 @@ def _cofactors(input, values, indices, result, include_self):
 
 def known(index: Tensor) -> np.ndarray | None:
     """The indices as numbers, unless JAX is tracing or there are none."""
-    if index.numel() == 0 or isinstance(index._storage.value.array, jax.core.Tracer):
+    if index.numel() == 0 or index._storage.value.traced:
         return None
     return index._host()
 

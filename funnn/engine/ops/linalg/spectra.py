@@ -308,7 +308,7 @@ def lstsq(input, b: Array, rcond=None, *, driver=None, out=None):
     rows, columns = input.shape[-2:]
     if not vector and b.size(-2) != rows:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-2), got {rows} and {b.size(-2)}")
-    same_types(name, input=input._read(), other=b._read())
+    same_types(name, input=input._operand(), other=b._operand())
     driver = "gelsy" if driver is None else driver
     if driver not in _DRIVERS:
         raise RuntimeError(f"{name}: parameter `driver` should be one of ({', '.join(_DRIVERS)}), got {driver!r}")

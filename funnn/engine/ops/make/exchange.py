@@ -76,7 +76,9 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     if not hasattr(source, "__dlpack__"):
         raise RuntimeError(f"from_dlpack received an invalid capsule: expected an object with __dlpack__, got {type(source).__name__}")
     with jax.enable_x64(True):
-        if isinstance(source, (np.ndarray, jax.Array)):
+        if isinstance(source, np.ndarray):
+            return tensor(source, device=device)
+        if isinstance(source, jax.Array):
             return finish(jnp.array(source), device=device)
         on_cpu = source.__dlpack_device__()[0] == _CPU[0]
         try:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -34,6 +34,12 @@ def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tenso
 def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
     with jax.enable_x64(True):
         return function(*args, **kwargs)
+
+
+def _cast(values: Any, dtype: np.dtype) -> np.ndarray:
+    """A copy as that type."""
+    with np.errstate(all="ignore"):
+        return np.array(values, dtype, order="C")
 
 
 _NUMBERS = (bool, int, float, complex)
@@ -106,7 +112,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
-    return finish(_make(jnp.array, values, dtype=kind.numpy), requires_grad, device)
+    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -162,7 +168,7 @@ def _public(signature: inspect.Signature, *left_out: str) -> list[inspect.Parame
 
 def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(_make(jnp.full, _checked(size), value, kind.numpy), requires_grad, device)
+    return finish(filled(_checked(size), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
 
 
 @factory
@@ -199,7 +205,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
-    return finish(_make(jnp.full, _checked(gather_sizes((size,))), value, kind.numpy), requires_grad, device)
+    return finish(filled(_checked(gather_sizes((size,))), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
 
 
 @factory
@@ -244,14 +250,14 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
     if kind is _dtype.bool_:
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'; make integers and convert them with .bool()")
     values = start + step * np.arange(count((end - start) / step), dtype=np.int64 if integers else np.float64)
-    return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
+    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
 
 
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
     values, kind = _spaced("linspace", start, end, steps, dtype)
-    return finish(_make(jnp.asarray, values, dtype=kind.numpy), requires_grad, device)
+    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
 
 
 @factory
@@ -262,7 +268,7 @@ def logspace(
     values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
-    return finish(_make(jnp.asarray, values.astype(kind.numpy)), requires_grad, device)
+    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
@@ -291,7 +297,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     for name, size in (("n", n), ("m", 0 if m is None else m)):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    return finish(_make(jnp.eye, n, m, dtype=kind.numpy), requires_grad, device)
+    return finish(from_host(np.eye(n, m, dtype=kind.numpy)), requires_grad, device)
 
 
 @factory
@@ -439,7 +445,7 @@ def is_floating_point(input: Tensor) -> bool:
 
 def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
     """The dtype of the result of an operation on both, each a tensor or a number: a number counts only where its category is the higher one."""
-    return _dtype.promote(*(x._read() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
+    return _dtype.promote(*(x._operand() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
 
 
 for _function in (is_tensor, numel, is_floating_point, result_type):

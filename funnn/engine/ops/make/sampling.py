@@ -10,6 +10,7 @@ from funnn.engine.dispatch.inplace import assign, check_writable
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, publish, write_out
 from funnn.engine.ops.make import reparameterised
 from funnn.engine.ops.make.factories import factory, finish, like
+from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, pick
 from funnn.engine.tensor.tensor import Tensor
@@ -131,7 +132,7 @@ def normal(
         values = values * std.detach()
     values = values + (mean.detach() if isinstance(mean, Tensor) else mean)
     name = f"NormalBackward{3 if len(tensors) == 2 else 1 if tensors[0] is mean else 2}"
-    result = _drawn(name, values._read(), *tensors)
+    result = _drawn(name, values._operand(), *tensors)
     return result if out is None else write_out(out, result)
 
 
@@ -243,7 +244,7 @@ def _in_memory_order(tensor: Tensor, generator: Generator, name: str, arguments:
     lies = tensor.detach().permute(order)
     one_by_one = {"contiguous": False} if name == "normal" else {}
     values = generator.draw(name, *arguments(lies, *args, **kwargs), **one_by_one).reshape(lies._shape())
-    return values.transpose([order.index(dim) for dim in range(len(order))])
+    return from_host(values.transpose([order.index(dim) for dim in range(len(order))]))
 
 
 def _uniform(self, from_=0.0, to=1.0, **named):

@@ -21,6 +21,7 @@ from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
 from funnn.engine.program.form import Families, Form
+from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -184,7 +185,8 @@ def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
         return draw(shape, *rest)
     order = memory_order(like)
     with jax.enable_x64(True):
-        return draw(tuple(shape[dim] for dim in order), *rest).transpose([order.index(dim) for dim in range(len(order))])
+        numbers = draw(tuple(shape[dim] for dim in order), *rest)
+        return from_host(numbers.transpose([order.index(dim) for dim in range(len(order))]))
 
 
 @jax.tree_util.register_static
@@ -272,11 +274,10 @@ _one_hot_op = op_of(F.one_hot)
 
 def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """As many classes as the values say; while compiling they are unknown."""
-    values = input._read()
-    if isinstance(values, jax.core.Tracer):
+    if input._operand().traced:
         return call(_one_hot_op, (input, num_classes), {})
     with jax.enable_x64(True):
-        return Tensor._wrap(F.one_hot.pure(values, num_classes))
+        return Tensor._wrap(F.one_hot.pure(input._read(), num_classes))
 
 
 #: Functions that write, or look at values, beside computing.

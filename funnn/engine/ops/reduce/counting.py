@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -183,12 +182,7 @@ def _check(name: str, input: Tensor, bins: Any, limits: Any) -> None:
     for count in bins:
         if isinstance(count, int) and count <= 0:
             raise RuntimeError(f"{name}(): bins {count} must be > 0")
-    if (
-        limits is None
-        and input.numel()
-        and not isinstance(input._read(), jax.core.Tracer)
-        and any(isinstance(count, int) for count in bins)
-    ):
+    if limits is None and input.numel() and not input._operand().traced and any(isinstance(count, int) for count in bins):
         values = input.detach()._host()
         limits = ((values.min(), values.max()),)
     for low, high in limits or ():

@@ -13,6 +13,7 @@ from funnn.engine.memory.storage import Storage, Window, whole
 from funnn.engine.memory.strides import like_operands, with_stride
 from funnn.engine.ops.elementwise.pointwise import clone
 from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
+from funnn.engine.program.value import filled
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import as_dtype, check_device, get_default_dtype
 from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
@@ -59,8 +60,7 @@ def empty_strided(
         check_device(device)
     count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     kind = get_default_dtype() if dtype is None else as_dtype(dtype)
-    with jax.enable_x64(True):
-        result = Tensor._wrap(jnp.zeros(count, kind.numpy))
+    result = Tensor._wrap(filled((count,), 0, kind.numpy))
     result._window = Window(size, stride, 0)
     return result.requires_grad_(requires_grad)
 

@@ -243,7 +243,7 @@ def _given(tensors: tuple) -> tuple:
 def broadcast_tensors(*tensors: Array):
     """The tensors expanded to their common shape."""
     tensors = _given(tensors)
-    _dtype.check_broadcast(*(tensor._read() for tensor in tensors))
+    _dtype.check_broadcast(*(tensor._operand() for tensor in tensors))
     shape = tuple(broadcast_shapes(*(tensor._shape() for tensor in tensors)))
     return tuple(make_view(tensor, windows.expand, (shape,), "ExpandBackward0") for tensor in tensors)
 

@@ -8,10 +8,8 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import jax
-import jax.numpy as jnp
-
 from funnn.checkpoint._state_dict import as_array
+from funnn.engine.program.value import copied
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tape.node import RemovableHandle
 from funnn.engine.tensor.tensor import Tensor
@@ -251,8 +249,7 @@ def _as_tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
     array = as_array(value)
-    with jax.enable_x64(True):
-        return None if array is None else Tensor._wrap(jnp.asarray(array))
+    return None if array is None else Tensor._wrap(copied(array))
 
 
 def _quoted(key: str) -> str:
