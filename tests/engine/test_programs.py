@@ -1,6 +1,7 @@
 """How graphs run: with NumPy until that has cost what a program costs; traced once for all sizes; counted by line."""
 
 import contextlib
+import copy
 import gc
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import torch as original
 
 import funnn.torch as torch
-from funnn.engine.program import form, programs, report, traced, value
+from funnn.engine.program import form, graph, programs, report, traced, value
 from funnn.engine.program.graph import count_programs, flush
 
 
@@ -206,3 +207,123 @@ def test_a_line_that_keeps_compiling_is_told_what_changes(monkeypatch):
         for size in (13, 14, 15):
             torch.linalg.inv(torch.eye(size, requires_grad=True)).sum().item()
     assert caught[0].filename == __file__
+
+
+def training(make):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(128, 256), torch.nn.ReLU(), torch.nn.Linear(256, 128))
+    optimizer, x = make(net.parameters()), torch.randn(4, 128)
+
+    def step():
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+
+    return list(net.parameters()), step
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The programs that ran; every graph has one when it comes again."""
+    found = {}
+
+    def find(*args):
+        runner = programs.find_program(*args)
+        if isinstance(runner, programs.Program):
+            found[runner] = None
+        return runner
+
+    monkeypatch.setattr(programs, "PATIENCE", 0)
+    monkeypatch.setattr(graph, "find_program", find)
+    return found
+
+
+OPTIMIZERS = {
+    "sgd": (lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9), 2),
+    "adam": (lambda parameters: torch.optim.Adam(parameters), 3),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_overwrites_what_it_replaces(name, compiled):
+    make, arrays = OPTIMIZERS[name]
+    _, step = training(make)
+    for _ in range(8):
+        step()
+    assert max(len(program.overwritten) for program in compiled) == 2 * arrays  # of both weights; biases are too small
+
+
+COPIES = {
+    "clone": lambda p: p.detach().clone(),
+    "numpy": lambda p: p.detach().numpy(),
+    "numpy of a part": lambda p: p.detach().numpy()[3:],
+    "jax": lambda p: p.detach()._read(),
+    "deepcopy": lambda p: copy.deepcopy(p).detach(),
+    "storage": lambda p: torch.Tensor._wrap(p._storage.value),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_what_somebody_holds_is_not_overwritten(name, compiled):
+    """Copies of parameters are as they were, whatever steps come after; and the steps are right."""
+    make, _ = OPTIMIZERS["sgd"]
+    (parameters, step), (twins, expected) = training(make), training(make)
+    held = []
+    for number in range(10):
+        step(), expected()
+        if number in (2, 5, 6):
+            held += [(COPIES[name](p), np.array(COPIES[name](p))) for p in parameters]
+    for item, then in held:
+        np.testing.assert_array_equal(np.array(item), then)
+    for p, twin in zip(parameters, twins, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), twin.detach().numpy(), rtol=1e-5, atol=1e-7)
+    assert any(program.overwritten for program in compiled)
+
+
+def test_an_interrupt_while_memory_is_overwritten(compiled):
+    """Wherever it comes, the step has happened or it has not."""
+    make, _ = OPTIMIZERS["sgd"]
+    (parameters, step), (twins, expected) = training(make), training(make)
+    for _ in range(6):
+        step(), expected()
+    lines, stop = 0, None
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_filename == programs.__file__ or frame.f_code in (graph.Graph.flush.__code__, graph.Graph._run.__code__):
+            if event == "line":
+                lines += 1
+                if lines == stop:
+                    raise KeyboardInterrupt
+            return trace
+        return None
+
+    def interrupted(at):
+        nonlocal lines, stop
+        lines, stop = 0, at
+        sys.settrace(trace)
+        try:
+            step()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    assert not interrupted(None)
+    expected()
+    count = lines
+    assert count > 20
+    for at in range(1, count):
+        before = [p.detach().numpy() for p in twins]
+        expected()
+        interrupted(at)
+        found = [p.detach().numpy() for p in parameters]
+        done = [
+            [np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(found, state, strict=True)]
+            for state in (before, [p.detach().numpy() for p in twins])
+        ]
+        assert all(done[0]) or all(done[1]), at
+        if not all(done[1]):
+            step()
+    assert any(program.overwritten for program in compiled)

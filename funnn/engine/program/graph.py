@@ -139,9 +139,24 @@ class Graph:
       size: bytes of the leaves; closed: whether it has run, or is about to.
       first: what the first record is known by; backwards: whether a backward pass is among them.
       checks: what to look at once the values are known, with the user's line.
+      runner, outputs: what runs it, and what that gave.
     """
 
-    __slots__ = ("backwards", "checks", "closed", "first", "leaves", "lock", "outputs", "places", "records", "size", "state", "targets")
+    __slots__ = (
+        "backwards",
+        "checks",
+        "closed",
+        "first",
+        "leaves",
+        "lock",
+        "outputs",
+        "places",
+        "records",
+        "runner",
+        "size",
+        "state",
+        "targets",
+    )
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -154,6 +169,7 @@ class Graph:
         self.first: list[Any] = []
         self.checks: list[tuple[Callable[[], None], tuple[str, int]]] = []
         self.outputs: deque[Any] = deque()
+        self.runner: Any = None
         self.targets: list[Any] | None = None
 
     def flush(self) -> None:
@@ -186,15 +202,19 @@ class Graph:
         self.state = self.records[-1][0].next
         self.leaves = [leaf for record in self.records for leaf in record[1]]
         self.targets = [target for record in self.records for reference in record[2] if (target := reference()) is not None]
+        self.records = []  # which hold the leaves too
 
     def _run(self) -> None:
         targets: Any = self.targets
         if not self.outputs:
             live = tuple([target.place for target in targets])
             with counting(users_line(), not self.state.visits):
-                # what a program gave is kept in the same breath, so that an interrupt never loses it
-                self.outputs.extend(map(find_program(self.state, live, self.leaves), (self.leaves,)))
-        for target, array in zip(targets, self.outputs[0], strict=True):
+                self.runner = find_program(self.state, live, self.leaves)
+                self.runner.run(self.outputs, self.leaves)
+        results = self.outputs[0]
+        if len(results) != len(targets):
+            results = [results[self.runner.places[target.place]] for target in targets]
+        for target, array in zip(targets, results, strict=True):
             if type(target) is Value:
                 target.numbers = None
             target.array = array

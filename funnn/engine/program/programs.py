@@ -5,12 +5,15 @@ Costs are counted from sizes, not measured: what runs how, and so the last digit
 
 from __future__ import annotations
 
+import collections
 import functools
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
@@ -20,12 +23,10 @@ from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
 
 _NUMBERS = frozenset((bool, int, float, complex))
-Runner = Callable[[list[Any]], list[Any]]
-
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
-_SMALL = 1 << 14  # bytes that a program copies in no time
+_SMALL, _LARGE = 1 << 14, 1 << 16  # bytes that a program copies in no time, and that are worth being overwritten
 _START = 3e-5  # seconds that XLA takes to start a program
 _AHEAD, _AHEAD_WORK = (
     16,
@@ -34,15 +35,15 @@ _AHEAD, _AHEAD_WORK = (
 _OUTSIDE = get_opaque_trace_state()  # where no function of the user's is being traced
 
 
-def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Runner:
-    """What gives the values at the places ``live`` from the leaves of the graph that ends at ``state``."""
+def find_program(state: Any, live: tuple[int, ...], leaves: list[Any]) -> OneByOne | Program:
+    """What gives the values at the places ``live``, and maybe more, from the leaves of the graph that ends at ``state``."""
     state.visits += 1
     state.used = True
     split = any(type(leaf) is Residuals and leaf.interpreted for leaf in leaves)
-    if not split:
-        for program in state.programs:
-            if program.covers(live):
-                return cast(Runner, program.runner(live))
+    known = [] if split else [program for program in state.programs if program.covers(live)]
+    for program in known:
+        if program.may_overwrite(leaves):
+            return cast(Program, program)
     stepwise: OneByOne | None = state.stepwise
     if stepwise is not None and stepwise.live == live:
         steps = stepwise.steps
@@ -59,9 +60,10 @@ def find_program(state: Any, live: tuple[int, ...], leaves: Sequence[Any]) -> Ru
     state.stepwise = None
     if len(state.programs) >= _VARIANTS:
         live = tuple(sorted(set(live).union(*(program.live for program in state.programs))))
-    program = Program(state.steps(), live)
+    # where one overwrites what is still held this time, one that overwrites nothing serves always
+    program = Program(state.steps(), live, () if known else _overwritten(state.steps(), live, leaves))
     state.programs.append(program)
-    return program.runner(live)
+    return program
 
 
 def compute_ahead(state: Any, place: int, leaves: list[Any]) -> Any:
@@ -70,7 +72,9 @@ def compute_ahead(state: Any, place: int, leaves: list[Any]) -> Any:
     runner = OneByOne(state, steps, (place,))
     if len(steps) > _AHEAD or sum([step.shaped.work for step in steps]) > _AHEAD_WORK or not all(runner.choose(leaves)):
         return None
-    return runner(leaves)[0]
+    found: list[Any] = []
+    runner.run(found, leaves)
+    return found[0][0]
 
 
 def _is_worth(state: Any, steps: list[Any]) -> bool:
@@ -116,7 +120,8 @@ class OneByOne:
             if place >= 0 and place not in wanted:
                 self.ends[number].append(place)
 
-    def __call__(self, leaves: list[Any]) -> list[Any]:
+    def run(self, outputs: Any, leaves: list[Any]) -> None:
+        """Append the results, in the order of ``live``, to ``outputs``."""
         interpreted = self.choose(leaves)
         found: dict[int, Any] = {~place: leaf.array if isinstance(leaf, (Value, Residuals)) else leaf for place, leaf in enumerate(leaves)}
         spent = 0.0
@@ -133,7 +138,7 @@ class OneByOne:
                 for place in ended:
                     found.pop(place, None)
         self.state.spent += spent
-        return [_settled(found[place]) for place in self.live]
+        outputs.append([_settled(found[place]) for place in self.live])
 
     def choose(self, leaves: list[Any]) -> list[bool]:
         """Which steps NumPy does. What gives a vjp and what reads it are both done by NumPy or both by XLA, for which its leaves may be others."""
@@ -258,34 +263,76 @@ def compose(steps: Sequence[Any], live: tuple[int, ...]) -> tuple[Callable[[Sequ
     return compute, [step.shaped for step in needed]
 
 
-class Program:
-    """One compiled program for a whole graph."""
+#: What ``sys.getrefcount`` says in ``_are_sole`` of what one object holds, and a list.
+def _count_sole() -> int:
+    held = [object()]
+    return max(map(sys.getrefcount, list(held)))
 
-    def __init__(self, steps: list[Any], live: tuple[int, ...]):
-        self.live = live
+
+_SOLE = _count_sole()
+
+
+def _are_sole(objects: list[Any]) -> list[bool]:
+    """Which of the objects, that one other object holds, nobody else does."""
+    return [count == _SOLE for count in map(sys.getrefcount, objects)]
+
+
+def _overwritten(steps: Sequence[Any], live: tuple[int, ...], leaves: list[Any]) -> tuple[int, ...]:
+    """The leaves that only this graph holds, each with a result at ``live`` that may take its place."""
+    given = {place: (shape, dtype) for step in steps for place, shape, dtype in step.given}
+    free = collections.Counter(given[place] for place in live if place in given)
+    found = []
+    sole = _are_sole(list(leaves))
+    arrays = [leaf.array if type(leaf) is Value else None for leaf in leaves]
+    for number, (array, alone) in enumerate(zip(arrays, _are_sole(arrays), strict=True)):
+        if alone and sole[number] and array.nbytes >= _LARGE:
+            kind = array.shape, np.dtype(array.dtype)
+            if free[kind] > 0:
+                free[kind] -= 1
+                found.append(number)
+    return tuple(found)
+
+
+class Program:
+    """One compiled program for a whole graph.
+
+    Args:
+      live: the places of its results.
+      overwritten: the leaves whose memory results take.
+    """
+
+    def __init__(self, steps: list[Any], live: tuple[int, ...], overwritten: tuple[int, ...] = ()):
+        self.live, self.overwritten = live, overwritten
         self.places = {place: number for number, place in enumerate(live)}
         compute, self.fresh = compose(steps, live)  # fresh: until it is compiled
-        self.compiled: Any = jax.jit(compute)
+        gone = frozenset(overwritten)
+
+        def compute_of(kept: list[Any], given: list[Any]) -> list[Any]:
+            first, second = iter(kept), iter(given)
+            return compute([next(second if number in gone else first) for number in range(len(kept) + len(given))])
+
+        self.compiled: Any = jax.jit(compute_of, donate_argnums=1)
 
     def covers(self, live: tuple[int, ...]) -> bool:
         """Whether the program gives all these."""
         return live == self.live or self.places.keys() >= set(live)
 
-    def runner(self, live: tuple[int, ...]) -> Runner:
-        """The program, of whose results those at ``live`` are taken."""
-        if live == self.live:
-            return self
-        chosen = [self.places[place] for place in live]
+    def may_overwrite(self, leaves: list[Any]) -> bool:
+        """Whether nobody else holds the leaves that it overwrites."""
+        if not self.overwritten:
+            return True
+        values = [leaves[number] for number in self.overwritten]
+        return all(_are_sole(values)) and all(_are_sole([value.array for value in values]))
 
-        def run(leaves: list[Any]) -> list[Any]:
-            results = self(leaves)
-            return [results[number] for number in chosen]
-
-        return run
-
-    def __call__(self, leaves: list[Any]) -> list[Any]:
+    def run(self, outputs: Any, leaves: list[Any]) -> None:
+        """Append the results, in the order of ``live``, to ``outputs``, in the same breath as what they overwrite is gone: an interrupt loses nothing."""
         known = [_operand(leaf) for leaf in leaves]
+        given = [known[number] for number in self.overwritten]
+        if given:
+            gone = frozenset(self.overwritten)
+            known = [operand for number, operand in enumerate(known) if number not in gone]
         with Computing(self.fresh):
-            results: list[Any] = self.compiled(known)
+            if self.fresh and given:  # the first call compiles, where an interrupt may come: what it overwrites are copies
+                given = list(map(jnp.copy, given))
+            outputs.extend(map(self.compiled, (known,), (given,)))
         self.fresh = []
-        return results

@@ -128,9 +128,17 @@ class Replayable:
 
     def _compile(self, live: tuple[int, ...], inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         places = self._places
-        known = None if self.donated else next((program.runner(live) for program in self.state.programs if program.covers(live)), None)
-        if known is not None:
-            return lambda inputs: known([inputs[place] for place in places])
+        if not self.donated:
+            for program in self.state.programs:
+                if not program.overwritten and program.covers(live):
+                    chosen = [program.places[place] for place in live]
+
+                    def run_known(inputs: list[Any], compiled: Any = program.compiled, chosen: list[int] = chosen) -> list[Any]:
+                        with Computing():
+                            results = compiled([inputs[place] for place in places], [])
+                        return [results[number] for number in chosen]
+
+                    return run_known
         function, shaped = compose(self.state.steps(), live)
 
         def compute(*inputs: Any) -> list[Any]:
