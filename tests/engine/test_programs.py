@@ -112,6 +112,22 @@ def test_what_comes_once_is_not_compiled_and_what_keeps_coming_is():
     np.testing.assert_allclose(values, values[0], rtol=1e-5)
 
 
+def test_forms_without_rules_are_compiled_together_and_alone_only_where_they_come_elsewhere():
+    x, w = torch.randn(6, 4).bfloat16(), torch.randn(4, 4).bfloat16()
+    flush()
+    report.forget()
+    y = torch.softmax(torch.relu(x @ w) * 2, 1).tolist()
+    assert report.report().compilations == 1
+    y2 = torch.softmax(torch.relu(x @ w) * 2, 0).tolist()  # three of the forms again
+    assert report.report().compilations == 5
+    again = torch.softmax(torch.relu(x @ w) * 2, 1).tolist()
+    torch.relu(x @ w).tolist(), (torch.relu(x) * 2).tolist()
+    assert report.report().compilations == 5 and again == y
+    t, v = original.tensor(x.tolist(), dtype=original.bfloat16), original.tensor(w.tolist(), dtype=original.bfloat16)
+    for axis, found in ((1, y), (0, y2)):
+        np.testing.assert_allclose(found, original.softmax(original.relu(t @ v) * 2, axis).tolist(), rtol=0.02)
+
+
 def test_costs_are_counted_so_that_every_run_is_alike():
     """The visit at which a graph is compiled follows from sizes, not from the time that something took."""
 

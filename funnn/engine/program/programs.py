@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
+from funnn.engine.program.traced import _COMPILE
 from funnn.engine.program.value import Interpreted, Residuals, Value, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
@@ -78,8 +79,29 @@ def compute_ahead(state: Any, place: int, leaves: list[Any]) -> Any:
 
 
 def _is_worth(state: Any, steps: list[Any]) -> bool:
-    """Whether running the graph without a program has cost what one costs."""
-    return bool(state.visits > 1 and state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps]))
+    """Whether running the graph without a program has cost what one costs, or would now."""
+    if state.visits == 1:
+        return _is_new(steps)
+    return bool(state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps]))
+
+
+def _is_new(steps: list[Any]) -> bool:
+    """Whether a program costs less than those of its forms that NumPy has no rule for and that come for the first time.
+
+    Those that come in another graph are compiled by themselves, to serve in more of them.
+    """
+    new = [step.shaped for step in steps if not (step.shaped.compiled or step.shaped.spent or _has_rules(step.shaped))]
+    whole = sum([step.shaped.traced.purchase - _COMPILE for step in steps]) + _COMPILE
+    if len(new) < 2 or whole > sum([shaped.traced.purchase for shaped in new]):
+        return False
+    for shaped in new:
+        shaped.spent += shaped.traced.purchase
+    return True
+
+
+def _has_rules(shaped: Any) -> bool:
+    """Whether NumPy can do the form."""
+    return is_on_cpu() and shaped.traced.program is not None
 
 
 def _needed(steps: Sequence[Any], live: tuple[int, ...]) -> list[Any]:
