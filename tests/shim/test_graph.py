@@ -284,6 +284,26 @@ def test_a_step_that_fails_leaves_the_next_one_right():
     assert p[0].item() == pytest.approx(0.8**4, rel=1e-5)
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_an_index_out_of_range_leaves_the_state_as_it_was(large):
+    """The check of an index that takes long to compute is put off, but not beyond the backward pass."""
+    table = nn.Parameter(torch.ones(50, 4))
+    optimizer = torch.optim.SGD([table], lr=0.1)
+    table.sum().backward()
+    optimizer.step()
+    before, gradient = table.detach().numpy().copy(), table.grad.numpy().copy()
+    found = torch.ones(2000, 2000) @ torch.ones(2000, 2000) if large else torch.full((1, 1), 2000.0)
+    index = (found[0] / 40).long()  # 50
+    if large:
+        assert index._storage.value.array is None
+    with pytest.raises(IndexError):
+        loss = (table[index] ** 2).sum()
+        loss.backward()
+        optimizer.step()
+    np.testing.assert_array_equal(table.detach().numpy(), before)
+    np.testing.assert_array_equal(table.grad.numpy(), gradient)
+
+
 def test_threads_that_wait_for_each_others_values():
     """Each records on what is pending on the other: nobody waits for a graph while holding one."""
     made, results, meet = {}, {}, threading.Barrier(2)

@@ -413,10 +413,13 @@ def look_ahead(value: Value) -> None:
 
 
 def begin_backward() -> None:
-    """A backward pass begins: where one is pending already, what a loop recorded in between runs first."""
+    """A backward pass begins: where one is pending already, what a loop recorded in between runs first.
+
+    So does what a check waits for, which may raise: then no gradient has been accumulated, and no parameter changed.
+    """
     graph = thread.graph
     if graph is not None:
-        if graph.backwards and thread.region is None:
+        if (graph.backwards or graph.checks) and thread.region is None:
             graph.flush()
             graph = thread.graph
         graph.backwards = True
