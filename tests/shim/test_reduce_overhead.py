@@ -730,3 +730,37 @@ def test_explain_and_stances():
         assert shim._dynamo.explain(f)(x).graph_count == 1
         with shim.compiler.set_stance("force_eager"):
             np.testing.assert_allclose(f(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:torch.compile of .step.. a value is asked for at")
+def test_a_scaler_asks_for_a_value_and_is_not_replayed():
+    """Whether a gradient overflowed decides whether the optimizer's step happens: Python runs at every call, with PyTorch's numbers."""
+    results = []
+    for library in (theirs, shim):
+        library.manual_seed(0)
+        net, scaler = mlp(library), library.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=3)
+        optimizer, data, found = library.optim.SGD(net.parameters(), lr=0.1, momentum=0.9), batches(library), []
+
+        def step(x, y, library=library, net=net, scaler=scaler, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = library.nn.functional.cross_entropy(net(x), y)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            return loss
+
+        run = shim.compile(step, **MODE) if library is shim else step
+        with (
+            pytest.warns(UserWarning, match="replays no such calls: a value is asked for inside")
+            if library is shim
+            else contextlib.nullcontext()
+        ):
+            for number in range(9):
+                x, y = data[number % len(data)]
+                loss = run(x * float("inf") if number == 5 else x, y)
+                found.append((loss.item(), scaler.get_scale()))
+        results.append((found, [p.detach().numpy() for p in net.parameters()]))
+    (expected, parameters), (found, ours) = results
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for a, b in zip(ours, parameters, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
