@@ -74,6 +74,7 @@ LOOSER = {
     "ContinuousBernoulli": (2e-4, 2e-5),
     "FisherSnedecor": (1e-4, 1e-5),
     "Dirichlet": (1e-4, 1e-5),
+    "Binomial": (1e-4, 1e-5),  # a difference of digammas of 60, as far from the double's in PyTorch
     "Multinomial": (1e-4, 1e-5),
     "Wishart": (2e-4, 2e-5),
 }
@@ -361,8 +362,9 @@ def test_variational_autoencoder():
     same(program)
 
 
+@pytest.mark.filterwarnings("ignore:torch.compile of .step.. a value is asked for at")
 def test_draws_inside_a_compiled_step():
-    """A key of the generator's own draws there: other numbers, of the same distributions."""
+    """The numbers that a draw depends on are asked for."""
 
     @shim.compile
     def step(x):

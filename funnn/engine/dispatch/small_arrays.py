@@ -111,6 +111,10 @@ def elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = False
     return _attempt(compute)
 
 
+#: The larger of a number and 0; of equals, the second: −0 stays.
+relu = elementwise(lambda array: np.maximum(array.dtype.type(0), array))
+
+
 def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -> Callable:
     """Of two operands of one type, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one."""
 

@@ -14,6 +14,7 @@ from funnn.engine.program.sizes import Pattern, Vector, find_patterns
 from funnn.engine.program.statics import sizes_of, with_sizes
 from funnn.engine.program.traced import Traced, trace_for, vector_of
 from funnn.engine.program.value import Residuals, Value
+from funnn.engine.types import settings as _settings
 
 _EXAMPLES, _TRIED = 4, 12  # vectors of sizes that are compared, and patterns that are tried, for operands of one kind
 _SHAPES, _FAMILIES = 1024, 20_000  # kinds of operands that a form remembers, and families
@@ -60,11 +61,12 @@ class Form:
     def of(self, operands: list[Any]) -> Shaped:
         """The form for operands of these kinds."""
         kinds = tuple([operand.kind if isinstance(operand, (Value, Residuals)) else type(operand) for operand in operands])
-        shaped = self.shaped.get(kinds)
+        key = kinds, _settings.get_float32_matmul_precision()
+        shaped = self.shaped.get(key)
         if shaped is None:
             if len(self.shaped) >= _SHAPES:
                 self.shaped.clear()
-            shaped = self.shaped[kinds] = self._shape(kinds)
+            shaped = self.shaped[key] = self._shape(kinds)
         return shaped
 
     def _shape(self, kinds: tuple[Any, ...]) -> Shaped:
@@ -98,7 +100,10 @@ class Family:
 
     def find(self, kinds: tuple[Any, ...], sizes: tuple[int, ...]) -> tuple[Traced, Vector] | None:
         """A trace for all sizes, and the values of its symbols; None where these have to be traced for themselves."""
-        kind = tuple([kind if isinstance(kind, type) else (len(kind[0]), kind[1]) for kind in kinds])
+        kind = (
+            tuple([kind if isinstance(kind, type) else (len(kind[0]), kind[1]) for kind in kinds]),
+            _settings.get_float32_matmul_precision(),
+        )
         known = self.known.get(kind)
         if known is None:
             known = self.known[kind] = _Sizes()

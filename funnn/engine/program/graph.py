@@ -75,7 +75,16 @@ class State(dict[tuple[Any, ...], Step]):
         return found[::-1]
 
 
-_start = State(None, None, 0, 0)
+#: Where nothing has been recorded yet, by the precision of products that traces are made for.
+_starts: dict[str, State] = {}
+
+
+def _start() -> State:
+    precision = _settings.get_float32_matmul_precision()
+    start = _starts.get(precision)
+    if start is None:
+        start = _starts[precision] = State(None, None, 0, 0)
+    return start
 
 
 def count_states() -> int:
@@ -89,7 +98,7 @@ def count_programs() -> int:
 
 
 def _states() -> Iterator[State]:
-    waiting = [_start]
+    waiting = list(_starts.values())
     while waiting:
         state = waiting.pop()
         yield state
@@ -98,7 +107,7 @@ def _states() -> Iterator[State]:
 
 def _forget_states() -> None:
     """Keep the states that lead to a program that ran since the last time."""
-    kept = {id(_start)}
+    kept = set(map(id, _starts.values()))
     for last in list(_states()):
         state: State | None = last
         while last.used and last.programs and state is not None and id(state) not in kept:
@@ -163,7 +172,7 @@ class Graph:
         self.records: list[tuple[Step, list[Any], tuple[Any, ...]]] = []
         self.places: dict[int, int] = {}
         self.leaves: list[Any] = []
-        self.state = _start
+        self.state: Any = None
         self.closed = self.backwards = False
         self.size = 0
         self.first: list[Any] = []
@@ -242,7 +251,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
             if ((count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
                 graph.flush()
                 continue
-            state = graph.records[-1][0].next if count else _start
+            state = graph.records[-1][0].next if count else _start()
             places = graph.places
             leaves: list[Any] = []
             fresh: dict[int, int] | None = None

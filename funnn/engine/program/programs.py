@@ -305,7 +305,7 @@ def _overwritten(steps: Sequence[Any], live: tuple[int, ...], leaves: list[Any])
     free = collections.Counter(given[place] for place in live if place in given)
     found = []
     sole = _are_sole(list(leaves))
-    arrays = [leaf.array if type(leaf) is Value else None for leaf in leaves]
+    arrays: list[Any] = [leaf.array if type(leaf) is Value else None for leaf in leaves]
     for number, (array, alone) in enumerate(zip(arrays, _are_sole(arrays), strict=True)):
         if alone and sole[number] and array.nbytes >= _LARGE:
             kind = array.shape, np.dtype(array.dtype)

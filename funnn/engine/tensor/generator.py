@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.program.value import from_host
+from funnn.engine.program.value import from_host, to_jax
 from funnn.engine.random import integers
 from funnn.engine.random.mt19937 import MT19937
 from funnn.engine.state import thread
@@ -116,27 +116,37 @@ class Generator:
             raise KeyRequiredError(f"a Module drew random numbers ({name}) inside apply, which got key=None; pass key=jax.random.key(seed)")
         return jax.random.fold_in(key, next(draws))
 
+    def numbers(self, name: str, shape: Any, dtype: Any, *options: Any) -> Any:
+        """Numbers from the distribution of one of the methods below, as values keep them."""
+        ahead, behind = (options, ()) if name == "bernoulli" else ((), options)
+        return self.draw(name, *ahead, tuple(shape), np.dtype(dtype), *behind)
+
     # what funnn.functional and funnn.init ask of a random source
 
     def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> jax.Array:
         """Numbers from U[low, high)."""
-        return self.draw("uniform", tuple(shape), np.dtype(dtype), low, high)
+        return _as_jax(self.numbers("uniform", shape, dtype, low, high))
 
     def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> jax.Array:
         """Numbers from N(mean, std²)."""
-        return self.draw("normal", tuple(shape), np.dtype(dtype), mean, std)
+        return _as_jax(self.numbers("normal", shape, dtype, mean, std))
 
     def bernoulli(self, shape: Any, dtype: Any, p: float = 0.5) -> jax.Array:
         """1 with probability ``p``, else 0."""
-        return self.draw("bernoulli", p, tuple(shape), np.dtype(dtype))
+        return _as_jax(self.numbers("bernoulli", shape, dtype, p))
 
     def exponential(self, shape: Any, dtype: Any) -> jax.Array:
         """Numbers of the density e^−x, x > 0."""
-        return self.draw("exponential", tuple(shape), np.dtype(dtype))
+        return _as_jax(self.numbers("exponential", shape, dtype))
 
     def permutation(self, n: int) -> jax.Array:
         """The integers 0 … n − 1 in random order."""
-        return self.draw("randperm", n, np.dtype(np.int64))
+        return _as_jax(self.draw("randperm", n, np.dtype(np.int64)))
+
+
+def _as_jax(numbers: Any) -> jax.Array:
+    """The numbers for pure functions, which expect an array of JAX's."""
+    return to_jax(numbers) if isinstance(numbers, np.ndarray) else numbers
 
 
 def _traced_bernoulli(key: Any, p: Any, shape: Any = None, dtype: Any = np.float32) -> jax.Array:

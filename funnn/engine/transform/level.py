@@ -219,7 +219,7 @@ class Batching(Level):
     def of_examples(self, array: Any) -> Any:
         """A tracer around an array that has the examples in its first dimension."""
         trace = self.trace()
-        return type(self._example)(trace, array, 0)
+        return self._tracer_type(trace, array, 0)
 
     def tracer(self, value: Batched) -> Any:
         self.trace()
@@ -267,12 +267,16 @@ class Batching(Level):
         return [*found, *vjp], noted.note
 
     def _new_trace(self) -> Any:
-        jax.vmap(self._look)(np.zeros(self.size, np.bool_))
-        return self._example._trace
+        found: list[Any] = []
 
-    def _look(self, example: Any) -> tuple[()]:
-        self._example = example
-        return ()
+        def look(example: Any) -> tuple[()]:
+            trace = example._trace  # which ends with this function
+            found.append(type(trace)(trace.parent_trace, trace.tag, trace.axis_data))
+            self._tracer_type = type(example)
+            return ()
+
+        jax.vmap(look)(np.zeros(self.size, np.bool_))
+        return found[0]
 
     def _around(self, tracer: Any) -> Value:
         if not isinstance(tracer.batch_dim, int):

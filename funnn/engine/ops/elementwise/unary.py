@@ -176,7 +176,7 @@ row(
     small=small.elementwise(np.absolute),
 )
 row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",), exact_out=True, elementwise=True, small=small.elementwise(np.negative))
-row("relu", relu, "ReluBackward0", saves=("result",), inplace=True, elementwise=True)
+row("relu", relu, "ReluBackward0", saves=("result",), inplace=True, elementwise=True, small=small.relu)
 row("sign", sign, inplace=True, exact_out=True, elementwise=True)
 row("sgn", sgn, saves=("input", "result"), inplace=True, exact_out=True, elementwise=True)
 row("signbit", signbit, exact_out=True, elementwise=True)

@@ -180,12 +180,12 @@ _IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tenso
 
 def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
     """Numbers from the generator; those for the elements of ``like``, a permuted view, in the order in which they lie in memory."""
-    draw, (shape, *rest) = getattr(default_generator, name), arguments
+    shape, *rest = arguments
     if like is None or like._window is None or like._shape() != tuple(shape):
-        return draw(shape, *rest)
+        return default_generator.numbers(name, shape, *rest)
     order = memory_order(like)
     with jax.enable_x64(True):
-        numbers = draw(tuple(shape[dim] for dim in order), *rest)
+        numbers = default_generator.numbers(name, tuple(shape[dim] for dim in order), *rest)
         return from_host(numbers.transpose([order.index(dim) for dim in range(len(order))]))
 
 

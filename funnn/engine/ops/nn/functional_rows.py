@@ -154,9 +154,6 @@ def _pad_cast(args: tuple, kwargs: dict) -> str | None:
     return FLOAT32 if how == "replicate" or (how == "reflect" and len(pad) <= 4) else None
 
 
-#: The larger of a number and 0; of equals, the second: −0 stays.
-_small_relu = small.elementwise(lambda array: np.maximum(array.dtype.type(0), array))
-
 # -- the rows
 
 row(F.scaled_dot_product_attention, _attention_grad, autocast=LOWER)
@@ -173,7 +170,7 @@ row(F.unfold, "Im2ColBackward0")
 row(F.embedding_bag, "EmbeddingBagBackward0", check=checks.bags)
 row(F.linear, _linear_grad, order=(2, 0, 1), autocast=LOWER)
 row(F.grouped_mm, "GroupedMmBackward0")
-row(F.relu, "ReluBackward0", saves=("result",), elementwise=True, small=_small_relu)
+row(F.relu, "ReluBackward0", saves=("result",), elementwise=True, small=small.relu)
 row(F.tanh, "TanhBackward0", saves=("result",), elementwise=True, small=small.elementwise(np.tanh, "fd", rounded=True))
 row(F.sigmoid, "SigmoidBackward0", saves=("result",), elementwise=True)
 row(F.relu6, "HardtanhBackward0", elementwise=True)
