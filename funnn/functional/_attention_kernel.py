@@ -69,10 +69,14 @@ def _attend_jvp(causal: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...
 def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
     """The rows of queries and of keys of each block."""
     if check.has_symbol((queries, keys)):
-        return [(slice(0, queries), slice(0, keys))]
-    count = max(1, min(queries // ROWS, BLOCKS)) if causal else 1
+        square = causal and queries == keys
+        count = BLOCKS if square else 1
+    else:
+        square = False
+        count = max(1, min(queries // ROWS, BLOCKS)) if causal else 1
     edges = [queries * i // count for i in range(count + 1)]
-    return [(slice(start, stop), slice(0, min(stop, keys) if causal else keys)) for start, stop in itertools.pairwise(edges)]
+    stops = edges[1:] if square else [min(stop, keys) if causal and count > 1 else keys for stop in edges[1:]]
+    return [(slice(start, stop), slice(0, seen)) for (start, stop), seen in zip(itertools.pairwise(edges), stops, strict=True)]
 
 
 def _run(
@@ -81,7 +85,7 @@ def _run(
     """o, r, and e of each block."""
     parts = []
     for rows, columns in _blocks(q.shape[-2], k.shape[-2], causal):
-        scores = _product(q[..., rows, :], k[..., columns, :], 1, 1)
+        scores = _product(_cut(q, -2, rows), _cut(k, -2, columns), 1, 1)
         if bias is not None:
             scores = scores + _part(bias, rows, columns)
         allowed = None if mask is None else _part(mask, rows, columns)
@@ -97,7 +101,7 @@ def _run(
         e = jnp.exp(scores - jnp.where(largest == -jnp.inf, 0, largest))
         total = jnp.sum(e, -1, keepdims=True)
         r = 1 / jnp.where(total == 0, 1, total)
-        parts.append((_product(_dropped(e, drop, rows, columns), v[..., columns, :], 1, 0) * r, r, e))
+        parts.append((_product(_dropped(e, drop, rows, columns), _cut(v, -2, columns), 1, 0) * r, r, e))
     os, rs, es = zip(*parts, strict=True)
     return _joined(os), _joined(rs), es
 
@@ -112,18 +116,18 @@ def _tangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal: b
     for (rows, columns), e in zip(blocks, es, strict=True):
         terms, sums = [], []
         if "q" in moved:
-            terms.append(_product(moved["q"][..., rows, :], k[..., columns, :], 1, 1))
+            terms.append(_product(_cut(moved["q"], -2, rows), _cut(k, -2, columns), 1, 1))
         if "k" in moved:
-            terms.append(_product(q[..., rows, :], moved["k"][..., columns, :], 1, 1))
+            terms.append(_product(_cut(q, -2, rows), _cut(moved["k"], -2, columns), 1, 1))
         if "bias" in moved:
-            terms.append(moved["bias"][..., rows, columns])
+            terms.append(_cut(_cut(moved["bias"], -2, rows), -1, columns))
         if terms:
             t = e * _sum(terms)
-            means = o[..., rows, :] * jnp.sum(t, -1, keepdims=True)
-            sums.append(_product(_dropped(t, drop, rows, columns), v[..., columns, :], 1, 0) - means)
+            means = _cut(o, -2, rows) * jnp.sum(t, -1, keepdims=True)
+            sums.append(_product(_dropped(t, drop, rows, columns), _cut(v, -2, columns), 1, 0) - means)
         if "v" in moved:
-            sums.append(_product(_dropped(e, drop, rows, columns), moved["v"][..., columns, :], 1, 0))
-        outputs.append(_sum(sums) * r[..., rows, :])
+            sums.append(_product(_dropped(e, drop, rows, columns), _cut(moved["v"], -2, columns), 1, 0))
+        outputs.append(_sum(sums) * _cut(r, -2, rows))
     return (_joined(outputs),)
 
 
@@ -137,14 +141,14 @@ def _cotangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal:
     parts: dict[str, list[jax.Array]] = {name: [] for name in live}
     for (rows, columns), e in zip(blocks, es, strict=True):
         if "v" in live:
-            parts["v"].append(_extended(_product(_dropped(e, drop, rows, columns), g[..., rows, :], 0, 0), keys, -2))
+            parts["v"].append(_extended(_product(_dropped(e, drop, rows, columns), _cut(g, -2, rows), 0, 0), keys, -2))
         if live == ("v",):
             continue
-        t = e * (_dropped(_product(g[..., rows, :], v[..., columns, :], 1, 1), drop, rows, columns) - c[..., rows, :])
+        t = e * (_dropped(_product(_cut(g, -2, rows), _cut(v, -2, columns), 1, 1), drop, rows, columns) - _cut(c, -2, rows))
         if "q" in live:
-            parts["q"].append(_product(t, k[..., columns, :], 1, 0))
+            parts["q"].append(_product(t, _cut(k, -2, columns), 1, 0))
         if "k" in live:
-            parts["k"].append(_extended(_product(t, q[..., rows, :], 0, 0), keys, -2))
+            parts["k"].append(_extended(_product(t, _cut(q, -2, rows), 0, 0), keys, -2))
         if "bias" in live:
             parts["bias"].append(_extended(t, keys, -1))
     # Each block has its own rows of queries and of scores, but keys and values of the blocks before it.
@@ -157,17 +161,22 @@ def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
     return lax.dot_general(a, b, (((len(batch) + of_a,), (len(batch) + of_b,)), (batch, batch)))
 
 
+def _cut(x: jax.Array, axis: int, part: slice) -> jax.Array:
+    """A part of an axis; unlike an index, it may have symbols for ends."""
+    return lax.slice_in_dim(x, part.start, part.stop, axis=axis)
+
+
 def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
     """The block of an array that broadcasts to the scores."""
     x = x.reshape((1,) * (2 - x.ndim) + x.shape)
-    parts = [
-        part if check.has_symbol((size,)) or size > 1 else slice(None) for part, size in zip((rows, columns), x.shape[-2:], strict=True)
-    ]
-    return x[..., *parts]
+    for axis, part in ((-2, rows), (-1, columns)):
+        if check.has_symbol((x.shape[axis],)) or x.shape[axis] > 1:
+            x = _cut(x, axis, part)
+    return x
 
 
 def _dropped(x: jax.Array, drop: jax.Array | None, rows: slice, columns: slice) -> jax.Array:
-    return x if drop is None else x * drop[..., rows, columns]
+    return x if drop is None else x * _cut(_cut(drop, -2, rows), -1, columns)
 
 
 def _split(rest: list[jax.Array], blocks: int) -> tuple[list[jax.Array], jax.Array | None]:

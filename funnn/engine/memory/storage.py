@@ -120,8 +120,8 @@ class Plan(NamedTuple):
     """How to reach a window of an array of a given shape; the starts are traced, so that x[0], x[1], … share one program.
 
     kind 'reshape': the window is the whole array in another shape. 'slice': take ``lengths`` elements ``steps`` apart from the starts on each
-    axis of the array, keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat indices from ``stride``.
-    All of the array as it is seen in ``dtype``, if that is set.
+    axis of the array (reshaped to ``axes``, if those are set), keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat
+    indices from ``stride``. All of the array as it is seen in ``dtype``, if that is set.
     """
 
     kind: str
@@ -131,6 +131,7 @@ class Plan(NamedTuple):
     kept: tuple[int | None, ...] = ()
     stride: tuple[int, ...] = ()
     dtype: _dtype.dtype | None = None
+    axes: tuple[int, ...] = ()
 
 
 @functools.lru_cache(maxsize=4096)
@@ -143,6 +144,30 @@ def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tupl
     size = math.prod(shape)
     if math.prod(window.shape) == size and window.offset == 0 and is_contiguous(window):
         return Plan("reshape", window.shape), ()
+    finer = _axes_for(size, window)
+    for axes in (shape,) if finer is None else (shape, finer):
+        found = _plan_slice(axes, window)
+        if found is not None:
+            return (found[0] if axes is shape else found[0]._replace(axes=axes)), found[1]
+    return Plan("gather", window.shape, stride=window.stride), (window.offset,)
+
+
+def _axes_for(size: int, window: Window) -> tuple[int, ...] | None:
+    """The shape of an array of so many elements in which each stride of the window is a step along an axis of its own, if there is one."""
+    strides = sorted(
+        {stride for length, stride in zip(window.shape, window.stride, strict=True) if length > 1 and stride > 0}, reverse=True
+    )
+    axes, above = [], size
+    for stride in strides:
+        if above % stride:
+            return None
+        axes.append(above // stride)
+        above = stride
+    return (*axes, above)
+
+
+def _plan_slice(shape: tuple[int, ...], window: Window) -> tuple[Plan, tuple[int, ...]] | None:
+    """The plan of kind 'slice' for an array of that shape, if there is one."""
     steps_of = contiguous_stride(shape)
     begins: list[int] = []
     rest = window.offset
@@ -157,7 +182,7 @@ def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tupl
             continue
         axis = _axis(shape, steps_of, begins, lengths, length, stride)
         if axis is None or length == 0:
-            return Plan("gather", window.shape, stride=window.stride), (window.offset,)
+            return None
         lengths[axis], steps[axis] = length, stride // steps_of[axis]
         kept.append(axis)
     return Plan("slice", window.shape, tuple(lengths), tuple(steps), tuple(kept)), tuple(begins)
@@ -224,6 +249,8 @@ def read_window(array: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Ar
         return array.reshape(plan.shape)
     if plan.kind == "gather":
         return array.reshape(-1)[_indices(plan, starts[0])]
+    if plan.axes:
+        array = array.reshape(plan.axes)
     spans = tuple((length - 1) * step + 1 for length, step in zip(plan.lengths, plan.steps, strict=True))
     part = lax.dynamic_slice(array, starts, spans) if array.ndim else array
     if any(step != 1 for step in plan.steps):
@@ -244,6 +271,8 @@ def write_window(array: jax.Array, values: jax.Array, starts: tuple[Any, ...], p
     if plan.kind == "gather":
         flat = array.reshape(-1).at[_indices(plan, starts[0])].set(values, unique_indices=0 not in plan.stride)
         return flat.reshape(array.shape)
+    if plan.axes:
+        return write_window(array.reshape(plan.axes), values, starts, plan._replace(axes=())).reshape(array.shape)
     axes = [axis for axis in plan.kept if axis is not None]
     for position, axis in enumerate(plan.kept):  # of an expanded axis, all elements are one: the last write stays
         if axis is None and plan.shape[position] != 1:

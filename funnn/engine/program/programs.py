@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
+from funnn.engine.program.garbage import Uncollected
 from funnn.engine.program.traced import _COMPILE
 from funnn.engine.program.value import Interpreted, Residuals, Value, is_on_cpu
 from funnn.engine.state import thread
@@ -249,7 +250,7 @@ class Computing:
         self._compiles = compiles
         # what is traced under ensure_compile_time_eval is known by it, and would be traced anew
         at_once = () if get_opaque_trace_state() == _OUTSIDE else (jax.ensure_compile_time_eval(),)
-        self._contexts = _settings.running(), *at_once
+        self._contexts = _settings.running(), *at_once, *((Uncollected(),) if compiles else ())
 
     def __enter__(self) -> None:
         for context in self._contexts:

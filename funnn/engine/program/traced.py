@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from funnn.engine.program.garbage import Uncollected
 from funnn.engine.program.interpret import Untranslatable, translate
 from funnn.engine.program.sizes import Pattern, Vector
 from funnn.engine.types import settings as _settings
@@ -38,7 +39,7 @@ class Traced:
         self, function: Callable[..., Any], operands: Sequence[Any], pattern: Pattern | None = None, symbols: tuple[str, ...] = ()
     ):
         self.pattern, self.symbols = pattern, symbols
-        with _settings.running():
+        with _settings.running(), Uncollected():
             # a jit that inlines, or one that is made for this trace alone
             traced = (function if hasattr(function, "trace") else jax.jit(function)).trace(*operands)
         self.jaxpr: ClosedJaxpr = traced.jaxpr
@@ -72,7 +73,7 @@ class Traced:
         """What computes it with NumPy, whose warnings the caller silences: (*values of the symbols, *operands) -> leaves; None where something has
         no rule."""
         try:
-            with _settings.running():
+            with _settings.running(), Uncollected():
                 return translate(self.jaxpr, self.symbols, silenced=True)
         except (Untranslatable, LookupError, AttributeError):  # the latter: parameters that another version of JAX has otherwise
             return None

@@ -126,6 +126,10 @@ class _Asking:
         return self.zeros[-1]
 
 
+class _NotDrawn(Exception):
+    """A function asks for numbers that were not drawn."""
+
+
 class _Drawn:
     """A random source that gives the numbers drawn before, in their order."""
 
@@ -133,7 +137,10 @@ class _Drawn:
         self._arrays = iter(arrays)
 
     def uniform(self, *arguments: Any) -> jax.Array:
-        return next(self._arrays)
+        array = next(self._arrays, None)
+        if array is None:
+            raise _NotDrawn
+        return array
 
     normal = bernoulli = exponential = uniform
 
@@ -154,12 +161,21 @@ def _drawing(function: Callable) -> Callable:
     op = op_of(function, _with_numbers(function))
     plans: dict[tuple, Form] = {}
     families = Families()
+    silent: dict[tuple, bool] = {}  # of what is never its input: whether a call draws nothing
 
     def draw_and_call(*args: Any, **kwargs: Any) -> Any:
         kwargs.pop(function.key_name, None)
         if thread.autocast is not None:  # before the numbers are drawn, for their type
             args, kwargs = thread.autocast.operands(op, args, kwargs)
         operands, tensors, layout, signature = call_key(op, args, kwargs)
+        if function in _ALWAYS_NEW and silent.get(signature, True):
+            try:
+                result = call(op, args, kwargs)
+            except _NotDrawn:
+                silent[signature] = False
+            else:
+                silent[signature] = True
+                return result
         form = plans.get(signature)
         if form is None:
             form = plans[signature] = families.form(layout, functools.partial(_planning, function))
@@ -175,6 +191,8 @@ def _drawing(function: Callable) -> Callable:
     return draw_and_call
 
 
+#: Functions that may draw, never return their input, and take long to trace: not once more to plan what they draw, if they don't.
+_ALWAYS_NEW = frozenset({F.scaled_dot_product_attention, F.multi_head_attention_forward, F.lstm, F.gru, F.rnn_tanh, F.rnn_relu})
 _IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
 
 
