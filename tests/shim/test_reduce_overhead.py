@@ -764,3 +764,19 @@ def test_a_scaler_asks_for_a_value_and_is_not_replayed():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     for a, b in zip(ours, parameters, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_indices_that_are_made_inside_are_looked_at_once():
+    """Positions, as a GPT has them, are the same at every call; the words are not, and are looked at."""
+    words, positions = shim.nn.Embedding(10, 4), shim.nn.Embedding(6, 4)
+
+    def embed(x):
+        return (words(x) + positions(shim.arange(x.shape[1]))).sum()
+
+    run = shim.compile(embed, **MODE)
+    with shim.no_grad():
+        for number in range(8):
+            x = shim.full((2, 6), number)
+            np.testing.assert_allclose(run(x).item(), embed(x).item(), rtol=1e-5)
+        with pytest.raises(IndexError):
+            run(shim.full((2, 6), 10))

@@ -217,6 +217,9 @@ class Graph:
         targets: Any = self.targets
         if not self.outputs:
             live = tuple([target.place for target in targets])
+            for leaf in self.leaves:
+                if type(leaf) is Value and leaf.array is None:  # a replay of another thread has just taken it for its next result
+                    leaf.known()
             with counting(users_line(), not self.state.visits):
                 self.runner = find_program(self.state, live, self.leaves)
                 self.runner.run(self.outputs, self.leaves)
