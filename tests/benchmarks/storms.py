@@ -104,6 +104,31 @@ def compiled(t: Any, world: str) -> Step:
     return lambda i: (train(i, 1 / (1 + 0.01 * i)), *net.parameters())
 
 
+def examples(t: Any, world: str) -> Step:
+    """The gradients of each example's own loss, by torch.func, with another number of examples at each step."""
+    nn = t.nn
+    net = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 5))
+    params = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    x, y = t.randn(300, 20), t.randint(0, 5, (300,))
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        return nn.functional.cross_entropy(t.func.functional_call(net, params, (x[None],)), y[None])
+
+    every = t.vmap(t.func.grad(loss), in_dims=(None, 0, 0))
+    return lambda i: tuple(every(params, x[: i + 2], y[: i + 2]).values())
+
+
+def made(t: Any, world: str) -> Step:
+    """New tensors, of another length at each step: of one value, in sequence, of data, and at random."""
+    data = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+
+    def step(i):
+        n = i + 2
+        return (t.zeros(n) + t.ones(n, 3).sum(1) * t.arange(n) + t.tensor(data[:n]) * t.randn(n) * t.full((n,), 0.5),)
+
+    return step
+
+
 def generation(t: Any, world: str) -> Step:
     """Text from a GPT of four layers and width 128, sampled from a context that grows to 128 words."""
     from tests.benchmarks import _worlds
@@ -123,7 +148,13 @@ def generation(t: Any, world: str) -> Step:
 #: What happens in a storm, and how many steps it has.
 STORMS: dict[str, tuple[Callable[[Any, str], Step], int]] = {
     **{"attention": (attention, 500), "widths": (widths, 499), "batches": (batches, 299), "lengths": (lengths, 149)},
-    **{"scalars": (scalars, 999), "compiled": (compiled, 40), "generation": (generation, 120)},
+    **{
+        "scalars": (scalars, 999),
+        "compiled": (compiled, 40),
+        "generation": (generation, 120),
+        "examples": (examples, 298),
+        "made": (made, 400),
+    },
 }
 
 
