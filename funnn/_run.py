@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import types
@@ -158,6 +159,9 @@ def main(
     try:
         if cache:
             _keep_programs()
+        import funnn.torch  # noqa: F401
+
+        gc.freeze()  # what was made on import stays: no collection of the script's need look at it
         with profiled(operations, trace) if profile or operations or trace else nullcontext():
             run_script(path, args)
     except SystemExit:

@@ -61,7 +61,7 @@ class Form:
     def of(self, operands: list[Any]) -> Shaped:
         """The form for operands of these kinds."""
         kinds = tuple([operand.kind if isinstance(operand, (Value, Residuals)) else type(operand) for operand in operands])
-        key = kinds, _settings.get_float32_matmul_precision()
+        key = kinds, _settings.products
         shaped = self.shaped.get(key)
         if shaped is None:
             if len(self.shaped) >= _SHAPES:
@@ -102,7 +102,7 @@ class Family:
         """A trace for all sizes, and the values of its symbols; None where these have to be traced for themselves."""
         kind = (
             tuple([kind if isinstance(kind, type) else (len(kind[0]), kind[1]) for kind in kinds]),
-            _settings.get_float32_matmul_precision(),
+            _settings.products,
         )
         known = self.known.get(kind)
         if known is None:

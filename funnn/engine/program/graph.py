@@ -7,6 +7,7 @@ shapes of all results, and at the end the program that runs it, and nothing is e
 
 from __future__ import annotations
 
+import collections
 import sys
 import threading
 import weakref
@@ -76,15 +77,7 @@ class State(dict[tuple[Any, ...], Step]):
 
 
 #: Where nothing has been recorded yet, by the precision of products that traces are made for.
-_starts: dict[str, State] = {}
-
-
-def _start() -> State:
-    precision = _settings.get_float32_matmul_precision()
-    start = _starts.get(precision)
-    if start is None:
-        start = _starts[precision] = State(None, None, 0, 0)
-    return start
+_starts: dict[str, State] = collections.defaultdict(lambda: State(None, None, 0, 0))
 
 
 def count_states() -> int:
@@ -254,7 +247,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
             if ((count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
                 graph.flush()
                 continue
-            state = graph.records[-1][0].next if count else _start()
+            state = graph.records[-1][0].next if count else _starts[_settings.products]
             places = graph.places
             leaves: list[Any] = []
             fresh: dict[int, int] | None = None

@@ -17,9 +17,10 @@ _DEBUG_MODES = ("default", "warn", "error")
 _PRECISIONS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
 #: The context in which operations run: 64-bit types exist, and the precision of products is the one that was set.
 running = functools.partial(jax.enable_x64, True)
+#: torch's name of that precision.
+products = "highest"
 _kept: dict[str, Any] = {
     "deterministic": "default",
-    "precision": "highest",
     "threads": os.cpu_count(),
     "interop": os.cpu_count(),
     "warn": False,
@@ -103,19 +104,19 @@ class _Running:
 def set_float32_matmul_precision(precision: str) -> None:
     """'highest', 'high' (TF32) or 'medium' (bfloat16) in this library's products of float32 matrices on an accelerator; JAX's own setting, and what
     jax.numpy computes elsewhere, stay as they are."""
-    global running
+    global running, products
     if precision not in _PRECISIONS:
         warnings.warn(f"{precision} is not one of 'highest', 'high', or 'medium'; nothing is changed", stacklevel=2)
         return
     for prepare in before_settings_change:
         prepare()
-    _kept["precision"] = precision
+    products = precision
     running = functools.partial(_Running, _PRECISIONS[precision])
 
 
 def get_float32_matmul_precision() -> str:
     """What was set; 'highest' at first, though JAX itself may choose TF32 on a GPU until a precision is set."""
-    return _kept["precision"]
+    return products
 
 
 def set_default_device(device: Any) -> None:
