@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Jaxpr, Var
 
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
@@ -78,7 +79,9 @@ class Recording(Node):
     count: int
     entry: Entry
     vjp: Any
-    inputs: Any  # (operands, edges); None once they are released
+    inputs: (
+        Any  # (operands, edges); None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
+    )
     outputs: tuple[Any, ...] | None  # shape and dtype of each, None for one without gradient; None where there is one output
     saved: Any
     residuals: bool
@@ -113,12 +116,16 @@ class Recording(Node):
             pairs = zip(gradients, self.outputs, strict=True)
             chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
-            inputs = self.inputs[0] if self.linear else self._input_tensors()
+            inputs = self._any_inputs() if self.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         form, *kept = (PULL, vjp) if isinstance(vjp, Residuals) else vjp
         operands = [*kept, *chosen]
         return record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
+
+    def _any_inputs(self) -> list[Any]:
+        """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
+        return [zero_gradient(*item) if type(item) is tuple else item for item in self.inputs[0]]
 
     def _input_tensors(self) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
@@ -143,7 +150,8 @@ class Note:
     Attributes:
       kind: the type of the results together; None for a single one.
       smooth: of each result whether it has a gradient; None where no vjp was asked for, or there is no gradient.
-      inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all; linear: whether it keeps nothing of tracked inputs.
+      inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all.
+      tracked: the inputs with a gradient; linear: whether nothing that is kept depends on them.
     """
 
     kind: type | None
@@ -151,7 +159,19 @@ class Note:
     inputs: tuple[int, ...] = ()
     outputs: tuple[int, ...] = ()
     residuals: bool = False
+    tracked: tuple[int, ...] = ()
     linear: bool = False
+
+    def refined(self, jaxpr: Jaxpr) -> Note:
+        """The note with ``linear``, which only the whole trace tells."""
+        if self.smooth is None:
+            return self
+        known: dict[Any, frozenset[int]] = {variable: frozenset({number}) for number, variable in enumerate(jaxpr.invars)}
+        for equation in jaxpr.eqns:
+            found = frozenset().union(*[known.get(item, frozenset()) for item in equation.invars if isinstance(item, Var)])
+            known.update((variable, found) for variable in equation.outvars)
+        kept = [known.get(item, frozenset()) for item in jaxpr.outvars[len(self.smooth) :] if isinstance(item, Var)]
+        return dataclasses.replace(self, linear=all(found.isdisjoint(self.tracked) for found in kept))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -230,10 +250,8 @@ class Entry:
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
         saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
-        fixed = [array for i, array in enumerate(arrays) if i not in self.tracked]
-        linear = all(any(leaf is array for array in fixed) or not isinstance(leaf, jax.core.Tracer) for leaf in kept)
         smooth = tuple(bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array in flat)
-        return outputs, vjp, Note(kind, smooth, tuple(inputs), tuple(saved), bool(kept), linear)
+        return outputs, vjp, Note(kind, smooth, tuple(inputs), tuple(saved), bool(kept), self.tracked)
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -449,6 +467,10 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
     vjp = results.pop()
     node.entry, node.vjp, node.inputs = entry, vjp, (operands, joined)
     node.residuals, node.linear = note.residuals, note.linear
+    if note.linear:
+        for position in entry.tracked:
+            operand = operands[position]
+            operands[position] = operand.shape, operand.dtype
     if thread.tracing is not None:
         thread.tracing.recorded(node)
     if note.kind is not None:

@@ -183,7 +183,8 @@ class Graph:
             if self.targets is None:
                 self._choose()
             if self.targets:
-                self._run()
+                with _settings.kept():
+                    self._run()
             self.records, self.leaves, self.targets = [], [], []
             self.places = {}
             checks, self.checks = self.checks, []

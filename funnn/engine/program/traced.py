@@ -31,7 +31,7 @@ class Traced:
       pattern, symbols: of the sizes; None and () where nothing is symbolic.
 
     Attributes:
-      results: (shape, dtype) of each array among the results; note: what the function notes.
+      results: (shape, dtype) of each array among the results; note: what the function notes, ``refined`` by the jaxpr if it can be.
       vjp: the pytree that is the last result, or None; jaxpr: of the leaves.
     """
 
@@ -44,6 +44,8 @@ class Traced:
             traced = (function if hasattr(function, "trace") else jax.jit(function)).trace(*operands)
         self.jaxpr: ClosedJaxpr = traced.jaxpr
         results, self.note = traced.out_info
+        if hasattr(self.note, "refined"):
+            self.note = self.note.refined(self.jaxpr.jaxpr)
         self.vjp: Any = results[-1] if results and not hasattr(results[-1], "dtype") else None
         arrays = results[:-1] if self.vjp is not None else results
         self.results = tuple([(result.shape, np.dtype(result.dtype)) for result in arrays])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import jax
 
@@ -82,6 +82,23 @@ def set_num_interop_threads(number: int) -> None:
 def get_num_interop_threads() -> int:
     """What was set; at first the number of cores."""
     return _kept["interop"]
+
+
+def _has_64_bits() -> bool:
+    return bool(cast(Any, jax.config).jax_enable_x64)
+
+
+class kept:
+    """A context after which types of 64 bits exist if they did before, though an interrupt came where JAX's own context was left."""
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = _has_64_bits()
+
+    def __exit__(self, *exc: Any) -> None:
+        if _has_64_bits() != self._before:
+            jax.enable_x64(self._before).__enter__()
 
 
 class _Running:
