@@ -54,7 +54,7 @@ ROOMS = """
 #: What is imported inside a function, because a program may do without it: optional packages, and what a command loads when it is given.
 INSIDE_FUNCTIONS = {
     "_digits": {"tqdm.tqdm"},
-    "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch.autograd.profiler"},
+    "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch", "funnn.torch.autograd.profiler"},
     "__main__": {
         "jax",
         "importlib.metadata",

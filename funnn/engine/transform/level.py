@@ -130,6 +130,18 @@ class Level(Listener):
             self._current.__enter__()
         return self._trace
 
+    def tracer(self, value: Any) -> Any:
+        """JAX's tracer that stands for a value of this transformation."""
+        raise NotImplementedError
+
+    def traced_vjp(self, vjp: InsideResiduals) -> Any:
+        """A vjp of this transformation with tracers for leaves."""
+        raise NotImplementedError
+
+    def outline_of(self, below: Any) -> Any:
+        """The structure of a vjp, from that of the one that it is around."""
+        raise NotImplementedError
+
     def _leave_trace(self) -> None:
         if self._trace is not None:
             self._current.__exit__(None, None, None)
