@@ -7,7 +7,6 @@ number compiles nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import re
@@ -17,8 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, Var
 
+from funnn.engine.dispatch.note import Note
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
@@ -79,9 +78,8 @@ class Recording(Node):
     count: int
     entry: Entry
     vjp: Any
-    inputs: (
-        Any  # (operands, edges); None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
-    )
+    # (operands, edges); None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
+    inputs: Any
     outputs: tuple[Any, ...] | None  # shape and dtype of each, None for one without gradient; None where there is one output
     saved: Any
     residuals: bool
@@ -140,38 +138,6 @@ class Recording(Node):
             self.vjp = None
             self.saved = ()
             self.inputs = None
-
-
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class Note:
-    """What is known of a call when its form is traced.
-
-    Attributes:
-      kind: the type of the results together; None for a single one.
-      smooth: of each result whether it has a gradient; None where no vjp was asked for, or there is no gradient.
-      inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all.
-      tracked: the inputs with a gradient; linear: whether nothing that is kept depends on them.
-    """
-
-    kind: type | None
-    smooth: tuple[bool, ...] | None = None
-    inputs: tuple[int, ...] = ()
-    outputs: tuple[int, ...] = ()
-    residuals: bool = False
-    tracked: tuple[int, ...] = ()
-    linear: bool = False
-
-    def refined(self, jaxpr: Jaxpr) -> Note:
-        """The note with ``linear``, which only the whole trace tells."""
-        if self.smooth is None:
-            return self
-        known: dict[Any, frozenset[int]] = {variable: frozenset({number}) for number, variable in enumerate(jaxpr.invars)}
-        for equation in jaxpr.eqns:
-            found = frozenset().union(*[known.get(item, frozenset()) for item in equation.invars if isinstance(item, Var)])
-            known.update((variable, found) for variable in equation.outvars)
-        kept = [known.get(item, frozenset()) for item in jaxpr.outvars[len(self.smooth) :] if isinstance(item, Var)]
-        return dataclasses.replace(self, linear=all(found.isdisjoint(self.tracked) for found in kept))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -19,7 +18,8 @@ from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
 from funnn.engine.program.garbage import Uncollected
-from funnn.engine.program.traced import _COMPILE
+from funnn.engine.program.references import are_sole
+from funnn.engine.program.traced import COMPILE
 from funnn.engine.program.value import Interpreted, Residuals, Value, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
@@ -92,7 +92,7 @@ def _is_new(steps: list[Any]) -> bool:
     Those that come in another graph are compiled by themselves, to serve in more of them.
     """
     new = [step.shaped for step in steps if not (step.shaped.compiled or step.shaped.spent or _has_rules(step.shaped))]
-    whole = sum([step.shaped.traced.purchase - _COMPILE for step in steps]) + _COMPILE
+    whole = sum([step.shaped.traced.purchase - COMPILE for step in steps]) + COMPILE
     if len(new) < 2 or whole > sum([shaped.traced.purchase for shaped in new]):
         return False
     for shaped in new:
@@ -286,28 +286,14 @@ def compose(steps: Sequence[Any], live: tuple[int, ...]) -> tuple[Callable[[Sequ
     return compute, [step.shaped for step in needed]
 
 
-#: What ``sys.getrefcount`` says in ``_are_sole`` of what one object holds, and a list.
-def _count_sole() -> int:
-    held = [object()]
-    return max(map(sys.getrefcount, list(held)))
-
-
-_SOLE = _count_sole()
-
-
-def _are_sole(objects: list[Any]) -> list[bool]:
-    """Which of the objects, that one other object holds, nobody else does."""
-    return [count == _SOLE for count in map(sys.getrefcount, objects)]
-
-
 def _overwritten(steps: Sequence[Any], live: tuple[int, ...], leaves: list[Any]) -> tuple[int, ...]:
     """The leaves that only this graph holds, each with a result at ``live`` that may take its place."""
     given = {place: (shape, dtype) for step in steps for place, shape, dtype in step.given}
     free = collections.Counter(given[place] for place in live if place in given)
     found = []
-    sole = _are_sole(list(leaves))
+    sole = are_sole(list(leaves))
     arrays: list[Any] = [leaf.array if type(leaf) is Value else None for leaf in leaves]
-    for number, (array, alone) in enumerate(zip(arrays, _are_sole(arrays), strict=True)):
+    for number, (array, alone) in enumerate(zip(arrays, are_sole(arrays), strict=True)):
         if alone and sole[number] and array.nbytes >= _LARGE:
             kind = array.shape, np.dtype(array.dtype)
             if free[kind] > 0:
@@ -345,7 +331,7 @@ class Program:
         if not self.overwritten:
             return True
         values = [leaves[number] for number in self.overwritten]
-        return all(_are_sole(values)) and all(_are_sole([value.array for value in values]))
+        return all(are_sole(values)) and all(are_sole([value.array for value in values]))
 
     def run(self, outputs: Any, leaves: list[Any]) -> None:
         """Append the results, in the order of ``live``, to ``outputs``, in the same breath as what they overwrite is gone: an interrupt loses nothing."""

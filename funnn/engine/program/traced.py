@@ -19,7 +19,7 @@ from funnn.engine.types import settings as _settings
 #: Seconds that NumPy takes for a primitive, an element and a multiplication with an addition; and that XLA takes to compile a program, and each
 #: primitive in it. Rounded figures of a slow core: what is chosen by them is the same in every run, as nothing measured would be.
 _CALL, _ELEMENT, _PRODUCT = 2e-6, 1e-9, 5e-11
-_COMPILE, _COMPILE_PRIMITIVE = 2e-2, 2e-3
+COMPILE, _COMPILE_PRIMITIVE = 2e-2, 2e-3
 
 
 class Traced:
@@ -68,7 +68,7 @@ class Traced:
     @functools.cached_property
     def purchase(self) -> float:
         """Seconds that compiling it takes, about."""
-        return _COMPILE + _COMPILE_PRIMITIVE * _equations(self.jaxpr.jaxpr)
+        return COMPILE + _COMPILE_PRIMITIVE * _equations(self.jaxpr.jaxpr)
 
     @functools.cached_property
     def program(self) -> Callable[..., tuple[np.ndarray, ...]] | None:

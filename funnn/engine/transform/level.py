@@ -20,7 +20,7 @@ from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Node, new_number, reachable, zeros
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.transform.inside import Batched, Dual, Inside, InsideResiduals, mapped, with_tangents
+from funnn.engine.transform.inside import Batched, Dual, InsideResiduals, Transformed, mapped, with_tangents
 from funnn.engine.transform.listener import Listener, Recording
 
 _repeated = forms_of(lambda size: lambda array: ((jnp.broadcast_to(array, (size, *array.shape)),), None))
@@ -33,7 +33,7 @@ class Level(Listener):
       refusal: what to say where a value from inside was written into a tensor from outside.
     """
 
-    randomness = "error"
+    randomness = "error"  # of a vmap, what random numbers are inside it
 
     def __init__(self, refusal: str):
         self.refusal = refusal
@@ -79,8 +79,7 @@ class Level(Listener):
 
     def is_inside(self, value: Value) -> bool:
         """Whether the transformation changes the value: it has examples, or a tangent."""
-        owned = self._owned(value) if type(value) is Value and value.traced else value
-        return isinstance(owned, Inside) and owned.level is self
+        return getattr(self._entered(value), "level", None) is self
 
     # what operations compute
 
@@ -100,9 +99,20 @@ class Level(Listener):
         """The results of a form of values of which some are inside, and its note."""
         raise NotImplementedError
 
+    def _vjp_of(self, results: list[Any], noted: Transformed) -> list[Any]:
+        """The vjp among the results of a transformed form, which is taken from them, if there is one."""
+        if noted.vjp is None:
+            return []
+        vjp = results.pop()
+        return [InsideResiduals(self, vjp, noted.vjp) if any(noted.vjp) else vjp]
+
     def leave(self, value: Value) -> Any:
         """What a value from inside is outside."""
         raise NotImplementedError
+
+    def _entered(self, value: Value) -> Value:
+        """The value, or what it stands for if it is a tracer of JAX's."""
+        return (self._owned(value) or value) if type(value) is Value and value.traced else value
 
     def _owned(self, value: Value) -> Value | None:
         """What a tracer of JAX's stands for, if it is of this transformation or of one around it."""
@@ -175,6 +185,9 @@ class Level(Listener):
     def own_backward(self, what: str) -> None:
         self.outer.own_backward(what)
 
+    def text(self, tensor: Tensor) -> str:
+        return self.outer.text(tensor)
+
     # the function inside
 
     def inputs(self, values: list[Value], needs: tuple[bool, ...]) -> list[Tensor]:
@@ -234,11 +247,9 @@ class Batching(Level):
         return self._tracer_type(trace, array, 0)
 
     def tracer(self, value: Batched) -> Any:
-        self.trace()
         return self.of_examples(value.below.on_device())
 
     def traced_vjp(self, vjp: InsideResiduals) -> Any:
-        self.trace()
         leaves, structure = jax.tree.flatten(vjp.below.known())
         pairs = zip(leaves, vjp.flags, strict=True)
         return jax.tree.unflatten(structure, [self.of_examples(leaf) if flag else leaf for leaf, flag in pairs])
@@ -248,10 +259,10 @@ class Batching(Level):
 
     def leave(self, value: Value) -> Value:
         """A value with the examples in its first dimension."""
-        owned = self._owned(value) if type(value) is Value and value.traced else value
-        if isinstance(owned, Batched) and owned.level is self:
-            return owned.below
-        return self.outer.apply(_repeated(self.size), [value if owned is None else owned])[0][0]
+        entered = self._entered(value)
+        if isinstance(entered, Batched) and entered.level is self:
+            return entered.below
+        return self.outer.apply(_repeated(self.size), [entered])[0][0]
 
     def without_tangents(self, value: Value) -> Value:
         if isinstance(value, Batched) and value.level is self:
@@ -274,7 +285,7 @@ class Batching(Level):
         flags = [getattr(operand, "flags", True) if own else False for operand, own in zip(operands, mine, strict=True)]
         below = [operand.below if own else operand for operand, own in zip(operands, mine, strict=True)]
         results, noted = self.outer.apply(mapped(form, tuple(flags)), below)
-        vjp = [] if noted.vjp is None else [InsideResiduals(self, results.pop(), noted.vjp) if any(noted.vjp) else results.pop()]
+        vjp = self._vjp_of(results, noted)
         found = [Batched(self, result) if flag else result for result, flag in zip(results, noted.arrays, strict=True)]
         return [*found, *vjp], noted.note
 
@@ -321,10 +332,10 @@ class Pushing(Level):
 
     def parts(self, value: Value) -> tuple[Value, Value | None]:
         """A value without its tangent, and the tangent, or None."""
-        owned = self._owned(value) if type(value) is Value and value.traced else value
-        if isinstance(owned, Dual) and owned.level is self:
-            return owned.below, owned.tangent
-        return (value if owned is None else owned), None
+        entered = self._entered(value)
+        if isinstance(entered, Dual) and entered.level is self:
+            return entered.below, entered.tangent
+        return entered, None
 
     def leave(self, value: Value) -> tuple[Value, Value]:
         """A value and its tangent, which is zero if it has none."""
@@ -336,9 +347,6 @@ class Pushing(Level):
     def without_tangents(self, value: Value) -> Value:
         return self.outer.without_tangents(self.parts(value)[0])
 
-    def text(self, tensor: Tensor) -> str:
-        return self.outer.text(tensor)
-
     def _transformed(self, form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
         flags: list[Any] = []
         below: list[Any] = []
@@ -349,7 +357,7 @@ class Pushing(Level):
             if own and isinstance(operand, Dual):
                 below.append(operand.tangent)
         results, noted = self.outer.apply(with_tangents(form, tuple(flags)), below)
-        vjp = [] if noted.vjp is None else [InsideResiduals(self, results.pop(), noted.vjp) if any(noted.vjp) else results.pop()]
+        vjp = self._vjp_of(results, noted)
         tangents = iter(results[len(noted.arrays) :])
         pairs = zip(results, noted.arrays, strict=False)
         return [*[Dual(self, result, next(tangents)) if flag else result for result, flag in pairs], *vjp], noted.note

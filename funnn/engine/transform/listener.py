@@ -58,7 +58,7 @@ class Listener:
 
     def without_tangents(self, value: Value) -> Value:
         """The value without those that it carries."""
-        return Value(lax.stop_gradient(value.array)) if value.traced else value
+        return _stopped(value)
 
     def text(self, tensor: Tensor) -> str:
         """What a tensor prints as."""

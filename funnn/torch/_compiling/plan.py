@@ -166,7 +166,7 @@ class Plan:
         by_array: dict[int, list[int]] = {number: [] for number in self._recorder.arrays}
         for number, (_, value, _, _) in self._snapshot.values.items():
             by_value.setdefault(id(value), []).append(number)
-            if id(value.array) in by_array:
+            if type(value) is Value and id(value.array) in by_array:  # not what is left of a transformation, which has no array
                 by_array[id(value.array)].append(number)
         floats = {id(leaf): number for number, leaf in enumerate(self._given) if type(leaf) is float}
         slots = {id(slot.value): number for number, slot in enumerate(self.slots) if type(slot.value) is float}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from funnn.engine.memory.storage import Storage
+from funnn.engine.program.references import SOLE
 from funnn.engine.program.replay import Replay, Replayable, arrays_of, as_leaf, consume
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
@@ -227,7 +228,7 @@ class Script:
 
         self.new_values, self.few_values = _picker(sources), _picker(sources[: self.few_counts[0]])
         self.new_memory, self.few_memory = memory(self.counts[1], self.counts[0]), memory(self.few_counts[1], self.few_counts[0])
-        self.alone, self.awaited = [_ALONE] * len(last), [_ALONE + 1] * len(last)
+        self.alone, self.awaited = [SOLE] * len(last), [SOLE + 1] * len(last)
 
     @staticmethod
     def _only_gradients(plan: Plan) -> dict[int, int]:
@@ -521,16 +522,9 @@ def _count_references() -> int:
     return max(map(sys.getrefcount, values)) - 1
 
 
-def _count_alone() -> int:
-    """What ``sys.getrefcount`` says of what one object holds, and a list."""
-    held = [object()]
-    found = list(held)
-    return max(map(sys.getrefcount, found))
-
-
 def _mentions(made: Any, number: int | None) -> bool:
     """Whether a tensor is in a result."""
     return isinstance(made, tuple) and (made[:2] == ("new", number) or any(_mentions(item, number) for item in made))
 
 
-_VALUE_REFERENCES, _ALONE = _count_references(), _count_alone()
+_VALUE_REFERENCES = _count_references()
