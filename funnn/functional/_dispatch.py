@@ -79,11 +79,13 @@ def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ..
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # in notebooks and pytest: the function itself is the next frame
         for argument in args:
-            if hasattr(type(argument), PROTOCOL):
-                return type(argument).__funnn_function__(call, args, kwargs)
+            answer = getattr(type(argument), PROTOCOL, None)
+            if answer is not None:
+                return answer(call, args, kwargs)
         for argument in kwargs.values():
-            if hasattr(type(argument), PROTOCOL):
-                return type(argument).__funnn_function__(call, args, kwargs)
+            answer = getattr(type(argument), PROTOCOL, None)
+            if answer is not None:
+                return answer(call, args, kwargs)
         return function(*args, **kwargs)
 
     wrapper: Any = call

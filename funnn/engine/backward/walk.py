@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+from funnn.engine.backward.passes import begin
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
@@ -71,7 +72,7 @@ def pull_gradients(
     """
     pending: dict[Node, list[Any]] = {}
     heap: list[tuple[int, int, Node]] = []
-    leaves: OrderedDict[Node, None] = OrderedDict()  # in the order in which their gradients became whole
+    leaves: OrderedDict[Any, None] = OrderedDict()  # in the order in which their gradients became whole
     captured: dict[tuple[Any, ...], Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
@@ -97,25 +98,31 @@ def pull_gradients(
                 leaves.move_to_end(node)
             slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
 
+    def capture(node: Node, gradients: list[Any]) -> None:
+        for index, gradient in enumerate(gradients):
+            if inputs is not None and (node, index) in inputs and gradient is not None:
+                captured[node, index] = gradient
+
     before, walk_before = thread.grad, thread.walk
     thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
-        send([edge for edge, _ in roots], [gradient for _, gradient in roots])
-        while heap or leaves:
-            node = heapq.heappop(heap)[2] if heap else leaves.popitem(last=False)[0]
+        plain = inputs is None and not create_graph and thread.tracing is None and thread.anomaly is None
+        known, following = begin(roots, retain_graph) if plain else (None, None)
+        if known is None:
+            send([edge for edge, _ in roots], [gradient for _, gradient in roots])
+        else:
+            pending, leaves = dict(known), OrderedDict.fromkeys(known)
+        while heap:
+            node = heapq.heappop(heap)[2]
+            if following is not None:
+                following.visit(node)
             gradients = pending.pop(node)
             extra = node.__dict__
             theirs = foreign and node in targets
             if extra and not theirs:
                 _run_prehooks(node, gradients, extra, create_graph)
             if inputs is not None:
-                for index, gradient in enumerate(gradients):
-                    if (node, index) in inputs and gradient is not None:
-                        captured[node, index] = gradient
-            if type(node) is AccumulateGrad:
-                if inputs is None and (accumulate_only is None or node in accumulate_only):
-                    accumulate(node.variable, gradients[0], create_graph)
-                continue
+                capture(node, gradients)
             if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
                 continue
             results = node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
@@ -124,6 +131,17 @@ def pull_gradients(
             if not retain_graph:
                 node.release()
             send(node.edges, results)
+        if following is not None:
+            following.arrive(leaves, pending)
+        while leaves:
+            node = leaves.popitem(last=False)[0]
+            gradients = pending.pop(node)
+            if node.__dict__ and not (foreign and node in targets):
+                _run_prehooks(node, gradients, node.__dict__, create_graph)
+            if inputs is not None:
+                capture(node, gradients)
+            elif accumulate_only is None or node in accumulate_only:
+                accumulate(node.variable, gradients[0], create_graph)
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured

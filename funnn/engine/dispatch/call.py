@@ -23,7 +23,7 @@ from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, Node, new_number, node_type, zero_gradient
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -71,19 +71,21 @@ class Op:
 
 
 class Recording(Node):
-    """A node made by :func:`call`."""
+    """A node made by :func:`call`, of one output."""
 
-    __slots__ = ("count", "entry", "inputs", "linear", "outputs", "residuals", "saved", "vjp")
+    __slots__ = ("entry", "inputs", "note", "saved", "vjp")
 
-    count: int
     entry: Entry
-    vjp: Any
-    # (operands, edges); None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
-    inputs: Any
-    outputs: tuple[Any, ...] | None  # shape and dtype of each, None for one without gradient; None where there is one output
-    saved: Any
-    residuals: bool
-    linear: bool
+    note: Note
+    vjp: Any  # None once it is released
+    inputs: Any  # operands; None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
+    saved: Any  # (storage, its version, the number of the input that it is of, or ~ that of the output)
+    outputs: tuple[Any, ...] | None = None  # of several, shape and dtype of each, None for one without gradient
+
+    @property
+    def residuals(self) -> bool:
+        """Whether it keeps anything."""
+        return self.note.residuals
 
     def spread(self, values: Any, missing: Any) -> tuple:
         """One value for every input of torch's node, from one for every edge."""
@@ -102,11 +104,11 @@ class Recording(Node):
             raise RuntimeError(SECOND_TIME)
         if type(vjp) is Packed:
             vjp = vjp.unpack()
-        for storage, version, seen in self.saved:
+        for storage, version, number in self.saved:
             if storage.version != version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{_describe(storage, seen)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
+                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
                     "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
                 )
         chosen = gradients
@@ -114,7 +116,7 @@ class Recording(Node):
             pairs = zip(gradients, self.outputs, strict=True)
             chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
-            inputs = self._any_inputs() if self.linear else self._input_tensors()
+            inputs = self._any_inputs() if self.note.linear else self._input_tensors()
             results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         form, *kept = (PULL, vjp) if isinstance(vjp, Residuals) else vjp
@@ -123,21 +125,42 @@ class Recording(Node):
 
     def _any_inputs(self) -> list[Any]:
         """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
-        return [zero_gradient(*item) if type(item) is tuple else item for item in self.inputs[0]]
+        return [zero_gradient(*item) if type(item) is tuple else item for item in self.inputs]
 
     def _input_tensors(self) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
-        operands, edges = self.inputs
-        tensors = list(operands)
-        for position, edge in zip(self.entry.tracked, edges, strict=True):
-            tensors[position] = Tensor._wrap(operands[position], *edge)
+        tensors = list(self.inputs)
+        for position, edge in zip(self.entry.tracked, self.edges, strict=True):
+            tensors[position] = Tensor._wrap(tensors[position], *edge)
         return tensors
 
+    def _describe(self, storage: Storage, number: int) -> str:
+        """What an error says of a tensor that was saved."""
+        shape, output = storage.shape, ~number
+        node: Node | None = self
+        if number >= 0:
+            operand = self.inputs[number]
+            shape = operand[0] if type(operand) is tuple else operand.shape
+            tracked = self.entry.tracked
+            node, output = self.edges[tracked.index(number)] if number in tracked else (None, 0)
+        what = f"[torch.{_dtype.dtype.of(storage.dtype).legacy}Tensor {list(shape)}]"
+        if node is None or type(node) is AccumulateGrad:
+            return what
+        return f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', type(node).__name__)}"
+
     def release(self) -> None:
-        if self.residuals:
+        if self.note.residuals:
             self.vjp = None
             self.saved = ()
             self.inputs = None
+
+
+class Several(Recording):
+    """One of several outputs."""
+
+    __slots__ = ("count", "outputs")
+
+    count: int
 
 
 @functools.lru_cache(maxsize=4096)
@@ -167,6 +190,7 @@ class Entry:
         self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
         self.name = name
         self.type: Any = node_type(name, Recording) if tracked else None
+        self.several: Any = node_type(name, Several) if tracked else None
         self._second: Op | None = None
 
     @property
@@ -215,9 +239,9 @@ class Entry:
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
-        saved = [i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
+        saved = [~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
         smooth = tuple(bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array in flat)
-        return outputs, vjp, Note(kind, smooth, tuple(inputs), tuple(saved), bool(kept), self.tracked)
+        return outputs, vjp, Note(kind, smooth, (*inputs, *saved), bool(kept), self.tracked)
 
     def second(self) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
@@ -356,7 +380,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
         form = _form(tuple(key), op, args, kwargs, tensors, tracked)
         results, note = compute(form, tracing.cut(operands, tracked))
     if note.smooth is not None:
-        return _record_call(results, note, form.owner, operands, tensors)
+        return _record_call(results, note, form.owner, operands, tensors, tracing)
     if note.kind is None:
         result = _new(Tensor)
         if tracing is None:  # Storage(results[0]), written out
@@ -416,7 +440,7 @@ def _operands(op: Op, tensors: list, tracked: tuple) -> tuple[int | None, ...]:
     return tuple(found[i] for i in op.order) if len(found) == len(op.order) else tuple(found)
 
 
-def _record_call(results: list, note: Note, entry: Any, operands: list, tensors: list) -> Any:
+def _record_call(results: list, note: Note, entry: Any, operands: list, tensors: list, tracing: Any) -> Any:
     """The results as Tensors with a node that holds their vjp, the last; written out for the common case, as ``call`` is."""
     edges = []
     for position in entry.tracked:
@@ -425,55 +449,48 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
             edges.append((tensor._grad_fn, tensor._output))
         else:
             edges.append(tensor._edge())
-    joined = tuple(edges)
-    node: Any = _new(entry.type)
-    node.edges, node.number = joined, new_number()
+    node: Any = _new(entry.type if note.kind is None else entry.several)
+    node.edges = tuple(edges)
+    node.number = new_number()
     if thread.anomaly is not None:
         thread.anomaly.remember(node)
-    vjp = results.pop()
-    node.entry, node.vjp, node.inputs = entry, vjp, (operands, joined)
-    node.residuals, node.linear = note.residuals, note.linear
+    node.entry = entry
+    node.note = note
+    node.vjp = vjp = results.pop()
+    node.inputs = operands
     if note.linear:
         for position in entry.tracked:
             operand = operands[position]
             operands[position] = operand.shape, operand.dtype
-    if thread.tracing is not None:
-        thread.tracing.recorded(node)
+    if tracing is not None:
+        tracing.recorded(node)
+    inference = thread.inference
     if note.kind is not None:
         pairs = list(zip(results, note.smooth or (), strict=True))
         node.count, node.outputs = len(results), tuple([(value.shape, value.dtype) if smooth else None for value, smooth in pairs])
         wrapped: Any = [Tensor._wrap(value, node, index) if smooth else Tensor._wrap(value) for index, (value, smooth) in enumerate(pairs)]
         result: Any = note.kind(*wrapped) if hasattr(note.kind, "_fields") else tuple(wrapped)
     else:
-        node.count, node.outputs = 1, None
         result = _new(Tensor)
-        if thread.tracing is None:
+        if tracing is None:
             result._storage = storage = _new(Storage)
-            storage.value, storage.version, storage.writes, storage.inference = results[0], 0, 0, thread.inference
+            storage.value = results[0]
+            storage.version = storage.writes = 0
+            storage.inference = inference
         else:
             result._storage = Storage(results[0])
-        result._grad_fn, result._output = node, 0
+        result._grad_fn = node
+        result._output = 0
         wrapped = (result,)
-    if thread.saved_hooks and note.residuals:
+    if note.residuals and thread.saved_hooks:
         node.vjp = Packed(vjp, *thread.saved_hooks[-1])
-    saved: list[Any] = []
-    for i in note.inputs:
-        if tensors[i] is not None:
-            saved.append(tensors[i])
-    for i in note.outputs:
-        saved.append(wrapped[i])
-    for i, tensor in enumerate(saved):
-        storage = tensor._storage
-        if storage.inference and not thread.inference:
-            raise RuntimeError(INFERENCE_SAVED)
-        # the storage, its version, and what an error would say of the tensor (not the tensor itself: it may hold the node)
-        saved[i] = storage, storage.version, (tensor._window, type(tensor._grad_fn).__name__, tensor._output)
+    saved = []
+    for number in note.saved:
+        tensor = tensors[number] if number >= 0 else wrapped[~number]
+        if tensor is not None:
+            storage = tensor._storage
+            if storage.inference and not inference:
+                raise RuntimeError(INFERENCE_SAVED)
+            saved.append((storage, storage.version, number))  # not the tensor: it may hold the node
     node.saved = saved
     return result
-
-
-def _describe(storage: Storage, seen: tuple) -> str:
-    window, node, output = seen
-    shape = storage.shape if window is None else window.shape
-    what = f"[torch.{_dtype.dtype.of(storage.dtype).legacy}Tensor {list(shape)}]"
-    return what if node == "NoneType" else f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', node)}"

@@ -95,7 +95,7 @@ def _saved_results_move(result: Tensor, tensor: Tensor) -> None:
     if saved:
         storage = tensor._storage
         node.saved = [
-            (storage, storage.version, words) if kept is result._storage else (kept, version, words)
-            for kept, version, words in saved
+            (storage, storage.version, number) if kept is result._storage else (kept, version, number)
+            for kept, version, number in saved
             if kept is not storage
         ]

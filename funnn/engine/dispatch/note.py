@@ -17,14 +17,13 @@ class Note:
     Attributes:
       kind: the type of the results together; None for a single one.
       smooth: of each result whether it has a gradient; None where no vjp was asked for, or there is no gradient.
-      inputs, outputs: which of them the vjp keeps; residuals: whether it keeps anything at all.
+      saved: the inputs that the vjp keeps, and ~ of the outputs; residuals: whether it keeps anything at all.
       tracked: the inputs with a gradient; linear: whether nothing that is kept depends on them.
     """
 
     kind: type | None
     smooth: tuple[bool, ...] | None = None
-    inputs: tuple[int, ...] = ()
-    outputs: tuple[int, ...] = ()
+    saved: tuple[int, ...] = ()
     residuals: bool = False
     tracked: tuple[int, ...] = ()
     linear: bool = False

@@ -12,7 +12,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
@@ -56,15 +56,18 @@ class State(dict[tuple[Any, ...], Step]):
       before: the state before, and the step from it; results, leaves: how many there are.
       programs: those that run what was recorded; stepwise: what runs it without one.
       visits: how often it came; spent: the seconds that it took without a program, about; used: whether it came since states were forgotten.
+      depth: how many steps lead here; passes: the backward passes that began here (see ``backward.passes``).
     """
 
-    __slots__ = ("before", "leaves", "programs", "results", "spent", "step", "stepwise", "used", "visits")
+    __slots__ = ("before", "depth", "leaves", "passes", "programs", "results", "spent", "step", "stepwise", "used", "visits")
 
     def __init__(self, before: State | None, step: Step | None, results: int, leaves: int):
         self.before, self.step, self.results, self.leaves = before, step, results, leaves
         self.programs: list[Any] = []
         self.stepwise: Any = None
         self.visits, self.spent, self.used = 0, 0.0, False
+        self.depth: int = 0 if before is None else before.depth + 1
+        self.passes: dict[Any, list[Any]] = {}
 
     def steps(self) -> list[Step]:
         """The steps that lead here."""
@@ -108,6 +111,9 @@ def _forget_states() -> None:
             state = state.before
     for state in list(_states()):
         state.used = False
+        state.passes = {
+            key: [each for each in passes if each is not None and id(each.last.next) in kept] for key, passes in state.passes.items()
+        }
         for key, step in list(state.items()):
             if id(step.next) not in kept:
                 state.pop(key, None)
@@ -136,7 +142,7 @@ class Graph:
     """The pending graph of a thread.
 
     Attributes:
-      records: (step, new leaves, weak references to the results) of each operation.
+      records: (step, new leaves, weak references to the results) of each operation; of several at once, the last step, and the results of all.
       places: by id, the number of each leaf.
       size: bytes of the leaves; closed: whether it has run, or is about to.
       first: what the first record is known by; backwards: whether a backward pass is among them.
@@ -173,6 +179,11 @@ class Graph:
         self.outputs: deque[Any] = deque()
         self.runner: Any = None
         self.targets: list[Any] | None = None
+
+    @property
+    def last(self) -> State:
+        """The state after what is recorded."""
+        return self.records[-1][0].next if self.records else _starts[_settings.products]
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
@@ -244,11 +255,13 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
         if graph is None or graph.closed:
             graph = thread.graph = Graph()
         with graph.lock:
-            count = len(graph.records)
-            if ((count >= _LONG and (key == graph.first or count >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
+            records = graph.records
+            count = len(records)
+            state = records[-1][0].next if records else _starts[_settings.products]
+            depth = state.depth
+            if ((depth >= _LONG and (key == graph.first or depth >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
                 graph.flush()
                 continue
-            state = graph.records[-1][0].next if count else _starts[_settings.products]
             places = graph.places
             leaves: list[Any] = []
             fresh: dict[int, int] | None = None
@@ -283,11 +296,19 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
                 if step is None:
                     made = form if isinstance(form, Form) else form(known[:given], *details)
                     step = state[known] = _new_step(state, made, operands, graph, len(leaves))
-                results, references = _pending(step, graph)
+                results, references = _pending(step.given, graph)
+                if step.vjp is not None:
+                    vjp = _new(Residuals)
+                    vjp.array = None
+                    vjp.kind = step.shaped
+                    vjp.graph = graph
+                    vjp.place = step.vjp
+                    results.append(vjp)
+                    references.append(_reference(vjp))
                 entry = step, leaves, references
                 # else something that ran in between, such as a finalizer, has recorded or flushed: again
-                if not graph.closed and len(graph.records) == count:
-                    graph.records.append(entry)
+                if not graph.closed and len(records) == count:
+                    records.append(entry)
                     if not count:
                         graph.first = key[:given]
                     if fresh is not None:
@@ -302,23 +323,37 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
     return results, step
 
 
-def _pending(step: Step, graph: Graph) -> tuple[list[Any], list[Any]]:
-    """The results of a step, which the graph will give, and weak references to them."""
+def record_known(graph: Graph, last: Step, given: list[Any], leaves: list[Any], size: int) -> list[Any]:
+    """Record all steps to the ``last`` one at one go, which have followed each other before.
+
+    Args:
+      given: (place, shape, dtype) of the results that somebody will hold.
+      leaves: the new ones, in the order in which the steps bring them; size: their bytes.
+    """
+    results, references = _pending(given, graph)
+    first = graph.last.leaves
+    graph.records.append((last, leaves, tuple(sorted(references, key=_place))))
+    graph.places.update({id(leaf): ~number for number, leaf in enumerate(leaves, first)})
+    graph.size += size
+    return results
+
+
+def _place(reference: Any) -> int:
+    place: int = reference().place
+    return place
+
+
+def _pending(given: Iterable[Any], graph: Graph) -> tuple[list[Any], list[Any]]:
+    """Values that the graph will give, for each of (place, shape, dtype), and weak references to them."""
     results: list[Any] = []
     references: list[Any] = []
-    for place, shape, dtype in step.given:
+    for place, shape, dtype in given:
         value = _new(Value)
         value.array = None
         value.shape = shape
         value.dtype = dtype
         value.graph = graph
         value.place = place
-        results.append(value)
-        references.append(_reference(value))
-    if step.vjp is not None:
-        value = _new(Residuals)
-        value.array, value.kind = None, step.shaped
-        value.graph, value.place = graph, step.vjp
         results.append(value)
         references.append(_reference(value))
     return results, references

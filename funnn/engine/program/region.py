@@ -107,7 +107,7 @@ class Region:
                     f"{text}, so that the function becomes several programs; the numbers are the same", UserWarning, file, line
                 )
         if self.watched and graph.records:
-            self.programs.append([name_of(step.shaped.form) for step, _, _ in graph.records])
+            self.programs.append([name_of(step.shaped.form) for step in graph.records[-1][0].next.steps()])
 
     # what a region that records a call for replays (see ``replay``) takes note of
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+from funnn.engine.backward import walk
 from funnn.engine.dispatch import call as _call
 from funnn.engine.program.region import Region
 from funnn.engine.program.value import Value
@@ -179,6 +180,7 @@ def _patches() -> dict[tuple[Any, str], Callable[[Callable], Callable]]:
     """What to change: an owner's attribute, and how."""
     return {
         (differentiate, "pull_gradients"): lambda run: _timed(run, lambda *args: "backward"),
+        (walk, "begin"): lambda begin: lambda *args: (None, None),  # each operation is walked to
         (_call.Recording, "pull"): lambda pull: _timed(pull, lambda node, *args: node.name()),
         (Region, "run"): lambda run: _timed(run, lambda region, *args: f"torch.compile: {region.name}"),
         (dataloader._Epoch, "__next__"): lambda run: _timed(run, lambda *args: "enumerate(DataLoader)"),

@@ -47,7 +47,7 @@ class _Duals(Pushing):
             if node.vjp is not None:
                 if isinstance(node.vjp, InsideResiduals):
                     node.vjp = self.outer.apply(_first, [node.vjp.below])[0][0]
-                node.inputs = [self._value(operand) for operand in node.inputs[0]], node.inputs[1]
+                node.inputs = [self._value(operand) for operand in node.inputs]
         self.active = False
 
     def recorded(self, node: Node) -> None:

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.program.lift import constants, lift
+from funnn.engine.program.form import Form, strong
+from funnn.engine.program.graph import compute, record
+from funnn.engine.program.lift import constants
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -19,26 +21,32 @@ from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
 
 
-def _whole(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict, states: list) -> tuple[list, list]:
-    """The rule over a group: new parameters and new states."""
-    new_params, new_states = [], []
-    for param, grad, state in zip(params, grads, states, strict=True):
-        delta, state = rule.update(grad, state, param, **numbers, **dict(flags))
-        new_params.append(param + delta)
-        new_states.append(state)
-    return new_params, new_states
-
-
-def _in_step(rule: Rule, flags: tuple, params: list, grads: list, numbers: dict, states: list, step: jax.Array) -> tuple[list, list]:
-    """As ``_whole``, for parameters that have all done the same number of steps, which comes and goes once and not in every state."""
-    new_params, new_states = _whole(rule, flags, params, grads, numbers, [{**state, "step": step} for state in states])
-    steps = [state.pop("step") for state in new_states]
-    return new_params, new_states, steps[0]
-
-
 @functools.cache
-def _update(rule: Rule, flags: tuple, in_step: bool) -> Callable:
-    return lift(functools.partial(_in_step if in_step else _whole, rule, flags))
+def _form(rule: Rule, flags: tuple, names: tuple[tuple[str, ...], ...], in_step: bool, numbers: Any) -> Form:
+    """The rule over a group: (parameters, gradients, states, the step, numbers) -> (new parameters, new states, the new step).
+
+    Args:
+      names: of each parameter's state, as the entries follow each other.
+      in_step: whether all parameters have done the same number of steps, which comes and goes once and not in every state.
+      numbers: the structure of the options.
+    """
+
+    def update(*operands: Any) -> tuple[tuple[Any, ...], None]:
+        given = iter(operands)
+        params, grads = ([next(given) for _ in names] for _ in range(2))
+        states = [{name: next(given) for name in each} for each in names]
+        shared = {"step": next(given)} if in_step else {}
+        options = {**jax.tree.unflatten(numbers, list(given)), **dict(flags)}
+        updates = [
+            rule.update(grad, {**state, **shared}, param, **options) for param, grad, state in zip(params, grads, states, strict=True)
+        ]
+        results = [param + delta for param, (delta, _) in zip(params, updates, strict=True)]
+        results += [state[name] for (_, state), each in zip(updates, names, strict=True) for name in each]
+        if in_step:
+            results.append(updates[0][1]["step"])
+        return tuple(map(strong, results)), None
+
+    return Form(update)
 
 
 def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[str, Any]], defaults: dict[str, Any]) -> None:
@@ -52,44 +60,47 @@ def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[st
 
 
 def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: list[Tensor], state_of: dict[Tensor, dict[str, Any]]) -> None:
-    grads, states = [], []
-    needed: dict[int, frozenset[str]] = {}
+    grads = [param._grad for param in params]
+    states, names = [], []
+    needed: dict[int, tuple[frozenset[str], tuple[str, ...]]] = {}
     for param in params:
         rank = min(len(param._shape()), 2)
-        names = needed.get(rank)
-        if names is None:
-            names = needed[rank] = _state_names(rule, options, rank)
-        state = state_of[param] if names else {}
-        if state.keys() != names:
-            if not names <= state.keys():
-                fill_state(rule, options, param, state, names)
-            state = {name: state[name] for name in names}  # there may be more, of another time or of the user's
-        grads.append(param._grad)
+        if rank not in needed:
+            needed[rank] = _state_names(rule, options, rank)
+        wanted, ordered = needed[rank]
+        state = state_of[param] if wanted else {}
+        if state.keys() != wanted:
+            if not wanted <= state.keys():
+                fill_state(rule, options, param, state, wanted)
+            state = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
         states.append(state)
+        names.append(ordered)
     flags = tuple([(name, options[name]) for name in rule.flags if name in options])
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
         return
-    numbers = {name: _numbers(group, name) for name in options if name not in rule.flags}
-    step = _common_step(rule, states)
-    given = [{name: _value(tensor) for name, tensor in state.items() if step is None or name != "step"} for state in states]
-    values = list(map(_value, params)), list(map(_value, grads)), numbers, given
-    if step is None:
-        new, updated = _update(rule, flags, False)(*values)
-    else:
-        new, updated, step = _update(rule, flags, True)(*values, step)
+    step = _common_step(states)
+    if step is not None:
+        without = {each: tuple([name for name in each if name != "step"]) for each in set(names)}
+        names = [without[each] for each in names]
+    changed = params + [state[name] for state, each in zip(states, names, strict=True) for name in each]
+    numbers, structure = jax.tree.flatten({name: _numbers(group, name) for name in options if name not in rule.flags})
+    count = len(params)
+    operands = [*_values(changed[:count]), *_values(grads), *_values(changed[count:]), *(() if step is None else (step,)), *numbers]
+    form = _form(rule, flags, tuple(names), step is not None, structure)
+    results = record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
+    for tensor, value in zip(changed, results, strict=False):
+        _put(tensor, value)
+    if step is not None:
         for state in states:
-            _put(state["step"], step)
-    for param, value in zip(params, new, strict=True):
-        _put(param, value)
-    for state, entries in zip(states, updated, strict=True):
-        for name, value in entries.items():
-            _put(state[name], value)
+            _put(state["step"], results[-1])
 
 
-def _value(tensor: Tensor) -> Value:
-    """The tensor's operand, quickly where it is no window."""
-    return tensor._storage.value if tensor._window is None and thread.tracing is None else tensor._operand()
+def _values(tensors: Iterable[Tensor]) -> list[Value]:
+    """The tensors' operands, quickly of those that are no windows."""
+    if thread.tracing is not None:
+        return [tensor._operand() for tensor in tensors]
+    return [tensor._storage.value if tensor._window is None else tensor._operand() for tensor in tensors]
 
 
 def _put(tensor: Tensor, value: Value) -> None:
@@ -103,7 +114,7 @@ def _put(tensor: Tensor, value: Value) -> None:
         storage.version += tensor._tracked
 
 
-def _common_step(rule: Rule, states: list) -> Any:
+def _common_step(states: list) -> Any:
     """The count of steps if it is one array that all states hold, as it is after they were made or stepped together."""
     if "step" not in states[0]:
         return None
@@ -193,16 +204,17 @@ def _static(value: Any) -> Any:
     return 1.0 if isinstance(value, (float, Tensor)) and value else value
 
 
-def _state_names(rule: Rule, options: dict[str, Any], rank: int) -> frozenset[str]:
-    """What state a parameter needs: it may depend on its rank and on which numbers are 0."""
+def _state_names(rule: Rule, options: dict[str, Any], rank: int) -> tuple[frozenset[str], tuple[str, ...]]:
+    """What state a parameter needs, as a set and in order: it may depend on its rank and on which numbers are 0."""
     return _names_of_state(rule, rank, tuple([(name, _static(options[name])) for name in rule.defaults if name in options]))
 
 
 @functools.lru_cache
-def _names_of_state(rule: Rule, rank: int, options: tuple) -> frozenset[str]:
+def _names_of_state(rule: Rule, rank: int, options: tuple) -> tuple[frozenset[str], tuple[str, ...]]:
     param = jax.ShapeDtypeStruct((1,) * rank, jnp.float32)
     plain = {name: 1.0 if isinstance(value, Tensor) else value for name, value in options}
-    return frozenset(jax.eval_shape(lambda param: rule.init(param, **plain), param))
+    names = jax.eval_shape(lambda param: rule.init(param, **plain), param)
+    return frozenset(names), tuple(names)
 
 
 def _numbers(group: dict[str, Any], name: str) -> Any:

@@ -83,7 +83,10 @@ def _with_inplace(run: Callable, position: int) -> Callable:
     def run_inplace(*args: Any, **kwargs: Any) -> Any:
         inplace = kwargs.pop("inplace", False)
         if len(args) > position:
-            inplace, args = args[position], (*args[:position], False, *args[position + 1 :])
+            inplace, args = (
+                args[position],
+                args[:position] if len(args) == position + 1 else (*args[:position], False, *args[position + 1 :]),
+            )
         result = run(*args, **kwargs)
         if not inplace:
             return result

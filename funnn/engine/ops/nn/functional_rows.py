@@ -51,9 +51,10 @@ def row(function: Callable, grad: str | Callable | None = None, **policies: Any)
 
 
 def _linear_grad(input, weight, bias=None):
+    rank = len(input._storage.value.shape) if input._window is None else len(input._window.shape)  # input.dim(), in fewer calls
     if bias is None:
-        return {1: "SqueezeBackward4", 2: "MmBackward0"}.get(input.dim(), "UnsafeViewBackward0")
-    return "AddmmBackward0" if input.dim() == 2 else "ViewBackward0"
+        return {1: "SqueezeBackward4", 2: "MmBackward0"}.get(rank, "UnsafeViewBackward0")
+    return "AddmmBackward0" if rank == 2 else "ViewBackward0"
 
 
 def _unbatched(name: str, rank: int) -> Callable:

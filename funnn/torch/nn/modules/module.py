@@ -138,8 +138,12 @@ class Module(Running, State, Conversion):
             place.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        for place in ("_parameters", "_buffers", "_modules"):
-            entries = self.__dict__.get(place)
+        fields = self.__dict__
+        parameters = fields.get("_parameters")
+        if parameters is not None and name in parameters:
+            return parameters[name]
+        for place in ("_buffers", "_modules"):
+            entries = fields.get(place)
             if entries is not None and name in entries:
                 return entries[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
