@@ -10,6 +10,7 @@ first half and in the second. A storm that takes longer than ``--limit`` stops a
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import subprocess
@@ -169,6 +170,8 @@ def measure(name: str, count: int, limit: float) -> dict[str, Any]:
     for world, t in _worlds.WORLDS.items():
         t.manual_seed(0)
         steps[world] = STORMS[name][0](t, world)
+    gc.collect()
+    gc.freeze()  # as python -m funnn run does for the libraries that a script imports; here PyTorch is among them
     result, begin = {}, time.perf_counter()
     for i in range(count):
         for world, step in steps.items():

@@ -400,3 +400,39 @@ def test_a_parameter_as_an_argument_collects_its_gradient():
     square = torch.compile(lambda w: (w * w).sum())
     square(p).backward()
     assert p.grad.tolist() == [6.0, 12.0] and p._version == version
+
+
+def test_computed_indices_do_not_cut_the_program():
+    x = torch.arange(12.0).reshape(3, 4)
+
+    def best(x, k):
+        order = (x - 5).abs().argsort(1)[:, :k]
+        rows = torch.arange(3)[:, None] + 0
+        first = x[order[:, 0] - 3]  # some are negative
+        return x[rows, order], first, torch.nn.functional.embedding(order, x.T)
+
+    compiled = torch.compile(best, fullgraph=True)
+    for k in (1, 2, 3):
+        for ours, eager in zip(compiled(x, k), best(x, k), strict=True):
+            np.testing.assert_array_equal(ours.numpy(), eager.numpy())
+
+
+@pytest.mark.filterwarnings("ignore:torch.compile of 'write' with mode='reduce-overhead' replays no such calls")
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.parametrize("computed", [False, True])
+def test_indices_are_checked_before_a_tensor_is_written(mode, computed):
+    x = torch.zeros(4)
+
+    def write(x, index):
+        x[(index * 2).long() if computed else index] = 1
+        return x.sum()
+
+    compiled = torch.compile(write, fullgraph=True, mode=mode)
+    for number in (0, 1, 0, 1, 0):
+        compiled(x, torch.full((3,), number if computed else 2 * number))
+    np.testing.assert_array_equal(x.numpy(), [1, 0, 1, 0])
+    before = x.numpy().copy()
+    for _ in range(3):
+        with pytest.raises(IndexError, match="index 4 is out of bounds for dimension 0 with size 4"):
+            compiled(x, torch.full((3,), 2 if computed else 4))
+    np.testing.assert_array_equal(x.numpy(), before)

@@ -284,9 +284,18 @@ def test_a_step_that_fails_leaves_the_next_one_right():
     assert p[0].item() == pytest.approx(0.8**4, rel=1e-5)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("large", [False, True])
-def test_an_index_out_of_range_leaves_the_state_as_it_was(large):
+def test_an_index_out_of_range_leaves_the_state_as_it_was(large, compiled):
     """The check of an index that takes long to compute is put off, but not beyond the backward pass."""
+
+    def step(table, optimizer, index):
+        loss = (table[index * 1] ** 2).sum()
+        loss.backward()
+        optimizer.step()
+
+    if compiled:
+        step = torch.compile(step, fullgraph=True)
     table = nn.Parameter(torch.ones(50, 4))
     optimizer = torch.optim.SGD([table], lr=0.1)
     table.sum().backward()
@@ -297,9 +306,7 @@ def test_an_index_out_of_range_leaves_the_state_as_it_was(large):
     if large:
         assert index._storage.value.array is None
     with pytest.raises(IndexError):
-        loss = (table[index] ** 2).sum()
-        loss.backward()
-        optimizer.step()
+        step(table, optimizer, index)
     np.testing.assert_array_equal(table.detach().numpy(), before)
     np.testing.assert_array_equal(table.grad.numpy(), gradient)
 

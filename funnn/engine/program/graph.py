@@ -460,7 +460,10 @@ def begin_backward() -> None:
     """
     graph = thread.graph
     if graph is not None:
-        if (graph.backwards or graph.checks) and thread.region is None:
+        if graph.checks and thread.region is not None:
+            thread.region.end_program("values that are computed inside are checked before a backward pass")
+            graph = thread.graph
+        elif (graph.backwards or graph.checks) and thread.region is None:
             graph.flush()
             graph = thread.graph
         graph.backwards = True

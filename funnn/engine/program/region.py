@@ -74,6 +74,10 @@ class Region:
         finally:
             thread.region = None
 
+    def end_program(self, reason: str) -> None:
+        """Run what is pending, because of something that torch.compile has to do so; what follows is another program."""
+        self._close()
+
     def _close(self) -> None:
         """Run what is pending, as the end of a program."""
         try:

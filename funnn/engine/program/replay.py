@@ -66,6 +66,10 @@ class Recorder(Region):
             graph.checks = [(functools.partial(self.check, check), line) for check, line in graph.checks]
         super().cut(graph)
 
+    def end_program(self, reason: str) -> None:
+        self.refuse(reason)
+        super().end_program(reason)
+
     def refuse(self, reason: str) -> None:
         if self.problem is None:
             self.problem = reason

@@ -14,10 +14,10 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
-from funnn.engine.ops.kit.index_kernels import add_at, read_at, set_at
+from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
-from funnn.engine.program.value import from_host
+from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_fits
@@ -72,8 +72,11 @@ def _number(value: Any) -> int | None:
     return None if value is None else operator.index(value)
 
 
-def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
-    """The view that integers, slices and None make, and the index arrays that remain, at the dimensions of that view."""
+def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, list]:
+    """The view that integers, slices and None make, and the index arrays that remain, at the dimensions of that view.
+
+    What ``writes`` needs the numbers of all indices first.
+    """
     dim, arrays = 0, []
     for item in items:
         if item is None:
@@ -92,7 +95,7 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
             dim += 1
         elif _is_array(item):
             _check_place(item, arrays)
-            for array in _index_arrays(item, tensor, dim):
+            for array in _index_arrays(item, tensor, dim, writes):
                 arrays.append(array)
                 dim += 1
         elif hasattr(item, "__index__"):
@@ -105,12 +108,17 @@ def _basic(tensor: Tensor, items: list) -> tuple[Tensor, list]:
     return tensor, arrays
 
 
-def _index_arrays(item: Any, tensor: Tensor, dim: int) -> tuple:
-    """An index as integer arrays: a mask becomes the positions of its True elements."""
+def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
+    """An index as integer arrays, a tensor as its value: a mask becomes the positions of its True elements."""
     if isinstance(item, Tensor) and item.dtype.name not in ("bool", "uint8"):
         if item.dtype.category != 1:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        return (item._read(),)
+        value = item._operand()
+        if writes and value.array is None:
+            if thread.region is not None:
+                thread.region.end_program("indices that are computed inside are checked before a tensor is written")
+            value.known()
+        return (value,)
     array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
     if isinstance(item, _SEQUENCES) and array.dtype.kind == "f":
         array = array.astype(np.int64)
@@ -150,11 +158,14 @@ def _check_bounds(tensor: Tensor, arrays: list) -> None:
         shown = ", ".join(str(list(shape)) for shape in shapes)
         raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shown}") from None
     for dim, array in enumerate(arrays):
-        if array is not None and not isinstance(array, jax.core.Tracer) and array.size:
-            values, size = np.asarray(array), tensor._shape()[dim]
-            for value in (values.min(), values.max()):
-                if not -size <= value < size:
-                    raise IndexError(f"index {value} is out of bounds for dimension {dim} with size {size}")
+        if isinstance(array, Value):
+            text = f"index {{index}} is out of bounds for dimension {dim} with size {{size}}"
+            check_bounds(Tensor._wrap(array), tensor._shape()[dim], text, IndexError, wrap=True)
+        elif array is not None and array.size:
+            size = tensor._shape()[dim]
+            for index in (array.min(), array.max()):
+                if not -size <= index < size:
+                    raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
 
 
 def index(input, indices):
@@ -191,7 +202,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, (Tensor, int, float, complex, np.integer, jax.Array)):
         kind = type(value).__name__ if type(value).__module__ == "builtins" else f"{type(value).__module__}.{type(value).__name__}"
         raise TypeError(f"can't assign a {kind} to a torch.{self.dtype.legacy}Tensor; use torch.tensor(…)")
-    view, arrays = _basic(self, _expand(key, self.dim()))
+    view, arrays = _basic(self, _expand(key, self.dim()), writes=True)
     source = value if isinstance(value, Tensor) else as_values(value, self)
     if all(array is None for array in arrays):
         view.copy_(_drop_ones(source, view.dim()))
@@ -207,7 +218,8 @@ def _check_source(view: Tensor, arrays: list, source: Tensor) -> None:
     """Where no place is written, a source that would not fit is an error too."""
     if source.numel() > 1 and any(array is not None and 0 in np.shape(array) for array in arrays):
         one = np.broadcast_to(np.zeros((), np.int8), view._shape())
-        shape = one[tuple(slice(None) if array is None else np.asarray(array) for array in arrays)].shape
+        places = [array.known() if isinstance(array, Value) else array for array in arrays]
+        shape = one[tuple(slice(None) if array is None else np.asarray(array) for array in places)].shape
         pairs = zip(reversed(shape), reversed(source._shape()), strict=False)
         if source.dim() > len(shape) or any(size not in (1, wanted) for wanted, size in pairs):
             raise RuntimeError(
@@ -253,7 +265,7 @@ def _index_put(input, indices, values: Array, accumulate=False):
     """input with ``values`` at index tensors, added to what is there if ``accumulate``."""
     if input.dtype is not values.dtype:
         _refuse_types(input, values)
-    view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()))
+    view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()), writes=True)
     _check_bounds(view, arrays)
     return call(_index_written, (view, values, tuple(arrays), accumulate), {})
 
