@@ -11,9 +11,12 @@ from collections import OrderedDict
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from funnn.checkpoint._torch_file import TYPES, UNTYPED, File, Record, opened
+from funnn.checkpoint._replacing import replacing
+from funnn.checkpoint._source import File, opened
+from funnn.checkpoint._tensors import TYPES, UNTYPED, Record
 
 _ALIGNMENT = 64  # of each member's bytes, so that the file can be mapped into memory
 
@@ -108,6 +111,8 @@ class _ArrayPickler(TorchPickler):
     def describe(self, obj: Any) -> tuple[Any, ...] | None:
         if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
             return None
+        if isinstance(obj, jax.Array) and jnp.issubdtype(obj.dtype, jax.dtypes.prng_key):
+            raise TypeError("a random key cannot be saved as a tensor; save jax.random.key_data(key), and make it anew by jax.random.wrap_key_data")
         array = np.asarray(obj)
         memory = array
         while isinstance(memory.base, np.ndarray):
@@ -128,7 +133,14 @@ def save_pt(tree: Any, file: File) -> None:
 
     Args:
       tree: containers, numbers and strings; NumPy and JAX arrays become tensors, views of one array tensors that share memory.
-      file: a path, or a binary file open for writing.
+      file: a path, or a binary file open for writing. What is at a path stays whole until the new file is: see the note.
+
+    Note:
+      A file at a path is written beside the old one, brought to the disk and renamed. A full disk, an error or a killed process leaves the old one.
+
+    Raises:
+      TypeError: an array of a type that torch does not have; a random key; the arguments in torch's order.
+      OSError: what the file system says.
 
     Example:
       >>> import io, numpy as np
@@ -139,6 +151,8 @@ def save_pt(tree: Any, file: File) -> None:
       >>> load_pt(file)["weight"].shape
       (2, 3)
     """
+    if isinstance(tree, (str, os.PathLike)) and not isinstance(file, (str, os.PathLike)) and not hasattr(file, "write"):
+        raise TypeError(f"save_pt(tree, file) takes the tree first, as torch.save does; got the path {os.fspath(tree)!r} in its place")
     write(tree, file, _ArrayPickler)
 
 
@@ -150,8 +164,9 @@ def write(tree: Any, file: File, pickler: Any) -> None:
     members: dict[str, Any] = {"data.pkl": stream.getvalue(), ".format_version": b"1", ".storage_alignment": b"64", "byteorder": b"little"}
     members |= {f"data/{key}": record.array.view(np.uint8).data for key, record in job.records.values()}
     members["version"] = b"3\n"
-    folder = os.path.splitext(os.path.basename(file))[0] if isinstance(file, (str, os.PathLike)) else "archive"
-    with opened(file, "wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+    is_path = isinstance(file, (str, os.PathLike))
+    folder = os.path.splitext(os.path.basename(file))[0] if is_path else "archive"
+    with replacing(file) if is_path else opened(file, "wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         assert archive.fp is not None
         for name, content in members.items():
             entry = zipfile.ZipInfo(f"{folder}/{name}")

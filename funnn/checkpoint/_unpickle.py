@@ -1,139 +1,242 @@
 """A pickle reader that can build data and nothing else.
 
 Python's own unpickler imports and calls whatever the file names. This one is a loop over the opcodes with a fixed vocabulary: a file may name
-what is in it, call only that, and fill only containers that it made itself.
+what is in it, call only what is meant to be called, and fill only containers that it made itself. What it builds is bounded by the length of the pickle.
 """
 
 from __future__ import annotations
 
-import pickle
 import pickletools
-from collections import Counter, OrderedDict
+import reprlib
+import sys
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple
+
+from funnn.checkpoint._errors import CheckpointError
 
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 spells them as Python 2 did
 _MARK = object()
-_DICTS = (dict, OrderedDict, Counter)
+_DICTS = (dict, OrderedDict, Counter, defaultdict)
+#: Bytes that the objects of a pickle may take: so many, and so many for each of its own bytes, of which an empty set needs one and takes 216.
+_ALWAYS, _EACH = 32 << 20, 32
+_DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
+_LARGEST_KEY = 1 << 60  # above, Python gives integers the hashes of smaller ones
+_KEY_PARTS = 1000  # numbers and texts in a key, each counted as often as it stands there
 
 
-def unpickle(
-    data: bytes, names: Mapping[str, Any], persistent_load: Callable[[Any], Any], trusted: Mapping[str, Any] | None = None
-) -> tuple[Any, int]:
-    """The object of the pickle that ``data`` begins with, and the number of bytes that it took.
+class Passed(Exception):
+    """An error of a function of the user's, which is not the file's."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+
+
+class Vocabulary(NamedTuple):
+    """What "module.name" in a file stands for.
+
+    Attributes:
+      values: what may stand there and not be called: types, dtypes.
+      functions: what may be called.
+      trusted: classes and functions of the user's, which may be called; instances may be made and given attributes (NEWOBJ and BUILD), as ordinary
+        pickles do.
+    """
+
+    values: Mapping[str, Any]
+    functions: Mapping[str, Callable[..., Any]]
+    trusted: Mapping[str, Any] = MappingProxyType({})
+
+
+def unpickle(stream: IO[bytes], length: int, names: Vocabulary, persistent_load: Callable[[Any], Any]) -> Any:
+    """The object of the pickle that a stream holds next; the stream then stands behind it.
 
     Args:
-      names: what "module.name" in the file stands for. Functions and classes among the values may be called.
+      length: the bytes that the pickle has at most.
       persistent_load: turns a persistent id into an object.
-      trusted: further names; of these, instances may be made and given attributes (NEWOBJ and BUILD), as ordinary pickles do.
 
     Raises:
-      pickle.UnpicklingError: for any other name, for an opcode that plain data does not need, and for a damaged pickle.
+      CheckpointError: for any other name, for an opcode that plain data does not need, for a damaged pickle, and where the objects would take far
+        more memory than the pickle.
     """
-    reader = _Reader(names, persistent_load, trusted or {})
+    return run(Reader(names, persistent_load, length), stream)
+
+
+def run(reader: Reader, stream: IO[bytes]) -> Any:
+    """What a reader makes of the pickle that a stream holds next."""
+    name, place = "beginning", 0
     try:
-        for opcode, argument, position in pickletools.genops(data):
-            if opcode.name == "STOP":
-                return reader.stack.pop(), (position or 0) + 1
-            reader.step(opcode.name, argument)
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError, EOFError) as error:
-        raise pickle.UnpicklingError(f"the pickle is damaged: {type(error).__name__}: {error}") from error
-    raise pickle.UnpicklingError("the pickle is damaged: it has no end")
+        for opcode, argument, position in pickletools.genops(stream):
+            name, place = opcode.name, position or 0
+            if name == "STOP":
+                result = reader.pop()
+                reader.check(result)
+                return result
+            reader.step(name, argument)
+    except CheckpointError as error:
+        raise error.at(f"byte {place} ({name})") from None
+    except Passed:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {str(error)[:200]}"
+        raise CheckpointError(f"byte {place} (after or in {name}): the pickle is damaged: {text}; get the file anew") from error
+    raise CheckpointError(f"byte {place} ({name}): the pickle is damaged: it has no end; get the file anew")
 
 
-class _Reader:
-    def __init__(self, names: Mapping[str, Any], persistent_load: Callable[[Any], Any], trusted: Mapping[str, Any]):
-        self.names, self.trusted, self.persistent_load = names, trusted, persistent_load
-        self.callable = {id(value) for group in (names, trusted) for value in group.values() if callable(value)}
-        self.makers = {id(value) for value in trusted.values()}
+class Reader:
+    """The stack of a pickle and its memo.
+
+    Args:
+      length: of the pickle.
+    """
+
+    def __init__(self, names: Vocabulary, persistent_load: Callable[[Any], Any], length: int):
+        self.names, self.persistent_load = names, persistent_load
+        self.callable = {id(value) for group in (names.functions, names.trusted) for value in group.values() if callable(value)}
+        self.makers = {id(value) for value in names.trusted.values()}
         self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.memo: list[Any] = []
+        self.later: dict[int, Any] = {}  # what is put elsewhere than at the memo's end
+        self.budget = _ALWAYS + _EACH * length
+
+    def spend(self, size: int) -> None:
+        """Take note of an object's bytes."""
+        self.budget -= size
+        if self.budget < 0:
+            raise CheckpointError("the objects would take far more memory than the file; no file that torch.save wrote does that")
+
+    def check(self, result: Any) -> None:
+        """Look at what is the whole pickle's object."""
+        check_depth(result)
+
+    def push(self, value: Any) -> None:
+        self.spend(sys.getsizeof(value))
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise CheckpointError("a mark stands where an object is expected; the pickle is damaged, get the file anew")
+        return value
 
     def step(self, name: str, argument: Any) -> None:
         stack = self.stack
         if name in _CONSTANTS:
-            stack.append(_CONSTANTS[name]())
+            stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            self.push(_EMPTY[name]())
         elif name in _LITERALS:
-            stack.append(argument)
+            self.push(argument)
         elif name in _TUPLES:
-            size = _TUPLES[name]
-            stack[-size:] = [tuple(stack[-size:])]
+            items = [self.pop() for _ in range(_TUPLES[name])]
+            self.push(tuple(items[::-1]))
         elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = stack[-1]
+            self.put(argument)
         elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memo[argument])
+            stack.append(self.memo[argument] if argument < len(self.memo) else self.later[argument])
         elif name in _ACTIONS:
             _ACTIONS[name](self, argument)
         elif name not in ("PROTO", "FRAME"):
-            raise pickle.UnpicklingError(f"Unsupported operand {name}")
+            raise CheckpointError(f"Unsupported operand {name}; plain data does not need it")
+
+    def put(self, number: int) -> None:
+        """Remember the top of the stack."""
+        value = self.pop()
+        self.stack.append(value)
+        if number == len(self.memo):
+            self.memo.append(value)
+        elif number < len(self.memo):
+            self.memo[number] = value
+        else:
+            self.spend(100)
+            self.later[number] = value
 
     def since_mark(self) -> list[Any]:
         """The items above the last mark, taken off the stack with it."""
         start = len(self.stack) - 1
-        while self.stack[start] is not _MARK:
-            if start == 0:
-                raise IndexError("no mark")
+        while start >= 0 and self.stack[start] is not _MARK:
             start -= 1
+        if start < 0:
+            raise CheckpointError("there is no mark on the stack; the pickle is damaged, get the file anew")
         items = self.stack[start + 1 :]
         del self.stack[start:]
         return items
 
     def name(self, module: str, name: str) -> None:
         path = f"{_OLD_MODULES.get(module, module)}.{name}"
-        for group in (self.names, self.trusted):
+        for group in self.names:
             if path in group:
                 self.stack.append(group[path])
                 return
-        path = path.removeprefix("builtins.")
-        raise pickle.UnpicklingError(
+        path = path.removeprefix("builtins.")[:300]
+        raise CheckpointError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "
             f"`torch.serialization.add_safe_globals([{path}])` or the `torch.serialization.safe_globals([{path}])` context manager to "
             "allowlist this global if you trust this class/function."
         )
 
     def append(self, items: list[Any]) -> None:
-        target = self.stack[-1]
+        target = self.top()
         if type(target) is not list:
-            raise pickle.UnpicklingError(f"Can only append to lists, but got {type(target)}")
+            raise CheckpointError(f"Can only append to lists, but got {type(target)}")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
-        target = self.stack[-1]
+        target = self.top()
         if type(target) not in _DICTS:
-            raise pickle.UnpicklingError(f"Can only SETITEM for dict, collections.OrderedDict, collections.Counter, but got {type(target)}")
-        target.update(zip(items[::2], items[1::2], strict=True))
+            raise CheckpointError(f"Can only SETITEM for dict, collections.OrderedDict, collections.Counter, but got {type(target)}")
+        for key in items[::2]:
+            check_key(key)
+        self.spend(100 * len(items[::2]))
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[key] = value
 
-    def add_items(self, argument: Any) -> None:
+    def add_items(self) -> None:
         items = self.since_mark()
-        if type(self.stack[-1]) is not set:
-            raise pickle.UnpicklingError(f"Can only add to sets, but got {type(self.stack[-1])}")
-        self.stack[-1].update(items)
+        if type(self.top()) is not set:
+            raise CheckpointError(f"Can only add to sets, but got {type(self.top())}")
+        self.spend(100 * len(items))
+        for item in items:
+            check_key(item)
+        self.top().update(items)
+
+    def freeze(self) -> None:
+        items = self.since_mark()
+        for item in items:
+            check_key(item)
+        self.push(frozenset(items))
+
+    def top(self) -> Any:
+        value = self.pop()
+        self.stack.append(value)
+        return value
 
     def two(self) -> list[Any]:
-        items = self.stack[-2:]
-        del self.stack[-2:]
-        return items
+        second = self.pop()
+        return [self.pop(), second]
 
-    def reduce(self, argument: Any) -> None:
+    def reduce(self) -> None:
         function, arguments = self.two()
         if id(function) not in self.callable:
-            raise pickle.UnpicklingError(f"Trying to call reduce for unrecognized function {function!r}")
-        self.stack.append(function(*arguments))
+            raise CheckpointError(f"Trying to call reduce for unrecognized function {reprlib.repr(function)}")
+        if type(arguments) is not tuple:
+            raise CheckpointError(f"the arguments of a call must be a tuple, but got {type(arguments)}")
+        self.push(function(*arguments))
 
-    def new(self, argument: Any) -> None:
+    def new(self) -> None:
         kind, arguments = self.two()
         if id(kind) not in self.makers or not isinstance(kind, type):
-            raise pickle.UnpicklingError(f"Can only create new object for classes allowlisted via `add_safe_globals` but got {kind!r}")
-        self.stack.append(kind.__new__(kind, *arguments))
+            raise CheckpointError(f"Can only create new object for classes allowlisted via `add_safe_globals` but got {reprlib.repr(kind)}")
+        self.push(kind.__new__(kind, *arguments))
 
-    def build(self, argument: Any) -> None:
-        state, instance = self.stack.pop(), self.stack[-1]
+    def build(self) -> None:
+        state, instance = self.two()[::-1]
+        self.stack.append(instance)
         if type(instance) is OrderedDict:
-            instance.__dict__.update(state)
+            _set_attributes(instance, state)
         elif id(type(instance)) not in self.makers:
-            raise pickle.UnpicklingError(
-                f"Can only build OrderedDict or types allowlisted via `add_safe_globals`, but got {type(instance)}"
-            )
+            raise CheckpointError(f"Can only build OrderedDict or types allowlisted via `add_safe_globals`, but got {type(instance)}")
         elif hasattr(instance, "__setstate__"):
             instance.__setstate__(state)
         else:
@@ -144,28 +247,71 @@ class _Reader:
                 setattr(instance, key, value)
 
 
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "MARK": lambda: _MARK},
-    **{"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set},
-}
+def _set_attributes(instance: OrderedDict[Any, Any], state: Any) -> None:
+    """What torch keeps beside a state_dict's entries, ``_metadata``."""
+    if type(state) is not dict or not all(type(name) is str and not hasattr(OrderedDict, name) for name in state):
+        raise CheckpointError("the attributes of an OrderedDict must have names, and none of its own")
+    vars(instance).update(state)
+
+
+def check_key(value: Any) -> None:
+    """Refuse a key whose hash takes long, or is made so that many keys have the same.
+
+    Raises:
+      CheckpointError: for it.
+    """
+    waiting, parts = [value], 0
+    while waiting:
+        item = waiting.pop()
+        parts += 1
+        if isinstance(item, tuple):
+            waiting.extend(item[: _KEY_PARTS + 1])
+        elif isinstance(item, complex) or (isinstance(item, int) and abs(item) >= _LARGEST_KEY):
+            raise CheckpointError(f"{reprlib.repr(item)} is a key of a dict or in a set, which is not supported for such numbers")
+        if parts > _KEY_PARTS:
+            raise CheckpointError(f"a key of a dict, or an item of a set, has more than {_KEY_PARTS} parts")
+
+
+def check_depth(tree: Any) -> None:
+    """Refuse containers in containers in containers, that no program could walk.
+
+    Raises:
+      CheckpointError: for more than a thousand.
+    """
+    seen: set[int] = set()
+    path = [iter((tree,))]
+    while path:
+        for item in path[-1]:
+            if isinstance(item, (list, tuple, dict, set, frozenset)) and id(item) not in seen:
+                seen.add(id(item))
+                path.append(iter((*item.keys(), *item.values()) if isinstance(item, dict) else item))
+                break
+        else:
+            path.pop()
+        if len(path) > _DEEPEST:
+            raise CheckpointError(f"containers lie in containers, more than {_DEEPEST} deep")
+
+
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK, "EMPTY_TUPLE": ()}
+_EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": set}
 _LITERALS = frozenset(
     ("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
     + ("SHORT_BINSTRING", "BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
 )
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_ACTIONS: dict[str, Callable[[_Reader, Any], Any]] = {
-    "TUPLE": lambda reader, argument: reader.stack.append(tuple(reader.since_mark())),
-    "FROZENSET": lambda reader, argument: reader.stack.append(frozenset(reader.since_mark())),
-    "MEMOIZE": lambda reader, argument: reader.memo.__setitem__(len(reader.memo), reader.stack[-1]),
-    "APPEND": lambda reader, argument: reader.append([reader.stack.pop()]),
+_ACTIONS: dict[str, Callable[[Reader, Any], Any]] = {
+    "TUPLE": lambda reader, argument: reader.push(tuple(reader.since_mark())),
+    "FROZENSET": lambda reader, argument: reader.freeze(),
+    "MEMOIZE": lambda reader, argument: reader.put(len(reader.memo)),
+    "APPEND": lambda reader, argument: reader.append([reader.pop()]),
     "APPENDS": lambda reader, argument: reader.append(reader.since_mark()),
     "SETITEM": lambda reader, argument: reader.set_items(reader.two()),
     "SETITEMS": lambda reader, argument: reader.set_items(reader.since_mark()),
-    "ADDITEMS": _Reader.add_items,
+    "ADDITEMS": lambda reader, argument: reader.add_items(),
     "GLOBAL": lambda reader, argument: reader.name(*argument.split(" ", 1)),
     "STACK_GLOBAL": lambda reader, argument: reader.name(*reader.two()),
-    "BINPERSID": lambda reader, argument: reader.stack.append(reader.persistent_load(reader.stack.pop())),
-    "REDUCE": _Reader.reduce,
-    "NEWOBJ": _Reader.new,
-    "BUILD": _Reader.build,
+    "BINPERSID": lambda reader, argument: reader.stack.append(reader.persistent_load(reader.pop())),
+    "REDUCE": lambda reader, argument: reader.reduce(),
+    "NEWOBJ": lambda reader, argument: reader.new(),
+    "BUILD": lambda reader, argument: reader.build(),
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import io
 import math
 import os
 import pickle
 import pickletools
+import reprlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from funnn.checkpoint import _torch_file as files
-from funnn.checkpoint._torch_file import Record
+from funnn.checkpoint._errors import CheckpointError, Kind
+from funnn.checkpoint._source import File
+from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, resolve
+from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
-from funnn.checkpoint._unpickle import unpickle
+from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
-from funnn.engine.program.value import to_jax
+from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -99,7 +101,7 @@ class _Pickler(TorchPickler):
 
 def save(
     obj: Any,
-    f: files.File,
+    f: File,
     pickle_module: Any = pickle,
     pickle_protocol: int = 2,
     _use_new_zipfile_serialization: bool = True,
@@ -130,19 +132,28 @@ def _rebuild_tensor(
     memory: Any, offset: int, size: Any, stride: Any, requires_grad: bool = False, hooks: Any = None, metadata: Any = None, kind: Any = None
 ) -> Tensor:
     """A tensor on a storage of the file; the first tensor decides in which shape the storage keeps its array."""
+    if not isinstance(memory, TypedStorage) or not isinstance(kind, (_dtype.dtype, type(None))):
+        raise CheckpointError(f"a tensor is to be rebuilt on {reprlib.repr(memory)} as {reprlib.repr(kind)}; the file is damaged, get it anew")
     kind = memory.dtype if kind is None else kind
     storage, count = memory._tensor._storage, memory.nbytes() // kind.itemsize
-    files.check_window(count, offset, size, stride)
+    check_window(count, offset, size, stride)
+    flags = check_flags(requires_grad, metadata)
+    if requires_grad and not (kind.is_floating_point or kind.is_complex):
+        raise CheckpointError(f"a tensor of {kind} is said to require gradients; the file is damaged, get it anew")
+    if any(flags):
+        storage = Storage(resolve(np.asarray(storage.array).reshape(-1), *flags))
     window = Window(tuple(size), tuple(stride), offset)
     whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
-    if isinstance(storage.array, np.ndarray):
-        own, storage.array = memory.dtype, to_jax(storage.array.view(kind.numpy).reshape(window.shape if whole else count))
-        memory._see(storage, own)
+    if isinstance(storage.array, np.ndarray) and not any(flags) and storage.writes == 0 and storage.array.ndim == 1:
+        numbers = storage.array.view(np.uint8)[: count * kind.itemsize].view(kind.numpy)
+        if numbers.nbytes == storage.array.nbytes:  # else some bytes are of no number of this type
+            own, storage.array = memory.dtype, from_host(numbers.reshape(window.shape if whole else count))
+            memory._see(storage, own)
     if storage.array.dtype != kind.numpy:
         window = window._replace(dtype=kind)
     elif whole and storage.array.shape == window.shape:
         window = None
-    return files.resolve_flags(on_memory(Tensor, storage, window, requires_grad), metadata)
+    return on_memory(Tensor, storage, window, bool(requires_grad))
 
 
 def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
@@ -150,6 +161,8 @@ def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, me
 
 
 def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = None) -> Parameter:
+    if not isinstance(data, Tensor):
+        raise CheckpointError(f"a parameter is to be rebuilt of {reprlib.repr(data)}, which is no tensor; the file is damaged, get it anew")
     return _with_state(Parameter(data, requires_grad), state)
 
 
@@ -158,7 +171,7 @@ _REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_parameter)
 
 def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
     if function not in _REBUILDERS or not (isinstance(kind, type) and issubclass(kind, Tensor)):
-        raise pickle.UnpicklingError(f"Trying to rebuild a tensor of type {kind!r} by unrecognized function {function!r}")
+        raise CheckpointError(f"Trying to rebuild a tensor of type {reprlib.repr(kind)} by unrecognized function {reprlib.repr(function)}")
     tensor = function(*arguments)
     if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
         kind, state = Buffer, {name: value for name, value in state.items() if name != "_is_buffer"}
@@ -171,40 +184,58 @@ def _with_state(tensor: Tensor, state: Any) -> Any:
     for names in state if isinstance(state, tuple) else (state or {},):
         for name, value in (names or {}).items():
             if is_own(name):
-                raise pickle.UnpicklingError(f"a tensor in the file has an attribute of the reserved name {name!r}")
+                raise CheckpointError(f"a tensor in the file has an attribute of the reserved name {reprlib.repr(name)}")
             setattr(tensor, name, value)
     return tensor
 
 
 def _get_layout(name: str) -> Any:
-    found = getattr(_layout, name.removeprefix("torch."), None)
+    found = getattr(_layout, str(name).removeprefix("torch."), None)
     if not isinstance(found, _layout.layout):
-        raise NotImplementedError(f"the layout {name} is not supported; convert the tensor to a dense one and save it again")
+        text = f"the layout {reprlib.repr(name)} is not supported; convert the tensor to a dense one and save it again"
+        raise CheckpointError(text, "unsupported")
     return found
 
 
-_NAMES: dict[str, Any] = {
-    **files.PLAIN_NAMES,
+def _size(sizes: Any = ()) -> _dtype.Size:
+    if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
+        raise CheckpointError(f"{reprlib.repr(sizes)} is no torch.Size; the file is damaged, get it anew")
+    return _dtype.Size(sizes)
+
+
+def _device(kind: Any, index: Any = None) -> _dtype.device:
+    if type(kind) is not str or (index is not None and type(index) is not int):
+        raise CheckpointError(f"{reprlib.repr((kind, index))} is no device; the file is damaged, get it anew")
+    return _dtype.device(kind) if index is None else _dtype.device(kind, index)
+
+
+_VALUES: dict[str, Any] = {
+    **STORAGES,
+    "torch.Tensor": Tensor,
+    "torch.nn.parameter.Parameter": Parameter,
+    **{f"torch.{kind.name}": kind for kind in _dtype.ALL},
+}
+_FUNCTIONS: dict[str, Callable] = {
+    **PLAIN_FUNCTIONS,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_typed,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-    "torch.Tensor": Tensor,
-    "torch.nn.parameter.Parameter": Parameter,
-    "torch.Size": _dtype.Size,
-    "torch.device": _dtype.device,
+    "torch.Size": _size,
+    "torch.device": _device,
     "torch.serialization._get_layout": _get_layout,
-    **{f"torch.{kind.name}": kind for kind in _dtype.ALL},
 }
+#: What a file that is trusted may name: Python's own classes are taken as they are.
+_NAMES = {**_VALUES, **{name: function for name, function in _FUNCTIONS.items() if name.startswith("torch.")}}
 
 
 class _FullUnpickler(pickle.Unpickler):
     """Python's own unpickler, which runs what the file says; torch's names mean this library's."""
 
-    def __init__(self, data: bytes, load: Callable, **options: Any):
-        super().__init__(io.BytesIO(data), **options)
+    def __init__(self, stream: Any, load: Callable, **options: Any):
+        super().__init__(stream, **options)
         self.persistent_load = load
 
     def find_class(self, module: str, name: str) -> Any:
@@ -222,7 +253,7 @@ class _FullUnpickler(pickle.Unpickler):
 
 
 def load(
-    f: files.File,
+    f: File,
     map_location: Any = None,
     pickle_module: Any = None,
     *,
@@ -238,10 +269,12 @@ def load(
         Tensors saved on an accelerator need one where there is none.
       weights_only: build tensors, containers, numbers and strings only, and classes given to ``add_safe_globals``. If False, whatever the
         file names is imported and run: for files of one's own.
-      mmap: accepted; files are read at once.
+      mmap: map the file into memory instead of reading it: numbers come from the disk when they are looked at, and writing changes no file.
 
     Raises:
       pickle.UnpicklingError: with weights_only, for anything else in the file; and for damaged files.
+      EOFError, RuntimeError, NotImplementedError: the file is empty; its container is damaged; it holds what is not supported. All four are
+        funnn.checkpoint.CheckpointErrors too.
     """
     if pickle_module is not None and weights_only:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified; leave out one of both")
@@ -254,7 +287,7 @@ def load(
     _check_devices(map_location)
     full = not weights_only and (weights_only is not None or pickle_module is not None)
 
-    def decode(data: bytes, load_record: Callable) -> Any:
+    def decode(stream: Any, length: int, load_record: Callable) -> Any:
         def persistent_load(identity: Any) -> Any:
             record = load_record(identity)
             if record.made is None:
@@ -262,16 +295,35 @@ def load(
             return record.made
 
         if full:
-            return _FullUnpickler(data, persistent_load, **options).load()
-        try:
-            return unpickle(data, _NAMES, persistent_load, _trusted_names())[0]
-        except pickle.UnpicklingError as error:
-            raise pickle.UnpicklingError(
-                "Weights only load failed. If the file is from a source you trust, load it with weights_only=False, which runs what it says. "
-                f"WeightsUnpickler error: {error}"
-            ) from None
+            return _FullUnpickler(stream, persistent_load, **options).load()
+        return unpickle(stream, length, Vocabulary(_VALUES, _FUNCTIONS, _trusted_names()), persistent_load)
 
-    return files.read(f, decode)
+    try:
+        return read(f, decode, mmap=bool(mmap))
+    except Passed as error:
+        raise error.error from None
+    except CheckpointError as error:
+        text = str(error)
+        if error.kind == "pickle" and not full:
+            text = (
+                "Weights only load failed. If the file is from a source you trust, load it with weights_only=False, which runs what it says. "
+                f"WeightsUnpickler error: {text}"
+            )
+        raise _ERRORS[error.kind](text, error.kind) from error.__cause__
+
+
+def _error(base: type) -> type:
+    """torch's class of an error as a CheckpointError too; it prints as torch's, and is sent to other processes as that."""
+    fields = {"__module__": base.__module__, "__reduce__": lambda self: (base, (str(self),))}
+    return type(base.__name__, (CheckpointError, base), fields)
+
+
+_ERRORS: dict[Kind, type] = {
+    "empty": _error(EOFError),
+    "container": _error(RuntimeError),
+    "pickle": _error(pickle.UnpicklingError),
+    "unsupported": _error(NotImplementedError),
+}
 
 
 def _check_devices(map_location: Any) -> None:
@@ -286,13 +338,17 @@ def _place(record: Record, map_location: Any) -> Any:
     if isinstance(map_location, dict):
         location = map_location.get(location, location)
     if (map_location is None or isinstance(map_location, dict)) and _dtype.device(location).type == "cuda" and not _dtype.accelerated():
-        raise RuntimeError(
+        raise CheckpointError(
             "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. Use torch.load with "
-            "map_location=torch.device('cpu') to map your storages to the CPU."
+            "map_location=torch.device('cpu') to map your storages to the CPU.",
+            "container",
         )
     made = object.__new__(TypedStorage)._see(Storage(record.array), _dtype.dtype.of(record.array.dtype))
     if callable(map_location):
-        moved = map_location(made.untyped(), location)
+        try:
+            moved = map_location(made.untyped(), location)
+        except Exception as error:
+            raise Passed(error) from error
         if moved is not None:
             made._see(moved._tensor._storage, made.dtype)
     return made
@@ -336,13 +392,13 @@ def _trusted_names() -> dict[str, Any]:
     return {name: item for item, name in pairs}
 
 
-def get_unsafe_globals_in_checkpoint(f: files.File) -> list[str]:
+def get_unsafe_globals_in_checkpoint(f: File) -> list[str]:
     """The names in a file that weights_only would refuse; nothing is built."""
     found: list[str] = []
 
-    def look(data: bytes, load: Callable) -> None:
+    def look(stream: Any, length: int, load: Callable) -> None:
         recent: list[str] = []
-        for opcode, argument, _ in pickletools.genops(data):
+        for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "GLOBAL":
                 found.append(argument.replace(" ", ".", 1))
             elif opcode.name == "STACK_GLOBAL":
@@ -350,5 +406,5 @@ def get_unsafe_globals_in_checkpoint(f: files.File) -> list[str]:
             elif isinstance(argument, str):
                 recent.append(argument)
 
-    files.read(f, look)
-    return [name for name in dict.fromkeys(found) if name not in _NAMES and name not in _trusted_names()]
+    read(f, look)
+    return [name for name in dict.fromkeys(found) if name not in {**_VALUES, **_FUNCTIONS, **_trusted_names()}]

@@ -2,7 +2,6 @@
 
 import doctest
 import io
-import pickle
 import subprocess
 import sys
 from collections import OrderedDict
@@ -17,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funnn import layers
-from funnn.checkpoint import _torch_write, from_state_dict, load_pt, save_pt, to_state_dict
-from funnn.checkpoint._torch_file import TYPES
+from funnn.checkpoint import CheckpointError, _torch_write, from_state_dict, load_pt, save_pt, to_state_dict
+from funnn.checkpoint._tensors import TYPES
 
 NAMES = list(TYPES)
 
@@ -122,21 +121,29 @@ def test_pytorchs_formats(zipped):
     assert loaded["state"]["weight"].tolist() == tree["state"]["weight"].tolist()
 
 
-def test_what_is_not_loaded():
-    with pytest.raises(pickle.UnpicklingError, match=r"Unsupported global: GLOBAL torch.nn.modules.linear.Linear"):
-        load_pt(saved(torch.save, torch.nn.Linear(1, 1)))
-    with pytest.raises(EOFError, match="the file is empty"):
-        load_pt(io.BytesIO())
-    with pytest.raises(pickle.UnpicklingError, match="Invalid magic number"):
-        load_pt(io.BytesIO(b"text"))
-    with pytest.raises(RuntimeError, match="damaged or incomplete"):
-        load_pt(io.BytesIO(saved(save_pt, np.ones(9)).getvalue()[:-30]))
-    with pytest.raises(NotImplementedError, match="sparse_tensor"):
-        load_pt(saved(torch.save, torch.ones(2).to_sparse()))
+def test_what_is_not_loaded(tmp_path):
+    def refused(kind, file, text):
+        with pytest.raises(CheckpointError, match=text) as caught:
+            load_pt(file)
+        assert caught.value.kind == kind and isinstance(caught.value, ValueError)
+        return str(caught.value)
+
+    refused("pickle", saved(torch.save, torch.nn.Linear(1, 1)), r"byte 2 \(GLOBAL\): Unsupported global: GLOBAL torch.nn.modules.linear.Linear")
+    refused("empty", io.BytesIO(), "the file is empty")
+    refused("pickle", io.BytesIO(b"text"), "Invalid magic number")
+    refused("container", io.BytesIO(saved(save_pt, np.ones(9)).getvalue()[:-30]), "damaged or incomplete")
+    refused("unsupported", saved(torch.save, torch.ones(2).to_sparse()), "sparse_tensor")
+    path = tmp_path / "some.pt"
+    path.write_bytes(saved(torch.save, torch.ones(2).to_sparse()).getvalue())
+    assert refused("unsupported", path, "sparse_tensor").startswith(f"{path}: data.pkl: byte ")
     with pytest.raises(TypeError, match="arrays of type <U1 cannot be saved, because torch has no such type"):
         save_pt(np.array(["a"]), io.BytesIO())
     with pytest.raises(AttributeError, match=r"expected a path or a binary file, but int has no write\(\)"):
         save_pt(1, 3)
+    with pytest.raises(TypeError, match=r"takes the tree first, as torch.save does; got the path 'x.pt' in its place"):
+        save_pt("x.pt", {"a": np.ones(1)})
+    with pytest.raises(TypeError, match=r"save jax.random.key_data\(key\)"):
+        save_pt(jax.random.key(0), io.BytesIO())
 
 
 def test_without_torch(tmp_path):

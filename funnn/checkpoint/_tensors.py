@@ -1,0 +1,314 @@
+"""What the pickle of a .pt file says of tensors: types, storages and the calls that rebuild them, as NumPy arrays.
+
+Each tensor is a call of ``torch._utils._rebuild_tensor_v2`` on a persistent id ``("storage", type, key, location, numel)``. Everything that such a call
+is given is checked against the storage before an array is made.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from funnn.checkpoint._errors import CheckpointError
+from funnn.checkpoint._unpickle import Vocabulary, check_key
+
+
+class StorageType(NamedTuple):
+    """A class of storages that a file names, such as ``torch.FloatStorage``: its name and the type of its numbers."""
+
+    name: str
+    dtype: np.dtype | None  # None where NumPy has no such numbers
+
+
+class Name(NamedTuple):
+    """A name in a file that stands for nothing that could be called: a class, a layout."""
+
+    name: str
+
+
+UNTYPED = StorageType("UntypedStorage", np.dtype(np.uint8))
+#: torch's name of a type, the name of its storages (None: they are untyped), NumPy's type
+TYPES: dict[str, tuple[str | None, np.dtype]] = {
+    name: (storage, np.dtype(kind))
+    for name, storage, kind in (
+        *(("float64", "Double", np.float64), ("float32", "Float", np.float32), ("float16", "Half", np.float16)),
+        *(("bfloat16", "BFloat16", ml_dtypes.bfloat16), ("int64", "Long", np.int64), ("int32", "Int", np.int32)),
+        *(("int16", "Short", np.int16), ("int8", "Char", np.int8), ("uint8", "Byte", np.uint8), ("bool", "Bool", np.bool_)),
+        *(("complex128", "ComplexDouble", np.complex128), ("complex64", "ComplexFloat", np.complex64)),
+        *((name, None, name) for name in ("uint16", "uint32", "uint64")),
+        *((name, None, getattr(ml_dtypes, name)) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")),
+        ("float8_e8m0fnu", None, ml_dtypes.float8_e8m0fnu),
+    )
+}
+_UNKNOWN = ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4", "ComplexHalf")
+STORAGES = {
+    **{f"torch.{storage}Storage": StorageType(f"{storage}Storage", kind) for storage, kind in TYPES.values() if storage},
+    **{f"torch.{storage}Storage": StorageType(f"{storage}Storage", None) for storage in _UNKNOWN},
+    **{f"{module}.UntypedStorage": UNTYPED for module in ("torch", "torch.storage")},
+}
+_DTYPES = {kind: name for name, (_, kind) in TYPES.items()}
+_MOST_DIMENSIONS = 64  # that NumPy knows
+_LONGEST = 1 << 62  # bytes that a tensor can be said to reach over
+
+
+class Record:
+    """The memory of a storage, which several tensors may see.
+
+    Attributes:
+      array: its values, flat; bytes if it is not ``typed``.
+      location: where the file says that it was ('cpu', 'cuda:0').
+      made: what the reader made of it, for the next tensor that sees it.
+    """
+
+    __slots__ = ("array", "location", "made", "resolved", "typed")
+
+    def __init__(self, array: np.ndarray, location: str = "cpu", typed: bool = True):
+        self.array, self.location, self.typed, self.made = array, location, typed, None
+        self.resolved: dict[tuple[np.dtype, bool, bool], np.ndarray] = {}
+
+
+class Described(NamedTuple):
+    """A storage as a persistent id describes it."""
+
+    kind: StorageType
+    key: str
+    location: str
+    count: int
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that it says it has."""
+        assert self.kind.dtype is not None
+        return self.count * self.kind.dtype.itemsize
+
+
+def describe(identity: Any) -> Described:
+    """What a persistent id says.
+
+    Raises:
+      CheckpointError: it is of something else, or of a kind that is not supported.
+    """
+    if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
+        raise CheckpointError(f"Only persistent_load of storage is allowed, but got {reprlib.repr(identity)}")
+    kind, key, location, count = identity[1:5]
+    if not isinstance(kind, StorageType) or kind.dtype is None:
+        name = reprlib.repr(getattr(kind, "name", kind))
+        raise CheckpointError(f"storages of type {name} are not supported; convert the tensor and save it again", "unsupported")
+    if len(identity) > 5 and identity[5] is not None:
+        raise CheckpointError("the file has a view of a storage, as PyTorch 0.3 wrote; load and save it with a newer one", "unsupported")
+    key, location = (item.decode("latin1") if isinstance(item, bytes) else item for item in (key, location))
+    if not (isinstance(key, str) and isinstance(location, str) and type(count) is int and 0 <= count < _LONGEST):
+        raise CheckpointError(f"the storage {reprlib.repr(key)} at {reprlib.repr(location)} is said to have {reprlib.repr(count)} numbers")
+    return Described(kind, key, location, count)
+
+
+# -- tensors
+
+
+def check_window(count: int, offset: Any, size: Any, stride: Any) -> None:
+    """Refuse a tensor that reaches outside its storage of ``count`` numbers.
+
+    Raises:
+      CheckpointError: for it, and for what is no offset, size or stride.
+    """
+    said = f"size {reprlib.repr(size)}, strides {reprlib.repr(stride)} and offset {reprlib.repr(offset)}"
+    whole = isinstance(size, (tuple, list)) and isinstance(stride, (tuple, list)) and all(type(n) is int for n in (offset, *size, *stride))
+    if not whole or len(size) != len(stride) or len(size) > _MOST_DIMENSIONS or min((offset, *size, *stride)) < 0:
+        raise CheckpointError(f"the file has a tensor of {said}")
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if last >= count and 0 not in size:
+        raise CheckpointError(f"the file has a tensor of {said}, which reaches to number {last} of a storage of {count}")
+    if math.prod(length for length in size if length) >= _LONGEST or max((0, *stride)) >= _LONGEST:
+        raise CheckpointError(f"the file has a tensor of {said}: no array is so large")
+
+
+def check_flags(requires_grad: Any, metadata: Any) -> tuple[bool, bool]:
+    """Whether a tensor is to be conjugated, and negated, which torch leaves to be done when it is read.
+
+    Raises:
+      CheckpointError: for what is no such flag.
+    """
+    flags = {} if metadata is None else metadata
+    if type(requires_grad) is not bool and requires_grad is not None:
+        raise CheckpointError(f"requires_grad of a tensor is {reprlib.repr(requires_grad)}")
+    if not isinstance(flags, dict) or not flags.keys() <= {"conj", "neg"}:
+        raise CheckpointError(f"a tensor has the flags {reprlib.repr(metadata)}, which are not supported", "unsupported")
+    return bool(flags.get("conj")), bool(flags.get("neg"))
+
+
+def typed(memory: np.ndarray, dtype: Any) -> np.ndarray:
+    """A storage of bytes as numbers of one of torch's types.
+
+    Raises:
+      CheckpointError: it is no such type, or the bytes are no whole number of them.
+    """
+    if not isinstance(dtype, np.dtype) or dtype not in _DTYPES:
+        raise CheckpointError(f"{reprlib.repr(dtype)} is no type of numbers that torch has; the file is damaged, get it anew")
+    return memory[: memory.nbytes // dtype.itemsize * dtype.itemsize // memory.itemsize].view(dtype)
+
+
+def resolve(memory: np.ndarray, conj: bool, neg: bool) -> np.ndarray:
+    """All numbers of a storage, conjugated and negated."""
+    memory = memory.conj() if conj else memory
+    return -memory if neg else memory
+
+
+def rebuild_array(
+    record: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = None, hooks: Any = None, metadata: Any = None, dtype: Any = None
+) -> np.ndarray:
+    """The tensor as a view of its storage's array."""
+    if not isinstance(record, Record):
+        raise CheckpointError(f"a tensor is to be rebuilt on {reprlib.repr(record)}, which is no storage")
+    memory = record.array if dtype is None else typed(record.array, dtype)
+    check_window(memory.size, offset, size, stride)
+    flags = check_flags(requires_grad, metadata)
+    if any(flags):
+        key = memory.dtype, *flags
+        if key not in record.resolved:
+            record.resolved[key] = resolve(memory, *flags)
+        memory = record.resolved[key]
+    if 0 in size:
+        return np.empty(tuple(size), memory.dtype)
+    unit = memory.itemsize
+    return np.ndarray(tuple(size), memory.dtype, memory.view(np.uint8), offset * unit, [step * unit for step in stride])
+
+
+def rebuild_typed(
+    record: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, metadata: Any = None
+) -> np.ndarray:
+    """As :func:`rebuild_array`, of a storage of bytes."""
+    return rebuild_array(record, offset, size, stride, requires_grad, hooks, metadata, dtype)
+
+
+def _rebuild_parameter(data: Any, requires_grad: Any = None, hooks: Any = None, state: Any = None) -> np.ndarray:
+    if not isinstance(data, np.ndarray):
+        raise CheckpointError(f"a parameter is to be rebuilt of {reprlib.repr(data)}, which is no tensor")
+    return data
+
+
+def rebuild_of_type(functions: Iterable[Callable[..., Any]]) -> Callable[..., Any]:
+    """``_rebuild_from_type_v2``, which calls one of ``functions`` and drops the tensor's class and attributes."""
+    known = set(map(id, functions))
+
+    def rebuild(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+        if id(function) not in known or type(arguments) is not tuple:
+            raise CheckpointError(f"Trying to rebuild a tensor by unrecognized function {reprlib.repr(function)}")
+        return function(*arguments)
+
+    return rebuild
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    def refuse(*arguments: Any) -> Any:
+        raise CheckpointError(
+            f"the file holds a tensor of a kind that is not supported ({name}); convert it to a dense one and save again", "unsupported"
+        )
+
+    return refuse
+
+
+# -- plain data
+
+
+def _only(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise CheckpointError(f"{reprlib.repr(value)} stands where {' or '.join(kind.__name__ for kind in kinds)} is expected")
+    return value
+
+
+def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
+    made: OrderedDict[Any, Any] = OrderedDict()
+    for pair in _only(items, list, tuple):
+        if type(pair) not in (list, tuple) or len(pair) != 2:
+            raise CheckpointError(f"{reprlib.repr(pair)} is no pair of a key and a value")
+        check_key(pair[0])
+        made[pair[0]] = pair[1]
+    return made
+
+
+def _counter(counts: Any = None) -> Counter[Any]:
+    return Counter({} if counts is None else _only(counts, dict))
+
+
+def _set(items: Any = ()) -> set[Any]:
+    for item in _only(items, list, tuple):
+        check_key(item)
+    return set(items)
+
+
+def _bytearray(source: Any = b"", encoding: Any = "latin-1") -> bytearray:
+    return bytearray(_encode(source, encoding) if type(source) is str else _only(source, bytes, bytearray))
+
+
+def _complex(real: Any, imag: Any = 0.0) -> complex:
+    return complex(_only(real, float, int), _only(imag, float, int))
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise CheckpointError(f"bytes in a file are encoded as latin1, not {reprlib.repr(encoding)}")
+    encoded: bytes = _only(text, str).encode("latin1")
+    return encoded
+
+
+_FACTORIES = {kind.__name__: kind for kind in (list, dict, int, float, str, set, tuple, bool)}
+
+
+def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
+    if factory is _set:
+        return defaultdict(set)
+    if factory is not None and not (isinstance(factory, Name) and factory.name in _FACTORIES):
+        raise CheckpointError(f"a defaultdict of {reprlib.repr(factory)} is not supported; save a dict", "unsupported")
+    return defaultdict(None if factory is None else _FACTORIES[factory.name])
+
+
+def _size(sizes: Any = ()) -> tuple[int, ...]:
+    return tuple([_only(size, int) for size in _only(sizes, tuple, list)])
+
+
+def _device(kind: Any, index: Any = None) -> str:
+    return _only(kind, str) if index is None else f"{_only(kind, str)}:{_only(index, int)}"  # type: ignore[no-any-return]
+
+
+#: what any file may call
+PLAIN_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _ordered,
+    "collections.Counter": _counter,
+    "builtins.set": _set,
+    "builtins.complex": _complex,
+    "builtins.bytearray": _bytearray,
+    "_codecs.encode": _encode,
+    **{
+        f"torch._utils._rebuild_{name}": _refused(name)
+        for name in ("qtensor", "sparse_tensor", "meta_tensor_no_storage", "nested_tensor", "wrapper_subclass", "device_tensor_from_numpy")
+    },
+}
+_BUILDERS = rebuild_array, rebuild_typed, _rebuild_parameter
+#: what a file may name where tensors become arrays
+ARRAYS = Vocabulary(
+    values={
+        **STORAGES,
+        **{f"torch.{name}": kind for name, (_, kind) in TYPES.items()},
+        **{name: Name(name) for name in ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")},
+        **{f"builtins.{name}": Name(name) for name in _FACTORIES if name != "set"},
+    },
+    functions={
+        **PLAIN_FUNCTIONS,
+        "collections.defaultdict": _defaultdict,
+        "torch._utils._rebuild_tensor": rebuild_array,
+        "torch._utils._rebuild_tensor_v2": rebuild_array,
+        "torch._utils._rebuild_tensor_v3": rebuild_typed,
+        "torch._utils._rebuild_parameter": _rebuild_parameter,
+        "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+        "torch._tensor._rebuild_from_type_v2": rebuild_of_type(_BUILDERS),
+        "torch.Size": _size,
+        "torch.device": _device,
+        "torch.serialization._get_layout": lambda name: _only(name, str),
+    },
+)
