@@ -28,21 +28,23 @@ class Legacy:
 
     def __init__(self, source: Source):
         if source.mapped is not None:
-            raise CheckpointError("mmap can only be used with files saved with PyTorch 1.6 or newer; leave out mmap=True", "container")
+            raise CheckpointError("mmap can only be used with files saved with PyTorch 1.6 or newer", "container", "leave out mmap=True")
         self.source = source
         _refuse_tar(source)
         if self._plain("the magic number") != _MAGIC:
-            raise CheckpointError("Invalid magic number; corrupt file? This was not written by torch.save")
+            raise CheckpointError("Invalid magic number; corrupt file?", fix="pass a file that torch.save wrote")
         self._plain("the protocol's version")
         machine = self._plain("the machine's description")
         if isinstance(machine, dict) and machine.get("little_endian") is False:
-            raise CheckpointError("the file was written on a big-endian machine, which is not supported; convert it with PyTorch", "unsupported")
+            raise CheckpointError(
+                "the file was written on a big-endian machine, which is not supported", "unsupported", "convert it with PyTorch"
+            )
         start = source.tell()
         storages = self._look()
         end = source.tell()
         keys = self._plain("the list of storages")
         if not isinstance(keys, list) or len(keys) != len(set(map(str, keys))) or not storages.keys() <= set(map(str, keys)):
-            raise CheckpointError("the list of storages is damaged; get the file anew")
+            raise CheckpointError("the list of storages is damaged")
         self.records: dict[str, Record] = {}
         position = source.tell()
         for key in map(str, keys):
@@ -63,7 +65,7 @@ class Legacy:
             return unpickle(self.source, self.source.end - self.source.tell(), _NOTHING, _refuse)
         except CheckpointError as error:
             if what == "the magic number":
-                raise CheckpointError("Invalid magic number; corrupt file? This was not written by torch.save") from None
+                raise CheckpointError("Invalid magic number; corrupt file?", fix="pass a file that torch.save wrote") from None
             raise error.at(what) from None
 
     def _look(self) -> dict[str, Described]:
@@ -73,7 +75,7 @@ class Legacy:
         def note(identity: Any) -> Any:
             storage = describe(identity)
             if found.setdefault(storage.key, storage) != storage:
-                raise CheckpointError(f"the storage {storage.key} is said to be of two types; the file is damaged, get it anew")
+                raise CheckpointError(f"the storage {storage.key} is said to be of two types")
             return storage
 
         run(_Looking(_NOTHING, note, self.source.end - self.source.tell()), self.source)
@@ -83,13 +85,13 @@ class Legacy:
         """Take the next storage, and say where the one after it begins."""
         place = f"the storage {key[:100]}"
         if storage is None:
-            raise CheckpointError(f"{place} is of no tensor; the file is damaged, get it anew")
+            raise CheckpointError(f"{place} is of no tensor")
         self.source.seek(position)
         head = self.source.read(8)
-        if len(head) != 8 or struct.unpack("<q", head)[0] != storage.count:
-            raise CheckpointError(f"{place} should begin with its length, {storage.count}; the file is damaged, get it anew", "container")
+        if len(head) != 8 or struct.unpack("<q", head)[0] != storage.length:
+            raise CheckpointError(f"{place} should begin with its length, {storage.length}", "container")
         assert storage.kind.dtype is not None
-        array = self.source.array(position + 8, storage.kind.dtype, storage.count, place)
+        array = self.source.array(position + 8, storage.kind.dtype, storage.length, place)
         self.records[key] = Record(array, storage.location)
         return position + 8 + storage.nbytes
 
@@ -101,7 +103,7 @@ def _refuse_tar(source: Source) -> None:
     is_tar = source.read(len(word)) == word
     source.seek(start)
     if is_tar:
-        raise CheckpointError("the file is a tar file of PyTorch before 0.1.10; load it there and save it with a newer one", "container")
+        raise CheckpointError("the file is a tar file of PyTorch before 0.1.10", "container", "load it there and save it with a newer one")
 
 
 def _refuse(identity: Any) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import Sharding
 
 #: Where arrays go: everywhere the same, or by (key, array).
-Place = jax.Device | Sharding | Callable[[str, np.ndarray], jax.Device | Sharding]
+Place: TypeAlias = jax.Device | Sharding | Callable[[str, np.ndarray], jax.Device | Sharding]
 
 
 def put(array: np.ndarray, place: jax.Device | Sharding) -> jax.Array:

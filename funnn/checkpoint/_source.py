@@ -47,6 +47,13 @@ class Source(io.RawIOBase):
         return self.stream.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move there.
+
+        Raises:
+          CheckpointError: that is outside the file.
+        """
+        if whence == os.SEEK_SET and not 0 <= offset <= self.end:
+            raise CheckpointError(f"the file refers to its byte {offset} and has {self.end}", "container")
         self.stream.seek(offset, whence)
         return self.stream.tell()
 
@@ -55,7 +62,7 @@ class Source(io.RawIOBase):
         rest = max(self.end - self.tell(), 0)
         return self.stream.read(rest if size is None or size < 0 else min(size, rest))
 
-    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def readline(self, size: int | None = -1) -> bytes:
         """The bytes to the next end of a line; the names in a pickle are short."""
         return self.stream.readline(4096)
 
@@ -67,7 +74,7 @@ class Source(io.RawIOBase):
         """
         size = count * dtype.itemsize
         if position + size > self.end or size > self.left:
-            raise CheckpointError(f"{place} is said to have {size} bytes, more than there are; the file is incomplete, get it anew", "container")
+            raise CheckpointError(f"{place} is said to have {size} bytes, more than there are", "container")
         if self.mapped is not None:
             part = self.mapped[position : position + size]
             return part.view(dtype) if part.ctypes.data % max(dtype.alignment, 1) == 0 else part.copy().view(dtype)
@@ -80,7 +87,7 @@ class Source(io.RawIOBase):
         return array
 
     def _fill(self, memory: np.ndarray, place: str) -> None:
-        view, done = memoryview(memory), 0
+        view, done = memory.data, 0
         while done < len(view):
             if hasattr(self.stream, "readinto"):
                 taken = self.stream.readinto(view[done:])
@@ -89,7 +96,7 @@ class Source(io.RawIOBase):
                 taken = len(content)
                 view[done : done + taken] = content
             if not taken:
-                raise CheckpointError(f"{place} ends after {done} of {len(view)} bytes; the file is incomplete, get it anew", "container")
+                raise CheckpointError(f"{place} ends after {done} of {len(view)} bytes", "container")
             done += taken
 
 

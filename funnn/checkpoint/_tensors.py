@@ -79,13 +79,13 @@ class Described(NamedTuple):
     kind: StorageType
     key: str
     location: str
-    count: int
+    length: int
 
     @property
     def nbytes(self) -> int:
         """The bytes that it says it has."""
         assert self.kind.dtype is not None
-        return self.count * self.kind.dtype.itemsize
+        return self.length * self.kind.dtype.itemsize
 
 
 def describe(identity: Any) -> Described:
@@ -99,9 +99,9 @@ def describe(identity: Any) -> Described:
     kind, key, location, count = identity[1:5]
     if not isinstance(kind, StorageType) or kind.dtype is None:
         name = reprlib.repr(getattr(kind, "name", kind))
-        raise CheckpointError(f"storages of type {name} are not supported; convert the tensor and save it again", "unsupported")
+        raise CheckpointError(f"storages of type {name} are not supported", "unsupported", "convert the tensor and save it again")
     if len(identity) > 5 and identity[5] is not None:
-        raise CheckpointError("the file has a view of a storage, as PyTorch 0.3 wrote; load and save it with a newer one", "unsupported")
+        raise CheckpointError("the file has a view of a storage, as PyTorch 0.3 wrote", "unsupported", "load and save it with a newer one")
     key, location = (item.decode("latin1") if isinstance(item, bytes) else item for item in (key, location))
     if not (isinstance(key, str) and isinstance(location, str) and type(count) is int and 0 <= count < _LONGEST):
         raise CheckpointError(f"the storage {reprlib.repr(key)} at {reprlib.repr(location)} is said to have {reprlib.repr(count)} numbers")
@@ -149,7 +149,7 @@ def typed(memory: np.ndarray, dtype: Any) -> np.ndarray:
       CheckpointError: it is no such type, or the bytes are no whole number of them.
     """
     if not isinstance(dtype, np.dtype) or dtype not in _DTYPES:
-        raise CheckpointError(f"{reprlib.repr(dtype)} is no type of numbers that torch has; the file is damaged, get it anew")
+        raise CheckpointError(f"{reprlib.repr(dtype)} is no type of numbers that torch has")
     return memory[: memory.nbytes // dtype.itemsize * dtype.itemsize // memory.itemsize].view(dtype)
 
 
@@ -207,7 +207,7 @@ def rebuild_of_type(functions: Iterable[Callable[..., Any]]) -> Callable[..., An
 def _refused(name: str) -> Callable[..., Any]:
     def refuse(*arguments: Any) -> Any:
         raise CheckpointError(
-            f"the file holds a tensor of a kind that is not supported ({name}); convert it to a dense one and save again", "unsupported"
+            f"the file holds a tensor of a kind that is not supported ({name})", "unsupported", "convert it to a dense one and save again"
         )
 
     return refuse
@@ -264,7 +264,7 @@ def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
     if factory is _set:
         return defaultdict(set)
     if factory is not None and not (isinstance(factory, Name) and factory.name in _FACTORIES):
-        raise CheckpointError(f"a defaultdict of {reprlib.repr(factory)} is not supported; save a dict", "unsupported")
+        raise CheckpointError(f"a defaultdict of {reprlib.repr(factory)} is not supported", "unsupported", "save a dict")
     return defaultdict(None if factory is None else _FACTORIES[factory.name])
 
 
@@ -273,7 +273,7 @@ def _size(sizes: Any = ()) -> tuple[int, ...]:
 
 
 def _device(kind: Any, index: Any = None) -> str:
-    return _only(kind, str) if index is None else f"{_only(kind, str)}:{_only(index, int)}"  # type: ignore[no-any-return]
+    return _only(kind, str) if index is None else f"{_only(kind, str)}:{_only(index, int)}"
 
 
 #: what any file may call

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import IO, Any
 
-import jax
 import numpy as np
 
 from funnn.checkpoint._errors import CheckpointError
@@ -56,7 +55,7 @@ def read(file: File, decode: Decode, mmap: bool = False) -> Any:
         try:
             return _read(stream, decode, file if mmap else None)
         except CheckpointError as error:
-            raise error.at(name_of(file)) from error.__cause__
+            raise error.of(name_of(file)) from error.__cause__
 
 
 def _read(stream: IO[bytes], decode: Decode, path: Any) -> Any:

@@ -112,7 +112,9 @@ class _ArrayPickler(TorchPickler):
         if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
             return None
         if isinstance(obj, jax.Array) and jnp.issubdtype(obj.dtype, jax.dtypes.prng_key):
-            raise TypeError("a random key cannot be saved as a tensor; save jax.random.key_data(key), and make it anew by jax.random.wrap_key_data")
+            raise TypeError(
+                "a random key cannot be saved as a tensor; save jax.random.key_data(key), and make it anew by jax.random.wrap_key_data"
+            )
         array = np.asarray(obj)
         memory = array
         while isinstance(memory.base, np.ndarray):
@@ -164,9 +166,10 @@ def write(tree: Any, file: File, pickler: Any) -> None:
     members: dict[str, Any] = {"data.pkl": stream.getvalue(), ".format_version": b"1", ".storage_alignment": b"64", "byteorder": b"little"}
     members |= {f"data/{key}": record.array.view(np.uint8).data for key, record in job.records.values()}
     members["version"] = b"3\n"
-    is_path = isinstance(file, (str, os.PathLike))
-    folder = os.path.splitext(os.path.basename(file))[0] if is_path else "archive"
-    with replacing(file) if is_path else opened(file, "wb") as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+    folder, place = "archive", opened(file, "wb")
+    if isinstance(file, (str, os.PathLike)):
+        folder, place = os.path.splitext(os.path.basename(file))[0], replacing(file)
+    with place as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         assert archive.fp is not None
         for name, content in members.items():
             entry = zipfile.ZipInfo(f"{folder}/{name}")

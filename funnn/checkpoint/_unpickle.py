@@ -6,13 +6,14 @@ what is in it, call only what is meant to be called, and fill only containers th
 
 from __future__ import annotations
 
+import io
 import pickletools
 import reprlib
 import sys
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from funnn.checkpoint._errors import CheckpointError
 
@@ -24,6 +25,10 @@ _ALWAYS, _EACH = 32 << 20, 32
 _DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
 _LARGEST_KEY = 1 << 60  # above, Python gives integers the hashes of smaller ones
 _KEY_PARTS = 1000  # numbers and texts in a key, each counted as often as it stands there
+
+
+#: What a pickle is read from.
+Stream = IO[bytes] | io.RawIOBase
 
 
 class Passed(Exception):
@@ -49,7 +54,7 @@ class Vocabulary(NamedTuple):
     trusted: Mapping[str, Any] = MappingProxyType({})
 
 
-def unpickle(stream: IO[bytes], length: int, names: Vocabulary, persistent_load: Callable[[Any], Any]) -> Any:
+def unpickle(stream: Stream, length: int, names: Vocabulary, persistent_load: Callable[[Any], Any]) -> Any:
     """The object of the pickle that a stream holds next; the stream then stands behind it.
 
     Args:
@@ -63,11 +68,11 @@ def unpickle(stream: IO[bytes], length: int, names: Vocabulary, persistent_load:
     return run(Reader(names, persistent_load, length), stream)
 
 
-def run(reader: Reader, stream: IO[bytes]) -> Any:
+def run(reader: Reader, stream: Stream) -> Any:
     """What a reader makes of the pickle that a stream holds next."""
     name, place = "beginning", 0
     try:
-        for opcode, argument, position in pickletools.genops(stream):
+        for opcode, argument, position in pickletools.genops(cast("IO[bytes]", stream)):
             name, place = opcode.name, position or 0
             if name == "STOP":
                 result = reader.pop()
@@ -80,8 +85,8 @@ def run(reader: Reader, stream: IO[bytes]) -> Any:
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {str(error)[:200]}"
-        raise CheckpointError(f"byte {place} (after or in {name}): the pickle is damaged: {text}; get the file anew") from error
-    raise CheckpointError(f"byte {place} ({name}): the pickle is damaged: it has no end; get the file anew")
+        raise CheckpointError(f"byte {place} (after or in {name}): the pickle is damaged: {text}") from error
+    raise CheckpointError(f"byte {place} ({name}): the pickle is damaged: it has no end")
 
 
 class Reader:
@@ -117,7 +122,7 @@ class Reader:
     def pop(self) -> Any:
         value = self.stack.pop()
         if value is _MARK:
-            raise CheckpointError("a mark stands where an object is expected; the pickle is damaged, get the file anew")
+            raise CheckpointError("a mark stands where an object is expected")
         return value
 
     def step(self, name: str, argument: Any) -> None:
@@ -158,7 +163,7 @@ class Reader:
         while start >= 0 and self.stack[start] is not _MARK:
             start -= 1
         if start < 0:
-            raise CheckpointError("there is no mark on the stack; the pickle is damaged, get the file anew")
+            raise CheckpointError("there is no mark on the stack")
         items = self.stack[start + 1 :]
         del self.stack[start:]
         return items
@@ -173,7 +178,8 @@ class Reader:
         raise CheckpointError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "
             f"`torch.serialization.add_safe_globals([{path}])` or the `torch.serialization.safe_globals([{path}])` context manager to "
-            "allowlist this global if you trust this class/function."
+            "allowlist this global if you trust this class/function.",
+            fix="",
         )
 
     def append(self, items: list[Any]) -> None:

@@ -31,23 +31,23 @@ class TorchZip:
         try:
             self.archive = zipfile.ZipFile(source)
         except Exception as error:  # zipfile raises of many kinds
-            raise CheckpointError(
-                f"PytorchStreamReader failed reading zip archive: {str(error)[:200]}; the file is damaged or incomplete", "container"
-            ) from None
+            raise CheckpointError(f"PytorchStreamReader failed reading zip archive: {str(error)[:200]}", "container") from None
         members = self.archive.namelist()
         folder = next((name.removesuffix("data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")), None)
         if folder is None:
             raise CheckpointError(
-                "PytorchStreamReader failed locating file data.pkl: file not found; this zip file was not written by torch.save", "container"
+                "PytorchStreamReader failed locating file data.pkl: file not found", "container", "pass a file that torch.save wrote"
             )
         self.folder = folder
         if f"{folder}constants.pkl" in members:
             raise CheckpointError(
-                "the file is a TorchScript archive, which only PyTorch's torch.jit.load can read; save the state_dict with torch.save", "container"
+                "the file is a TorchScript archive, which only PyTorch's torch.jit.load can read",
+                "container",
+                "save the state_dict with torch.save",
             )
         if f"{folder}byteorder" in members and self.read("byteorder") != b"little":
             raise CheckpointError(
-                "the file was written on a big-endian machine, which is not supported; convert it with PyTorch", "unsupported"
+                "the file was written on a big-endian machine, which is not supported", "unsupported", "convert it with PyTorch"
             )
         self.records: dict[str, Record] = {}
         self._sums: list[tuple[str, int, Future[int]]] = []
@@ -69,7 +69,7 @@ class TorchZip:
         self.source.seek(position)
         content = self.source.read(size)
         if len(content) != size:
-            raise CheckpointError(f"{name} ends after {len(content)} of {size} bytes; the file is incomplete, get it anew", "container")
+            raise CheckpointError(f"{name} ends after {len(content)} of {size} bytes", "container")
         _check_sum(name, expected, zlib.crc32(content))
         return content
 
@@ -81,14 +81,14 @@ class TorchZip:
         if record is None:
             position, size, expected = self._find(name)
             if size != storage.nbytes:
-                raise CheckpointError(f"{name} has {size} bytes, expected {storage.nbytes}; the file is damaged, get it anew")
+                raise CheckpointError(f"{name} has {size} bytes, expected {storage.nbytes}")
             assert storage.kind.dtype is not None
-            array = self.source.array(position, storage.kind.dtype, storage.count, name)
+            array = self.source.array(position, storage.kind.dtype, storage.length, name)
             if self.source.mapped is None:
                 self._check_later(name, expected, array)
             record = self.records[storage.key] = Record(array, storage.location)
-        elif (record.array.dtype, record.array.size) != (storage.kind.dtype, storage.count):
-            raise CheckpointError(f"{name} is said to be of two types; the file is damaged, get it anew")
+        elif (record.array.dtype, record.array.size) != (storage.kind.dtype, storage.length):
+            raise CheckpointError(f"{name} is said to be of two types")
         return record
 
     def pickle(self) -> io.BytesIO:
@@ -101,22 +101,24 @@ class TorchZip:
         try:
             info = self.archive.getinfo(path)
         except KeyError:
-            raise CheckpointError(f"PytorchStreamReader failed locating file {path}: file not found; the file is incomplete", "container") from None
+            raise CheckpointError(f"PytorchStreamReader failed locating file {path}: file not found", "container") from None
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise CheckpointError(f"{path} is compressed or encrypted, which torch.save does not do; store it as it is (zip -0)", "unsupported")
+            raise CheckpointError(
+                f"{path} is compressed or encrypted, which torch.save does not do", "unsupported", "store it as it is (zip -0)"
+            )
         self.source.seek(info.header_offset)
         header = self.source.read(_HEADER.size)
         if len(header) != _HEADER.size or header[:4] != b"PK\3\4" or info.file_size != info.compress_size:
-            raise CheckpointError(f"{path} is not where the zip file says that it is; the file is damaged, get it anew", "container")
+            raise CheckpointError(f"{path} is not where the zip file says that it is", "container")
         *_, name_length, extra_length = _HEADER.unpack(header)
         position = info.header_offset + _HEADER.size + name_length + extra_length
         if position + info.file_size > self.source.end:
-            raise CheckpointError(f"{path} is said to have {info.file_size} bytes, more than there are; get the file anew", "container")
+            raise CheckpointError(f"{path} is said to have {info.file_size} bytes, more than there are", "container")
         return position, info.file_size, info.CRC
 
     def _check_later(self, name: str, expected: int, array: np.ndarray) -> None:
         """Compare the sum while what follows is read."""
-        content = memoryview(array.view(np.uint8))
+        content = array.view(np.uint8).data
         if len(content) < _LONG:
             _check_sum(name, expected, zlib.crc32(content))
         elif expected:
@@ -127,4 +129,4 @@ class TorchZip:
 
 def _check_sum(name: str, expected: int, found: int) -> None:
     if expected not in (0, found):  # 0: torch.serialization.set_crc32_options(False)
-        raise CheckpointError(f"{name} has another checksum than it was written with; the file is damaged, get it anew", "container")
+        raise CheckpointError(f"{name} has another checksum than it was written with", "container")

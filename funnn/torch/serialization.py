@@ -133,13 +133,13 @@ def _rebuild_tensor(
 ) -> Tensor:
     """A tensor on a storage of the file; the first tensor decides in which shape the storage keeps its array."""
     if not isinstance(memory, TypedStorage) or not isinstance(kind, (_dtype.dtype, type(None))):
-        raise CheckpointError(f"a tensor is to be rebuilt on {reprlib.repr(memory)} as {reprlib.repr(kind)}; the file is damaged, get it anew")
+        raise CheckpointError(f"a tensor is to be rebuilt on a {type(memory).__name__} as {reprlib.repr(kind)}")
     kind = memory.dtype if kind is None else kind
     storage, count = memory._tensor._storage, memory.nbytes() // kind.itemsize
     check_window(count, offset, size, stride)
     flags = check_flags(requires_grad, metadata)
     if requires_grad and not (kind.is_floating_point or kind.is_complex):
-        raise CheckpointError(f"a tensor of {kind} is said to require gradients; the file is damaged, get it anew")
+        raise CheckpointError(f"a tensor of {kind} is said to require gradients")
     if any(flags):
         storage = Storage(resolve(np.asarray(storage.array).reshape(-1), *flags))
     window = Window(tuple(size), tuple(stride), offset)
@@ -162,7 +162,7 @@ def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, me
 
 def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = None) -> Parameter:
     if not isinstance(data, Tensor):
-        raise CheckpointError(f"a parameter is to be rebuilt of {reprlib.repr(data)}, which is no tensor; the file is damaged, get it anew")
+        raise CheckpointError(f"a parameter is to be rebuilt of a {type(data).__name__}, which is no tensor")
     return _with_state(Parameter(data, requires_grad), state)
 
 
@@ -192,20 +192,20 @@ def _with_state(tensor: Tensor, state: Any) -> Any:
 def _get_layout(name: str) -> Any:
     found = getattr(_layout, str(name).removeprefix("torch."), None)
     if not isinstance(found, _layout.layout):
-        text = f"the layout {reprlib.repr(name)} is not supported; convert the tensor to a dense one and save it again"
-        raise CheckpointError(text, "unsupported")
+        text = f"the layout {reprlib.repr(name)} is not supported"
+        raise CheckpointError(text, "unsupported", "convert the tensor to a dense one and save it again")
     return found
 
 
 def _size(sizes: Any = ()) -> _dtype.Size:
     if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
-        raise CheckpointError(f"{reprlib.repr(sizes)} is no torch.Size; the file is damaged, get it anew")
+        raise CheckpointError(f"{reprlib.repr(sizes)} is no torch.Size")
     return _dtype.Size(sizes)
 
 
 def _device(kind: Any, index: Any = None) -> _dtype.device:
     if type(kind) is not str or (index is not None and type(index) is not int):
-        raise CheckpointError(f"{reprlib.repr((kind, index))} is no device; the file is damaged, get it anew")
+        raise CheckpointError(f"{reprlib.repr((kind, index))} is no device")
     return _dtype.device(kind) if index is None else _dtype.device(kind, index)
 
 
