@@ -116,7 +116,12 @@ def seeds() -> dict[str, bytes]:
         "plain": [1, -1, 2**40, 10**30, 1.5, "ü", b"b", None, True, 2j, (1, (2,)), {}, set(), {1, 2}, bytearray(b"x"), Counter("aab")],
         "types": [torch.Size([2, 3]), torch.float32, torch.device("cuda", 1), torch.strided, OrderedDict(a=1)],
         "parameter": torch.nn.Parameter(torch.ones(2)),
-        "others": [torch.ones(2).bfloat16(), torch.ones(2, dtype=torch.uint16), torch.ones(1).to(torch.float8_e5m2), torch.ones(1, dtype=torch.cfloat).conj()],
+        "others": [
+            torch.ones(2).bfloat16(),
+            torch.ones(2, dtype=torch.uint16),
+            torch.ones(1).to(torch.float8_e5m2),
+            torch.ones(1, dtype=torch.cfloat).conj(),
+        ],
         "attributes": [setattr(y := torch.ones(2), "tag", {"a": 1}), y],
         "sparse": torch.ones(2).to_sparse(),
         "module": torch.nn.Linear(1, 1),

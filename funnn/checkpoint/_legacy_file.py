@@ -99,6 +99,8 @@ class Legacy:
 def _refuse_tar(source: Source) -> None:
     start = source.tell()
     offset, word = _TAR
+    if source.end - start <= offset:
+        return
     source.seek(start + offset)
     is_tar = source.read(len(word)) == word
     source.seek(start)

@@ -20,17 +20,18 @@ from funnn.checkpoint._zip_file import TorchZip
 Decode = Callable[[IO[bytes], int, Callable[[Any], Record]], Any]
 
 
-def load_pt(file: File, *, mmap: bool = False, device: Place | None = None) -> Any:
+def load_pt(file: File, *, mmap: bool = False, verify: bool = False, device: Place | None = None) -> Any:
     """Read what ``torch.save`` wrote, without PyTorch: containers, numbers and strings as they are, tensors and Parameters as NumPy arrays.
 
     Tensors that share memory come back as views of one array. bfloat16 and float8 are the types of ml_dtypes, a ``torch.Size`` is a tuple, a
-    device a string, a ``torch.dtype`` NumPy's. Nothing in the file is executed, no memory is asked for that the file does not have numbers for, and the
-    checksums that the file has are compared.
+    device a string, a ``torch.dtype`` NumPy's. Nothing in the file is executed, and no memory is asked for that the file does not have numbers for.
 
     Args:
       file: a path, or a binary file open for reading; the zip format, or the one before PyTorch 1.6.
       mmap: map the file into memory instead of reading it: arrays are read from the disk when they are looked at, and writing into them does not change
-        the file. Of a path, and of the zip format; checksums are not compared.
+        the file. Of a path, and of the zip format.
+      verify: compare the checksums of all storages, at about a second for 2 GB. Else those of less than a megabyte are compared, and none of a file that
+        is mapped; PyTorch compares none.
       device: where the arrays go, one after the other: a device or a sharding of JAX's, or a function of (key, array) that gives one; the key has the
         names and numbers that lead to the array, joined by ".". The arrays are then JAX's.
 
@@ -41,11 +42,11 @@ def load_pt(file: File, *, mmap: bool = False, device: Place | None = None) -> A
     if mmap and not isinstance(file, (str, os.PathLike)):
         raise ValueError("mmap=True needs a path, and got a file that is open; pass its path")
     mapped = mmap or (device is not None and isinstance(file, (str, os.PathLike)) and is_zip(file))
-    tree = read(file, lambda stream, length, load: unpickle(stream, length, ARRAYS, load), mmap=mapped)
+    tree = read(file, lambda stream, length, load: unpickle(stream, length, ARRAYS, load), mapped, verify)
     return tree if device is None else place_arrays(tree, device)
 
 
-def read(file: File, decode: Decode, mmap: bool = False) -> Any:
+def read(file: File, decode: Decode, mmap: bool = False, verify: bool = False) -> Any:
     """The object in a file, as ``decode`` makes it of the pickle.
 
     Raises:
@@ -53,12 +54,12 @@ def read(file: File, decode: Decode, mmap: bool = False) -> Any:
     """
     with opened(file, "rb") as stream:
         try:
-            return _read(stream, decode, file if mmap else None)
+            return _read(stream, decode, file if mmap else None, verify)
         except CheckpointError as error:
             raise error.of(name_of(file)) from error.__cause__
 
 
-def _read(stream: IO[bytes], decode: Decode, path: Any) -> Any:
+def _read(stream: IO[bytes], decode: Decode, path: Any, verify: bool) -> Any:
     source = Source(stream)
     head = source.read(4)
     if not head:
@@ -67,7 +68,7 @@ def _read(stream: IO[bytes], decode: Decode, path: Any) -> Any:
     if path is not None:
         source.mapped = np.memmap(path, np.uint8, "c")
     if head == b"PK\x03\x04":
-        with TorchZip(source) as archive:
+        with TorchZip(source, verify) as archive:
             return _decode(archive, decode)
     return _decode(Legacy(source), decode)
 

@@ -122,6 +122,8 @@ def save(
         raise NotImplementedError("writing the format before PyTorch 1.6 is not supported (reading is); leave out the argument")
     if not isinstance(f, (str, os.PathLike)) and not hasattr(f, "write"):
         raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}")
+    if isinstance(f, (str, os.PathLike)) and (folder := os.path.dirname(os.fspath(f))) and not os.path.isdir(folder):
+        raise RuntimeError(f"Parent directory {folder} does not exist.")
     write(obj, f, lambda stream: _Pickler(stream, pickle_protocol))
 
 

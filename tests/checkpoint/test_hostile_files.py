@@ -1,0 +1,173 @@
+"""Files that want more than to be data: each is refused, in no time and in no memory."""
+
+import io
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+import funnn.torch as shim
+from funnn.checkpoint import CheckpointError, load_pt
+from funnn.checkpoint._source import Source
+from funnn.checkpoint._zip_file import TorchZip
+from tests import fuzz_checkpoint
+
+REBUILD, REBUILD_TYPED = b"ctorch._utils\n_rebuild_tensor_v2\n(", b"ctorch._utils\n_rebuild_tensor_v3\n("
+
+
+def text(word):
+    return b"X" + len(word).to_bytes(4, "little") + word.encode()
+
+
+def number(value):
+    return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
+
+
+def storage(kind="FloatStorage", count=2):
+    return b"(" + text("storage") + f"ctorch\n{kind}\n".encode() + text("0") + text("cpu") + number(count) + b"tQ"
+
+
+def tensor(offset=0, size=(2,), stride=(1,), rest=b"\x89}", kind="FloatStorage", count=2, call=REBUILD):
+    sizes = b"".join(b"(" + b"".join(map(number, numbers)) + b"t" for numbers in (size, stride))
+    return call + storage(kind, count) + number(offset) + sizes + rest + b"tR"
+
+
+HOSTILE = {
+    "a class of tensors is called": b"ctorch\nTensor\n" + number(2) + b"\x85" + text("T") + b"\x86R",
+    "a class of parameters is called": b"ctorch.nn.parameter\nParameter\n" + number(2) + b"\x85" + text("V100000") + b"\x86R",
+    "a dtype is called": b"ctorch\nfloat64\n" + number(2) + b"\x85R",
+    "a class of storages is called": b"ctorch\nFloatStorage\n" + number(2) + b"\x85R",
+    "numbers of any type": tensor(call=REBUILD_TYPED, rest=b"\x89}" + text("V100000")),
+    "numbers that are objects": tensor(call=REBUILD_TYPED, rest=b"\x89}" + text("O")),
+    "a storage that is no storage": REBUILD + number(1) + number(0) + b"))\x89}tR",
+    "a storage of 373 GiB": tensor(count=100 * 2**30),
+    "a storage of a negative number": tensor(count=-1),
+    "a size of 2**64": tensor(size=(2**64, 0), stride=(0, 0)),
+    "a product of 2**80": tensor(size=(2**40, 2**40, 0), stride=(0, 0, 0)),
+    "a stride of 2**63": tensor(size=(1,), stride=(2**63,)),
+    "a size that is no integer": REBUILD + storage() + number(0) + b"G\x3f\xf0\0\0\0\0\0\0\x85" + number(1) + b"\x85\x89}tR",
+    "an offset that is a truth value": REBUILD + storage() + b"\x88" + number(1) + b"\x85" + number(1) + b"\x85\x89}tR",
+    "65 dimensions": tensor(size=(1,) * 65, stride=(1,) * 65),
+    "a parameter of text": b"ctorch._utils\n_rebuild_parameter\n" + text("x") + b"\x89}\x87R",
+    "a bytearray of 100 GB": b"c__builtin__\nbytearray\n" + number(10**11) + b"\x85R",
+    "a set of a number": b"c__builtin__\nset\n" + number(10**11) + b"\x85R",
+    "a Counter of a text": b"ccollections\nCounter\n" + text("x" * 100) + b"\x85R",
+    "a key that doubles sixty times": b"}" + number(1) + b"\x85" + b"q\x00h\x00\x86" * 60 + number(1) + b"s",
+    "a key of a huge number": b"}" + number(2**62) + number(1) + b"s",
+    "lists in lists in lists": b"]" * 5000 + b"a" * 4999,
+    "two million sets": b"\x8f" * 2_000_000,
+    "an OrderedDict without items()": b"ccollections\nOrderedDict\n)R}" + text("items") + number(1) + b"sb",
+    "a mark as an object": b"]((ae",
+}
+
+
+def zipped(pickle, *storages, how=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", how) as archive:
+        for name, member in {"data.pkl": pickle, "version": b"3\n"}.items():
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), member)
+        for key, member in enumerate(storages):
+            archive.writestr(f"archive/data/{key}", member)
+    return io.BytesIO(file.getvalue())
+
+
+@pytest.mark.parametrize("load", [load_pt, shim.load], ids=["load_pt", "torch.load"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_pickles(name, load):
+    with pytest.raises(CheckpointError, match=r"the file: .*byte \d+") as caught:
+        load(zipped(b"\x80\x04" + HOSTILE[name] + b".", bytes(8)))
+    assert not isinstance(caught.value.__cause__, (MemoryError, RecursionError))
+    legacy = bytes([fuzz_checkpoint.LEGACY]) + b"\x80\x04" + HOSTILE[name] + b"."
+    with pytest.raises(CheckpointError):
+        load(io.BytesIO(fuzz_checkpoint.as_file(legacy)))
+
+
+def test_the_same_calls_with_honest_arguments():
+    for rest, expected in ((b"\x89}", [0, 1]), (b"\x89}}" + text("neg") + b"\x88s", [-0.0, -1])):
+        for load in (load_pt, shim.load):
+            loaded = load(zipped(b"\x80\x02" + tensor(rest=rest) + b".", np.arange(2, dtype=np.float32).tobytes()))
+            np.testing.assert_array_equal(np.asarray(loaded), expected)
+
+
+def test_a_window_that_is_larger_than_its_storage_takes_no_memory():
+    """An expanded tensor may have more elements than there is memory; its flags are looked at in the storage."""
+    flags = b"\x89}}" + text("neg") + b"\x88s"
+    for load in (load_pt, shim.load):
+        loaded = load(zipped(b"\x80\x02" + tensor(size=(2**40,), stride=(0,), rest=flags) + b".", np.ones(2, np.float32).tobytes()))
+        assert tuple(loaded.shape) == (2**40,) and float(loaded[5]) == -1
+
+
+@pytest.mark.parametrize("load", [load_pt, shim.load], ids=["load_pt", "torch.load"])
+def test_hostile_containers(load):
+    honest = zipped(b"\x80\x02" + tensor() + b".", bytes(8)).getvalue()
+    deflated = zipped(b"\x80\x02" + tensor(count=1 << 26) + b".", bytes(1 << 28), how=zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match=r"data/0 is compressed or encrypted, .*zip -0"):
+        load(deflated)
+    moved = bytearray(honest)
+    directory = moved.index(b"PK\1\2")
+    moved[directory + 42 : directory + 46] = b"\xff\xff\xff\x7f"  # where a member begins
+    for content in (
+        honest[:40],
+        honest[:-30],
+        bytes(moved),
+        b"PK\x03\x04",
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x02",
+        b"x" * 600,
+        bytes(257) + b"ustar",
+    ):
+        with pytest.raises(CheckpointError):
+            load(io.BytesIO(content))
+    flipped = bytearray(honest)
+    flipped[flipped.index(bytes(8), flipped.index(b"archive/data/0"))] = 1
+    with pytest.raises(CheckpointError, match="data/0 has another checksum"):
+        load(io.BytesIO(bytes(flipped)))
+
+
+def test_members_at_one_place_are_not_read_again_and_again():
+    """A zip file may say that a hundred members are the same bytes; no more is read than the file has."""
+    content = zipped(b"\x80\x02N.", bytes(1 << 20)).getvalue()
+    archive, dtype = TorchZip(Source(io.BytesIO(content))), np.dtype(np.float32)
+    position, size, _ = archive._find("data/0")
+    archive.source.array(position, dtype, size // 4, "data/0")
+    with pytest.raises(CheckpointError, match="data/1 is said to have 1048576 bytes, more than there are"):
+        archive.source.array(position, dtype, size // 4, "data/1")
+
+
+def test_big_endian_files_are_refused():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02N.")
+        archive.writestr("archive/byteorder", b"big")
+    with pytest.raises(CheckpointError, match="big-endian machine, which is not supported; convert it with PyTorch"):
+        load_pt(io.BytesIO(file.getvalue()))
+
+
+def test_checksums_are_compared_on_demand(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save(torch.zeros(1 << 20), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert load_pt(path).any() and load_pt(path, mmap=True).any()  # as PyTorch, which compares none
+    for mmap in (False, True):
+        with pytest.raises(CheckpointError, match="data/0 has another checksum"):
+            load_pt(path, verify=True, mmap=mmap)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(torch.ones(3), path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_pt(path, verify=True).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("by_torch", [False, True])
+def test_mutations(by_torch):
+    """Random changes of the fuzzer's corpus, in a process that may take little memory."""
+    command = [sys.executable, "-m", "tests.fuzz_checkpoint", "--mutations", "6000", *(["--torch"] if by_torch else [])]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "nothing else came through" in result.stdout and "'data'" in result.stdout and "'pickle'" in result.stdout
