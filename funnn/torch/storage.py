@@ -145,7 +145,9 @@ class UntypedStorage(_Storage):
           RuntimeError: there is no such file, or it is shorter.
         """
         if shared:
-            raise NotImplementedError("from_file(shared=True) is not supported, because arrays are immutable here; leave it out and save the result")
+            raise NotImplementedError(
+                "from_file(shared=True) is not supported, because arrays are immutable here; leave it out and save the result"
+            )
         try:
             size = os.path.getsize(filename)
         except OSError as error:

@@ -60,7 +60,10 @@ with safe_open("net.safetensors", framework="pt") as file:
     print(sorted(file.keys()), sorted(file.metadata().items()))
 other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
 other[1].weight = other[0].weight
-print(safetensors.torch.load_model(other, "net.safetensors"), all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters())))
+print(
+    safetensors.torch.load_model(other, "net.safetensors"),
+    all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True)),
+)
 attempt(lambda: safetensors.torch.load_model(torch.nn.Linear(3, 3), "net.safetensors"))
 
 # what cannot be saved, or is no such file

@@ -66,8 +66,12 @@ def test_storages_of_files(tmp_path):
 
     same(program)
     assert path.read_bytes() == bytes(range(8))
-    same_error(lambda t: t.UntypedStorage.from_file(str(path), nbytes=99), RuntimeError, "size <8> is smaller than the required mapping size <99>")
-    same_error(lambda t: t.UntypedStorage.from_file(str(path) + "x", nbytes=1), RuntimeError, "unable to open file <.*> in read-only mode: No such")
+    same_error(
+        lambda t: t.UntypedStorage.from_file(str(path), nbytes=99), RuntimeError, "size <8> is smaller than the required mapping size <99>"
+    )
+    same_error(
+        lambda t: t.UntypedStorage.from_file(str(path) + "x", nbytes=1), RuntimeError, "unable to open file <.*> in read-only mode: No such"
+    )
     same_error(lambda t: t.UntypedStorage(8)[0:8:2], RuntimeError, "Trying to slice with a step of 2, but only a step of 1 is supported")
     with pytest.raises(NotImplementedError, match=r"from_file\(shared=True\) is not supported"):
         shim.UntypedStorage.from_file(str(path), True, 4)

@@ -53,7 +53,12 @@ def readable_address(storage: Storage) -> int:
     function that is being transformed or compiled there are no values yet, so there it is an identity and nothing to read.
     """
     mirror, value = _mirror(storage), storage.value
-    if type(value) is Value and thread.tracing is None and thread.region is None and (mirror.copied is None or mirror.copied() is not value):
+    if (
+        type(value) is Value
+        and thread.tracing is None
+        and thread.region is None
+        and (mirror.copied is None or mirror.copied() is not value)
+    ):
         array = value.known()
         if _is_readable(array):
             mirror.memory[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
