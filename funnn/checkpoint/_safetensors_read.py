@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -15,8 +15,8 @@ from funnn.checkpoint._lazy import LazyTensors
 from funnn.checkpoint._safetensors_file import Path, TensorFile
 from funnn.checkpoint._shards import INDEX_ENDING, find_checkpoint, read_index
 
-Target = jax.Device | Sharding
-Targets = Target | Callable[[str], Target | None]
+Target: TypeAlias = jax.Device | Sharding
+Targets: TypeAlias = Target | Callable[[str], Target | None]
 
 
 def load_safetensors(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from funnn.checkpoint._flat import flatten
@@ -98,7 +99,7 @@ def _checked_arrays(tree: Mapping[str, Any]) -> dict[str, Any]:
                 f"{key!r} is a {type(value).__name__}; pass NumPy or JAX arrays (tensors of torch: safetensors.torch.save_file)"
             )
         if value.dtype not in _SAVED:
-            hint = "; pass jax.random.key_data of it" if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key) else ""
+            hint = "; pass jax.random.key_data of it" if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else ""
             fix = hint or f"; convert it to one of {', '.join(map(str, TYPES.values()))}"
             raise TypeError(f"{key!r} is of type {value.dtype}, which safetensors does not have{fix}")
         if isinstance(value, jax.Array) and not value.is_fully_addressable:

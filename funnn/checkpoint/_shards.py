@@ -44,6 +44,7 @@ def read_index(path: str) -> dict[str, str]:
     Raises:
       CheckpointError: it is no index, or names a file outside of its folder.
     """
+    names: dict[str, str] = {}
     try:
         with open(path, encoding="utf-8") as stream:
             names = json.load(stream)["weight_map"]
