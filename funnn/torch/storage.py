@@ -12,7 +12,6 @@ import numpy as np
 
 from funnn.engine.memory.address import address_of
 from funnn.engine.memory.storage import Storage, Window
-from funnn.engine.program.value import from_host
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -155,7 +154,7 @@ class UntypedStorage(_Storage):
         if nbytes > size:
             raise RuntimeError(f"file <{os.fspath(filename)}> size <{size}> is smaller than the required mapping size <{nbytes}>")
         mapped = np.memmap(filename, np.uint8, "r", shape=nbytes) if nbytes else np.empty(0, np.uint8)
-        return object.__new__(cls)._see(Storage(from_host(np.asarray(mapped))), _dtype.uint8)
+        return object.__new__(cls)._see(Storage(np.asarray(mapped)), _dtype.uint8)  # on the host: parts go to the device when they are used
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):

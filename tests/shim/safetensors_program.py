@@ -1,4 +1,4 @@
-"""No test: what ``test_safetensors.py`` runs with PyTorch and with ``python -m funnn run``, in a folder of its own."""
+"""No test: what ``test_safetensors_torch.py`` runs with PyTorch and with ``python -m funnn run``, in a folder of its own."""
 
 import ctypes
 
