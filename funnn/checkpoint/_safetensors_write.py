@@ -62,8 +62,9 @@ def save_safetensors(
     if max_shard_size is not None and not path.endswith(ENDING):
         raise ValueError(f"path must end with {ENDING!r} where max_shard_size is given, but is {path!r}")
     arrays = _checked_arrays(tree)
-    tied = _ties_by_memory(arrays) if ties is None else _checked_ties(arrays, ties)
-    notes = {**tied, **_checked_metadata(metadata)}
+    texts = _checked_metadata(metadata)
+    tied = _ties_by_memory(arrays, texts) if ties is None else _checked_ties(arrays, ties, texts)
+    notes = tied | texts
     kept = {key: array for key, array in arrays.items() if key not in tied}
     sizes = {key: array.nbytes for key, array in kept.items()}
     shards = [list(kept)] if max_shard_size is None else split(sizes, parse_size(max_shard_size))
@@ -116,8 +117,8 @@ def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
     return dict(metadata or {})
 
 
-def _ties_by_memory(arrays: Mapping[str, Any]) -> dict[str, str]:
-    """Of keys with the same array, the others by name to the first."""
+def _ties_by_memory(arrays: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, str]:
+    """Of keys with the same array, the others by name to the first; not those of which the metadata cannot take a note."""
     first: dict[Any, str] = {}
     tied: dict[str, str] = {}
     for key in sorted(arrays):
@@ -126,13 +127,17 @@ def _ties_by_memory(arrays: Mapping[str, Any]) -> dict[str, str]:
             continue
         interface = array.__array_interface__ if isinstance(array, np.ndarray) else None
         same = (interface["data"][0], array.shape, array.strides, array.dtype) if interface else id(array)
-        if first.setdefault(same, key) != key:
+        if first.setdefault(same, key) != key and key not in texts and key != "format":
             tied[key] = first[same]
     return tied
 
 
-def _checked_ties(arrays: Mapping[str, Any], ties: Mapping[str, str]) -> dict[str, str]:
+def _checked_ties(arrays: Mapping[str, Any], ties: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, str]:
     for key, other in ties.items():
+        if key in texts or key == "format":
+            raise ValueError(
+                f"ties: the metadata has {key!r} as a text, and can't note that it is tied to {other!r}; rename the text or the key"
+            )
         if other not in arrays or other in ties:
             reason = "is tied itself" if other in ties else "is not there"
             raise ValueError(f"ties: {key!r} is tied to {other!r}, which {reason}; name a key whose array is written")
@@ -157,7 +162,7 @@ def _previous_files(path: str) -> set[str]:
     files, index = {path}, f"{path}.index.json"
     if index.endswith(INDEX_ENDING) and os.path.isfile(index):
         with suppress(ValueError):
-            files |= {os.path.join(os.path.dirname(path), name) for name in read_index(index).values()}
+            files |= {os.path.join(os.path.dirname(path), name) for name in read_index(index).values() if name.endswith(ENDING)}
         files.add(index)
     return files
 

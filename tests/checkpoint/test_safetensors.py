@@ -204,6 +204,13 @@ def test_an_index_stays_in_its_folder(tmp_path, name):
         load_safetensors(tmp_path)
 
 
+def test_what_an_older_index_names_beside_checkpoints_stays(tmp_path):
+    (tmp_path / "config.json").touch()
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "config.json"}}))
+    save_safetensors({"x": np.ones(1)}, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors"]
+
+
 def test_damaged_indices(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     for text in ("", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"x": 1}}', "[" * 10**5, "\xff"):
@@ -252,6 +259,12 @@ def test_ties(tmp_path):
         save_safetensors({"a": x}, path, ties={"b": "z"})
     with pytest.raises(ValueError, match="ties: 'b' is tied to 'a', which is tied itself"):
         save_safetensors({"a": x, "c": x}, path, ties={"b": "a", "a": "c"})
+    with pytest.raises(
+        ValueError, match="the metadata has 'b' as a text, and can't note that it is tied to 'a'; rename the text or the key"
+    ):
+        save_safetensors({"a": x}, path, {"b": "text"}, ties={"b": "a"})
+    save_safetensors({"a": x, "b": x, "format": x}, path, {"b": "text"})  # no room for a note: written each for itself
+    assert set(safetensors.numpy.load_file(path)) == {"a", "b", "format"} and safetensors_metadata(path) == {"b": "text"}
 
 
 def test_ties_of_save_model(tmp_path):
