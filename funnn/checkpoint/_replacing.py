@@ -1,10 +1,10 @@
-"""Writing a file so that what was there stays whole until the new one is."""
+"""Writing files so that what was there stays whole until the new ones are."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
@@ -12,41 +12,60 @@ _LONGEST_NAME = 200  # of which file systems take 255 bytes
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of the one at ``path`` when the block ends well, and else is gone.
+def replacements() -> Iterator[Callable[[str], str]]:
+    """Gives a function from a file's path to that of an empty file beside it, which takes its place where the block ends without an error.
 
-    It is written beside it, brought to the disk and renamed, so that a full disk, an error or a killed process leaves the file that was there. A killed
-    process also leaves the unfinished one, ``.<name>.<8 digits>.tmp``. A link is followed; permissions stay what they were; a device or a pipe is written
-    as it is.
+    Those files are brought to the disk before any takes its place. A full disk, an error or a killed process so leaves the files that were there; a
+    killed process also leaves the unfinished ones, ``.<name>.<8 digits>.tmp``. Links are followed; permissions stay what they were.
 
     Raises:
       OSError: what the file system says: there is no such folder, it cannot be written, the disk is full.
     """
+    files: dict[str, str] = {}
+
+    def begin(path: str) -> str:
+        target = os.path.realpath(path)
+        folder, name = os.path.split(target)
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(2, f"there is no folder {folder!r} to write {name!r} in; make it first", path)
+        temporary = os.path.join(folder, f".{name[:_LONGEST_NAME]}.{secrets.token_hex(4)}.tmp")
+        with open(temporary, "xb"):
+            files[target] = temporary
+        if os.path.exists(target):
+            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+        return temporary
+
+    try:
+        yield begin
+        for temporary in files.values():
+            _sync(temporary)
+        for target, temporary in files.items():
+            os.replace(temporary, target)
+        for folder in {os.path.dirname(target) for target in files}:
+            with suppress(OSError):  # not every system lets a folder be brought to the disk
+                _sync(folder)
+    finally:
+        for temporary in files.values():
+            with suppress(OSError):
+                os.remove(temporary)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of the one at ``path`` when the block ends well, as :func:`replacements` say; a device or a pipe is written."""
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as stream:
             yield stream
         return
-    folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(2, f"there is no folder {folder!r} to write {name!r} in; make it first", os.fspath(path))
-    temporary = os.path.join(folder, f".{name[:_LONGEST_NAME]}.{secrets.token_hex(4)}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    with replacements() as begin, open(begin(os.fspath(path)), "wb") as stream:
+        yield stream
+
+
+def _sync(path: str) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDWR if os.path.isfile(path) else os.O_RDONLY)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            if os.path.exists(target) and hasattr(os, "fchmod"):
-                os.fchmod(handle, os.stat(target).st_mode & 0o7777)
-            yield stream
-            stream.flush()
-            os.fsync(handle)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    with suppress(OSError):  # not every system lets a folder be brought to the disk
-        entry = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entry)
-        finally:
-            os.close(entry)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

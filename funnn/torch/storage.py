@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from funnn.engine.memory.address import address_of
 from funnn.engine.memory.storage import Storage, Window
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -64,10 +67,18 @@ class _Storage:
         return self.size() * self.element_size()
 
     def data_ptr(self) -> int:
-        """A number that all views of this memory share."""
+        """The address of a host copy of the values as of this call, 0 if there are none; all views of this memory share it."""
         return self._tensor.data_ptr()
 
-    _cdata = property(data_ptr)
+    @property
+    def _cdata(self) -> int:
+        """A number that all views of this memory share."""
+        return address_of(self._tensor._storage)
+
+    @property
+    def __funnn_memory__(self) -> Tensor:
+        """The memory as a flat tensor, for ``torch.asarray``."""
+        return self._tensor
 
     def tolist(self) -> list:
         """The values as Python numbers."""
@@ -124,10 +135,42 @@ class UntypedStorage(_Storage):
     def _kind(self, dtype: Any) -> _dtype.dtype:
         return _dtype.uint8
 
+    @classmethod
+    def from_file(cls, filename: str | os.PathLike[str], shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first ``nbytes`` bytes of a file, mapped into memory: each is read when something asks for it.
+
+        Raises:
+          NotImplementedError: with ``shared=True``, by which writing to the storage would write to the file.
+          RuntimeError: there is no such file, or it is shorter.
+        """
+        if shared:
+            raise NotImplementedError(
+                "from_file(shared=True) is not supported, because arrays are immutable here; leave it out and save the result"
+            )
+        try:
+            size = os.path.getsize(filename)
+        except OSError as error:
+            raise RuntimeError(f"unable to open file <{os.fspath(filename)}> in read-only mode: {error.strerror} ({error.errno})") from None
+        if nbytes > size:
+            raise RuntimeError(f"file <{os.fspath(filename)}> size <{size}> is smaller than the required mapping size <{nbytes}>")
+        mapped = np.memmap(filename, np.uint8, "r", shape=nbytes) if nbytes else np.empty(0, np.uint8)
+        return object.__new__(cls)._see(Storage(np.asarray(mapped)), _dtype.uint8)  # on the host: parts go to the device when they are used
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return UntypedStorage._of(self._tensor[index].clone())
+            return object.__new__(UntypedStorage)._see(self._part(index), _dtype.uint8)
         return self._tensor[index].item()
+
+    def _part(self, index: slice) -> Storage:
+        """The bytes of a slice; of an array on the host, which nobody writes into, without a copy."""
+        if index.step not in (None, 1):
+            raise RuntimeError(f"Trying to slice with a step of {index.step}, but only a step of 1 is supported")
+        array = self._tensor._storage.array
+        if type(array) is np.ndarray:
+            part = np.ascontiguousarray(array).reshape(-1).view(np.uint8)[index]
+            part.setflags(write=False)
+            return Storage(part)
+        return self._tensor[index].clone()._storage
 
     def untyped(self) -> UntypedStorage:
         """The storage itself."""

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from funnn.engine.memory.address import readable_address
 from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, reading, whole, writing
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value, from_host
@@ -233,8 +234,12 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self.dtype.itemsize
 
     def data_ptr(self) -> int:
-        """A number that tensors of the same memory at the same offset share."""
-        return id(self._storage) * 64 + self._view_window().offset * self.dtype.itemsize
+        """The address of the first element in host memory, 0 if there is none; tensors of the same memory at the same offset share it.
+
+        The memory is a copy with the values as of this call, for libraries that read it: it keeps its place when the tensor is written in place,
+        and writing there does not change the tensor. It is freed with the tensor's storage.
+        """
+        return readable_address(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() else 0
 
     def is_floating_point(self) -> bool:
         """Whether the numbers are floating-point ones (and not complex)."""

@@ -17,12 +17,14 @@ _CPU = (1, 0)  # DLPack's name of it
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
-    """A tensor of ``obj``: a tensor (itself where nothing changes), an array, an object with DLPack, a buffer, a number or sequences of them.
+    """A tensor of ``obj``: a tensor (itself where nothing changes) or storage, an array, an object with DLPack, a buffer, a number or sequences.
 
     Args:
       copy: True makes new memory always; False refuses to, which only a tensor of that dtype allows here.
       requires_grad: None keeps what a tensor has; False detaches it.
     """
+    if hasattr(obj, "__funnn_memory__"):  # a storage, whose bytes are read as numbers of that type
+        obj, dtype = obj.__funnn_memory__ if dtype is None else obj.__funnn_memory__.view(dtype), None
     if isinstance(obj, Tensor):
         if copy is False and dtype not in (None, obj.dtype):
             raise ValueError(f"can't alias tensor with dtype '{obj.dtype}' into dtype '{dtype}'; leave out copy=False")
