@@ -26,6 +26,7 @@ from funnn import layers
 from funnn.checkpoint import (
     CheckpointError,
     LazyTensors,
+    _replacing,
     _safetensors_write,
     from_state_dict,
     load_safetensors,
