@@ -8,7 +8,7 @@ from typing import Any
 
 from funnn.checkpoint._errors import CheckpointError
 from funnn.checkpoint._source import Source
-from funnn.checkpoint._tensors import STORAGES, Described, Name, Record, describe
+from funnn.checkpoint._tensors import STORAGES, Described, Name, Record, class_of, describe
 from funnn.checkpoint._unpickle import Reader, Vocabulary, run, unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -73,6 +73,8 @@ class Legacy:
         found: dict[str, Described] = {}
 
         def note(identity: Any) -> Any:
+            if class_of(identity) is not None:
+                return identity
             storage = describe(identity)
             if found.setdefault(storage.key, storage) != storage:
                 raise CheckpointError(f"the storage {storage.key} is said to be of two types")

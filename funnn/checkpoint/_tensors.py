@@ -88,6 +88,11 @@ class Described(NamedTuple):
         return self.length * self.kind.dtype.itemsize
 
 
+def class_of(identity: Any) -> Any:
+    """The class that a persistent id of the older format is of, which comes with its source; None for a storage's."""
+    return identity[1] if isinstance(identity, tuple) and len(identity) == 4 and identity[0] in ("module", b"module") else None
+
+
 def describe(identity: Any) -> Described:
     """What a persistent id says.
 

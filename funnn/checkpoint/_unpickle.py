@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 import reprlib
 import sys
 from collections import Counter, OrderedDict, defaultdict
@@ -22,6 +23,8 @@ _MARK = object()
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
 #: Bytes that the objects of a pickle may take: so many, and so many for each of its own bytes, of which an empty set needs one and takes 216.
 _ALWAYS, _EACH = 32 << 20, 32
+#: Types of numbers of which some are not supported, and how numbers are quantized.
+_TYPE = re.compile(r"torch\.(q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
 _DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
 _LARGEST_KEY = 1 << 60  # above, Python gives integers the hashes of smaller ones
 _KEY_PARTS = 1000  # numbers and texts in a key, each counted as often as it stands there
@@ -174,6 +177,9 @@ class Reader:
             if path in group:
                 self.stack.append(group[path])
                 return
+        if _TYPE.fullmatch(path):
+            fix = "convert the tensors to a type that is, and save them again"
+            raise CheckpointError(f"the file names {path}, a type of numbers that is not supported", "unsupported", fix)
         path = path.removeprefix("builtins.")[:300]
         raise CheckpointError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "
@@ -270,6 +276,10 @@ def check_key(value: Any) -> None:
     while waiting:
         item = waiting.pop()
         parts += 1
+        if type(item).__hash__ is None:
+            raise CheckpointError(
+                f"a {type(item).__name__} is a key of a dict or in a set", "unsupported", "save it under a name or a number"
+            )
         if isinstance(item, tuple):
             waiting.extend(item[: _KEY_PARTS + 1])
         elif isinstance(item, complex) or (isinstance(item, int) and abs(item) >= _LARGEST_KEY):

@@ -17,7 +17,7 @@ import numpy as np
 
 from funnn.checkpoint._errors import CheckpointError, Kind
 from funnn.checkpoint._source import File
-from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, resolve
+from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, resolve
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
@@ -172,7 +172,9 @@ _REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_parameter)
 
 
 def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
-    if function not in _REBUILDERS or not (isinstance(kind, type) and issubclass(kind, Tensor)):
+    if not (isinstance(kind, type) and issubclass(kind, Tensor)):
+        raise CheckpointError(f"a tensor is to be of {reprlib.repr(kind)}, which is no class of tensors here")
+    if function not in _REBUILDERS:
         raise CheckpointError(f"Trying to rebuild a tensor of type {reprlib.repr(kind)} by unrecognized function {reprlib.repr(function)}")
     tensor = function(*arguments)
     if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
@@ -245,6 +247,8 @@ class _FullUnpickler(pickle.Unpickler):
             return _NAMES[f"{module}.{name}"]
         if module.split(".")[0] != "torch":
             return super().find_class(module, name)
+        if (module, name) == ("torch._C", "_VariableFunctionsClass"):  # of which torch.relu and its kin are said to be methods
+            return importlib.import_module("funnn.torch")
         *path, _ = (*module.split("."), None)
         for place in (".".join(path[:length]) for length in range(len(path), 0, -1)):
             try:
@@ -291,6 +295,8 @@ def load(
 
     def decode(stream: Any, length: int, load_record: Callable) -> Any:
         def persistent_load(identity: Any) -> Any:
+            if full and class_of(identity) is not None:
+                return class_of(identity)
             record = load_record(identity)
             if record.made is None:
                 record.made = _place(record, map_location)
