@@ -1,5 +1,7 @@
 """state_dict <-> pytrees, and files: a flat dict under torch's keys, the nested dicts that a layer's init returns, torch's .pt format."""
 
+from funnn.checkpoint._arrays import from_arrays as from_arrays
+from funnn.checkpoint._arrays import to_arrays as to_arrays
 from funnn.checkpoint._flat import flatten as flatten
 from funnn.checkpoint._flat import unflatten as unflatten
 from funnn.checkpoint._state_dict import StateDictError as StateDictError
