@@ -65,6 +65,7 @@ INSIDE_FUNCTIONS = {
         "funnn._digits_picture",
         "funnn.examples.data",
     },
+    "checkpoint._orbax": {"orbax.checkpoint"},
     "examples._plot": {"matplotlib.figure.Figure"},
     "functional._cudnn": {"jax.experimental.rnn"},
     "engine.program.interpret.special": {"scipy.special"},

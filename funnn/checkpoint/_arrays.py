@@ -221,11 +221,12 @@ def _reinterpreted(value: Any, entry: Entry | None) -> Any:
 
 def targets_of(entries: Mapping[str, Entry], like: Any, sharding: Any) -> dict[str, jax.sharding.Sharding | None]:
     """The sharding of each JAX array, by name; None for one that shall be on the default device, uncommitted, and for other leaves."""
+    structure: Any = jax.tree.structure(like)
     if sharding is None:
         return {name: _sharding_of(entry.leaf) for name, entry in entries.items()}
     if isinstance(sharding, jax.sharding.Sharding):
         chosen = [sharding] * len(entries)
-    elif jax.tree.structure(sharding) == jax.tree.structure(like):
+    elif jax.tree.structure(sharding) == structure:
         chosen = jax.tree.leaves(sharding)
     else:
         raise ValueError(
@@ -239,9 +240,9 @@ def targets_of(entries: Mapping[str, Entry], like: Any, sharding: Any) -> dict[s
 
 
 def _sharding_of(leaf: Any) -> jax.sharding.Sharding | None:
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf.sharding
-    return leaf.sharding if isinstance(leaf, jax.Array) and leaf.committed else None
+    told = isinstance(leaf, jax.ShapeDtypeStruct) or (isinstance(leaf, jax.Array) and leaf.committed)
+    sharding: jax.sharding.Sharding | None = leaf.sharding if told else None
+    return sharding
 
 
 def place(entry: Entry, value: Any, target: jax.sharding.Sharding | None) -> Any:
