@@ -26,7 +26,11 @@ ROOT = Path(funnn.__file__).parents[1]
 def run(program, *arguments, devices=1, check=True):
     """What a program prints in a process of its own, with so many fake devices."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "XLA_FLAGS": flags,
+        "JAX_PLATFORMS": "cpu",
+    }
     command = [sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert not check or done.returncode == 0, done.stderr
