@@ -75,7 +75,7 @@ def from_arrays(arrays: Mapping[str, Any], like: Any, *, sharding: Any = None, p
     Args:
       arrays: values by the keys that ``to_arrays`` gave: what ``load_pt`` or ``numpy.load`` returned, or JAX arrays. They are copied.
       like: a pytree as it was saved, with arrays, numbers or ``jax.ShapeDtypeStruct`` as leaves (``jax.eval_shape(init, key)`` makes them for
-        free). A leaf becomes what it is in ``like``: a JAX array, a NumPy array, a number, a typed key.
+        free). A leaf becomes what it is in ``like``: a JAX array (never weakly typed), a NumPy array, a number, a typed key.
       sharding: where JAX arrays go: a ``jax.sharding.Sharding`` for all, or a pytree of them with the structure of ``like``
         (``funnn.sharding.named_shardings(like, mesh, rules)``). None: where those of ``like`` are, if ``like`` says it, else the default device.
       partial: if True, ``arrays`` may hold more than ``like`` asks for.

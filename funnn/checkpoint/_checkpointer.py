@@ -116,7 +116,8 @@ class Checkpointer:
 
         Args:
           train_state: a TrainState, or any pytree that :func:`to_arrays` takes.
-          step: its number; None for ``train_state.step``.
+          step: its number; None for ``train_state.step``, which waits until the step is computed. A loop that calls this at every step and saves at
+            few should give the number.
           extra: what JSON can hold, such as the position of a data loader. Arrays belong into the pytree.
           metrics: scalars by name, such as those that the step returned.
           force: save even if ``every`` says that it is not due, as at the end of training.

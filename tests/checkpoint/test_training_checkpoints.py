@@ -222,13 +222,18 @@ except Exception as error:
     print("raised", type(error).__name__)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print(restore(folder, like).step, restore(folder, like).train_state["w"].sum())
+if way == "wait":
+    print(checkpointer.steps(), checkpointer.save({"w": values}, 2))
+    checkpointer.close()
+    print((restore(folder, like, 2).train_state["w"] == values).all())
 """
 
 
 @pytest.mark.parametrize("way", ["wait", "close", "save"])
 def test_an_error_of_the_writing_thread_is_raised(tmp_path, way):
-    first, second = run(FULL_DISK, tmp_path, way).splitlines()
+    first, second, *rest = run(FULL_DISK, tmp_path, way).splitlines()
     assert first.startswith("raised ") and second == "1 100000.0"
+    assert rest == (["[1] True", "True"] if way == "wait" else [])  # it can be tried again
 
 
 # -- interruptions
@@ -288,9 +293,9 @@ print(left, last_confirmed())
 """
 
 
-@pytest.mark.parametrize("kills", [pytest.param(5, id="5"), pytest.param(20, id="20", marks=pytest.mark.exhaustive)])
-def test_a_killed_writer_leaves_whole_checkpoints(tmp_path, kills):
+def test_a_killed_writer_leaves_whole_checkpoints(tmp_path):
     """Each life checks what the one before left: the latest checkpoint is whole, and none is lost that was said to be there."""
+    kills = 20
     (tmp_path / "confirmed").write_text("")
     half_done, confirmed = map(int, run(WRITER, tmp_path / "run", kills, tmp_path / "confirmed").split())
     print(f"{half_done} of {kills} kills left something half done, {confirmed} checkpoints were written")
