@@ -386,7 +386,7 @@ def reference_pages() -> dict[str, str]:
         ),
         "checkpoint": (
             "funnn.checkpoint",
-            "Nested dicts ↔ state_dict, and torch's files without PyTorch.",
+            "Nested dicts ↔ state_dict, torch's files without PyTorch, and checkpoints of training.",
             listed("funnn.checkpoint", public_names(checkpoint, lambda o: inspect.isfunction(o) or inspect.isclass(o))),
         ),
         "training": (

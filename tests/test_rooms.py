@@ -66,6 +66,7 @@ INSIDE_FUNCTIONS = {
         "funnn.examples.data",
     },
     "checkpoint._safetensors_file": {"safetensors.numpy"},
+    "checkpoint._orbax": {"orbax.checkpoint"},
     "examples._plot": {"matplotlib.figure.Figure"},
     "functional._cudnn": {"jax.experimental.rnn"},
     "engine.program.interpret.special": {"scipy.special"},

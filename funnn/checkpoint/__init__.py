@@ -1,5 +1,9 @@
-"""state_dict <-> pytrees, and files: a flat dict under torch's keys, the nested dicts that a layer's init returns, .pt files, safetensors."""
+"""state_dict and pytrees, and files: flat dicts under dotted keys, torch's .pt format, safetensors, checkpoints of training on Orbax."""
 
+from funnn.checkpoint._arrays import from_arrays as from_arrays
+from funnn.checkpoint._arrays import to_arrays as to_arrays
+from funnn.checkpoint._checkpointer import Checkpointer as Checkpointer
+from funnn.checkpoint._checkpointer import save as save
 from funnn.checkpoint._errors import CheckpointError as CheckpointError
 from funnn.checkpoint._flat import flatten as flatten
 from funnn.checkpoint._flat import unflatten as unflatten
@@ -8,6 +12,8 @@ from funnn.checkpoint._huggingface_names import LLAMA as LLAMA
 from funnn.checkpoint._huggingface_names import RESNET as RESNET
 from funnn.checkpoint._huggingface_names import VIT as VIT
 from funnn.checkpoint._lazy import LazyTensors as LazyTensors
+from funnn.checkpoint._orbax import Restored as Restored
+from funnn.checkpoint._orbax import restore as restore
 from funnn.checkpoint._rename import Rule as Rule
 from funnn.checkpoint._rename import rename as rename
 from funnn.checkpoint._safetensors_read import load_safetensors as load_safetensors

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
+_ANY_PYTREE = "for another pytree, such as a TrainState or an optimizer's state, use checkpoint.to_arrays and from_arrays"
+
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Join the path to each leaf with ".", in the dicts' own order.
 
-    Anything that is not a mapping is a leaf. As in torch's state_dict, what is None or an empty dict leaves no trace.
+    What is neither a mapping nor another container is a leaf. As in torch's state_dict, what is None or an empty dict leaves no trace.
 
     Raises:
+      TypeError: for a tree with another container in it, such as the tuples of an optimizer's state: its parts have no names, so dotted keys
+        would not lead back. :func:`to_arrays` and :func:`from_arrays` take any pytree.
       ValueError: for a name that is not a non-empty string without a dot; the keys would not lead back to the tree.
 
     Example:
@@ -22,6 +28,8 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     def walk(node: Any, prefix: str) -> None:
         if not isinstance(node, Mapping):
+            if _is_container(node):
+                raise TypeError(f"{prefix!r} holds a {type(node).__name__}, and dotted keys lead through dicts only; {_ANY_PYTREE}")
             if node is not None:
                 flat[prefix] = node
             return
@@ -39,7 +47,13 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
 def require_dict(tree: Any) -> None:
     """Raise a TypeError for a tree whose root is not a dict."""
     if not isinstance(tree, Mapping):
-        raise TypeError(f"expected nested dicts, got {type(tree).__name__}; pass the params and state that layer.init returned")
+        way = f"; {_ANY_PYTREE}" if _is_container(tree) else ""
+        raise TypeError(f"expected nested dicts, got {type(tree).__name__}; pass the params and state that layer.init returned{way}")
+
+
+def _is_container(node: Any) -> bool:
+    """Whether JAX looks into it, as into tuples; what has a shape is an array, even if it is a pytree, as a Tensor is."""
+    return node is not None and not hasattr(node, "shape") and not jax.tree_util.all_leaves([node])
 
 
 def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:

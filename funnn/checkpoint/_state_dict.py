@@ -29,6 +29,7 @@ def to_state_dict(params: Mapping[str, Any], state: Mapping[str, Any] | None = N
 
     Raises:
       ValueError: for a name that stands for a parameter and a buffer at once.
+      TypeError: for containers other than dicts, as in an optimizer's state; :func:`to_arrays` takes any pytree.
 
     Example:
       >>> import jax.numpy as jnp

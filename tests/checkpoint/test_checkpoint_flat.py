@@ -4,10 +4,15 @@ import doctest
 import importlib
 import re
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import funnn.torch
 from funnn.checkpoint import flatten, unflatten
 
 names = st.text(st.characters(exclude_characters=".", exclude_categories=("Cs",)), min_size=1, max_size=4)
@@ -61,7 +66,36 @@ def test_not_a_dict():
         flatten([1])
 
 
-@pytest.mark.parametrize("name", ["_flat", "_state_dict"])
+@pytest.mark.parametrize("inner", [[1], (1,), (), optax.EmptyState()], ids=["list", "tuple", "empty", "EmptyState"])
+def test_other_containers_are_refused(inner):
+    text = f"'fc.bias' holds a {type(inner).__name__}, and dotted keys lead through dicts only; for another pytree, such as a TrainState"
+    with pytest.raises(TypeError, match=re.escape(text)):
+        flatten({"fc": {"bias": inner}})
+
+
+def test_an_optimizers_state_is_refused_with_the_way():
+    opt_state = optax.adam(0.1).init({"w": jnp.ones(1)})
+    text = "a TrainState or an optimizer's state, use checkpoint.to_arrays and from_arrays"
+    with pytest.raises(TypeError, match=f"'opt_state' holds a tuple, .*{text}"):
+        flatten({"params": {"w": jnp.ones(1)}, "opt_state": opt_state})
+    with pytest.raises(TypeError, match=f"expected nested dicts, got tuple; pass the params .*{text}"):
+        flatten(opt_state)
+
+
+def test_arrays_of_all_kinds_are_leaves():
+    tensor = funnn.torch.nn.Parameter(funnn.torch.ones(1))  # which JAX sees as a container
+    leaves = {
+        "tensor": tensor,
+        "array": jnp.ones(1),
+        "numpy": np.ones(1),
+        "shape": jax.ShapeDtypeStruct((1,), float),
+        "text": "a",
+        "f": len,
+    }
+    assert flatten({"a": leaves}) == {f"a.{name}": leaf for name, leaf in leaves.items()}
+
+
+@pytest.mark.parametrize("name", ["_flat", "_state_dict", "_arrays"])
 def test_examples(name):
     results = doctest.testmod(importlib.import_module(f"funnn.checkpoint.{name}"))
     assert results.attempted > 0

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import funnn.checkpoint
-from funnn import layers
+from funnn import layers, optim
 from funnn.checkpoint import StateDictError, flatten, from_state_dict, to_state_dict
 
 
@@ -191,6 +191,14 @@ def test_same_name_in_params_and_state():
         to_state_dict({"fc": {"w": 1}}, {"fc": 2})
     with pytest.raises(TypeError, match="expected nested dicts, got tuple"):
         to_state_dict((PARAMS, STATE))
+
+
+def test_an_optimizers_state_is_refused_with_the_way():
+    opt_state = optim.adam().init(PARAMS)
+    with pytest.raises(TypeError, match=r"'opt' holds a RuleState, and dotted keys .* use checkpoint\.to_arrays and from_arrays"):
+        to_state_dict(PARAMS, {"opt": opt_state})
+    with pytest.raises(TypeError, match=r"expected nested dicts, got RuleState; .* use checkpoint\.to_arrays and from_arrays"):
+        to_state_dict(PARAMS, opt_state)
 
 
 def test_templates_are_not_changed():
