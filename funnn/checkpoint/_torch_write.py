@@ -113,7 +113,7 @@ class _ArrayPickler(TorchPickler):
             return None
         if isinstance(obj, jax.Array) and jnp.issubdtype(obj.dtype, jax.dtypes.prng_key):
             raise TypeError(
-                "a random key cannot be saved as a tensor; save jax.random.key_data(key), and make it anew by jax.random.wrap_key_data"
+                "a random key cannot be saved as a tensor; save checkpoint.to_arrays(tree), which takes keys, and go back by from_arrays"
             )
         array = np.asarray(obj)
         memory = array

@@ -147,6 +147,10 @@ float: dtype
 float16: dtype
 float32: dtype
 float64: dtype
+float8_e4m3fn: dtype
+float8_e4m3fnuz: dtype
+float8_e5m2: dtype
+float8_e5m2fnuz: dtype
 half: dtype
 has_lapack: _bool
 has_mkl: _bool

@@ -243,7 +243,13 @@ def test_cuda_types_without_a_gpu():
 REFUSED = {
     **dict.fromkeys(("sparse_coo_tensor", "sparse_csr", "sparse", "hspmm", "sspaddmm", "to_sparse", "coalesce", "_nnz", "values"), "dense"),
     **dict.fromkeys(("quantize_per_tensor", "qint8", "q_scale", "dequantize", "int_repr", "quantization", "ao"), "quantised"),
-    **{"nested": "nested", "complex32": "numbers", "float8_e5m2": "numbers", "mkldnn_convolution": "vendor", "cudnn_batch_norm": "vendor"},
+    **{
+        "nested": "nested",
+        "complex32": "numbers",
+        "float8_e8m0fnu": "numbers",
+        "mkldnn_convolution": "vendor",
+        "cudnn_batch_norm": "vendor",
+    },
     **{"export": "traced", "ops": "traced", "futures": "sharding", "sym_max": "Python integers", "share_memory_": "processes"},
     **{"hub": "funnn.checkpoint", "Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
 }

@@ -294,6 +294,11 @@ def fill(layout: Any, arrays: Any) -> Any:
     return layout
 
 
+#: The operations on numbers of 8 bits: what moves them, compares them, and converts them.
+_KEEPING = frozenset(
+    ("to_dtype", "copy", "clone", "filled", "cat", "stack", "repeat", "pad", "where", "index", "index_put", "_index_select", "_gather")
+    + ("_masked_fill", "abs", "eq", "ne", "isnan", "isinf", "isfinite", "backward", "scaled_mm")
+)
 _forms: dict[tuple, Form] = {}
 _FORMS = 20_000
 _families = Families()
@@ -415,6 +420,11 @@ def _layout_of(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
 
 def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked: tuple) -> Form:
     """The form of a call, whose last item of ``kind`` is the name that the call chose for its node, or None."""
+    for tensor in tensors:
+        if tensor is not None and tensor.dtype in _dtype.FLOAT8 and op.name not in _KEEPING:
+            raise NotImplementedError(
+                f'"{op.name}" not implemented for {tensor.dtype.legacy!r}; convert with .float(), compute, and convert back'
+            )
     form = _forms.get(kind)
     if form is None:
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)

@@ -298,9 +298,13 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return None
         if not isinstance(value.array, np.ndarray) and not _is_local(value.array):
             return None
-        array = np.asarray(value.array)
+        array = np.asarray(value.array).reshape(-1)
         strides = [stride * array.itemsize for stride in window.stride]
-        return np.lib.stride_tricks.as_strided(array.reshape(-1)[window.offset :], window.shape, strides, writeable=False)
+        if 0 in window.shape:
+            return np.empty(window.shape, array.dtype)
+        numbers: np.ndarray = np.ndarray(window.shape, array.dtype, array.view(np.uint8), window.offset * array.itemsize, strides)
+        numbers.setflags(write=False)
+        return numbers
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""

@@ -32,7 +32,7 @@ class dtype(metaclass=TorchType):
 
     def __init__(self, name: str, numpy: Any, legacy: str | None = None):
         self.name, self.numpy, self.legacy = name, np.dtype(numpy), legacy
-        kind = "f" if self.numpy == ml_dtypes.bfloat16 else self.numpy.kind
+        kind = "f" if self.numpy.kind == "V" else self.numpy.kind  # of ml_dtypes
         self.is_floating_point, self.is_complex, self.is_signed = kind == "f", kind == "c", kind in "ifc"
         self.category = "biufc".index(kind) - (kind in "ufc")  # 0 bool, 1 integer, 2 floating point, 3 complex
         self.itemsize = self.numpy.itemsize
@@ -76,6 +76,14 @@ float64 = dtype("float64", np.float64, "Double")
 complex64 = dtype("complex64", np.complex64, "ComplexFloat")
 complex128 = dtype("complex128", np.complex128, "ComplexDouble")
 bool_ = dtype("bool", np.bool_, "Bool")
+
+#: Types to keep numbers in: they are converted, moved and compared, and nothing is computed in them.
+FLOAT8 = tuple(
+    dtype(name, getattr(ml_dtypes, name), name.capitalize())
+    for name in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
+)
+
+_FLOAT8_KINDS = frozenset(kind.numpy for kind in FLOAT8)
 
 ALL = tuple(dtype._by_numpy.values())
 ALIASES = {
@@ -140,6 +148,10 @@ def join(a: dtype, b: dtype) -> dtype:
     """torch's common type of two dimensioned tensors' types."""
     if a is b:
         return a
+    if a in FLOAT8 or b in FLOAT8:
+        raise RuntimeError(
+            f"Promotion for Float8 Types is not supported, attempted to promote {a.legacy} and {b.legacy}; convert one with .to(dtype)"
+        )
     if a.category != b.category:
         low, high = sorted((a, b), key=lambda d: d.category)
         if high.is_complex and low is float64:
@@ -187,6 +199,19 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
     if result is None or not (kind.is_complex and result.is_floating_point):
         return kind
     return complex128 if result is float64 else complex64
+
+
+def cast(array: Any, kind: Any) -> Any:
+    """The array in another type, as torch converts numbers: what is too large for float8_e4m3fn becomes its largest number, and what is too small for
+    types without −0 becomes 0, where XLA would give NaN."""
+    if kind in _FLOAT8_KINDS and array.dtype != kind:
+        limits = ml_dtypes.finfo(kind)
+        array = jnp.real(array).astype(jnp.promote_types(jnp.real(array).dtype, jnp.float32))
+        if kind == ml_dtypes.float8_e4m3fn:
+            array = jnp.clip(array, -float(limits.max), float(limits.max))
+        if "fnuz" in str(kind):
+            array = jnp.where(jnp.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+    return array.astype(kind)
 
 
 def check_broadcast(*arrays: Any) -> None:

@@ -20,7 +20,7 @@ class finfo:
         self.bits, self.dtype = int(limits.bits), str(limits.dtype)
         self.eps, self.max, self.min, self.tiny = (float(x) for x in (limits.eps, limits.max, limits.min, limits.tiny))
         self.smallest_normal = self.tiny
-        self.resolution = float(f"1e-{int(limits.precision)}")
+        self.resolution = 1.0 if kind in _dtype.FLOAT8 else float(f"1e-{int(limits.precision)}")
 
     def __repr__(self) -> str:
         names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")

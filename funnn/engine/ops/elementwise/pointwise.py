@@ -20,7 +20,7 @@ from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import check_broadcast, common, promoted
+from funnn.engine.types.dtype import cast, check_broadcast, common, promoted
 
 # -- two operands
 
@@ -359,7 +359,7 @@ publish("masked_fill", masked_fill, inplace=True)
 
 def to_dtype(input, kind):
     """input as numbers of another type."""
-    return input.astype(kind)
+    return cast(input, kind)
 
 
 _to_dtype = Op(to_dtype, "ToCopyBackward0")

@@ -166,6 +166,9 @@ def _public(signature: inspect.Signature, *left_out: str) -> list[inspect.Parame
     return [item for name, item in signature.parameters.items() if name not in ("named", *left_out)]
 
 
+_WITHOUT_CLASS = {*_dtype.FLOAT8, _dtype.uint16, _dtype.uint32, _dtype.uint64}  # which torch has no torch.…Tensor of
+
+
 def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
     return finish(filled(_checked(size), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
@@ -391,7 +394,7 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
 
 def legacy_types(device: str = "cpu") -> dict[str, type]:
     """All of them, by name."""
-    return {f"{kind.legacy}Tensor": legacy_type(kind, device) for kind in _dtype.ALL if kind.category < 3 and kind.legacy[:4] != "UInt"}
+    return {f"{kind.legacy}Tensor": legacy_type(kind, device) for kind in _dtype.ALL if kind.category < 3 and kind not in _WITHOUT_CLASS}
 
 
 _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": full, "new_tensor": tensor}

@@ -15,13 +15,13 @@ from funnn.engine.ops.kit.table import add_method, publish
 from funnn.engine.ops.views.layouts import in_format
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.dtype import cast, check_fits
 
 
 def copy(source, like):
     """``source`` in the shape and dtype of ``like``."""
     expand(whole(source.shape), like.shape)  # raises torch's error
-    return jnp.broadcast_to(source, like.shape).astype(like.dtype)
+    return cast(jnp.broadcast_to(source, like.shape), like.dtype)
 
 
 def filled(input, value):
