@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.checkpoint._flat import flatten, require_dict
+from funnn.checkpoint._flat import flatten, is_container, require_dict
 
 
 class StateDictError(ValueError, RuntimeError):
@@ -54,6 +54,9 @@ def _merge(params: Mapping[str, Any], state: Mapping[str, Any], prefix: str) -> 
             raise ValueError(f"{prefix + name!r} is in params and in state; rename the parameter or the buffer")
         else:
             leaves[name] = values[0] if values else None
+            if is_container(leaves[name]):
+                kind = type(leaves[name]).__name__
+                raise TypeError(f"{prefix + name!r} holds a {kind}, and a state_dict has dicts only; flatten and to_arrays take any pytree")
     return leaves | children
 
 

@@ -37,6 +37,7 @@ REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 REBUILD_TYPED = Global("torch._utils", "_rebuild_tensor_v3")
 DTYPES = {kind: Global("torch", name) for name, (_, kind) in TYPES.items()}
 _STORAGES = {kind: Global("torch", f"{storage}Storage") for storage, kind in TYPES.values() if storage}
+_DICT = Global("collections", "OrderedDict")
 UNTYPED_STORAGE = Global("torch.storage", UNTYPED.name)
 
 
@@ -99,7 +100,8 @@ def record_for(array: np.ndarray) -> Record:
 
 
 class _ArrayPickler(TorchPickler):
-    """NumPy and JAX arrays as tensors; arrays that are views of one array share a storage."""
+    """NumPy and JAX arrays as tensors; arrays that are views of one array share a storage. NamedTuples and random keys are written as dicts, since a
+    reader that only builds data knows no classes of theirs."""
 
     def __init__(self, file: Any):
         super().__init__(file)
@@ -109,12 +111,12 @@ class _ArrayPickler(TorchPickler):
         return DTYPES.get(obj) if isinstance(obj, np.dtype) else None
 
     def describe(self, obj: Any) -> tuple[Any, ...] | None:
+        if isinstance(obj, tuple) and hasattr(obj, "_fields"):
+            return _DICT, (list(zip(obj._fields, obj, strict=True)),)
         if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
             return None
         if isinstance(obj, jax.Array) and jnp.issubdtype(obj.dtype, jax.dtypes.prng_key):
-            raise TypeError(
-                "a random key cannot be saved as a tensor; save checkpoint.to_arrays(tree), which takes keys, and go back by from_arrays"
-            )
+            return _DICT, ([(str(jax.random.key_impl(obj)), jax.random.key_data(obj))],)
         array = np.asarray(obj)
         memory = array
         while isinstance(memory.base, np.ndarray):
@@ -134,14 +136,16 @@ def save_pt(tree: Any, file: File) -> None:
     """Write a file that ``torch.load`` reads (with weights_only=True), without PyTorch.
 
     Args:
-      tree: containers, numbers and strings; NumPy and JAX arrays become tensors, views of one array tensors that share memory.
+      tree: containers, numbers and strings; NumPy and JAX arrays become tensors, views of one array tensors that share memory. A NamedTuple, such as
+        a TrainState or an optimizer's state, is written as a dict of its fields, and a typed random key as ``{implementation: data}``:
+        ``from_arrays(flatten(load_pt(file)), like)`` gives them back.
       file: a path, or a binary file open for writing. What is at a path stays whole until the new file is: see the note.
 
     Note:
       A file at a path is written beside the old one, brought to the disk and renamed. A full disk, an error or a killed process leaves the old one.
 
     Raises:
-      TypeError: an array of a type that torch does not have; a random key; the arguments in torch's order.
+      TypeError: an array of a type that torch does not have; the arguments in another order.
       OSError: what the file system says.
 
     Example:

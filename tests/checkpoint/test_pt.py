@@ -15,8 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funnn import layers
-from funnn.checkpoint import CheckpointError, _torch_write, from_state_dict, load_pt, save_pt, to_state_dict
+import funnn
+from funnn import functional as F
+from funnn import layers, optim
+from funnn.checkpoint import CheckpointError, _torch_write, flatten, from_arrays, from_state_dict, load_pt, save_pt, to_state_dict
 from funnn.checkpoint._tensors import TYPES
 
 NAMES = list(TYPES)
@@ -144,8 +146,19 @@ def test_what_is_not_loaded(tmp_path):
         save_pt(1, 3)
     with pytest.raises(TypeError, match=r"takes the tree first, as torch.save does; got the path 'x.pt' in its place"):
         save_pt("x.pt", {"a": np.ones(1)})
-    with pytest.raises(TypeError, match=r"save checkpoint.to_arrays\(tree\), which takes keys"):
-        save_pt(jax.random.key(0), io.BytesIO())
+
+
+def test_a_training_state(tmp_path):
+    net = layers.Sequential(layers.Linear(3, 4), layers.Dropout(0.5), layers.Linear(4, 2))
+    init, step, _ = funnn.train_step(net, F.mse_loss, optim.adam(lr=0.1))
+    train_state, _ = step(init(jax.random.key(3)), (jnp.ones((5, 3)), jnp.zeros((5, 2))))
+    like = jax.eval_shape(init, jax.random.key(0))
+    for tree in (train_state, train_state._asdict()):
+        save_pt(tree, tmp_path / "run.pt")
+        again = from_arrays(flatten(load_pt(tmp_path / "run.pt")), like)
+        assert jax.tree.structure(again) == jax.tree.structure(train_state)
+        assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), again, train_state)))
+        assert "key" in torch.load(tmp_path / "run.pt", weights_only=True)
 
 
 def test_without_torch(tmp_path):
