@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
+from multiprocessing.util import register_after_fork
 from typing import Any
 
+from funnn.engine.program.forked import after_fork, before_fork
+from funnn.engine.program.value import as_numpy, is_on_cpu
+from funnn.torch.utils.data._reach import values_within
 from funnn.torch.utils.data._transport import Parcel, remove, unpack
-from funnn.torch.utils.data._worker import PATIENCE, Failure, Signal, work
+from funnn.torch.utils.data._worker import PATIENCE, Failure, Signal, use_cpu, work
 from funnn.torch.utils.data.sampler import draw_seed
 
 #: What a worker's environment differs in: accelerators are the training process's, and the workers share the cores.
@@ -25,8 +31,10 @@ _ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_TH
 class Pool:
     """Worker processes, which end when the pool is closed, collected, or the program ends.
 
-    By default they are forked from a server that has imported this library but never started JAX ("forkserver"), where there is one: the
-    import, about a second, is then paid once and not by every worker of every epoch. Never from this process, whose JAX has threads.
+    Where torch forks they are forked from this process, and so have all that the program has: what it defines anywhere, module globals as they are
+    now, open files, locks, generators, and the dataset's memory without a copy. JAX's threads are not copied, so workers do without them
+    (``funnn.engine.program.forked``). By "spawn" and "forkserver" they are processes of their own, which get the dataset by pickle, and import the main
+    module.
     """
 
     def __init__(self, loader: Any, base_seed: int):
@@ -39,12 +47,14 @@ class Pool:
         self._unanswered: dict[str, None] = {}  # names that answers may have in shared memory
         self._prefix, self._names = f"fn{os.getpid()}_{uuid.uuid4().hex[:8]}_", itertools.count()
         self.close = weakref.finalize(self, _end, os.getpid(), self.processes, self.connections, self._unanswered)
+        register_after_fork(self, Pool._leave_to_parent)
         try:
-            with _environment(_ENVIRONMENT):
+            with _forking(parcel) if context.get_start_method() == "fork" else _environment(_ENVIRONMENT) as begin:
                 for number in range(loader.num_workers):
                     ours, theirs = context.Pipe()
                     self.connections.append(ours)
-                    process = context.Process(target=work, args=(parcel, theirs, number, loader.num_workers, base_seed), daemon=True)
+                    task = parcel, theirs, number, loader.num_workers, base_seed, begin
+                    process = context.Process(target=work, args=task, daemon=True)
                     try:
                         process.start()
                     finally:
@@ -53,6 +63,11 @@ class Pool:
         except BaseException:
             self.close()
             raise
+
+    def _leave_to_parent(self) -> None:
+        """In a process that was forked from the one that has the workers: they end when all copies of its connections are closed."""
+        for connection in self.connections:
+            connection.close()
 
     def send(self, worker: int, number: Any, index: Any = None) -> None:
         """A task for a worker; see work."""
@@ -102,7 +117,8 @@ class Pool:
             )
         return (
             f"DataLoader worker (pid(s) {pid}) exited unexpectedly with code {code}; what it wrote to stderr says why. A script that starts "
-            'workers needs its main part under `if __name__ == "__main__":`, for workers import it; num_workers=0 shows errors at their place'
+            'workers by "spawn" or "forkserver" needs its main part under `if __name__ == "__main__":`, for they import it; num_workers=0 shows '
+            "errors at their place"
         )
 
 
@@ -123,19 +139,26 @@ def _end(owner: int, processes: list[Any], connections: list[Connection], unansw
 
 
 def _default_context() -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # not the main module, Python's default, which may start JAX
-    return context
+    """Python's choice where the program made one, else "fork" where torch has it."""
+    method = multiprocessing.get_start_method(allow_none=True)
+    return multiprocessing.get_context(method or ("fork" if sys.platform == "linux" else "spawn"))
 
 
 @contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def _forking(parcel: Parcel) -> Iterator[Callable[[], None]]:
+    """A context in which workers are forked; what they call first."""
+    with before_fork():
+        copies = [] if is_on_cpu() else [(value, as_numpy(value.known())) for value in values_within(parcel.values)]
+        yield functools.partial(after_fork, copies)
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[Callable[[], None]]:
+    """A context in which workers are started with a changed environment; what they call first."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
-        yield
+        yield use_cpu
     finally:
         for name, value in before.items():
             if value is None:
