@@ -25,11 +25,12 @@ def serve() -> None:
             module, options = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        program, text = None, None
         try:
-            answer = client.compile_and_load(module, devices, CompileOptions.ParseFromString(options)).serialize(), None
+            program = client.compile_and_load(module, devices, CompileOptions.ParseFromString(options)).serialize()
         except Exception as error:
-            answer = None, str(error)
-        pickle.dump(answer, answers)
+            text = str(error)
+        pickle.dump((program, text), answers)
         answers.flush()
 
 

@@ -14,15 +14,17 @@ The forking process does its part too: nothing is pending and no array is being 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.extend.backend
@@ -89,13 +91,26 @@ def _leave_former_client() -> None:
     if started:
         _kept_alive.extend((jax.extend.backend.backends(), jax.live_arrays(), _mlir.global_thread_pool))
     jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))  # what came from a compiler elsewhere can't be written for others
     if started:
         jax.extend.backend.clear_backends()
         _mlir.global_thread_pool = type(_mlir.global_thread_pool)()
         _compiler.backend_compile_and_load = _compile_elsewhere
 
 
-_server: subprocess.Popen[bytes] | None = None
+_asking = threading.Lock()  # one thread after the other
+
+
+@functools.cache
+def _server() -> tuple[IO[bytes], IO[bytes]]:
+    """Where requests to the process that compiles are written, and answers read."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "JAX_PLATFORMS": "cpu"}
+    requests, answers = os.pipe(), os.pipe()
+    command = [sys.executable, "-P", str(Path(compile_server.__file__))]
+    _kept_alive.append(subprocess.Popen(command, env=environment, stdin=requests[0], stdout=answers[1]))
+    os.close(requests[0])
+    os.close(answers[1])
+    return open(requests[1], "wb"), open(answers[0], "rb")
 
 
 def _compile_elsewhere(client: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
@@ -104,17 +119,14 @@ def _compile_elsewhere(client: Any, module: Any, executable_devices: Any, option
         raise RuntimeError(_FORMER_ARRAY)
     if host_callbacks:
         raise RuntimeError(_NO_CALLBACKS)
-    global _server
-    if _server is None or _server.poll() is not None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-P", str(Path(compile_server.__file__))]
-        _server = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    pickle.dump((_mlir.module_to_bytecode(module), options.SerializeAsString()), _server.stdin)
-    _server.stdin.flush()
     try:
-        program, error = pickle.load(_server.stdout)
-    except EOFError:
-        program, error = None, "the process that compiles for this one ended; what it wrote to stderr says why"
+        with _asking:
+            requests, answers = _server()
+            pickle.dump((_mlir.module_to_bytecode(module), options.SerializeAsString()), requests)
+            requests.flush()
+            program, error = pickle.load(answers)
+    except (EOFError, OSError):
+        raise RuntimeError("the process that compiles for this one ended; what it wrote to stderr says why") from None
     if error is not None:
         raise RuntimeError(error)
     return client.deserialize_executable(program, executable_devices, options)

@@ -13,6 +13,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.util import register_after_fork
 from typing import Any
@@ -147,6 +148,7 @@ def _default_context() -> Any:
 @contextlib.contextmanager
 def _forking(parcel: Parcel) -> Iterator[Callable[[], None]]:
     """A context in which workers are forked; what they call first."""
+    resource_tracker.ensure_running()  # one for all, which removes what they leave in shared memory should all be killed
     with before_fork():
         copies = [] if is_on_cpu() else [(value, as_numpy(value.known())) for value in values_within(parcel.values)]
         yield functools.partial(after_fork, copies)
