@@ -18,8 +18,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.util import register_after_fork
 from typing import Any
 
+import numpy as np
+
 from funnn.engine.program.forked import after_fork, before_fork
 from funnn.engine.program.value import as_numpy, is_on_cpu
+from funnn.engine.tensor.generator import default_generator
 from funnn.torch.utils.data._reach import values_within
 from funnn.torch.utils.data._transport import Parcel, remove, unpack
 from funnn.torch.utils.data._worker import PATIENCE, Failure, Signal, use_cpu, work
@@ -27,6 +30,12 @@ from funnn.torch.utils.data.sampler import draw_seed
 
 #: What a worker's environment differs in: accelerators are the training process's, and the workers share the cores.
 _ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+_START = 60.0  # seconds in which a process that was forked must have started: it takes a tenth of one
+_NO_START = (
+    f"a DataLoader worker did not start in {_START:.0f} seconds: another thread of this program may have held a lock when it was forked; make the "
+    "workers before such threads start (persistent_workers=True keeps them), or use multiprocessing_context='forkserver' or 'spawn'"
+)
 
 
 class Pool:
@@ -44,13 +53,15 @@ class Pool:
         context = loader.multiprocessing_context or _default_context()
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
+        forks = context.get_start_method() == "fork"
         self._starting = set(range(loader.num_workers))
+        self._patience = _START if forks else None
         self._unanswered: dict[str, None] = {}  # names that answers may have in shared memory
         self._prefix, self._names = f"fn{os.getpid()}_{uuid.uuid4().hex[:8]}_", itertools.count()
         self.close = weakref.finalize(self, _end, os.getpid(), self.processes, self.connections, self._unanswered)
         register_after_fork(self, Pool._leave_to_parent)
         try:
-            with _forking(parcel) if context.get_start_method() == "fork" else _environment(_ENVIRONMENT) as begin:
+            with _forking(parcel) if forks else _environment(_ENVIRONMENT) as begin:
                 for number in range(loader.num_workers):
                     ours, theirs = context.Pipe()
                     self.connections.append(ours)
@@ -93,7 +104,10 @@ class Pool:
         """
         while True:
             working = {connection: number for number, connection in enumerate(self.connections) if not connection.closed}
-            ready = wait(working, None if self._starting else timeout or None)
+            ready = wait(working, self._patience if self._starting else timeout or None)
+            if not ready and self._starting:
+                self.close()
+                raise RuntimeError(_NO_START)
             if not ready:
                 raise RuntimeError(f"DataLoader timed out after {timeout} seconds")
             worker = working[ready[0]]
@@ -149,9 +163,10 @@ def _default_context() -> Any:
 def _forking(parcel: Parcel) -> Iterator[Callable[[], None]]:
     """A context in which workers are forked; what they call first."""
     resource_tracker.ensure_running()  # one for all, which removes what they leave in shared memory should all be killed
-    with before_fork():
+    locks = default_generator.lock, np.random.get_bit_generator().lock
+    with before_fork(locks):
         copies = [] if is_on_cpu() else [(value, as_numpy(value.known())) for value in values_within(parcel.values)]
-        yield functools.partial(after_fork, copies)
+        yield functools.partial(after_fork, locks, copies)
 
 
 @contextlib.contextmanager
