@@ -14,9 +14,10 @@ The forking process does its part too: nothing is pending and no array is being 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -30,12 +31,16 @@ from funnn.engine.program.value import Value, enter_forked_process
 from funnn.engine.state import thread
 from funnn.engine.types.settings import set_num_threads
 
+
 @contextlib.contextmanager
-def before_fork(locks: Sequence[AbstractContextManager[Any]]) -> Iterator[None]:
-    """A context in which this process may fork, in which its garbage is not collected, for the fork's collector would free it again.
+def forking(locks: Sequence[AbstractContextManager[Any]]) -> Iterator[Callable[[list[tuple[Value, Any]]], None]]:
+    """A context in which this process may fork, and in which its garbage is not collected, which the fork would free again.
 
     Args:
-      locks: what another thread may be using, which the fork would find locked for ever.
+      locks: what another thread may be using, and the fork would find locked for ever.
+
+    Returns:
+      What the process that was forked calls first of all, with values that lie on an accelerator, and for each the array of NumPy that takes its place.
     """
     flush()
     if is_started():
@@ -44,27 +49,22 @@ def before_fork(locks: Sequence[AbstractContextManager[Any]]) -> Iterator[None]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with warnings.catch_warnings():  # of JAX, and of Python from 3.12 on, that a process with threads forks
+        with warnings.catch_warnings(), contextlib.ExitStack() as held:
+            # of JAX, and of Python from 3.12 on, that a process with threads forks
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             warnings.filterwarnings("ignore", r".*multi-threaded.*fork\(\) may lead to deadlocks", DeprecationWarning)
-            with contextlib.ExitStack() as held:
-                for lock in (*locks, report.lock):
-                    held.enter_context(lock)
-                yield
+            for lock in (*locks, report.lock):
+                held.enter_context(lock)
+            yield functools.partial(_begin, locks, collects)
     finally:
         if collects:
             gc.enable()
 
 
-def after_fork(locks: Sequence[AbstractContextManager[Any]], copies: list[tuple[Value, Any]]) -> None:
-    """Called first of all in the process that was forked.
-
-    Args:
-      locks: as before the fork.
-      copies: values on an accelerator, with arrays of NumPy that take their place.
-    """
+def _begin(locks: Sequence[AbstractContextManager[Any]], collects: bool, copies: list[tuple[Value, Any]]) -> None:
     gc.freeze()
-    gc.enable()
+    if collects:
+        gc.enable()
     for lock in (*locks, report.lock):
         lock.__exit__(None, None, None)
     for value, array in copies:

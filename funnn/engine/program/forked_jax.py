@@ -20,12 +20,12 @@ from typing import IO, Any
 
 import jax
 import jax.extend.backend
-import numpy as np
 from jax._src import compiler, pjit, xla_bridge
 from jax._src.array import ArrayImpl
 from jax._src.interpreters import mlir, pxla
 
 from funnn.engine.program import compile_server
+from funnn.engine.program.value import as_numpy
 
 _FORMER_DEVICE = (
     "a jax.Array that was put on a device before this process was forked can't be computed with here: make it of np.asarray(array), use NumPy, or give "
@@ -49,7 +49,9 @@ def leave_former_client() -> None:
         clients = list(jax.extend.backend.backends().values())
         _kept_alive.extend((clients, [client.live_executables() for client in clients], jax.live_arrays(), mlir.global_thread_pool))
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))  # what came from a compiler elsewhere can't be written for others
+    jax.config.update(
+        "jax_persistent_cache_min_compile_time_secs", float("inf")
+    )  # what came from a compiler elsewhere can't be written for others
     if started:
         jax.extend.backend.clear_backends()
         _replace(mlir, "global_thread_pool", type(mlir.global_thread_pool)())
@@ -66,7 +68,7 @@ def _replace(module: Any, name: str, value: Any) -> None:
 def _take_arrays(handler: Any, arrays: Sequence[Any], *details: Any) -> Any:
     """The arrays of a call, those of the former client by way of NumPy."""
     client = jax.extend.backend.get_backend()
-    return handler([array if _is_of(client, array) else jax.device_put(np.asarray(array)) for array in arrays], *details)
+    return handler([array if _is_of(client, array) else jax.device_put(as_numpy(array)) for array in arrays], *details)
 
 
 def _is_of(client: Any, array: Any) -> bool:

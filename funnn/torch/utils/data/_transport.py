@@ -105,7 +105,8 @@ def _has_room(size: int) -> bool:
 
 class Parcel:
     """Values that start a process. One that is forked has them; for others they are pickled while it starts, so that multiprocessing's locks and
-    queues may be among them, and unpickled by the process when it asks, so that what fails there can be reported. Lambdas, local classes and what a notebook defines go by cloudpickle if it is there.
+    queues may be among them, and unpickled by the process when it asks, so that what fails there can be reported. Lambdas, local classes and what
+    a notebook defines go by cloudpickle if it is there.
     """
 
     def __init__(self, values: Any):

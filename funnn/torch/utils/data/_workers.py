@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from funnn.engine.program.forked import after_fork, before_fork
-from funnn.engine.program.value import as_numpy, is_on_cpu
+from funnn.engine.program.forked import forking
+from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.generator import default_generator
 from funnn.torch.utils.data._reach import values_within
 from funnn.torch.utils.data._transport import Parcel, remove, unpack
@@ -164,9 +164,10 @@ def _forking(parcel: Parcel) -> Iterator[Callable[[], None]]:
     """A context in which workers are forked; what they call first."""
     resource_tracker.ensure_running()  # one for all, which removes what they leave in shared memory should all be killed
     locks = default_generator.lock, np.random.get_bit_generator().lock
-    with before_fork(locks):
-        copies = [] if is_on_cpu() else [(value, as_numpy(value.known())) for value in values_within(parcel.values)]
-        yield functools.partial(after_fork, locks, copies)
+    with forking(locks) as begin:
+        yield functools.partial(
+            begin, [] if is_on_cpu() else [(value, np.asarray(value.known())) for value in values_within(parcel.values)]
+        )
 
 
 @contextlib.contextmanager
