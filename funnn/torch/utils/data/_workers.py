@@ -50,7 +50,7 @@ class Pool:
     def __init__(self, loader: Any, base_seed: int):
         batched = loader.batch_sampler is not None
         parcel = Parcel((loader.dataset, loader.collate_fn, loader.worker_init_fn, batched, loader.drop_last))
-        context = loader.multiprocessing_context or _default_context()
+        context = _context_of(loader)
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
         forks = context.get_start_method() == "fork"
@@ -153,10 +153,13 @@ def _end(owner: int, processes: list[Any], connections: list[Connection], unansw
         remove(name)
 
 
-def _default_context() -> Any:
-    """Python's choice where the program made one, else "fork" where torch has it."""
-    method = multiprocessing.get_start_method(allow_none=True)
-    return multiprocessing.get_context(method or ("fork" if sys.platform == "linux" else "spawn"))
+def _context_of(loader: Any) -> Any:
+    """The loader's choice, or Python's where the program made one there, or "fork" where torch forks."""
+    method = multiprocessing.get_start_method(allow_none=True) or ("fork" if sys.platform == "linux" else "spawn")
+    context = loader.multiprocessing_context or multiprocessing.get_context(method)
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__])  # not the main module, Python's default, which may start JAX in the server
+    return context
 
 
 @contextlib.contextmanager
