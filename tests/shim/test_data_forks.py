@@ -90,6 +90,17 @@ def test_jax_in_a_worker_refuses_what_it_cannot_do():
         epoch(lambda index: np.asarray(jax.pure_callback(np.sin, shape, np.ones(3, np.float32))))
 
 
+def test_a_release_of_jax_with_other_internals(monkeypatch):
+    def internals():
+        raise AttributeError("pjit has no _get_fastpath_data")
+
+    monkeypatch.setattr(forked_jax, "_Internals", internals)
+    assert epoch(lambda index: (ftorch.ones(2) * 3).exp().sum() > 40) == [True, True]
+    for function in (lambda index: np.asarray(jnp.sin(former)), lambda index: ftorch.linalg.svdvals(ftorch.eye(3))):
+        with pytest.raises(RuntimeError, match="JAX can't be used in a forked worker with this release of JAX"):
+            epoch(function)
+
+
 def test_what_was_recorded_or_compiled_before_the_fork():
     weight = ftorch.ones(3, requires_grad=True)
     pending = (weight * 3).sum()

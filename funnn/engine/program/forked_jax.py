@@ -1,28 +1,28 @@
 """JAX in a process that was forked from one in which it runs.
 
 The former client's threads are not here, and neither are those that XLA's compiler has for the whole process. So JAX gets a new client, for the CPU, and
-what it would compile goes to a process that was not forked (``compile_server``), which gives the finished program back. JAX's internals are replaced at
-three places for it: where it calls the compiler, where it takes the arrays of a call, and where it remembers how to make a call without Python, which would
-take arrays of the former client as they are and wait for ever.
+what it would compile goes to a process that was not forked (``compile_server``), which gives the finished program back.
+
+JAX has no public way to any of this, and this is the only file that reaches into ``jax._src``: for where JAX calls the compiler, where it takes the arrays of
+a call, and where it remembers how to make a call without Python, which would take arrays of the former client as they are and wait for ever. In a release that
+has them otherwise, JAX is refused in forked processes, and only NumPy computes there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import jax
 import jax.extend.backend
-from jax._src import compiler, pjit, xla_bridge
-from jax._src.array import ArrayImpl
-from jax._src.interpreters import mlir, pxla
 
 from funnn.engine.program import compile_server
 from funnn.engine.program.value import as_numpy
@@ -31,38 +31,89 @@ _FORMER_DEVICE = (
     "a jax.Array that was put on a device before this process was forked can't be computed with here: make it of np.asarray(array), use NumPy, or give "
     "the DataLoader multiprocessing_context='forkserver'"
 )
+_REFUSED = "JAX can't be used in a forked worker with this release of JAX; use NumPy or multiprocessing_context='forkserver'"
 _NO_CALLBACKS = "a program that calls back to Python (jax.pure_callback and its kin) can't be compiled in a forked process"
 
+#: JAX's caches that know of no client, or by which client they know: of traces, of jitted functions, of what is lowered. To clear them takes longer than
+#: all else that a worker does to start.
+_KEPT_CACHES = (
+    "_infer_params_cached",
+    "_cached_abstract_eval",
+    "trace_to_jaxpr",
+    "_dce_jaxpr",
+    "_cached_lowering_to_hlo",
+    "xla_primitive_callable",
+)
 #: What must not be freed here, because its end would wait for threads that only the former process has.
 _kept_alive: list[Any] = []
 
 
 def is_started() -> bool:
-    """Whether JAX has a client."""
-    return xla_bridge.backends_are_initialized()
+    """Whether JAX has a client, or may have."""
+    try:
+        from jax._src.xla_bridge import backends_are_initialized
+    except ImportError:
+        return True
+    return bool(backends_are_initialized())
 
 
 def leave_former_client() -> None:
     """JAX starts anew when it is asked for, on the CPU."""
-    started = is_started()
-    if started:
-        clients = list(jax.extend.backend.backends().values())
-        _kept_alive.extend((clients, [client.live_executables() for client in clients], jax.live_arrays(), mlir.global_thread_pool))
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update(
-        "jax_persistent_cache_min_compile_time_secs", float("inf")
-    )  # what came from a compiler elsewhere can't be written for others
-    if started:
+    if not is_started():
+        jax.config.update("jax_platforms", "cpu")
+        return
+    clients = list(jax.extend.backend.backends().values())
+    _kept_alive.extend((clients, [client.live_executables() for client in clients], jax.live_arrays()))
+    try:
+        internals = _Internals()
+    except (ImportError, AttributeError):
+        jax.config.update("jax_platforms", _REFUSED)  # no platform; JAX's error tells the name
         jax.extend.backend.clear_backends()
-        _replace(mlir, "global_thread_pool", type(mlir.global_thread_pool)())
-        _replace(compiler, "backend_compile_and_load", _compile_elsewhere)
-        _replace(pjit, "_get_fastpath_data", lambda *args, **kwargs: None)
-        pxla.shard_arg_handlers[ArrayImpl] = functools.partial(_take_arrays, pxla.shard_arg_handlers[ArrayImpl])
+        return
+    jax.config.update("jax_platforms", "cpu")
+    # what came from a compiler elsewhere can't be written for others
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
+    with internals.caches_kept():
+        jax.extend.backend.clear_backends()
+    internals.replace()
 
 
-def _replace(module: Any, name: str, value: Any) -> None:
-    getattr(module, name)  # AttributeError where a version of JAX has it otherwise
-    setattr(module, name, value)
+class _Internals:
+    """What is replaced in JAX.
+
+    Raises:
+      ImportError, AttributeError: this release has it otherwise.
+    """
+
+    def __init__(self) -> None:
+        from jax._src import array, compiler, pjit, util
+        from jax._src.interpreters import mlir, pxla
+
+        self.caches = util._caches
+        self.take_arrays = pxla.shard_arg_handlers[array.ArrayImpl]
+        self.places: list[tuple[Any, str, Any]] = [
+            (compiler, "backend_compile_and_load", functools.partial(_compile_elsewhere, mlir.module_to_bytecode)),
+            (pjit, "_get_fastpath_data", lambda *args, **kwargs: None),
+            (mlir, "global_thread_pool", type(mlir.global_thread_pool)()),
+        ]
+        self.former = [getattr(module, name) for module, name, _ in self.places]
+        self.handlers, self.kind = pxla.shard_arg_handlers, array.ArrayImpl
+
+    @contextlib.contextmanager
+    def caches_kept(self) -> Iterator[None]:
+        """A context in which JAX's caches can be cleared but for ``_KEPT_CACHES``."""
+        kept = {cache: what for cache, what in self.caches.items() if any(name in what for name in _KEPT_CACHES)}
+        for cache in kept:
+            del self.caches[cache]
+        yield
+        self.caches.update(kept)
+
+    def replace(self) -> None:
+        """Put ours in place; JAX's own stay alive."""
+        _kept_alive.append(self)
+        for module, name, value in self.places:
+            setattr(module, name, value)
+        self.handlers[self.kind] = functools.partial(_take_arrays, self.take_arrays)
 
 
 def _take_arrays(handler: Any, arrays: Sequence[Any], *details: Any) -> Any:
@@ -90,7 +141,7 @@ def _server() -> tuple[IO[bytes], IO[bytes]]:
     return open(requests[1], "wb"), open(answers[0], "rb")
 
 
-def _compile_elsewhere(client: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
+def _compile_elsewhere(to_bytes: Any, client: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
     """A program for the new client, compiled by another process; what JAX calls in place of XLA's compiler."""
     if client is not jax.extend.backend.get_backend():
         raise RuntimeError(_FORMER_DEVICE)
@@ -99,7 +150,7 @@ def _compile_elsewhere(client: Any, module: Any, executable_devices: Any, option
     try:
         with _asking:
             requests, answers = _server()
-            pickle.dump((mlir.module_to_bytecode(module), options.SerializeAsString()), requests)
+            pickle.dump((to_bytes(module), options.SerializeAsString()), requests)
             requests.flush()
             program, error = pickle.load(answers)
     except (EOFError, OSError):
