@@ -1,13 +1,14 @@
-"""What answers ``import torch`` with funnn.torch, for a while."""
+"""What answers ``import torch`` with funnn.torch, for a while, here and in processes that are started meanwhile."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.abc
 import importlib.machinery
+import multiprocessing.spawn
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,37 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__) from None
 
 
+def answer_torch() -> None:
+    """From now on ``import torch`` gives funnn.torch in this process."""
+    _pop_torch()
+    sys.meta_path.insert(0, _Finder())
+
+
+class _Answer:
+    """What a process that multiprocessing starts unpickles before it imports the main module: then ``import torch`` is answered there too."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return answer_torch, ()
+
+
+@contextmanager
+def _in_new_processes() -> Iterator[None]:
+    """Within the block, multiprocessing's "spawn" and "forkserver" start processes in which ``import torch`` gives funnn.torch."""
+    former = multiprocessing.spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {"torch": _Answer(), **former(name)}
+
+    multiprocessing.spawn.get_preparation_data = get_preparation_data
+    try:
+        yield
+    finally:
+        multiprocessing.spawn.get_preparation_data = former
+
+
 @contextmanager
 def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
-    """Within the block, ``import torch`` gives funnn.torch; afterwards everything is as it was.
+    """Within the block, ``import torch`` gives funnn.torch, also in processes that it starts; afterwards everything is as it was.
 
     Modules from ``folder`` that are imported within the block are forgotten at its end, because they hold on to funnn.torch.
     """
@@ -43,7 +72,8 @@ def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
-        yield
+        with _in_new_processes():
+            yield
     finally:
         sys.meta_path.remove(finder)
         _pop_torch()

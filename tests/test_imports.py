@@ -69,10 +69,11 @@ def private_imports(source: str) -> list[int]:
     return sorted(set(lines))
 
 
-def test_nothing_reaches_into_jax_src():
+def test_nothing_but_forked_workers_reaches_into_jax_src():
+    """They do without JAX where a release has its internals otherwise; see tests/shim/test_data_forks.py."""
     folder = Path(funnn.__file__).parent
     found = {str(file.relative_to(folder)): private_imports(file.read_text()) for file in folder.rglob("*.py")}
-    assert len(found) > 300 and {file: lines for file, lines in found.items() if lines} == {}
+    assert len(found) > 300 and [file for file, lines in found.items() if lines] == ["engine/program/forked_jax.py"]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ ROOMS = """
     __main__
     __init__
 """
-#: What is imported inside a function, because a program may do without it: optional packages, and what a command loads when it is given.
+#: What is imported inside a function, because a program may do without it: optional packages, what a command loads when it is given,
+#: and internals of JAX that a release may not have.
 INSIDE_FUNCTIONS = {
     "_digits": {"tqdm.tqdm"},
     "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch", "funnn.torch.autograd.profiler"},
@@ -69,6 +70,15 @@ INSIDE_FUNCTIONS = {
     "checkpoint._orbax": {"orbax.checkpoint"},
     "examples._plot": {"matplotlib.figure.Figure"},
     "functional._cudnn": {"jax.experimental.rnn"},
+    "engine.program.forked_jax": {
+        "jax._src.xla_bridge.backends_are_initialized",
+        "jax._src.array",
+        "jax._src.compiler",
+        "jax._src.pjit",
+        "jax._src.util",
+        "jax._src.interpreters.mlir",
+        "jax._src.interpreters.pxla",
+    },
     "engine.program.interpret.special": {"scipy.special"},
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},

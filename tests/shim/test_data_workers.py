@@ -43,7 +43,7 @@ def nothing_is_left():
 
 
 def test_importing_the_library_starts_no_jax():
-    """Workers are forked from a process that has imported it: where JAX has threads, they would wait for them for ever."""
+    """The server of "forkserver" has imported it, and forks: where JAX has threads, workers would wait for them for ever."""
     program = "import funnn.torch, funnn, jax; import sys; sys.exit(jax._src.xla_bridge.backends_are_initialized())"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
 
@@ -110,8 +110,8 @@ def test_persistent_workers_after_an_epoch_left_early():
     assert len(list(loader)) == 20 and multiprocessing.active_children() == children
 
 
-def test_a_lambda_needs_cloudpickle(monkeypatch):
-    loader = ftorch.utils.data.DataLoader([1, 2, 3], 2, num_workers=1, collate_fn=lambda batch: sum(batch))
+def test_a_lambda_that_is_not_forked_needs_cloudpickle(monkeypatch):
+    loader = ftorch.utils.data.DataLoader([1, 2, 3], 2, num_workers=1, collate_fn=lambda batch: sum(batch), multiprocessing_context="spawn")
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises((AttributeError, TypeError, Exception), match=r"(?s)lambda.*install cloudpickle, or use num_workers=0"):
         list(loader)
@@ -125,9 +125,9 @@ def test_a_tensor_with_a_graph_is_refused():
         list(loader)
 
 
-def test_fork_is_refused_with_the_way_round():
-    with pytest.raises(NotImplementedError, match="threads do not survive a fork; use 'forkserver'"):
-        ftorch.utils.data.DataLoader([1], num_workers=1, multiprocessing_context="fork")
+@pytest.mark.parametrize("method", ["fork", "forkserver", multiprocessing.get_context("forkserver")])
+def test_start_methods(method):
+    assert len(list(scene(samples.nothing, num_workers=1, multiprocessing_context=method))) == 20
 
 
 def test_a_worker_keeps_what_a_sample_carries():
@@ -147,11 +147,16 @@ for batch in torch.utils.data.DataLoader(samples.Scene(samples.sleep), 1, num_wo
 """
 
 
+@pytest.mark.parametrize("form", ["import", "run"])
 @pytest.mark.parametrize("how", ["interrupt", "kill"])
-def test_the_end_of_the_program(how):
+def test_the_end_of_the_program(how, form, tmp_path):
     """Ctrl-C, which reaches all processes of a terminal, and a killed training process."""
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM if form == "import" else PROGRAM.replace("import funnn.torch as torch", "import torch"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, *(["-m", "funnn", "run"] if form == "run" else []), str(script)]
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     for _ in range(3):
         assert process.stdout.readline() == "batch\n"
@@ -167,6 +172,7 @@ def test_the_end_of_the_program(how):
     while (left := group(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
+    assert not list(SHARED.glob(f"fn{process.pid}_*"))
 
 
 def group(leader):

@@ -20,7 +20,7 @@ from jax.sharding import SingleDeviceSharding
 from funnn.engine.program.garbage import Uncollected
 from funnn.engine.program.references import are_sole
 from funnn.engine.program.traced import COMPILE
-from funnn.engine.program.value import Interpreted, Residuals, Value, is_on_cpu
+from funnn.engine.program.value import Interpreted, Residuals, Value, as_numpy, is_forked, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
 
@@ -42,7 +42,7 @@ def find_program(state: Any, live: tuple[int, ...], leaves: list[Any]) -> OneByO
     state.visits += 1
     state.used = True
     split = any(type(leaf) is Residuals and leaf.interpreted for leaf in leaves)
-    known = [] if split else [program for program in state.programs if program.covers(live)]
+    known = [] if split or is_forked() else [program for program in state.programs if program.covers(live)]
     for program in known:
         if program.may_overwrite(leaves):
             return cast(Program, program)
@@ -53,7 +53,7 @@ def find_program(state: Any, live: tuple[int, ...], leaves: list[Any]) -> OneByO
         stepwise, steps = None, _needed(state.steps(), live)
     if thread.region is not None and (state.visits == 1 or len(steps) > 1):
         thread.region.new_programs += 1
-    if len(steps) == 1 or split or (thread.region is None and not _is_worth(state, steps)):
+    if len(steps) == 1 or split or is_forked() or (thread.region is None and not _is_worth(state, steps)):
         if stepwise is None:
             stepwise = OneByOne(state, steps, live)
             if state.visits > 1:
@@ -124,6 +124,11 @@ def _operand(leaf: Any) -> Any:
     return leaf.on_device() if type(array) is np.ndarray and array.nbytes > _SMALL else array
 
 
+def _in_reach(operand: Any) -> Any:
+    """A leaf for a forked process, which can't compute with arrays of the former one's JAX."""
+    return operand if type(operand) in (np.ndarray, Interpreted) else jax.tree.map(as_numpy, operand)
+
+
 def _at_hand(array: Any) -> bool:
     """Whether NumPy can read the numbers where they are."""
     return isinstance(array, (np.ndarray, np.generic)) or type(array.sharding) is SingleDeviceSharding
@@ -147,6 +152,8 @@ class OneByOne:
         """Append the results, in the order of ``live``, to ``outputs``."""
         interpreted = self.choose(leaves)
         found: dict[int, Any] = {~place: leaf.array if isinstance(leaf, (Value, Residuals)) else leaf for place, leaf in enumerate(leaves)}
+        if is_forked():
+            found = {place: _in_reach(operand) for place, operand in found.items()}
         spent = 0.0
         with np.errstate(all="ignore"):
             for step, by_numpy, ended in zip(self.steps, interpreted, self.ends, strict=True):
@@ -182,14 +189,13 @@ class OneByOne:
         ]
 
     def _is_interpreted(self, shaped: Any) -> bool:
-        """Whether NumPy does a form: it has rules for all of it, and there is no program, nor was it worth one; of a graph that keeps coming, the whole is."""
+        """Whether NumPy does a form: it has rules for all of it, and there is no program, nor was it worth one; of a graph that keeps coming, the whole is.
+
+        In a forked process NumPy does all that it can.
+        """
         waits = self.state.visits > 1 and len(self.steps) > 1
-        return (
-            shaped.reads_leaves
-            and not shaped.compiled
-            and (waits or shaped.spent <= PATIENCE * shaped.traced.purchase)
-            and shaped.traced.program is not None
-        )
+        is_worth_no_program = not shaped.compiled and (waits or shaped.spent <= PATIENCE * shaped.traced.purchase)
+        return shaped.reads_leaves and (is_worth_no_program or is_forked()) and shaped.traced.program is not None
 
 
 def _cost(shaped: Any, by_numpy: bool) -> float:

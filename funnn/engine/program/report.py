@@ -69,18 +69,18 @@ def _row(counts: Line | Report, name: str) -> str:
 
 # Of the whole process, because a program asks what all of its threads did; nothing that is computed depends on it.
 _lines: dict[tuple[str, int], Line] = {}
-_lock = threading.Lock()
+lock = threading.Lock()
 
 
 def report() -> Report:
     """What ran since the process began, or since ``forget``."""
-    with _lock:
+    with lock:
         return Report(list(_lines.values()))
 
 
 def forget() -> None:
     """Begin to count anew."""
-    with _lock:
+    with lock:
         _lines.clear()
 
 
@@ -110,7 +110,7 @@ class counting:
 
 def _note(where: tuple[str, int], new: bool, seconds: float, compiled: list[tuple[float, Any]]) -> None:
     """Count what ran; ``compiled`` has, of each program that was compiled, seconds and a description of what it computes."""
-    with _lock:
+    with lock:
         line = _lines.get(where)
         if line is None:
             line = _lines[where] = Line(*where)

@@ -19,10 +19,41 @@ def to_jax(array: np.ndarray) -> Any:
         return jax.device_put(array)
 
 
+_forked = False
+
+
+def enter_forked_process() -> None:
+    """From now on NumPy computes what it can, and arrays of the process from which this one was forked are read through NumPy alone."""
+    global _forked
+    _forked = True
+    is_on_cpu.cache_clear()
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one in which JAX runs; see ``forked``."""
+    return _forked
+
+
 @functools.cache
 def is_on_cpu() -> bool:
     """Whether JAX's default device is the CPU, where NumPy can help."""
-    return jax.default_backend() == "cpu"
+    return _forked or jax.default_backend() == "cpu"
+
+
+def as_numpy(array: Any) -> Any:
+    """An array of JAX's as one of NumPy's, on the same memory; all else as it is.
+
+    Raises:
+      RuntimeError: it lies on an accelerator, which a forked process can't read.
+    """
+    if not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer):
+        return array
+    if any(device.platform != "cpu" for device in array.devices()):
+        raise RuntimeError(
+            f"Cannot re-initialize {array.devices()} in forked subprocess: a tensor that lies there can't be read in a DataLoader's worker, unless the "
+            "dataset, collate_fn or worker_init_fn holds it; make it an attribute of the dataset, or use multiprocessing_context='spawn'"
+        )
+    return np.asarray(array)
 
 
 def from_host(array: Any) -> Any:
@@ -84,6 +115,8 @@ class Value:
         """The array; the pending graph runs if it must."""
         if self.array is None:
             self.graph.flush()
+        if _forked:
+            self.array = as_numpy(self.array)
         return self.array
 
     def on_device(self) -> Any:

@@ -7,6 +7,7 @@ the state's layout in bytes (`ATen/CPUGeneratorImpl.cpp`), 64-bit draws, and the
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ class Engine:
         self._twister = np.random.MT19937(0)
         self._legacy = np.random.RandomState(self._twister)  # seeds the twister with init_genrand, and reads and writes its state
         self.seed(seed)
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What a thread holds while it draws."""
+        return self._twister.lock
 
     def seed(self, seed: int) -> None:
         """Restart from `seed`, an integer in [-2^63, 2^64); a negative one means seed + 2^64. Only its low 32 bits choose the numbers."""

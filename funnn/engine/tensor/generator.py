@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -32,6 +33,11 @@ class Generator:
     def __init__(self, device: Any = "cpu"):
         self.device = _dtype.device(device)
         self._engine = MT19937()
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What a thread holds while it draws."""
+        return self._engine.lock
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, a 64-bit integer (negative ones count from the end)."""

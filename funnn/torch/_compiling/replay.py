@@ -13,6 +13,7 @@ from typing import Any
 from funnn.engine.program.graph import flush
 from funnn.engine.program.region import Region
 from funnn.engine.program.replay import Recorder, Replayable
+from funnn.engine.program.value import is_forked
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch._compiling.plan import Plan
@@ -75,7 +76,7 @@ class Replayer:
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], plainly: Callable[..., Any]) -> Any:
         """The result of a call: of a replay, or of the function in a region, which ``plainly(region, args, kwargs)`` runs."""
-        if not is_plain():
+        if not is_plain() or is_forked():
             return self._plainly(args, kwargs, plainly)
         try:
             signature = Signature(args, kwargs)

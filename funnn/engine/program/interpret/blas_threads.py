@@ -62,6 +62,13 @@ class _OneThread:
             if self._inside == 0 and self._former != 1:
                 found[1](self._former)
 
+    def stay(self) -> None:
+        """Leave it at one thread, in a process that was forked; a thread that was inside when it was is not here."""
+        self._lock, self._inside, self._former = threading.Lock(), 0, 1
+        found = _openblas()
+        if found is not None:
+            found[1](1)
+
     def left(self, function: Callable[..., Any], *operands: Any) -> Any:
         """Calls the function with the former number of threads, from inside the context."""
         found, former = _openblas(), self._former

@@ -104,26 +104,27 @@ def _has_room(size: int) -> bool:
 
 
 class Parcel:
-    """Values that start a process. They are pickled while it starts, so that locks and queues may be among them, and unpickled by the process
-    when it asks, so that what fails there can be reported. Lambdas, local classes and what a notebook defines go by cloudpickle if it is there.
+    """Values that start a process. One that is forked has them; for others they are pickled while it starts, so that multiprocessing's locks and
+    queues may be among them, and unpickled by the process when it asks, so that what fails there can be reported. Lambdas, local classes and what
+    a notebook defines go by cloudpickle if it is there.
     """
 
     def __init__(self, values: Any):
-        self._values, self._pickled = values, None
+        self.values, self._pickled = values, None
 
     def __getstate__(self) -> bytes:
         interactive = not hasattr(sys.modules["__main__"], "__file__")
-        if interactive and (by_value := _by_value(self._values)) is not None:
+        if interactive and (by_value := _by_value(self.values)) is not None:
             return by_value
         try:
-            return bytes(multiprocessing.reduction.ForkingPickler.dumps(self._values))
+            return bytes(multiprocessing.reduction.ForkingPickler.dumps(self.values))
         except (AttributeError, TypeError, pickle.PicklingError) as error:
-            by_value = _by_value(self._values)
+            by_value = _by_value(self.values)
             if by_value is not None:
                 return by_value
             raise type(error)(
-                f"{error}: workers get the dataset, collate_fn and worker_init_fn by pickle; define them at the top level of a module, "
-                "install cloudpickle, or use num_workers=0"
+                f"{error}: workers that are not forked get the dataset, collate_fn and worker_init_fn by pickle; define them at the top level of a "
+                "module, install cloudpickle, or use num_workers=0"
             ) from error
 
     def __setstate__(self, pickled: bytes) -> None:
@@ -131,6 +132,8 @@ class Parcel:
 
     def open(self) -> Any:
         """The values, in the process that was started."""
+        if self._pickled is None:
+            return self.values
         try:
             return pickle.loads(self._pickled)
         except AttributeError as error:

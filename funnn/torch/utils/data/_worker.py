@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -101,17 +102,22 @@ def seed_all(base_seed: int, worker: int) -> int:
     return seed
 
 
-def work(parcel: Parcel, connection: Connection, worker: int, num_workers: int, base_seed: int) -> None:
-    """Answer tasks until the loader closes the connection.
+def use_cpu() -> None:
+    """What a worker calls first that imports the library itself: accelerators are the training process's."""
+    jax.config.update("jax_platforms", "cpu")
+
+
+def work(parcel: Parcel, connection: Connection, worker: int, num_workers: int, base_seed: int, begin: Callable[[], None]) -> None:
+    """Answer tasks until the loader closes the connection; before all else call ``begin``.
 
     A task is (number, index, name for shared memory), and its answer (number, batch), (number, Failure) or (number, Signal.ENDED).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the loader's ends the others
-    jax.config.update("jax_platforms", "cpu")  # accelerators are the training process's
+    begin()
     with contextlib.suppress(OSError):  # the loader may be gone
         connection.send_bytes(pack((Signal.STARTED, None), ""))
     tasks: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, tasks), daemon=True).start()
+    threading.Thread(target=_listen, args=(connection, tasks, os.getppid()), daemon=True).start()
     try:
         fetchers = _fetchers(parcel, worker, num_workers, base_seed)
         fetch = next(fetchers)
@@ -137,11 +143,16 @@ def work(parcel: Parcel, connection: Connection, worker: int, num_workers: int, 
             return
 
 
-def _listen(connection: Connection, tasks: queue.SimpleQueue) -> None:
-    """Hand on tasks. A thread of its own, so that the loader's sends never wait for a sample, and so that its end is noticed at once."""
+def _listen(connection: Connection, tasks: queue.SimpleQueue, parent: int) -> None:
+    """Hand on tasks. A thread of its own, so that the loader's sends never wait for a sample, and so that its end is noticed at once.
+
+    A process that the user forked may hold the other end open when the loader's is gone, and so its number is looked at too.
+    """
     try:
-        while True:
-            tasks.put(connection.recv())
+        while os.getppid() == parent:
+            if connection.poll(PATIENCE):
+                tasks.put(connection.recv())
+        tasks.put(None)
     except (EOFError, OSError):
         tasks.put(None)
     time.sleep(PATIENCE)

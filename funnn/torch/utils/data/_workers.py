@@ -3,48 +3,70 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.util import register_after_fork
 from typing import Any
 
+import numpy as np
+
+from funnn.engine.program.forked import forking
+from funnn.engine.program.value import is_on_cpu
+from funnn.engine.tensor.generator import default_generator
+from funnn.torch.utils.data._reach import values_within
 from funnn.torch.utils.data._transport import Parcel, remove, unpack
-from funnn.torch.utils.data._worker import PATIENCE, Failure, Signal, work
+from funnn.torch.utils.data._worker import PATIENCE, Failure, Signal, use_cpu, work
 from funnn.torch.utils.data.sampler import draw_seed
 
 #: What a worker's environment differs in: accelerators are the training process's, and the workers share the cores.
 _ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
+_START = 60.0  # seconds in which a process that was forked must have started: it takes a tenth of one
+_NO_START = (
+    f"a DataLoader worker did not start in {_START:.0f} seconds: another thread of this program may have held a lock when it was forked; make the "
+    "workers before such threads start (persistent_workers=True keeps them), or use multiprocessing_context='forkserver' or 'spawn'"
+)
+
 
 class Pool:
     """Worker processes, which end when the pool is closed, collected, or the program ends.
 
-    By default they are forked from a server that has imported this library but never started JAX ("forkserver"), where there is one: the
-    import, about a second, is then paid once and not by every worker of every epoch. Never from this process, whose JAX has threads.
+    Where torch forks they are forked from this process, and so have all that the program has: what it defines anywhere, module globals as they are
+    now, open files, locks, generators, and the dataset's memory without a copy. JAX's threads are not copied, so workers do without them
+    (``funnn.engine.program.forked``). By "spawn" and "forkserver" they are processes of their own, which get the dataset by pickle, and import the main
+    module.
     """
 
     def __init__(self, loader: Any, base_seed: int):
         batched = loader.batch_sampler is not None
         parcel = Parcel((loader.dataset, loader.collate_fn, loader.worker_init_fn, batched, loader.drop_last))
-        context = loader.multiprocessing_context or _default_context()
+        context = _context_of(loader)
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
+        forks = context.get_start_method() == "fork"
         self._starting = set(range(loader.num_workers))
+        self._patience = _START if forks else None
         self._unanswered: dict[str, None] = {}  # names that answers may have in shared memory
         self._prefix, self._names = f"fn{os.getpid()}_{uuid.uuid4().hex[:8]}_", itertools.count()
         self.close = weakref.finalize(self, _end, os.getpid(), self.processes, self.connections, self._unanswered)
+        register_after_fork(self, Pool._leave_to_parent)
         try:
-            with _environment(_ENVIRONMENT):
+            with _forking(parcel) if forks else _environment(_ENVIRONMENT) as begin:
                 for number in range(loader.num_workers):
                     ours, theirs = context.Pipe()
                     self.connections.append(ours)
-                    process = context.Process(target=work, args=(parcel, theirs, number, loader.num_workers, base_seed), daemon=True)
+                    task = parcel, theirs, number, loader.num_workers, base_seed, begin
+                    process = context.Process(target=work, args=task, daemon=True)
                     try:
                         process.start()
                     finally:
@@ -53,6 +75,11 @@ class Pool:
         except BaseException:
             self.close()
             raise
+
+    def _leave_to_parent(self) -> None:
+        """In a process that was forked from the one that has the workers: they end when all copies of its connections are closed."""
+        for connection in self.connections:
+            connection.close()
 
     def send(self, worker: int, number: Any, index: Any = None) -> None:
         """A task for a worker; see work."""
@@ -77,7 +104,10 @@ class Pool:
         """
         while True:
             working = {connection: number for number, connection in enumerate(self.connections) if not connection.closed}
-            ready = wait(working, None if self._starting else timeout or None)
+            ready = wait(working, self._patience if self._starting else timeout or None)
+            if not ready and self._starting:
+                self.close()
+                raise RuntimeError(_NO_START)
             if not ready:
                 raise RuntimeError(f"DataLoader timed out after {timeout} seconds")
             worker = working[ready[0]]
@@ -102,7 +132,8 @@ class Pool:
             )
         return (
             f"DataLoader worker (pid(s) {pid}) exited unexpectedly with code {code}; what it wrote to stderr says why. A script that starts "
-            'workers needs its main part under `if __name__ == "__main__":`, for workers import it; num_workers=0 shows errors at their place'
+            'workers by "spawn" or "forkserver" needs its main part under `if __name__ == "__main__":`, for they import it; num_workers=0 shows '
+            "errors at their place"
         )
 
 
@@ -122,20 +153,33 @@ def _end(owner: int, processes: list[Any], connections: list[Connection], unansw
         remove(name)
 
 
-def _default_context() -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])  # not the main module, Python's default, which may start JAX
+def _context_of(loader: Any) -> Any:
+    """The loader's choice, or Python's where the program made one there, or "fork" where torch forks."""
+    method = multiprocessing.get_start_method(allow_none=True) or ("fork" if sys.platform == "linux" else "spawn")
+    context = loader.multiprocessing_context or multiprocessing.get_context(method)
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([__name__])  # not the main module, Python's default, which may start JAX in the server
     return context
 
 
 @contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def _forking(parcel: Parcel) -> Iterator[Callable[[], None]]:
+    """A context in which workers are forked; what they call first."""
+    resource_tracker.ensure_running()  # one for all, which removes what they leave in shared memory should all be killed
+    locks = default_generator.lock, np.random.get_bit_generator().lock
+    with forking(locks) as begin:
+        yield functools.partial(
+            begin, [] if is_on_cpu() else [(value, np.asarray(value.known())) for value in values_within(parcel.values)]
+        )
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[Callable[[], None]]:
+    """A context in which workers are started with a changed environment; what they call first."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
-        yield
+        yield use_cpu
     finally:
         for name, value in before.items():
             if value is None:

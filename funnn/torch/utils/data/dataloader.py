@@ -43,15 +43,17 @@ class DataLoader(Generic[T_co]):
       shuffle: a new random order every epoch.
       sampler: an iterable of indices, instead of ``shuffle``.
       batch_sampler: an iterable of lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
-      num_workers: how many processes make batches; 0 for none. They get the dataset, ``collate_fn`` and ``worker_init_fn`` by pickle, so a
-        script needs its main part under ``if __name__ == "__main__":``. JAX in them runs on the CPU, and starts (50 ms) only when a sample
-        makes a Tensor: NumPy samples need none. Batches come back through shared memory.
+      num_workers: how many processes make batches; 0 for none. As in torch they are forked on Linux, so that all that the program has at the first
+        batch is there too. What tensors compute in them is computed by NumPy, and by a JAX of their own, on the CPU, where NumPy has no rule. Batches
+        come back through shared memory.
       collate_fn: makes a batch of a list of samples; :func:`default_collate` by default.
       drop_last: leave out a last batch that is shorter.
       generator: the source of the order and of the base seed.
       timeout: how many seconds to wait for a batch of a worker; 0 waits on.
       worker_init_fn: called with 0 … num_workers − 1 in each worker, after seeding.
-      multiprocessing_context: "forkserver" (the default where there is one) or "spawn", or such a context.
+      multiprocessing_context: "fork", "spawn" or "forkserver", or such a context; by default what ``torch.multiprocessing.set_start_method`` set, else
+        "fork" on Linux, "spawn" elsewhere. By "spawn" and "forkserver" processes import the main module, so that a script needs its main part under
+        ``if __name__ == "__main__":``, and get the dataset, ``collate_fn`` and ``worker_init_fn`` by pickle.
       prefetch_factor: batches under way per worker; 2 by default.
       persistent_workers: keep the processes, and the state of their datasets and generators, from epoch to epoch.
       in_order: False gives batches as they are ready.
@@ -60,7 +62,6 @@ class DataLoader(Generic[T_co]):
     Raises:
       ValueError: options that exclude each other or are out of range, with torch's texts.
       RuntimeError: while iterating, a worker died or the timeout went by; an exception in a worker is raised here with its traceback.
-      NotImplementedError: ``multiprocessing_context="fork"``.
     """
 
     _initialized = False
@@ -252,9 +253,5 @@ def _checked_context(context: Any, num_workers: int) -> Any:
         raise TypeError(
             "multiprocessing_context option should be a valid context object or a string specifying the start method, but got "
             f"multiprocessing_context={context}"
-        )
-    if context.get_start_method() == "fork":
-        raise NotImplementedError(
-            "multiprocessing_context='fork': JAX's threads do not survive a fork; use 'forkserver', which is as quick, 'spawn' or None"
         )
     return context
