@@ -67,7 +67,13 @@ def test_a_leaf_is_no_tree():
 
 
 def test_other_containers():
-    inner = {"list": [1, {"a": 2}], "tuple": (3, None, (4,)), "empty": (), "state": optax.EmptyState(), "named": optax.TraceState(trace={"w": 5})}
+    inner = {
+        "list": [1, {"a": 2}],
+        "tuple": (3, None, (4,)),
+        "empty": (),
+        "state": optax.EmptyState(),
+        "named": optax.TraceState(trace={"w": 5}),
+    }
     expected = {"list.0": 1, "list.1.a": 2, "tuple.0": 3, "tuple.2.0": 4, "named.trace.w": 5}
     assert flatten(inner) == expected and list(flatten(inner)) == list(expected)
     assert flatten([1, 2]) == {"0": 1, "1": 2} and flatten(()) == {}
