@@ -1,5 +1,8 @@
 """Computing in a process that was forked from one in which JAX runs: a DataLoader's worker.
 
+Scripts are written for torch's workers, which are forked: only a fork has module globals as they are, classes and functions defined anywhere, open files,
+locks and generators. Pickles lack these, by value as by name, and threads share random numbers of the process, which would be others.
+
 A fork copies the memory and one thread. Of JAX it copies a client whose threads are gone, and XLA's compiler, which waits for threads of its own.
 So such a process leaves both alone:
 
