@@ -11,6 +11,7 @@ import pickletools
 import re
 import reprlib
 import sys
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -18,7 +19,6 @@ from typing import IO, Any, NamedTuple, cast
 
 from funnn.checkpoint._errors import CheckpointError
 
-_OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}  # protocol 2 spells them as Python 2 did
 _MARK = object()
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
 #: Bytes that the objects of a pickle may take: so many, and so many for each of its own bytes, of which an empty set needs one and takes 216.
@@ -172,7 +172,9 @@ class Reader:
         return items
 
     def name(self, module: str, name: str) -> None:
-        path = f"{_OLD_MODULES.get(module, module)}.{name}"
+        # protocol 2 spells names as Python 2 did
+        module, name = NAME_MAPPING.get((module, name)) or (IMPORT_MAPPING.get(module, module), name)
+        path = f"{module}.{name}"
         for group in self.names:
             if path in group:
                 self.stack.append(group[path])

@@ -4,7 +4,7 @@ import doctest
 import io
 import subprocess
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,16 @@ def test_containers():
     loaded = load_pt(saved(torch.save, theirs))
     assert loaded["a"] == tree["a"] and loaded["d"] == np.float32 and (loaded["size"], loaded["device"]) == ((2, 3), "cuda:1")
     assert loaded["p"].tolist() == [1] and loaded["l"] == "torch.strided" and type(loaded[3]) is OrderedDict
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_defaultdicts(zipped):
+    for factory in (list, int, float, set, dict, None):
+        saved_dict = defaultdict(factory, {"a": 1, (1, "b"): [2]})
+        loaded = load_pt(saved(torch.save, saved_dict, _use_new_zipfile_serialization=zipped))
+        assert type(loaded) is defaultdict and loaded == saved_dict and loaded.default_factory is factory
+    with pytest.raises(CheckpointError, match="Unsupported global: GLOBAL len was not"):
+        load_pt(saved(torch.save, defaultdict(len), _use_new_zipfile_serialization=zipped))
 
 
 def test_jax_arrays_and_numpy_scalars():
