@@ -201,8 +201,33 @@ def asked_before(t):
         yield a.grad, b.grad
 
 
+def hooked_ends(t):
+    """Hooks of the node that accumulates, of either kind, and what a captured gradient meets."""
+    a, b = weights(t)
+    log = []
+    for step in range(STEPS):
+        a.grad = b.grad = None
+        product = a * b
+        end = product.grad_fn.next_functions[0][0]
+        if step % 3 == 1:
+            end.register_prehook(lambda outputs: (log.append(("pre", outputs[0].clone())), tuple(gradient * 2 for gradient in outputs))[1])
+            end.register_hook(lambda inputs, outputs: log.append(("post", inputs, outputs[0].clone(), a.grad.clone())))
+        if step == 4:
+            a.register_hook(lambda gradient: log.append(("tensor", gradient.clone())))
+        if step % 2:
+            product.grad_fn.register_prehook(lambda outputs: log.append(("node", outputs[0].clone())))
+        if step % 4 == 3:
+            gradients = t.autograd.grad(product.tanh().sum(), [product, a] if step % 8 == 3 else [product])
+        else:
+            product.tanh().sum().backward()
+            gradients = a.grad, b.grad
+        found = [item for entry in log for item in entry if isinstance(item, t.Tensor)]
+        yield *gradients, t.tensor([float(len(entry[0])) for entry in log]), *found
+
+
 PROGRAMS = [
     plain,
+    hooked_ends,
     accumulated,
     cut,
     shared_memory,
@@ -242,7 +267,7 @@ def test_programs(program, monkeypatch):
                 np.testing.assert_allclose(
                     value.detach().numpy(), expected.detach().numpy(), rtol=1e-12, err_msg=f"step {step}, result {number}"
                 )
-    assert len(taken) >= STEPS // 2
+    assert len(taken) >= STEPS // 3
 
 
 @pytest.mark.parametrize("t", [ft, torch], ids=["funnn", "torch"])

@@ -120,11 +120,13 @@ def pull_gradients(
             extra = node.__dict__
             theirs = foreign and node in targets
             if extra and not theirs:
-                _run_prehooks(node, gradients, extra, create_graph)
+                _run_tensor_hooks(gradients, extra, create_graph)
             if inputs is not None:
                 capture(node, gradients)
             if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
                 continue
+            if "_prehooks" in extra:
+                _run_prehooks(extra["_prehooks"], gradients, create_graph)
             results = node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
             if "_hooks" in extra:
                 results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
@@ -136,18 +138,24 @@ def pull_gradients(
         while leaves:
             node = leaves.popitem(last=False)[0]
             gradients = pending.pop(node)
-            if node.__dict__ and not (foreign and node in targets):
-                _run_prehooks(node, gradients, node.__dict__, create_graph)
+            extra = node.__dict__
+            if extra and not (foreign and node in targets):
+                _run_tensor_hooks(gradients, extra, create_graph)
             if inputs is not None:
                 capture(node, gradients)
             elif accumulate_only is None or node in accumulate_only:
+                if "_prehooks" in extra:
+                    _run_prehooks(extra["_prehooks"], gradients, create_graph)
                 accumulate(node.variable, gradients[0], create_graph)
+                for hook in list(extra.get("_hooks", {}).values()):
+                    hook((), tuple(map(as_tensor, gradients)))
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured
 
 
-def _run_prehooks(node: Node, gradients: list[Any], extra: dict[Any, Any], create_graph: bool) -> None:
+def _run_tensor_hooks(gradients: list[Any], extra: dict[Any, Any], create_graph: bool) -> None:
+    """Those of the tensors that a node made, and what they retain."""
     for index, hooks in extra.get("_output_hooks", {}).items():
         if gradients[index] is not None:
             gradients[index] = pass_through_hooks(hooks, gradients[index], create_graph)
@@ -155,7 +163,10 @@ def _run_prehooks(node: Node, gradients: list[Any], extra: dict[Any, Any], creat
         tensor = reference()
         if tensor is not None and gradients[index] is not None:
             accumulate(tensor, gradients[index], create_graph)
-    for hook in list(extra.get("_prehooks", {}).values()):
+
+
+def _run_prehooks(hooks: Hooks, gradients: list[Any], create_graph: bool) -> None:
+    for hook in list(hooks.values()):
         result = hook(tuple(map(as_tensor, gradients)))
         if result is not None:
             gradients[:] = result if create_graph else map(as_value, result)
