@@ -129,6 +129,7 @@ def test_the_process_that_compiles_is_killed():
         epoch(sample)
 
 
+@pytest.mark.filterwarnings(r"ignore:.*multi-threaded, use of fork\(\):DeprecationWarning")  # of Python from 3.12 on
 def test_a_worker_that_does_not_start(monkeypatch):
     monkeypatch.setattr(_workers, "_START", 0.5)
     monkeypatch.setattr(_workers, "PATIENCE", 0.1)

@@ -11,10 +11,10 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from twin import same, same_error
 
 import funnn.torch as shim
 from funnn.checkpoint import save_safetensors
-from tests.shim.twin import same, same_error
 
 PROGRAM = Path(__file__).with_name("safetensors_program.py")
 
