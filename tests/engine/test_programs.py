@@ -79,11 +79,14 @@ def convolution(torch, width):
 
 @pytest.mark.parametrize("build", [attention, classification, recurrence, convolution])
 def test_sizes_that_vary_are_traced_once_and_compile_nothing(build, traces):
-    for size in (37, 38):  # which no other test brings
+    for item in gc.get_objects():
+        if type(item) is form.Shaped:
+            item.spent = 0.0  # what other tests have paid for it
+    for size in (5, 6):
         build(torch, size)
     made = len(traces)
     assert 1 in traces
-    results = [build(torch, size) for size in (41, 44, 45)]
+    results = [build(torch, size) for size in (9, 12, 13)]
     assert len(traces) - made <= 2  # what looked alike at first, such as a size that was also another one's
     assert report.report().compilations == 0
     for size, found in zip((9, 12, 13), results, strict=True):

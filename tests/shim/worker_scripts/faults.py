@@ -24,10 +24,10 @@ class Faulty(Dataset):
 
 for act in (lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: os._exit(3), lambda: time.sleep(60)):
     try:
-        print(len(list(DataLoader(Faulty(act), 1, num_workers=2, timeout=2, collate_fn=len))))
+        print(len(list(DataLoader(Faulty(act), 1, num_workers=2, timeout=6, collate_fn=len))))
     except RuntimeError as error:
         print(
-            re.match(r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly|DataLoader timed out after 2 seconds", str(error)) is not None
+            re.match(r"DataLoader worker \(pid\(s\) \d+\) exited unexpectedly|DataLoader timed out after 6 seconds", str(error)) is not None
         )
 print(next(iter(DataLoader(Faulty(None), 2, num_workers=2))).sum().item())
 print(sum(batch.sum().item() for batch in DataLoader(Faulty(lambda: None), 3, num_workers=2)))
