@@ -21,7 +21,7 @@ def put(array: np.ndarray, place: jax.Device | Sharding) -> jax.Array:
 
 def place_arrays(tree: Any, place: Place) -> Any:
     """The tree of dicts, lists and tuples with its NumPy arrays on devices; an array that is there twice is put once."""
-    done: dict[int, Any] = {}
+    done: dict[int, Any] = {}  # by id: all that the tree holds was there before the first was put, so none comes again
 
     def walk(node: Any, key: str) -> Any:
         if id(node) in done:

@@ -148,10 +148,10 @@ def check_flags(requires_grad: Any, metadata: Any) -> tuple[bool, bool]:
 
 
 def typed(memory: np.ndarray, dtype: Any) -> np.ndarray:
-    """A storage of bytes as numbers of one of torch's types.
+    """A storage of bytes as numbers of one of torch's types; bytes at the end that make no whole number are left out.
 
     Raises:
-      CheckpointError: it is no such type, or the bytes are no whole number of them.
+      CheckpointError: it is no such type.
     """
     if not isinstance(dtype, np.dtype) or dtype not in _DTYPES:
         raise CheckpointError(f"{reprlib.repr(dtype)} is no type of numbers that torch has")
@@ -273,12 +273,14 @@ def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
     return defaultdict(None if factory is None else _FACTORIES[factory.name])
 
 
-def _size(sizes: Any = ()) -> tuple[int, ...]:
-    return tuple([_only(size, int) for size in _only(sizes, tuple, list)])
+def sizes(numbers: Any = ()) -> tuple[int, ...]:
+    """A torch.Size, as a tuple."""
+    return tuple([_only(number, int) for number in _only(numbers, tuple, list)])
 
 
-def _device(kind: Any, index: Any = None) -> str:
-    return _only(kind, str) if index is None else f"{_only(kind, str)}:{_only(index, int)}"
+def device_name(kind: Any, index: Any = None) -> str:
+    """A torch.device, as a text such as "cuda:1"."""
+    return f"{_only(kind, str)}" if index is None else f"{_only(kind, str)}:{_only(index, int)}"
 
 
 #: what any file may call
@@ -312,8 +314,8 @@ ARRAYS = Vocabulary(
         "torch._utils._rebuild_parameter": _rebuild_parameter,
         "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
         "torch._tensor._rebuild_from_type_v2": rebuild_of_type(_BUILDERS),
-        "torch.Size": _size,
-        "torch.device": _device,
+        "torch.Size": sizes,
+        "torch.device": device_name,
         "torch.serialization._get_layout": lambda name: _only(name, str),
     },
 )

@@ -17,7 +17,7 @@ import numpy as np
 
 from funnn.checkpoint._errors import CheckpointError, Kind
 from funnn.checkpoint._source import File
-from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, resolve
+from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
@@ -201,18 +201,6 @@ def _get_layout(name: str) -> Any:
     return found
 
 
-def _size(sizes: Any = ()) -> _dtype.Size:
-    if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
-        raise CheckpointError(f"{reprlib.repr(sizes)} is no torch.Size")
-    return _dtype.Size(sizes)
-
-
-def _device(kind: Any, index: Any = None) -> _dtype.device:
-    if type(kind) is not str or (index is not None and type(index) is not int):
-        raise CheckpointError(f"{reprlib.repr((kind, index))} is no device")
-    return _dtype.device(kind) if index is None else _dtype.device(kind, index)
-
-
 _VALUES: dict[str, Any] = {
     **STORAGES,
     "torch.Tensor": Tensor,
@@ -227,8 +215,8 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-    "torch.Size": _size,
-    "torch.device": _device,
+    "torch.Size": lambda numbers=(): _dtype.Size(sizes(numbers)),
+    "torch.device": lambda *given: _dtype.device(device_name(*given)),
     "torch.serialization._get_layout": _get_layout,
 }
 #: What a file that is trusted may name: Python's own classes are taken as they are.

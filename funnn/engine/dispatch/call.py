@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
@@ -206,9 +207,9 @@ class Entry:
         try:
             return jax.tree.map(strong, self.op.pure(*args, **kwargs))
         except (TypeError, ValueError, IndexError) as error:
-            if not _raised_by_jax(error):
+            if not raised_by_jax(error):
                 raise
-            raise _in_torchs_words(error, self.op.name, arrays) from error
+            raise in_torchs_words(error, self.op.name, arrays) from error
 
     def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
         outputs = self._forward(*arrays)
@@ -260,27 +261,6 @@ class Entry:
 def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
     """torch's gradient of a complex number, ∂L/∂x + i·∂L/∂y, is the conjugate of JAX's."""
     return jax.tree.map(jnp.conj, vjp(jax.tree.map(jnp.conj, gradients)))
-
-
-def _raised_by_jax(error: Exception) -> bool:
-    """Whether the error comes from under the kernel, not from one of its own checks."""
-    trace: Any = error.__traceback__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
-
-
-def _in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
-    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
-    RuntimeError."""
-    text = str(error).splitlines()[0]
-    axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
-    if axis is not None:
-        dim, rank = int(axis[1]), max(int(axis[2]), 1)
-        return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
-    if "does not accept dtype" in text:
-        return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
-    return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
 
 
 def fill(layout: Any, arrays: Any) -> Any:

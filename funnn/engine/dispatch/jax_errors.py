@@ -1,0 +1,29 @@
+"""What JAX refuses, in torch's words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax.numpy as jnp
+
+
+def raised_by_jax(error: Exception) -> bool:
+    """Whether the error comes from under the kernel, not from one of its own checks."""
+    trace: Any = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
+
+
+def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
+    """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
+    RuntimeError."""
+    text = str(error).splitlines()[0]
+    axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
+    if axis is not None:
+        dim, rank = int(axis[1]), max(int(axis[2]), 1)
+        return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
+    if "does not accept dtype" in text:
+        return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
+    return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")
