@@ -70,9 +70,10 @@ def zeros_like(param: jax.Array) -> jax.Array:
     return jnp.zeros_like(param, dtype=param.dtype)
 
 
-def decayed(grad: jax.Array, param: jax.Array, weight_decay: Number) -> jax.Array:
+def decayed(grad: jax.Array, param: jax.Array, weight_decay: Number, nonzero: bool = False) -> jax.Array:
     """grad + weight_decay · param, and exactly grad where weight_decay is 0: -0.0 keeps its sign and 0 · inf does not make a NaN."""
-    return jnp.where(weight_decay != 0, grad + times(weight_decay, param), grad)
+    changed = grad + times(weight_decay, param)
+    return changed if nonzero else jnp.where(weight_decay != 0, changed, grad)
 
 
 def may_be_nonzero(value: Any) -> bool:

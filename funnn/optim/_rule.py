@@ -89,9 +89,14 @@ class Rule:
             slots = {name: to_complex(value) if value.shape == real.shape else value for name, value in slots.items()}
         return {"step": jnp.zeros((), o.scalar_dtype), **slots} if self.counts else slots
 
-    def update(self, grad: jax.Array, state: State, param: jax.Array, **options: Any) -> tuple[jax.Array, State]:
-        """The change of the parameter, in its dtype, and the new state, with the keys, shapes and dtypes of the old one."""
-        o = self._options({name: value if name in self.flags else scalar(value) for name, value in options.items()})
+    def update(
+        self, grad: jax.Array, state: State, param: jax.Array, *, nonzero: frozenset[str] = frozenset(), **options: Any
+    ) -> tuple[jax.Array, State]:
+        """The change of the parameter, in its dtype, and the new state, with the keys, shapes and dtypes of the old one.
+
+        Traced numbers of the names in ``nonzero`` are promised not to be 0, which saves the choice.
+        """
+        o = self._options({name: value if name in self.flags else scalar(value) for name, value in options.items()} | {"nonzero": nonzero})
         if self.real_only and jnp.iscomplexobj(param):
             raise RuntimeError(f"{self.name} does not support complex parameters; optimize torch.view_as_real(parameter)")
         dtype = compute_dtype(param)
@@ -105,7 +110,7 @@ class Rule:
         weight_decay = getattr(o, "weight_decay", 0)
         decoupled = getattr(o, "decoupled_weight_decay", self.decoupled)
         if not decoupled:
-            grad = decayed(grad, theta, weight_decay)
+            grad = decayed(grad, theta, weight_decay, "weight_decay" in nonzero)
         o.dtype = param.dtype
         delta, new = self.formula(grad, old, theta, o)
         if decoupled:  # torch first shrinks the parameter by (1 − lr · weight_decay), then adds the rest
@@ -114,7 +119,7 @@ class Rule:
         return _as(param, delta), new
 
     def _options(self, options: dict[str, Any]) -> Options:
-        return SimpleNamespace(**{"scalar_dtype": jnp.float32, **self.defaults, **options})
+        return SimpleNamespace(**{"scalar_dtype": jnp.float32, "nonzero": frozenset(), **self.defaults, **options})
 
 
 def _as(model: jax.Array, value: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
     if "momentum_buffer" in state:
         step, old = state["step"], state["momentum_buffer"]
         buffer = jnp.where(step == 0, grad, times(o.momentum, old) + times(1 - o.dampening, grad))
-        moving = jnp.asarray(o.momentum != 0)  # torch leaves the buffer alone while momentum is 0
+        moving = jnp.asarray("momentum" in o.nonzero or o.momentum != 0)  # torch leaves the buffer alone while momentum is 0
         grad = jnp.where(moving, grad + times(o.momentum, buffer) if o.nesterov else buffer, grad)
         state = {"step": step + moving.astype(step.dtype), "momentum_buffer": jnp.where(moving, buffer, old)}
     return times(-o.lr, grad), state

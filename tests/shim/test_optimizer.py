@@ -518,7 +518,7 @@ def test_changed_numbers_compile_nothing(name, options):
     optimizer = getattr(shim.optim, name)([p], **options)
     for i, lr in enumerate((0.1, 0.2, 1, 0, 1e-3)):
         p.grad = shim.ones(11)
-        optimizer.param_groups[0].update(lr=lr, weight_decay=i)
+        optimizer.param_groups[0].update(lr=lr, weight_decay=i + 1)  # whether it is 0 decides which program there is
         optimizer.step()
         if i == 0:
             states = count_states()

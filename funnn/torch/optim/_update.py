@@ -21,11 +21,17 @@ from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
 
 
+#: Whether a number is 0 is known when a program is made, but for learning rates, which pass through 0 on their way: it has no part for what 0
+#: switches off, and no choice. Either would read a parameter or a state again, behind its overwriting, and so copy it.
+_NUMBERS, _MOVING = frozenset({int, float}), frozenset({"lr"})
+
+
 @functools.cache
-def _form(rule: Rule, flags: tuple, names: tuple[tuple[str, ...], ...], in_step: bool, numbers: Any) -> Form:
+def _form(rule: Rule, flags: tuple, nonzero: frozenset[str], names: tuple[tuple[str, ...], ...], in_step: bool, numbers: Any) -> Form:
     """The rule over a group: (parameters, gradients, states, the step, numbers) -> (new parameters, new states, the new step).
 
     Args:
+      flags: the options that are no operands: switches, and numbers that are 0; nonzero: those that are not 0.
       names: of each parameter's state, as the entries follow each other.
       in_step: whether all parameters have done the same number of steps, which comes and goes once and not in every state.
       numbers: the structure of the options.
@@ -36,7 +42,7 @@ def _form(rule: Rule, flags: tuple, names: tuple[tuple[str, ...], ...], in_step:
         params, grads = ([next(given) for _ in names] for _ in range(2))
         states = [{name: next(given) for name in each} for each in names]
         shared = {"step": next(given)} if in_step else {}
-        options = {**jax.tree.unflatten(numbers, list(given)), **dict(flags)}
+        options = {**jax.tree.unflatten(numbers, list(given)), **dict(flags), "nonzero": nonzero}
         updates = [
             rule.update(grad, {**state, **shared}, param, **options) for param, grad, state in zip(params, grads, states, strict=True)
         ]
@@ -79,15 +85,19 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)
         return
+    plain = [(name, 0.0 if value == 0 else None) for name, value in options.items() if type(value) in _NUMBERS and name not in _MOVING]
+    flags += tuple([item for item in plain if item[1] is not None])
+    nonzero = frozenset([name for name, zero in plain if zero is None])
+    static = dict(flags)
     step = _common_step(states)
     if step is not None:
         without = {each: tuple([name for name in each if name != "step"]) for each in set(names)}
         names = [without[each] for each in names]
     changed = params + [state[name] for state, each in zip(states, names, strict=True) for name in each]
-    numbers, structure = jax.tree.flatten({name: _numbers(group, name) for name in options if name not in rule.flags})
+    numbers, structure = jax.tree.flatten({name: _numbers(group, name) for name in options if name not in static})
     count = len(params)
     operands = [*_values(changed[:count]), *_values(grads), *_values(changed[count:]), *(() if step is None else (step,)), *numbers]
-    form = _form(rule, flags, tuple(names), step is not None, structure)
+    form = _form(rule, flags, nonzero, tuple(names), step is not None, structure)
     results = record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
     for tensor, value in zip(changed, results, strict=False):
         _put(tensor, value)
