@@ -30,6 +30,7 @@ class ThreadState(threading.local):
       region: the function that torch.compile runs, or None.
       compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
       replay: gives the last replay of a compiled function, which may not have run yet; or None.
+      default_device: where tensors are made, if somebody said so; devices: where they are instead, in with torch.device(…), the innermost last.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
 
@@ -46,6 +47,8 @@ class ThreadState(threading.local):
     duals: Any = None
     lent: tuple[Any, ...] | None = None
     ask: Callable[[Callable[..., Any], tuple[Any, ...], dict[Any, Any]], Any] | None = None
+    default_device: Any = None
+    devices: tuple[Any, ...] = ()
     function_modes: tuple[Any, ...] = ()
     ask_classes = True
     graph: Any = None

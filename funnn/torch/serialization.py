@@ -22,6 +22,7 @@ from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
+from funnn.engine.program.outline import is_outline, outline_of, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.tensor import Tensor
@@ -34,6 +35,7 @@ from funnn.torch.storage import TypedStorage, UntypedStorage
 
 _PARAMETER = Global("torch._utils", "_rebuild_parameter")
 _PARAMETER_WITH_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
+_META = Global("torch._utils", "_rebuild_meta_tensor_no_storage")
 _OF_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
 _SIZE, _DEVICE = Global("torch", "Size"), Global("torch", "device")
 _LAYOUT = Global("torch.serialization", "_get_layout")
@@ -80,6 +82,8 @@ class _Pickler(TorchPickler):
             arguments = tensor.detach(), tensor.requires_grad, OrderedDict()
             return (_PARAMETER_WITH_STATE, (*arguments, state)) if state else (_PARAMETER, arguments)
         window = tensor._view_window()
+        if tensor.is_meta:
+            return _META, (tensor.dtype, tuple(window.shape), tuple(window.stride), tensor.requires_grad)
         plain = tensor_call(
             self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.numpy, requires_grad=tensor.requires_grad
         )
@@ -142,6 +146,10 @@ def _rebuild_tensor(
     flags = check_flags(requires_grad, metadata)
     if requires_grad and not (kind.is_floating_point or kind.is_complex):
         raise CheckpointError(f"a tensor of {kind} is said to require gradients")
+    if is_outline(storage.value):
+        return on_memory(
+            Tensor, storage, Window(tuple(size), tuple(stride), offset, None if kind.numpy == storage.dtype else kind), bool(requires_grad)
+        )
     if any(flags):
         storage = Storage(resolve(np.asarray(storage.array).reshape(-1), *flags))
     window = Window(tuple(size), tuple(stride), offset)
@@ -162,13 +170,25 @@ def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, me
     return _rebuild_tensor(memory, offset, size, stride, requires_grad, hooks, metadata, dtype)
 
 
+def _rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any) -> Tensor:
+    """A tensor without numbers, as on the device 'meta'."""
+    if not isinstance(kind, _dtype.dtype):
+        raise CheckpointError(f"a meta tensor is to be rebuilt as {reprlib.repr(kind)}")
+    size, stride = sizes(size), sizes(stride)
+    count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=False))
+    if len(size) != len(stride) or min((*size, *stride), default=0) < 0 or count.bit_length() > 62:
+        raise CheckpointError(f"a meta tensor of shape {reprlib.repr(size)} is said to have the strides {reprlib.repr(stride)}")
+    check_flags(requires_grad, None)
+    return on_memory(Tensor, Storage(outlined((count,), kind.numpy)), Window(size, stride, 0), bool(requires_grad))
+
+
 def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any = None) -> Parameter:
     if not isinstance(data, Tensor):
         raise CheckpointError(f"a parameter is to be rebuilt of a {type(data).__name__}, which is no tensor")
     return _with_state(Parameter(data, requires_grad), state)
 
 
-_REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_parameter)
+_REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_parameter)
 
 
 def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
@@ -212,6 +232,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_typed,
+    "torch._utils._rebuild_meta_tensor_no_storage": _rebuild_meta,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
@@ -340,6 +361,11 @@ def _place(record: Record, map_location: Any) -> Any:
             "container",
         )
     made = object.__new__(TypedStorage)._see(Storage(record.array), _dtype.dtype.of(record.array.dtype))
+    if (
+        _dtype.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
+        == _dtype.META
+    ):
+        return made._see(Storage(outline_of(record.array)), made.dtype)
     if callable(map_location):
         try:
             moved = map_location(made.untyped(), location)

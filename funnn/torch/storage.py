@@ -30,11 +30,11 @@ class _Storage:
         raise NotImplementedError
 
     def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
-        array = storage.array
-        self._tensor = Tensor._wrap(array)
+        value = storage.value
+        self._tensor = Tensor._wrap(value)
         self._tensor._storage = storage
-        own = None if kind.numpy == array.dtype else kind
-        self._tensor._window = Window((array.size * array.dtype.itemsize // kind.itemsize,), (1,), 0, own)
+        own = None if kind.numpy == value.dtype else kind
+        self._tensor._window = Window((value.size * value.dtype.itemsize // kind.itemsize,), (1,), 0, own)
         return self
 
     @classmethod

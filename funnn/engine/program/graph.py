@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
+from funnn.engine.program.outline import NOWHERE, check_together, outlined_results
 from funnn.engine.program.programs import compute_ahead, find_program
 from funnn.engine.program.report import counting
 from funnn.engine.program.value import Residuals, Value
@@ -273,6 +274,8 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
                         if operand.graph is graph:
                             key.append(operand.place)
                             continue
+                        if operand.graph is NOWHERE:
+                            return _record_outline(tuple(key[:given]), operands, form, details)
                         elsewhere = operand
                         break
                     name = id(operand)
@@ -321,6 +324,24 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
     if thread.immediate:
         graph.flush()
     return results, step
+
+
+def _record_outline(
+    key: tuple[Any, ...], operands: list[Any], form: Form | Callable[..., Form], details: tuple[Any, ...]
+) -> tuple[list[Any], Step]:
+    """As ``record``, of values some of which have no numbers: no graph takes part, and the results have none either."""
+    check_together(operands)
+    known = key, _settings.products, *[operand.kind if isinstance(operand, (Value, Residuals)) else type(operand) for operand in operands]
+    step = _outlines.get(known)
+    if step is None:
+        if len(_outlines) >= _STATES:
+            _outlines.clear()
+        shaped = (form if isinstance(form, Form) else form(key, *details)).of(operands)
+        step = _outlines[known] = Step(State(None, None, 0, 0), shaped, (), 0, 0)
+    return outlined_results(step.shaped), step
+
+
+_outlines: dict[tuple[Any, ...], Step] = {}
 
 
 def record_known(graph: Graph, last: Step, given: list[Any], leaves: list[Any], size: int) -> list[Any]:

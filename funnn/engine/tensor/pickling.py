@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -47,7 +48,8 @@ def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
 
 
 def _reduce(self: Tensor, protocol: int) -> tuple[Any, ...]:
-    self._host()  # raises while compiling, when there are no values
+    if not self.is_meta:
+        self._host()  # raises while compiling, when there are no values
     return _rebuild, (type(self), self._storage, self._window, self.requires_grad, attributes(self))
 
 
@@ -64,6 +66,16 @@ def _deepcopy_storage(self: Storage, memo: dict[Any, Any]) -> Storage:
     return copied
 
 
+def _reduce_storage(self: Storage) -> tuple[Any, ...]:
+    if is_outline(self.value):
+        return _rebuild_outline, (self.shape, self.dtype)
+    return _rebuild_storage, (np.asarray(self.array),)
+
+
+def _rebuild_outline(shape: tuple[int, ...], dtype: np.dtype) -> Storage:
+    return Storage(outlined(shape, dtype))
+
+
 def _rebuild_storage(values: np.ndarray) -> Storage:
     return Storage(from_host(values))
 
@@ -71,4 +83,4 @@ def _rebuild_storage(values: np.ndarray) -> Storage:
 Tensor.__deepcopy__ = _deepcopy
 Tensor.__reduce_ex__ = _reduce
 Storage.__deepcopy__ = _deepcopy_storage
-Storage.__reduce__ = lambda self: (_rebuild_storage, (np.asarray(self.array),))
+Storage.__reduce__ = _reduce_storage

@@ -11,6 +11,7 @@ import numpy as np
 from funnn.engine.memory.address import readable_address
 from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, reading, whole, writing
 from funnn.engine.program.graph import run
+from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
@@ -153,6 +154,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return self._window
         return whole(self._storage.value.shape)
 
+    def _meta(self) -> Any:
+        """The device of tensors like this one, where it is told by name: 'meta', else None."""
+        return _dtype.META if is_outline(self._storage.value) else None
+
     def _shape(self) -> tuple[int, ...]:
         return self._storage.value.shape if self._window is None else self._window.shape
 
@@ -177,8 +182,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     @property
     def device(self) -> _dtype.device:
-        """Where the numbers are: on JAX's device."""
-        return _dtype.here()
+        """Where the numbers are: on JAX's device, or, without any, on 'meta'."""
+        return _dtype.META if is_outline(self._storage.value) else _dtype.here()
 
     @property
     def ndim(self) -> int:
@@ -239,7 +244,9 @@ class Tensor(History, metaclass=_dtype.TorchType):
         The memory is a copy with the values as of this call, for libraries that read it: it keeps its place when the tensor is written in place,
         and writing there does not change the tensor. It is freed with the tensor's storage.
         """
-        return readable_address(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() else 0
+        return (
+            readable_address(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() and not self.is_meta else 0
+        )
 
     def is_floating_point(self) -> bool:
         """Whether the numbers are floating-point ones (and not complex)."""
@@ -250,7 +257,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self.dtype.is_complex
 
     is_cuda = property(lambda self: self.device.type == "cuda", doc="Whether the numbers are on the accelerator.")
-    is_sparse = is_quantized = is_nested = is_meta = is_mps = False
+    is_meta = property(lambda self: is_outline(self._storage.value), doc="Whether there are no numbers, but a shape and a type alone.")
+    is_sparse = is_quantized = is_nested = is_mps = False
     layout = _layout.strided
 
     # -- the way out
@@ -259,6 +267,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """The only element, as a Python number."""
         if self.numel() != 1:
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
+        if self.is_meta:
+            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         return self._host().item()
 
     def tolist(self) -> Any:
@@ -310,6 +320,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self.is_meta:
+            raise TypeError("can't convert meta device type tensor to numpy: it has a shape and a type, but no numbers.")
         return self._host()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -380,6 +392,15 @@ class Tensor(History, metaclass=_dtype.TorchType):
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
         suffixes += more
+        if self.is_meta:
+            return _printing.format_outline(
+                tuple(self._shape()),
+                self.dtype.name,
+                _dtype.get_default_dtype().name,
+                prefix=prefix,
+                suffixes=suffixes,
+                options=_printing.print_options(),
+            )
         return _printing.format_tensor(
             self._host(),
             dtype_name=self.dtype.name,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from funnn.engine.state import before_settings_change
+from funnn.engine.state import before_settings_change, thread
 
 
 class TorchType(type):
@@ -293,15 +293,16 @@ class device(metaclass=TorchType):
         return (device, (self.type, self.index))
 
     def __enter__(self) -> device:
-        """Inside, torch makes tensors on this device; here it is JAX that chooses the device, so that it need only be there."""
+        """Inside, tensors are made on this device: 'meta', or the one that JAX chooses, which need only be there."""
         check_device(self)
+        thread.devices = (*thread.devices, self)
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        pass
+        thread.devices = thread.devices[:-1]
 
 
-CPU = device("cpu")
+CPU, META = device("cpu"), device("meta")
 
 
 def accelerated() -> bool:
@@ -318,11 +319,20 @@ def here() -> device:
 def check_device(value: Any) -> None:
     """Accept the devices that hold data here; 'cuda' only where JAX has an accelerator."""
     kind = device(value).type
-    if kind == "cpu" or (kind == "cuda" and accelerated()):
+    if kind in ("cpu", "meta") or (kind == "cuda" and accelerated()):
         return
     if kind == "cuda":
         raise RuntimeError("CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'.")
-    raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu' and 'cuda' (JAX's accelerator)")
+    raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu', 'cuda' (JAX's accelerator) and 'meta' (no numbers)")
+
+
+def wants_outline(value: Any) -> bool:
+    """Whether a tensor made for that device, or for None, has no numbers: it is on 'meta'. Raises for a device that isn't there."""
+    if value is None:
+        value = thread.devices[-1] if thread.devices else thread.default_device
+        return value is not None and value.type == "meta"
+    check_device(value)
+    return device(value).type == "meta"
 
 
 class Size(tuple, metaclass=TorchType):

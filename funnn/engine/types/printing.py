@@ -130,6 +130,18 @@ def format_tensor(
     return _append(text, [*devices, *added, *others], len(prefix), options.linewidth) + ")"
 
 
+def format_outline(
+    shape: tuple[int, ...], dtype_name: str, default_dtype_name: str, *, prefix: str, suffixes: Sequence[str], options: PrintOptions
+) -> str:
+    """The `repr` of a tensor without numbers.
+
+    >>> format_outline((2, 3), "int64", "float32", prefix="tensor(", suffixes=[], options=PrintOptions())
+    "tensor(..., device='meta', size=(2, 3), dtype=torch.int64)"
+    """
+    added = ["device='meta'", f"size={shape}"] + ([] if dtype_name == default_dtype_name else [f"dtype=torch.{dtype_name}"])
+    return _append(prefix + ELLIPSIS, [*added, *suffixes], len(prefix), options.linewidth) + ")"
+
+
 def _unmarked_dtypes(default: str, empty: bool) -> set[str]:
     """Names of the dtypes that a reader infers from the items (or, when there are none, takes for granted)."""
     return {default} if empty else {default, "complex128" if default == "float64" else "complex64", "int64", "bool"}

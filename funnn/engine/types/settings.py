@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import jax
 
-from funnn.engine.state import before_settings_change
+from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import dtype as _dtype
 
 _DEBUG_MODES = ("default", "warn", "error")
@@ -137,15 +137,17 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_default_device(device: Any) -> None:
-    """Accepted for the device where JAX puts arrays anyway; for others see jax.default_device."""
+    """Where this thread makes tensors from now on: 'meta', or the device where JAX puts arrays anyway (None); for others see jax.default_device."""
     kind = _dtype.device("cpu" if device is None else device).type
-    if kind != ("cuda" if _dtype.accelerated() else "cpu") and device is not None:
+    if kind not in ("cuda" if _dtype.accelerated() else "cpu", "meta") and device is not None:
         raise NotImplementedError(f"torch.set_default_device({device!r}) is not supported: JAX puts arrays on {jax.default_backend()}")
+    thread.default_device = None if device is None else _dtype.device(device)
 
 
 def get_default_device() -> _dtype.device:
-    """The device where JAX puts arrays."""
-    return _dtype.here()
+    """Where tensors are made."""
+    found: _dtype.device | None = thread.devices[-1] if thread.devices else thread.default_device
+    return _dtype.here() if found is None or found.type != "meta" else _dtype.META
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -28,6 +28,8 @@ def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, 
         if warns_of_empty and 0 in tensor.shape:
             warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
             return tensor
+        if tensor.is_meta:  # there is nothing to write, and no generator moves
+            return tensor
         with jax.enable_x64(True):
             tensor.detach()._write(pure(source(generator), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
         return tensor

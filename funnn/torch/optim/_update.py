@@ -14,12 +14,12 @@ from funnn.engine.dispatch.inplace import assign
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.lift import constants
+from funnn.engine.program.outline import outline_of
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
-
 
 #: Whether a number is 0 is known when a program is made, but for learning rates, which pass through 0 on their way: it has no part for what 0
 #: switches off, and no choice. Either would read a parameter or a state again, behind its overwriting, and so copy it.
@@ -145,15 +145,15 @@ def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[s
         ]
     )
     counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
-    names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy)
+    names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy, param.is_meta)
     for name, value in zip(names, initial(), strict=True):
         if name not in state and (needed is None or name in needed):
             state[name] = Tensor._wrap(_zero(value.dtype) if name == "step" else value)
 
 
 @functools.lru_cache(maxsize=1024)
-def _initial(rule: Rule, options: tuple, counts: Any, shape: tuple, dtype: Any) -> tuple[list[str], Callable[[], list[Value]]]:
-    """The names of a parameter's state before its first step, and what gives the values."""
+def _initial(rule: Rule, options: tuple, counts: Any, shape: tuple, dtype: Any, meta: bool) -> tuple[list[str], Callable[[], list[Value]]]:
+    """The names of a parameter's state before its first step, and what gives the values, which have no numbers on 'meta'."""
 
     def initial() -> list[jax.Array]:
         values = rule.init(jnp.zeros(shape, dtype), scalar_dtype=counts, **dict(options))
@@ -161,6 +161,9 @@ def _initial(rule: Rule, options: tuple, counts: Any, shape: tuple, dtype: Any) 
         return list(values.values())
 
     names: list[str] = []
+    if meta:
+        outlines = list(map(outline_of, jax.eval_shape(initial)))
+        return names, lambda: outlines
     return names, constants(initial)
 
 

@@ -17,6 +17,7 @@ from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
+from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -114,7 +115,7 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
         if item.dtype.category != 1:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         value = item._operand()
-        if writes and value.array is None:
+        if writes and value.array is None and not is_outline(value):
             if thread.region is not None:
                 thread.region.end_program("indices that are computed inside are checked before a tensor is written")
             value.known()

@@ -133,8 +133,8 @@ def _cofactors(input, values, indices, result, include_self):
 
 
 def known(index: Tensor) -> np.ndarray | None:
-    """The indices as numbers, unless JAX is tracing or there are none."""
-    if index.numel() == 0 or index._storage.value.traced:
+    """The indices as numbers, unless JAX is tracing or there are none, such as on 'meta'."""
+    if index.numel() == 0 or index._storage.value.traced or index.is_meta:
         return None
     return index._host()
 

@@ -82,8 +82,8 @@ def tolerance_of(singular: Any, shape: tuple, atol: Any = None, rtol: Any = None
 
 
 def _known(tensor: Tensor) -> np.ndarray | None:
-    """The values, unless they are being traced."""
-    array = None if thread.tracing is not None else tensor.detach()._read()
+    """The values, unless they are being traced, or there are none."""
+    array = None if thread.tracing is not None or tensor.is_meta else tensor.detach()._read()
     return None if array is None or isinstance(array, jax.core.Tracer) else np.asarray(array)
 
 

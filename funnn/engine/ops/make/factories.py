@@ -16,18 +16,18 @@ from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.program.outline import outline_of, outlined
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.engine.types.dtype import as_dtype, check_device
+from funnn.engine.types.dtype import as_dtype, wants_outline
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
-    if device is not None:
-        check_device(device)
-    result = Tensor._wrap(array)
+    """A tensor of an array's numbers, or, on 'meta', of its shape and type."""
+    result = Tensor._wrap(outline_of(array) if wants_outline(device) else array)
     return result.requires_grad_() if requires_grad else result
 
 
@@ -171,7 +171,13 @@ _WITHOUT_CLASS = {*_dtype.FLOAT8, _dtype.uint16, _dtype.uint32, _dtype.uint64}  
 
 def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(filled(_checked(size), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
+    return finish(_filled(size, value, kind, device), requires_grad, device)
+
+
+def _filled(size: tuple, value: Any, kind: _dtype.dtype, device: Any) -> Any:
+    """An array of one value, or what is known of it on 'meta'."""
+    shape = _checked(size)
+    return outlined(shape, kind.numpy) if wants_outline(device) else filled(shape, _cast(value, kind.numpy), kind.numpy)
 
 
 @factory
@@ -208,7 +214,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
-    return finish(filled(_checked(gather_sizes((size,))), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
+    return finish(_filled(gather_sizes((size,)), value, kind, device), requires_grad, device)
 
 
 @factory
@@ -326,6 +332,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
         if not isinstance(input, Tensor):
             raise TypeError(f"{name or function.__name__}_like(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         kind = input.dtype if dtype is None else dtype
+        device = input._meta() if device is None else device
         stride = _stride_like(input, memory_format)
         if stride is None or thread.tracing is not None:
             return function(tuple(input.shape), *args, dtype=kind, layout=layout, device=device, **kwargs)
@@ -402,6 +409,8 @@ _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": fu
 
 def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+        if self.is_meta:
+            kwargs.setdefault("device", _dtype.META)
         return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     make.__name__ = make.__qualname__ = name

@@ -44,7 +44,7 @@ def is_complex(input):
 
 def get_device(input):
     """The index of the accelerator; −1 for the CPU."""
-    return -1 if input.device.type == "cpu" else input.device.index or 0
+    return input.device.index or 0 if input.device.type == "cuda" else -1
 
 
 def dim_order(self, *, ambiguity_check=False):

@@ -10,12 +10,13 @@ from funnn.engine.dispatch.inplace import assign, check_writable
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, publish, write_out
 from funnn.engine.ops.make import reparameterised
 from funnn.engine.ops.make.factories import factory, finish, like
+from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, pick
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import as_dtype
+from funnn.engine.types.dtype import as_dtype, wants_outline
 from funnn.engine.types.layout import memory_order
 
 
@@ -37,13 +38,18 @@ def _drawn(name: str, values: Any, *inputs: Any, pure: Callable | None = None) -
 # -- new tensors
 
 
+def _numbers(generator: Generator | None, device: Any, name: str, shape: tuple[int, ...], dtype: Any, *options: Any) -> Any:
+    """Drawn numbers, or what is known of them on 'meta', where no generator moves."""
+    return outlined(shape, dtype) if wants_outline(device) else pick(generator).draw(name, shape, dtype, *options)
+
+
 @factory
 def rand(
     *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
 ) -> Tensor:
     """Values from U[0, 1)."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("uniform", gather_sizes(size, named), kind.numpy), requires_grad, device)
+    return finish(_numbers(generator, device, "uniform", gather_sizes(size, named), kind.numpy), requires_grad, device)
 
 
 @factory
@@ -52,7 +58,7 @@ def randn(
 ) -> Tensor:
     """Values from N(0, 1)."""
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("normal", gather_sizes(size, named), kind.numpy), requires_grad, device)
+    return finish(_numbers(generator, device, "normal", gather_sizes(size, named), kind.numpy), requires_grad, device)
 
 
 def _bounds(name: str, loose: list[int], low: int | None, high: int | None) -> tuple[int, int]:
@@ -87,14 +93,17 @@ def randint(
         raise TypeError(f"randint(): argument 'size' must be tuple of ints, not {type(size).__name__}")
     low, high = _bounds("randint", bounds, low, high)
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("randint", low, high, gather_sizes((size,)), kind.numpy), requires_grad, device)
+    shape = gather_sizes((size,))
+    array = outlined(shape, kind.numpy) if wants_outline(device) else pick(generator).draw("randint", low, high, shape, kind.numpy)
+    return finish(array, requires_grad, device)
 
 
 @factory
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """0 … n − 1 in random order."""
     kind = _dtype.int64 if dtype is None else as_dtype(dtype)
-    return finish(pick(generator).draw("randperm", n, kind.numpy), requires_grad, device)
+    array = outlined((n,), kind.numpy) if wants_outline(device) else pick(generator).draw("randperm", n, kind.numpy)
+    return finish(array, requires_grad, device)
 
 
 def normal(
@@ -117,17 +126,17 @@ def normal(
             raise TypeError('normal() missing the argument "size": it is needed where mean and std are numbers')
         shape = tuple(out.shape) if size is None else gather_sizes((size,))
         kind = out.dtype if out is not None else _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-        result = finish(pick(generator).draw("normal", shape, kind.numpy, mean, std), requires_grad, device)
+        result = finish(_numbers(generator, device, "normal", shape, kind.numpy, mean, std), requires_grad, device)
         return result if out is None else write_out(out, result)
     if size is not None:
         raise TypeError(
             f"normal() got the size {size} and a tensor for mean or std; with a tensor, the shape is that of mean + std: leave size out"
         )
-    if isinstance(std, Tensor) and std.numel() and bool((std.detach() < 0).any()):
+    if isinstance(std, Tensor) and std.numel() and not std.is_meta and bool((std.detach() < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     shaped = tensors[0].detach() if len(tensors) == 1 else mean.detach() + std.detach()
     scale = 1.0 if isinstance(std, Tensor) else std
-    values = finish(pick(generator).draw("normal", tuple(shaped.shape), shaped.dtype.numpy, 0.0, scale))
+    values = finish(_numbers(generator, shaped._meta(), "normal", tuple(shaped.shape), shaped.dtype.numpy, 0.0, scale))
     if isinstance(std, Tensor):
         values = values * std.detach()
     values = values + (mean.detach() if isinstance(mean, Tensor) else mean)
@@ -138,7 +147,9 @@ def normal(
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Tensor:
     """1 with the probability that ``input`` gives for the element (or with probability ``p``), else 0."""
-    if p is None:
+    if input.is_meta:
+        values = outlined(input._shape(), input.dtype.numpy)
+    elif p is None:
         values = pick(generator).draw("bernoulli", _values(input), tuple(input.shape), input.dtype.numpy)
     else:
         values = pick(generator).draw("bernoulli", p, tuple(input.shape), input.dtype.numpy)
@@ -150,6 +161,8 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Any = None
 ) -> Tensor:
     """``num_samples`` indices for each row of weights, drawn in proportion to them."""
+    if input.is_meta:
+        return finish(outlined((*input._shape()[:-1], num_samples), _dtype.int64.numpy), device=input.device)
     result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement))
     return result if out is None else write_out(out, result)
 
@@ -226,7 +239,9 @@ def _write(name: str, arguments: Callable, grad: str | None = None) -> None:
 
     def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
         check_writable(self)
-        if self._window is None or thread.tracing is not None or self.is_contiguous():
+        if self.is_meta:
+            values: Any = outlined(self._shape(), self.dtype.numpy)
+        elif self._window is None or thread.tracing is not None or self.is_contiguous():
             values = pick(generator).draw(name, *arguments(self, *args, **kwargs)).reshape(self._shape())
         else:
             values = _in_memory_order(self, pick(generator), name, arguments, args, kwargs)

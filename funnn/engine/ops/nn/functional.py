@@ -21,7 +21,8 @@ from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.views import views
 from funnn.engine.program.form import Families, Form
-from funnn.engine.program.value import from_host
+from funnn.engine.program.outline import is_outline, outlined
+from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -188,6 +189,9 @@ def _drawing(function: Callable) -> Callable:
         if not plan.results:
             return call(op, args, kwargs)
         like = tensors[0] if function in _IN_MEMORY_ORDER else None
+        if any([isinstance(operand, Value) and is_outline(operand) for operand in operands]):
+            drawn = tuple([outlined(*result) for result in plan.results])
+            return call(op, args, {**kwargs, "drawn": drawn})
         drawn = tuple([_draw(name, (*result, *rest), like) for (name, *rest), result in zip(plan.note.draws, plan.results, strict=True)])
         return call(op, args, {**kwargs, "drawn": drawn})
 

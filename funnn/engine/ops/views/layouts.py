@@ -13,9 +13,10 @@ from funnn.engine.memory.storage import Storage, Window, whole
 from funnn.engine.memory.strides import like_operands, with_stride
 from funnn.engine.ops.elementwise.pointwise import clone
 from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
+from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import filled
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import as_dtype, check_device, get_default_dtype
+from funnn.engine.types.dtype import as_dtype, get_default_dtype, wants_outline
 from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
 
 _clone = FUNCTIONS["clone"]
@@ -56,11 +57,9 @@ def empty_strided(
         raise RuntimeError(f"dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")
     if any(number < 0 for number in (*size, *stride)):
         raise RuntimeError(f"empty_strided: sizes and strides must be 0 or more, got sizes={list(size)} and strides={list(stride)}")
-    if device is not None:
-        check_device(device)
     count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     kind = get_default_dtype() if dtype is None else as_dtype(dtype)
-    result = Tensor._wrap(filled((count,), 0, kind.numpy))
+    result = Tensor._wrap(outlined((count,), kind.numpy) if wants_outline(device) else filled((count,), 0, kind.numpy))
     result._window = Window(size, stride, 0)
     return result.requires_grad_(requires_grad)
 

@@ -7,12 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_writable
 from funnn.engine.memory.storage import whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
 from funnn.engine.ops.kit.table import add_method, publish
 from funnn.engine.ops.views.layouts import in_format
+from funnn.engine.program.outline import outline_of
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast, check_fits
@@ -38,6 +39,9 @@ _zeroed = Op(lambda like: jnp.zeros(like.shape, like.dtype), "ZeroBackward0")
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
+        if src.is_meta is not self.is_meta:
+            check_writable(self)
+            return self if self.is_meta else cpu(src)  # there is nothing to write, or nothing to read
         return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
     if isinstance(src, (int, float, complex)):
         return fill_(self, src)
@@ -81,22 +85,32 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
     targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
+    place = None
     for target in targets:
         if isinstance(target, Tensor):
-            kind = target.dtype
+            kind, place = target.dtype, target.is_meta
         elif isinstance(target, _dtype.dtype):
             kind = target
         elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
-            _dtype.check_device(target)
+            place = _dtype.wants_outline(target)
     result = self if kind is None else convert(self, kind)
+    if place is not None and place is not result.is_meta:
+        result = _to_meta(result) if place else cpu(result)
     result = result.clone() if copied and result is self else result
     return in_format(result, format, fresh=result is not self)
+
+
+def _to_meta(tensor: Tensor) -> Tensor:
+    """What is known of a tensor without its numbers, without history."""
+    result = Tensor._wrap(outline_of(tensor._storage.value))
+    result._window = tensor._window
+    return result
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The legacy type name (``'torch.FloatTensor'``), or the tensor converted to a type."""
     if dtype is None:
-        return f"torch.{self.dtype.legacy}Tensor"
+        return f"torch.{'meta.' if self.is_meta else ''}{self.dtype.legacy}Tensor"
     if isinstance(dtype, str):
         legacy = dtype.removeprefix("torch.").removesuffix("Tensor")
         dtype = next((kind for kind in _dtype.ALL if kind.legacy == legacy), None)
@@ -121,13 +135,15 @@ publish("type_as", type_as, function=False)
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself: JAX holds the values, on whichever device it runs."""
+    if self.is_meta:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data! Make one with numbers: torch.empty_like(x, device='cpu')")
     return self
 
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
     """The tensor on the accelerator; an error where JAX has none."""
     _dtype.check_device("cuda")
-    return self
+    return cpu(self)
 
 
 add_method("cpu", cpu)

@@ -31,12 +31,12 @@ class _Table(LayerModule, file="sparse"):
         given = dict(zip(self._beyond, args[_PLACE:behind], strict=False))
         given.update({name: kwargs.pop(name) for name in ("_weight", "_freeze") if name in kwargs})
         weight, trained = given.get("_weight"), not given.get("_freeze", False)
-        layer, dtype = self._construct(args[:_PLACE] + args[behind:], kwargs)
+        layer, place = self._construct(args[:_PLACE] + args[behind:], kwargs)
         if weight is None:
-            self._start(layer, dtype)
+            self._start(layer, place)
             self.weight.requires_grad_(trained)
             return
-        self._adopt(layer, dtype, default_generator, drawn=False)
+        self._adopt(layer, place.dtype, default_generator, drawn=False)
         if tuple(weight.shape) != (self.num_embeddings, self.embedding_dim):
             raise AssertionError(
                 f"Shape of weight does not match num_embeddings and embedding_dim: {list(weight.shape)} is not "

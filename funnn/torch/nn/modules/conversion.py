@@ -9,7 +9,7 @@ from typing import Any, Self
 from funnn.engine.ops.make.factories import empty
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import dtype
+from funnn.engine.types.dtype import device, dtype
 from funnn.torch.nn.parameter import is_lazy
 
 
@@ -44,6 +44,11 @@ class Conversion:
         layout = kwargs.pop("memory_format", None)
 
         def convert(tensor: Tensor) -> Tensor:
+            if not is_lazy(tensor) and tensor.is_meta and _leaves_meta((*args, *kwargs.values())):
+                raise NotImplementedError(
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving "
+                    "module from meta to a different device."
+                )
             moved = tensor.to(*args, **kwargs) if args or kwargs else tensor
             moved = moved if tensor.is_floating_point() or tensor.is_complex() or moved.dtype is tensor.dtype else tensor
             return moved if layout is None or moved.dim() not in (4, 5) else moved.to(memory_format=layout)
@@ -101,6 +106,12 @@ def _other_device(kind: str) -> Callable:
 
 for _kind in ("xpu", "ipu", "mtia"):
     setattr(Conversion, _kind, _other_device(_kind))
+
+
+def _leaves_meta(targets: tuple[Any, ...]) -> bool:
+    """Whether one of what ``to`` was given is a device with numbers."""
+    found = [target.device if isinstance(target, Tensor) else target for target in targets if isinstance(target, (str, device, Tensor))]
+    return any(device(place).type != "meta" for place in found)
 
 
 def _convert(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from funnn.engine.program.outline import outlined
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -28,6 +31,13 @@ class _Given(Layer):
     """Stands for a module among the arguments of a constructor while the Layer is made; the module itself becomes the child."""
 
     module: Any
+
+
+class Place(NamedTuple):
+    """Of which type parameters are, and on which device (None: the defaults)."""
+
+    dtype: Any = None
+    device: Any = None
 
 
 class Undrawn:
@@ -114,18 +124,19 @@ class LayerModule(Module):
         super().__init__()
         self._start(*self._construct(args, kwargs))
 
-    def _start(self, layer: Layer, dtype: Any) -> None:
+    def _start(self, layer: Layer, place: Place) -> None:
         """The constructor's work: the parameters come from the layer, or from the method that a user's subclass has for that."""
-        self._adopt(layer, dtype, default_generator, drawn=not self._own_reset)
-        if self._own_reset:
-            getattr(self, self._reset_name)()
+        with place.device or contextlib.nullcontext():
+            self._adopt(layer, place.dtype, default_generator, drawn=not self._own_reset)
+            if self._own_reset:
+                getattr(self, self._reset_name)()
 
-    def _construct(self, args: tuple, kwargs: dict) -> tuple[Layer, Any]:
-        """The layer that the constructor's arguments describe, and the dtype."""
+    def _construct(self, args: tuple, kwargs: dict) -> tuple[Layer, Place]:
+        """The layer that the constructor's arguments describe, and where its parameters are to be."""
         layer = getattr(self, "_layer_type", None)
         if layer is None:
             raise NotImplementedError(f"{type(self).__name__} is only the base of several classes; construct one of those")
-        dtype = None
+        device = dtype = None
         if self._placed:
             count = len(_positional(layer))  # device and dtype may stand behind the layer's own arguments
             device, dtype = ((*args[count : count + 2], None, None)[i] for i in (0, 1))
@@ -133,7 +144,8 @@ class LayerModule(Module):
             args, kwargs = args[:count] + args[count + 2 :], {k: v for k, v in kwargs.items() if k not in ("device", "dtype")}
             if device is not None:
                 _dtype.check_device(device)
-        return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), dtype
+                device = _dtype.device(device)
+        return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), Place(dtype, device)
 
     @staticmethod
     def adopt_type(layer: type[Layer], cls: type[Module]) -> None:
@@ -177,6 +189,8 @@ class LayerModule(Module):
         """What the layer draws again when all below it have been drawn."""
         if type(layer).redraw is not Layer.redraw:
             for name, parameter in self.named_parameters():
+                if parameter.is_meta:
+                    continue
                 shape = parameter._shape()
                 if (initialiser := layer.redraw(name, shape)) is not None:
                     parameter.detach()._write(draw(Param(shape, initialiser), source, parameter.dtype.numpy))
@@ -207,6 +221,8 @@ class LayerModule(Module):
         for name, entry in layer.spec().items():
             if present(entry) and isinstance(entry, kinds):
                 target = getattr(self, name)  # of a parametrised one the value, which nobody keeps, as in torch
+                if target.is_meta:
+                    continue
                 target.detach()._write(draw(entry, default_generator, target.dtype.numpy))
         self._redraw(layer, default_generator)
 
@@ -226,12 +242,15 @@ def reset_parameters(self: LayerModule) -> None:
     self._reset_parameters()
 
 
-def draw(entry: Param | Buffer, source: Any, dtype: Any) -> jax.Array:
-    """Initial values of one parameter or buffer."""
+def draw(entry: Param | Buffer, source: Any, dtype: Any) -> Any:
+    """Initial values of one parameter or buffer, as a Tensor keeps them; on 'meta' nothing is drawn."""
     if min(entry.shape, default=0) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(entry.shape)}: {list(entry.shape)}")
+    kind = getattr(entry, "dtype", None) or dtype
+    if _dtype.wants_outline(None):
+        return outlined(entry.shape, np.dtype(kind))
     with jax.enable_x64(True):
-        return entry.init(source, entry.shape, dtype=getattr(entry, "dtype", None) or dtype)
+        return entry.init(source, entry.shape, dtype=kind)
 
 
 @functools.cache

@@ -141,9 +141,9 @@ class RNNCellBase(LayerModule, layer=CellLayer, file="rnn"):
             return super()._construct(args, kwargs)
         given = dict(zip(("input_size", "hidden_size", "bias", "num_chunks", "device", "dtype"), args, strict=False)) | kwargs
         gates = given.pop("num_chunks")
-        layer, dtype = super()._construct((), given)
+        layer, place = super()._construct((), given)
         layer.__dict__["gates"] = gates
-        return layer, dtype
+        return layer, place
 
 
 def apply_permutation(tensor: Tensor, permutation: Tensor, dim: int = 1) -> Tensor:
