@@ -102,6 +102,13 @@ class UninitializedTensorMixin:
         """The type of the numbers to come."""
         return self._kind
 
+    is_meta = False
+
+    @property
+    def device(self) -> _dtype.device:
+        """Where the numbers will be."""
+        return _dtype.here()
+
     @property
     def data(self) -> Tensor:
         """An empty tensor of the type of the numbers to come."""
