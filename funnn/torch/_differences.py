@@ -1,0 +1,163 @@
+"""What ``funnn.torch`` does otherwise than PyTorch 2.13, as far as it is known: one table, of which the documentation's page is made.
+
+The tests hold it against both libraries: a difference that a program can show is shown, and what other tests leave out is named here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Difference(NamedTuple):
+    """One difference.
+
+    Attributes:
+      key: what tests call it.
+      topic: the heading under which the page has it.
+      text: what happens here, and what in PyTorch, in Markdown.
+      unseen: why no program's result shows it, or None where one does.
+    """
+
+    key: str
+    topic: str
+    text: str
+    unseen: str | None = None
+
+
+_MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _NUMBERS = (
+    "Memory",
+    "Devices and threads",
+    "Compiled functions",
+    "Subclasses, overrides and workers",
+    "Numbers",
+)
+
+DIFFERENCES = (
+    Difference(
+        "numpy copies",
+        _MEMORY,
+        "`tensor.numpy()` and `torch.from_numpy` copy: writes to one are not seen by the other.",
+    ),
+    Difference(
+        "data_ptr",
+        _MEMORY,
+        "`tensor.data_ptr()` is the address of a copy on the host with the values as of that call, for libraries that read it. It stays the same after "
+        "writes in place; writing there changes no tensor. The copy lives as long as the tensor's storage.",
+    ),
+    Difference(
+        "memory formats",
+        _MEMORY,
+        "Memory formats (`channels_last`) decide strides only, not how something is computed.",
+        unseen="it is about speed",
+    ),
+    Difference("conj", _MEMORY, "A complex conjugate is computed at once: it shares no memory with its base."),
+    Difference("resize", _MEMORY, "`resize_` beyond a tensor's memory gives that tensor new memory; its views keep the old."),
+    Difference(
+        "strides of kernels",
+        _MEMORY,
+        "Results of element-wise operations have the strides that PyTorch gives them. Those of convolutions, pooling, normalisation, sorting and einsum "
+        "are contiguous, whatever their operands are.",
+    ),
+    Difference(
+        "data writes",
+        _MEMORY,
+        "Values that the backward pass needs are kept as they were: a write through `x.data`, which autograd does not see, changes PyTorch's gradients "
+        "and not these.",
+    ),
+    Difference(
+        "one device",
+        _DEVICES,
+        "There is one device with numbers, JAX's default: `'cuda:0'` where JAX has an accelerator, else `'cpu'`. `'cuda'` is an error where JAX has none.",
+        unseen="on a CPU there is one in PyTorch too",
+    ),
+    Difference(
+        "meta reads",
+        _DEVICES,
+        "On `'meta'` a tensor has a shape, a type and strides alone. What PyTorch computes there, this does; `histc`, `one_hot`, `repeat_interleave`, "
+        "`linspace` and `logspace` of tensors, `linalg.pinv` and writes through a mask ask for numbers and raise.",
+    ),
+    Difference(
+        "meta modules", _DEVICES, "`Module.to(\"meta\")` keeps the Parameter objects; an optimizer counts its steps on `'meta'` too."
+    ),
+    Difference(
+        "waits for an index",
+        _DEVICES,
+        "An index out of range raises as in PyTorch; to know that, an eager operation on a GPU waits for its index.",
+        unseen="it is about speed",
+    ),
+    Difference(
+        "settings",
+        _DEVICES,
+        "`set_num_threads` and `use_deterministic_algorithms` are accepted and kept, and XLA does as it does.",
+        unseen="it is about speed, and about what accelerators do",
+    ),
+    Difference(
+        "python runs",
+        _COMPILED,
+        "Python runs at every call of a function compiled by `torch.compile`, not only at the first, so there are no guards. The numbers are those of the "
+        'plain call. `mode="reduce-overhead"` skips Python, as a CUDA graph does, and says what it checks ([Training](training.md#replays)); what a '
+        "replay returned is not overwritten by the next one.",
+        unseen="results and printed texts are those of the plain call in both",
+    ),
+    Difference(
+        "breaks",
+        _COMPILED,
+        "`item()`, `print(tensor)` and `if tensor` inside end one program and begin another, as PyTorch's graph breaks do, with one warning that names "
+        "the line; `print` of what is no tensor does not. `fullgraph=True` makes it a `torch._dynamo.exc.Unsupported`, `item()` included.",
+        unseen="what PyTorch breaks at depends on its version and settings",
+    ),
+    Difference(
+        "backends",
+        _COMPILED,
+        "XLA compiles, whatever the backend: a name is checked, a function given as `backend` is kept and not called. The other modes, `options`, "
+        "`dynamic` and the settings of `torch._dynamo.config`, `torch._inductor.config` and `torch.compiler.config` are checked and kept, and change "
+        "nothing; `torch._dynamo.config.disable` alone does what it says.",
+    ),
+    Difference(
+        "compiled errors",
+        _COMPILED,
+        "What an operation raises inside is its own error, not `torch._dynamo.exc.TorchRuntimeError`.",
+    ),
+    Difference(
+        "stances",
+        _COMPILED,
+        '`torch.compiler.set_stance("fail_on_recompile")` raises when the call is over, not before it; there is no limit of programs for a function.',
+        unseen="the error is the same",
+    ),
+    Difference(
+        "explain",
+        _COMPILED,
+        "`torch._dynamo.explain(f)(…)` lists operations by name where PyTorch has graphs, and counts those of `backward()` and of optimizers. "
+        "`torch._dynamo.export`, backends' graphs and PyTorch's caches of compiled programs are not there.",
+    ),
+    Difference("vmap draws", _COMPILED, "`torch.func.vmap` refuses random draws that depend on batched values."),
+    Difference(
+        "first in a worker",
+        _SUBCLASSES,
+        "A DataLoader's workers are forked on Linux, and compute with NumPy or a JAX of their own ([Data](data.md#workers)). There is one difference: a "
+        "worker's first operation that NumPy has no rule for takes a second.",
+        unseen="it is about speed",
+    ),
+    Difference(
+        "function of attributes",
+        _SUBCLASSES,
+        "`__torch_function__` of subclasses, of other classes and of modes is asked by functions and operators, not by questions such as `x.shape`.",
+    ),
+    Difference(
+        "function of classes",
+        _SUBCLASSES,
+        "Classes that are no tensors are asked by functions of `torch`, not of `torch.nn.functional`.",
+    ),
+    Difference(
+        "casts",
+        _NUMBERS,
+        "A float that is out of an integer type's range is clipped to it by a cast; PyTorch on a CPU wraps around for small types.",
+    ),
+    Difference(
+        "order of sums",
+        _NUMBERS,
+        "Sums and products may be added up in another order, so the last bits of float32 differ. Float64 is there in the torch world, without JAX's "
+        "global flag.",
+        unseen="within the tolerances of the tests",
+    ),
+)

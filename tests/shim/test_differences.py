@@ -1,0 +1,184 @@
+"""The list of differences from PyTorch: each entry is shown by a program whose result is another one here, so that none that was mended stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from twin import compare, run
+
+import funnn.torch as shim
+from funnn.torch._differences import DIFFERENCES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SHOWN: dict[str, Callable[[Any], Any]] = {}
+
+
+def shows(key: str) -> Callable:
+    def add(program: Callable) -> Callable:
+        SHOWN[key] = program
+        return program
+
+    return add
+
+
+@shows("numpy copies")
+def _(t):
+    x = t.ones(3)
+    x.numpy()[0] = 5
+    return x
+
+
+@shows("data_ptr")
+def _(t):
+    import ctypes
+
+    x = t.ones(3)
+    ctypes.c_float.from_address(x.data_ptr()).value = 5
+    return x
+
+
+@shows("conj")
+def _(t):
+    x = t.tensor([1 + 2j])
+    y = x.conj()
+    x.mul_(2)
+    return y.resolve_conj()
+
+
+@shows("resize")
+def _(t):
+    x = t.arange(4)
+    view = x[:2]
+    x.resize_(8)
+    x[0] = 9
+    return view
+
+
+@shows("strides of kernels")
+def _(t):
+    x = t.ones(1, 2, 3, 3).to(memory_format=t.channels_last)
+    return t.nn.functional.avg_pool2d(x, 2).stride()
+
+
+@shows("data writes")
+def _(t):
+    x, w = t.ones(2, requires_grad=True), t.ones(2, requires_grad=True)
+    y = (x * w).sum()
+    x.data.mul_(2)
+    y.backward()
+    return w.grad
+
+
+@shows("meta reads")
+def _(t):
+    return t.ones(3, device="meta").histc(4).shape
+
+
+@shows("meta modules")
+def _(t):
+    net = t.nn.Linear(2, 2)
+    weight = net.weight
+    return net.to("meta").weight is weight
+
+
+@shows("backends")
+def _(t):
+    def backend(graph, inputs):
+        print("called")
+        return graph.forward
+
+    return t.compile(lambda x: x + 1, backend=backend)(t.ones(2))
+
+
+@shows("compiled errors")
+def _(t):
+    try:
+        t.compile(lambda x: x @ x, backend="eager")(t.ones(2, 3))
+    except Exception as error:
+        return type(error).__name__
+
+
+@shows("explain")
+def _(t):
+    return type(t._dynamo.explain(lambda x: x + 1)(t.ones(2)).graphs[0]).__name__
+
+
+@shows("vmap draws")
+def _(t):
+    return t.func.vmap(t.bernoulli, randomness="different")(t.ones(2, 3))
+
+
+@shows("function of attributes")
+def _(t):
+    class Mode(t.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            print("asked")
+            return func(*args, **(kwargs or {}))
+
+    with Mode():
+        return t.ones(2).shape
+
+
+@shows("function of classes")
+def _(t):
+    class Other:
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return "asked"
+
+    return t.nn.functional.relu(Other())
+
+
+@shows("casts")
+def _(t):
+    return t.tensor([300.0]).to(t.uint8)
+
+
+def outcome(program: Callable, library: Any) -> tuple:
+    """What a program returns and prints, or the class of what it raises."""
+    try:
+        return run(program, library)
+    except Exception as error:
+        return type(error), ""
+
+
+def differs(program: Callable) -> bool:
+    """Whether a program that PyTorch runs does something else here."""
+    (theirs, text), (ours, own_text) = (outcome(program, library) for library in (torch, shim))
+    assert not isinstance(theirs, type), f"PyTorch raises {theirs}"
+    if isinstance(ours, type) or text != own_text:
+        return True
+    try:
+        compare(ours, theirs)
+    except AssertionError:
+        return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("key", SHOWN)
+def test_it_is_a_difference(key):
+    assert differs(SHOWN[key]), "it was mended: take it out of the table"
+
+
+def test_what_is_the_same_does_not_differ():
+    assert not differs(lambda t: t.ones(2) + 1)
+    assert differs(lambda t: t.ones(2) + (t is torch))
+
+
+def test_every_difference_is_shown_or_says_why_not():
+    keys = [each.key for each in DIFFERENCES]
+    assert len(set(keys)) == len(keys)
+    assert set(SHOWN) == {each.key for each in DIFFERENCES if each.unseen is None}
+
+
+def test_the_page_is_current():
+    result = subprocess.run([sys.executable, ".ci/differences.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
