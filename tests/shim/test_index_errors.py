@@ -159,6 +159,32 @@ def test_pending_indices_that_cost_little_are_looked_at_at_their_line():
     )
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t, x, i: x.index_add_(0, i, t.ones(3)),
+        lambda t, x, i: x.index_copy_(0, i, t.ones(3)),
+        lambda t, x, i: x.index_fill_(0, i, 1.0),
+        lambda t, x, i: x.scatter_(0, i, t.ones(3)),
+        lambda t, x, i: x.scatter_add_(0, i, t.ones(3)),
+        lambda t, x, i: x.put_(i, t.ones(3)),
+    ],
+)
+def test_nothing_is_written_where_a_computed_index_is_wrong(write, compiled):
+    x, weights = shim.zeros(4), shim.ones(300, 300).triu()
+
+    def step():
+        found = weights
+        for _ in range(8):  # too much to be computed at once
+            found = (found @ weights).softmax(-1)
+        write(shim, x, found.argmax(1)[:3])
+
+    with pytest.raises((IndexError, RuntimeError), match="299"):
+        (shim.compile(step) if compiled else step)()
+    assert x.tolist() == [0.0] * 4
+
+
 def test_what_beta_ignores():
     """With beta = 0 the input's values do not count, not even NaN."""
 

@@ -474,6 +474,20 @@ def look_ahead(value: Value) -> None:
             value.array = array
 
 
+def count_checks() -> int:
+    """How many checks of values are put off."""
+    return 0 if thread.graph is None else len(thread.graph.checks)
+
+
+def settle_checks(before: str) -> None:
+    """Make the checks that are put off, before something happens that an error must come before."""
+    if count_checks():
+        if thread.region is not None:
+            thread.region.end_program(f"values that are computed inside are checked before {before}")
+        else:
+            thread.graph.flush()
+
+
 def begin_backward() -> None:
     """A backward pass begins: where one is pending already, what a loop recorded in between runs first.
 
@@ -481,13 +495,10 @@ def begin_backward() -> None:
     """
     graph = thread.graph
     if graph is not None:
-        if graph.checks and thread.region is not None:
-            thread.region.end_program("values that are computed inside are checked before a backward pass")
-            graph = thread.graph
-        elif (graph.backwards or graph.checks) and thread.region is None:
+        settle_checks("a backward pass")
+        if graph.backwards and thread.region is None:
             graph.flush()
-            graph = thread.graph
-        graph.backwards = True
+        thread.graph.backwards = True
 
 
 def end_step() -> None:

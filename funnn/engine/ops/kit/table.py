@@ -15,6 +15,7 @@ from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
 from funnn.engine.ops.kit.out import write_out as write_out
 from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
+from funnn.engine.program.graph import count_checks, settle_checks
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 
@@ -194,7 +195,10 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
 
 def _writer(run: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        checks = count_checks()
         result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        if count_checks() > checks:  # of an index that is computed
+            settle_checks("a tensor is written")
         return assign(self, result)
 
     functools.update_wrapper(write, run)
