@@ -32,6 +32,7 @@ from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
+UNKNOWN = 2  # blocks of a length that varies: NumPy runs such a trace, in which each block is a dozen calls
 OPERANDS = ("q", "k", "v", "bias")  # those with a derivative
 
 
@@ -70,7 +71,7 @@ def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
     """The rows of queries and of keys of each block."""
     if check.has_symbol((queries, keys)):
         square = causal and queries == keys
-        count = BLOCKS if square else 1
+        count = UNKNOWN if square else 1
     else:
         square = False
         count = max(1, min(queries // ROWS, BLOCKS)) if causal else 1
@@ -92,16 +93,19 @@ def _run(
         if causal:
             # Of the scores' full shape: on a CPU a triangle of shape (L, S) that broadcasts makes the forward pass a third slower.
             i, j = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim + axis) for axis in (-2, -1))
-            seen = j <= i + rows.start
+            seen = lax.le(j, i if isinstance(rows.start, int) and rows.start == 0 else i + rows.start)
             allowed = seen if allowed is None else allowed & seen
         if allowed is not None:
-            scores = jnp.where(allowed, scores, -jnp.inf)
+            scores = lax.select(jnp.broadcast_to(allowed, scores.shape), scores, lax.full_like(scores, -jnp.inf))
         # o does not depend on what is subtracted, so that e and r may be differentiated as if it were constant.
-        largest = lax.stop_gradient(jnp.max(scores, -1, keepdims=True, initial=-jnp.inf))
-        e = jnp.exp(scores - jnp.where(largest == -jnp.inf, 0, largest))
-        total = jnp.sum(e, -1, keepdims=True)
-        r = 1 / jnp.where(total == 0, 1, total)
-        parts.append((_product(_dropped(e, drop, rows, columns), _cut(v, -2, columns), 1, 0) * r, r, e))
+        largest = lax.stop_gradient(lax.reduce_max(scores, (scores.ndim - 1,)))
+        shift = lax.select(lax.eq(largest, lax.full_like(largest, -jnp.inf)), lax.full_like(largest, 0), largest)
+        e = lax.exp(lax.sub(scores, _along(shift, scores.shape)))
+        total = lax.reduce_sum(e, (e.ndim - 1,))
+        one = lax.full_like(total, 1)
+        r = lax.div(one, lax.select(lax.eq(total, lax.full_like(total, 0)), one, total))
+        o = _product(_dropped(e, drop, rows, columns), _cut(v, -2, columns), 1, 0)
+        parts.append((lax.mul(o, _along(r, o.shape)), _along(r, (*r.shape, 1)), e))
     os, rs, es = zip(*parts, strict=True)
     return _joined(os), _joined(rs), es
 
@@ -161,9 +165,18 @@ def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
     return lax.dot_general(a, b, (((len(batch) + of_a,), (len(batch) + of_b,)), (batch, batch)))
 
 
+def _along(x: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
+    """x, which lacks the last axis, the same all along it."""
+    return lax.broadcast_in_dim(x, shape, tuple(range(x.ndim)))
+
+
 def _cut(x: jax.Array, axis: int, part: slice) -> jax.Array:
     """A part of an axis; unlike an index, it may have symbols for ends."""
-    return lax.slice_in_dim(x, part.start, part.stop, axis=axis)
+    if isinstance(part.start, int) and part.start == 0 and part.stop == x.shape[axis]:
+        return x
+    starts, stops = [0] * x.ndim, list(x.shape)
+    starts[axis], stops[axis] = part.start, part.stop
+    return lax.slice(x, starts, stops)
 
 
 def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
@@ -185,7 +198,7 @@ def _split(rest: list[jax.Array], blocks: int) -> tuple[list[jax.Array], jax.Arr
 
 
 def _joined(parts: tuple[jax.Array, ...] | list[jax.Array]) -> jax.Array:
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, -2)
+    return parts[0] if len(parts) == 1 else lax.concatenate(parts, parts[0].ndim - 2)
 
 
 def _sum(parts: list[jax.Array]) -> jax.Array:
