@@ -21,7 +21,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.engine.types.dtype import as_dtype, check_device
+from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, check_device
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -34,12 +34,6 @@ def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tenso
 def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
     with jax.enable_x64(True):
         return function(*args, **kwargs)
-
-
-def _cast(values: Any, dtype: np.dtype) -> np.ndarray:
-    """A copy as that type."""
-    with np.errstate(all="ignore"):
-        return np.array(values, dtype, order="C")
 
 
 _NUMBERS = (bool, int, float, complex)
@@ -108,11 +102,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
-        return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
+        return finish(array if dtype is None else _make(cast, array, as_dtype(dtype).numpy), requires_grad, device)
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -171,7 +165,7 @@ _WITHOUT_CLASS = {*_dtype.FLOAT8, _dtype.uint16, _dtype.uint32, _dtype.uint64}  
 
 def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    return finish(filled(_checked(size), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
+    return finish(filled(_checked(size), cast_on_host(value, kind.numpy), kind.numpy), requires_grad, device)
 
 
 @factory
@@ -208,7 +202,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
-    return finish(filled(_checked(gather_sizes((size,))), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
+    return finish(filled(_checked(gather_sizes((size,))), cast_on_host(value, kind.numpy), kind.numpy), requires_grad, device)
 
 
 @factory
@@ -253,14 +247,14 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
     if kind is _dtype.bool_:
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'; make integers and convert them with .bool()")
     values = start + step * np.arange(count((end - start) / step), dtype=np.int64 if integers else np.float64)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
     values, kind = _spaced("linspace", start, end, steps, dtype)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 @factory
@@ -271,7 +265,7 @@ def logspace(
     values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
