@@ -14,7 +14,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_broadcast, common, dtype, get_default_dtype, promoted
+from funnn.engine.types.dtype import check_broadcast, check_fits, common, dtype, get_default_dtype, promoted
 
 _BOTH = ("input", "other")
 
@@ -252,6 +252,9 @@ def _run_where(condition: Array, input: Any = None, other=None, *, out=None):
     """input where the condition holds, else other; with the condition alone, the indices where it holds, as a tuple."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    for number, tensor in ((input, other), (other, input)):
+        if type(number) is int and isinstance(tensor, Tensor) and tensor.dtype.category == 1:
+            check_fits(number, tensor.dtype)
     result = call(_where_op, (condition, input, other), {})
     return result if out is None else write_out(out, result)
 

@@ -280,6 +280,8 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool 
     if inexact and not kind.is_complex:
         raise RuntimeError(f"torch.{name}(): inferred dtype {_dtype.default_complex()} can't be safely cast to passed dtype {kind}")
     work = kind.numpy if kind.category >= 2 and not wide else np.dtype(np.complex128 if kind.is_complex else np.float64)
+    for end in ends:
+        _dtype.check_fits(end, kind)
     low, high = (np.asarray(value).astype(kind.numpy if kind.category < 2 else work).astype(work) for value in ends)
     step = ((high - low) / (steps - 1)).astype(work) if steps > 1 else work.type(0)
     index = np.arange(steps)

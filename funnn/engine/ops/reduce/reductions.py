@@ -19,6 +19,7 @@ from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.dtype import cast
 from funnn.functional._lp import lp_norm
 
 
@@ -67,7 +68,8 @@ def result_kind(input: Any, dtype: Any) -> Any:
 
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over ``dim`` (all by default); integers add up as int64."""
-    return jnp.sum(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+    kind = result_kind(input, dtype)
+    return jnp.sum(cast(input, kind), axis=axes_of(dim, input), keepdims=keepdim).astype(kind)
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
@@ -83,7 +85,8 @@ def _without_nan(input):
 
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product over ``dim`` (all by default); integers multiply as int64."""
-    return jnp.prod(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+    kind = result_kind(input, dtype)
+    return jnp.prod(cast(input, kind), axis=axes_of(dim, input), keepdims=keepdim).astype(kind)
 
 
 def _inexact(name, input, dtype):
