@@ -94,6 +94,11 @@ ALIASES = {
 PYTHON = {bool: bool_, int: int64}
 
 
+def plain_number(value: np.generic) -> Any:
+    """The Python number that a number of NumPy counts as, which decides no dtype; truth values are floats, as to torch."""
+    return float(value) if type(value) is np.bool_ else value.item()
+
+
 def check_fits(value: Any, kind: dtype) -> None:
     """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part.
 

@@ -99,7 +99,7 @@ _polygamma_op = Op(polygamma, saves=("input",))
 
 
 def _run_polygamma(n, input, *, out=None):
-    if not isinstance(n, int):
+    if not isinstance(n, (int, np.integer)):
         raise TypeError(f"polygamma(): argument 'n' (position 1) must be int, not {type(n).__name__}; it comes before the tensor")
     result = call(_polygamma_op, (n, input), {})
     return result if out is None else write_out(out, result)

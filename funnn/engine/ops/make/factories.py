@@ -86,7 +86,7 @@ def _plain(data: Any) -> Any:
 
 def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
     """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
-    if isinstance(data, (np.ndarray, np.generic, jax.Array)) or not values.size:
+    if isinstance(data, (np.ndarray, jax.Array)) or not values.size:
         return kind
     if values.dtype == np.uint64 and kind is _dtype.int64:
         raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
@@ -192,6 +192,11 @@ def empty(
     return _of_one_value(0, shape, dtype, device, requires_grad)
 
 
+def _number(value: Any) -> Any:
+    """A number of a tensor or of NumPy as Python's."""
+    return value.item() if isinstance(value, Tensor) else _dtype.plain_number(value) if isinstance(value, np.generic) else value
+
+
 @factory
 def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
@@ -199,7 +204,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     if isinstance(fill_value, Tensor) and fill_value.dim():
         raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = _number(fill_value)
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return finish(filled(_checked(gather_sizes((size,))), cast_on_host(value, kind.numpy), kind.numpy), requires_grad, device)
@@ -234,7 +239,7 @@ def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: An
 
 def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """start + i·step, with so many values as ``count`` makes of the number of steps up to the end."""
-    given = {name: value.item() if isinstance(value, Tensor) else value for name, value in given.items()}
+    given = {name: _number(value) for name, value in given.items()}
     start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -302,7 +307,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 @factory
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of dimension 0 with that number, of the default dtype if none is given."""
-    value = s.item() if isinstance(s, Tensor) else s
+    value = _number(s)
     if not isinstance(value, _NUMBERS):
         raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
