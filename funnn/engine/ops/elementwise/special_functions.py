@@ -17,6 +17,7 @@ from funnn.engine.ops.kit.elementwise import by_operand, floating, require, wide
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
+from funnn.functional._slope import times_unless, with_slopes
 
 # -- gamma
 
@@ -24,7 +25,7 @@ from funnn.engine.types.dtype import promoted
 @jax.custom_jvp
 def lgamma(input):
     """log |Γ(input)|."""
-    return lax.lgamma(input)
+    return jnp.where(jnp.isinf(input), jnp.inf, lax.lgamma(input))
 
 
 @lgamma.defjvp
@@ -88,7 +89,7 @@ def mvlgamma(input, p):
     if p < 1:
         raise RuntimeError(f"p has to be greater than or equal to 1, got p={p}")
     steps = jnp.arange(p, dtype=input.dtype) / 2
-    return jnp.sum(lax.lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
+    return jnp.sum(lgamma(input[..., None] + (0 - steps)), -1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
 row("lgamma", floating(lgamma), saves=("input",), inplace=True, elementwise=True)
@@ -218,9 +219,19 @@ def _log_odds_jvp(primals, tangents):
 
 def xlogy(input: Operand, other: Operand):
     """input·log(other), and 0 where input is 0, unless other is NaN."""
-    x, y = promoted(input, other, floating=True)
-    zero = (x == 0) & ((y <= 0) | (y == jnp.inf))
-    return x * jnp.log(jnp.where(zero, 1, y))
+    return _times_log(*promoted(input, other, floating=True))
+
+
+def _slope_of_factor(tangent, result, x, y):
+    zero = (x == 0) & (y <= 0)
+    return times_unless(zero, tangent, jnp.log(jnp.where(zero, 1, y)))
+
+
+def _x_log_y(x, y):
+    return x * jnp.log(jnp.where((x == 0) & ((y <= 0) | (y == jnp.inf)), 1, y))
+
+
+_times_log = with_slopes(_x_log_y, _slope_of_factor, lambda t, result, x, y: t * x / y)
 
 
 row("sinc", floating(widened(sinc)), saves=("input",), inplace=True, elementwise=True)

@@ -244,10 +244,20 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
         require(f"{name}_values_cpu", input, "bif")
         return everything(input, axis=axes_of(dim, input), keepdims=keepdim)
 
+    @jax.custom_jvp
+    def extreme_of_all(input):
+        return everything(input)
+
+    @extreme_of_all.defjvp
+    def shared_by_equal_ones(primals, tangents):
+        (input,), (tangent,), value = primals, tangents, extreme_of_all(*primals)
+        equal = (input == value) | (jnp.isnan(input) & jnp.isnan(value))
+        return value, jnp.sum(jnp.where(equal, tangent, 0)) / jnp.sum(equal).astype(value.dtype)
+
     def of_all(input):
         _not_empty(name, input, None)
         require(f"{name}_all", input, "bif")
-        return everything(input)
+        return extreme_of_all(input)
 
     reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
     reduce_dim = Op(along, f"{name.capitalize()}Backward0")
