@@ -113,7 +113,7 @@ _exponential_unit = with_slope(
     lambda x, alpha, scale, input_scale: jnp.where(x > 0, x, alpha * jnp.expm1(jnp.where(x > 0, 0, x) * input_scale)) * scale,
     # the inner choices keep ∞ out of further derivatives; that of this one is 0 at 0, as torch has it
     lambda x, alpha, scale, input_scale: jnp.where(
-        x > 0, scale, alpha * scale * input_scale * jnp.exp(jnp.where(x < 0, x, 0) * input_scale)
+        x <= 0, alpha * scale * input_scale * jnp.exp(jnp.where(x < 0, x, 0) * input_scale), scale
     ),
 )
 

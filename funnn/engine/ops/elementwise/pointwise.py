@@ -87,14 +87,19 @@ def floor_divide(input: Any, other):
 
 def remainder(input: Operand, other: Operand):
     """input modulo other, with the sign of other."""
-    return widened(jnp.remainder)(*promoted(input, other))
+    return _remainder(*promoted(input, other))
+
+
+_remainder = widened(
+    with_slopes(jnp.remainder, lambda t, result, a, b: jnp.broadcast_to(t, result.shape), lambda t, result, a, b: -t * jnp.floor_divide(a, b))
+)
 
 
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
-    if isinstance(exponent, int) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
-        (a,) = promoted(input)
-        return lax.integer_pow(a, exponent)
+    if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):  # a small power that was compiled in
+        a = promoted(input, exponent)[0]
+        return jnp.sqrt(a) if exponent == 0.5 else lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
     return _power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
 
@@ -291,10 +296,10 @@ _small_power_op = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FL
 
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
-    """Small integer powers are compiled in (they are products); other exponents are traced."""
+    """Small integer powers (they are products) and square roots are compiled in; other exponents are traced."""
     if type(exponent) is int and exponent < 0 and isinstance(input, Tensor) and input.dtype.category < 2:
         raise RuntimeError("Integers to negative integer powers are not allowed; convert the base with .float()")
-    small = type(exponent) is int and 0 <= exponent <= 4 and isinstance(input, Tensor)
+    small = isinstance(input, Tensor) and (0 <= exponent <= 4 if type(exponent) is int else type(exponent) is float and exponent == 0.5)
     result = call(_small_power_op if small else _power_op, (input, exponent), {})
     return result if out is None else write_out(out, result)
 

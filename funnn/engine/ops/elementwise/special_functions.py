@@ -68,7 +68,8 @@ def _polygamma(input, n):
     whole = jnp.round(input)
     cotangent = 1 / jnp.tan(math.pi * (input - whole))
     below = (-1) ** n * value - _cotangent_derivative(cotangent, n)
-    return jnp.where(reflected, jnp.where(input == whole, jnp.inf if n % 2 else -jnp.inf, below), jnp.where(x == jnp.inf, 0, value))
+    pole = jnp.where(jnp.isinf(input), jnp.nan, jnp.inf if n % 2 else -jnp.inf)
+    return jnp.where(reflected, jnp.where(input == whole, pole, below), jnp.where(x == jnp.inf, 0, value))
 
 
 @_polygamma.defjvp
