@@ -17,6 +17,8 @@ import torch
 from opinfo import found
 
 import funnn.torch as shim
+from funnn.engine.program import programs
+from tests import exhaustive
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -25,6 +27,12 @@ with warnings.catch_warnings():
 
 INF, NAN = float("inf"), float("nan")
 POINTS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 3.0, -3.0, INF, -INF, NAN)
+
+
+@pytest.fixture(autouse=True, params=[pytest.param(True, id="by NumPy"), pytest.param(False, marks=exhaustive.mark, id="compiled")])
+def how_it_runs(request, monkeypatch):
+    """What comes once runs by NumPy's rules of the interpreter on a CPU, and is compiled elsewhere."""
+    monkeypatch.setattr(programs, "is_on_cpu", lambda: request.param)
 
 
 def gradients(t: Any, function: Callable, arrays: tuple) -> list[np.ndarray]:
@@ -76,6 +84,7 @@ UNSPECIFIED: dict[str, tuple[float, ...]] = {
         (f"nn.functional.{name}" for name in ("celu", "elu", "selu", "hardshrink", "softshrink", "hardtanh", "relu6", "hardswish")), LENGTH
     ),
     "logit": (-0.0, NAN),
+    "mvlgamma": (-0.0,),
     "digamma": (-1.0, -2.0, -3.0),  # poles, where PyTorch's second derivative is a rounding error
     **dict.fromkeys(("special.i1", "special.i1e"), (NAN,)),  # PyTorch gives 0.5 as the slope at NaN
     "special.log_ndtr": (-INF,),  # ∞, where PyTorch has 0/0

@@ -91,7 +91,9 @@ def remainder(input: Operand, other: Operand):
 
 
 _remainder = widened(
-    with_slopes(jnp.remainder, lambda t, result, a, b: jnp.broadcast_to(t, result.shape), lambda t, result, a, b: -t * jnp.floor_divide(a, b))
+    with_slopes(
+        jnp.remainder, lambda t, result, a, b: jnp.broadcast_to(t, result.shape), lambda t, result, a, b: -t * jnp.floor_divide(a, b)
+    )
 )
 
 

@@ -90,7 +90,7 @@ def mvlgamma(input, p):
     if p < 1:
         raise RuntimeError(f"p has to be greater than or equal to 1, got p={p}")
     steps = jnp.arange(p, dtype=input.dtype) / 2
-    return jnp.sum(lgamma(input[..., None] + (0 - steps)), -1) + p * (p - 1) / 4 * math.log(math.pi)
+    return jnp.sum(lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
 row("lgamma", floating(lgamma), saves=("input",), inplace=True, elementwise=True)

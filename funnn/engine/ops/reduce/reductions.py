@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -224,6 +225,25 @@ _position(jnp.argmax, "The position of the first maximum (of the flattened tenso
 _position(jnp.argmin, "The position of the first minimum (of the flattened tensor by default).")
 
 
+def _shared(extreme: Callable) -> Callable:
+    """The extreme over axes (all for None), whose gradient is shared by all that are equal to it: where it is NaN, all are NaN, or those share it."""
+
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+    def reduce(input, axes, keepdims, nan_too=False):
+        return extreme(input, axis=axes, keepdims=keepdims)
+
+    @reduce.defjvp
+    def reduce_jvp(axes, keepdims, nan_too, primals, tangents):
+        (input,), (tangent,) = primals, tangents
+        value = extreme(input, axis=axes, keepdims=True)
+        equal = (input == value) | (jnp.isnan(input) & jnp.isnan(value)) if nan_too else input == value
+        count = jnp.sum(equal, axis=axes, keepdims=True).astype(input.dtype)
+        shares = jnp.where(count == 0, jnp.nan, equal.astype(input.dtype) / count)
+        return reduce(input, axes, keepdims, nan_too), jnp.sum(tangent * shares, axis=axes, keepdims=keepdims)
+
+    return reduce
+
+
 def _extreme(name: str, everything: Any, position: Any) -> None:
     """max and min: of all elements, along a dimension with indices, or of two tensors; amax and amin."""
     pair = return_type(name, "values", "indices")
@@ -242,22 +262,12 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     def over(input, dim=(), keepdim=False):
         _not_empty(f"a{name}", input, dim)
         require(f"{name}_values_cpu", input, "bif")
-        return everything(input, axis=axes_of(dim, input), keepdims=keepdim)
-
-    @jax.custom_jvp
-    def extreme_of_all(input):
-        return everything(input)
-
-    @extreme_of_all.defjvp
-    def shared_by_equal_ones(primals, tangents):
-        (input,), (tangent,), value = primals, tangents, extreme_of_all(*primals)
-        equal = (input == value) | (jnp.isnan(input) & jnp.isnan(value))
-        return value, jnp.sum(jnp.where(equal, tangent, 0)) / jnp.sum(equal).astype(value.dtype)
+        return everything(input, axes_of(dim, input), keepdim)
 
     def of_all(input):
         _not_empty(name, input, None)
         require(f"{name}_all", input, "bif")
-        return extreme_of_all(input)
+        return everything(input, None, False, True)
 
     reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
     reduce_dim = Op(along, f"{name.capitalize()}Backward0")
@@ -274,8 +284,9 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"), exact_out=True)
 
 
-_extreme("max", jnp.max, jnp.argmax)
-_extreme("min", jnp.min, jnp.argmin)
+_largest, _smallest = _shared(jnp.max), _shared(jnp.min)
+_extreme("max", _largest, jnp.argmax)
+_extreme("min", _smallest, jnp.argmin)
 
 _MinMax = return_type("aminmax", "min", "max")
 
@@ -285,7 +296,7 @@ def aminmax(input, *, dim=None, keepdim=False):
     _not_empty("aminmax", input, dim)
     require("aminmax_cpu", input, "bif")
     axes = axes_of(dim, input)
-    return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
+    return _MinMax(_smallest(input, axes, keepdim), _largest(input, axes, keepdim))
 
 
 row("aminmax", aminmax, saves=("input",), exact_out=True)
