@@ -103,8 +103,8 @@ def margin_ranking_loss(
 
 
 def _positive(x: jax.Array) -> jax.Array:
-    """``max(0, x)`` with derivative 0 at 0, and 0 of NaN, as in torch's loops over classes."""
-    return jnp.where(x > 0, x, jnp.zeros((), x.dtype))
+    """``max(0, x)`` with derivative 0 at 0, as in torch's loops over classes; NaN stays NaN, which those leave out."""
+    return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
 
 
 def _scores(name: str, input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -211,14 +211,14 @@ REDUCTIONS = {
     "layer_norm": lambda t, x: [at(t, F + "layer_norm")(x, (5,)), at(t, F + "rms_norm")(x, (5,))],
     "batch_norm": lambda t, x: [at(t, F + "batch_norm")(x, None, None, training=True), at(t, F + "instance_norm")(x[None])],
     "cross_entropy": lambda t, x: [at(t, F + name)(x, t.tensor([0, 1, 2, 3])) for name in ("cross_entropy", "nll_loss")],
+    "clamp": lambda t, x: x.clamp(0, 2),
+}
+#: Where INFINITE is left out: PyTorch's indices of NaN, or its 0/0 in the gradient, are not specified; losses of margins leave NaN out there.
+FINITE = {
     "multi_margin_loss": lambda t, x: at(t, F + "multi_margin_loss")(x, t.tensor([0, 1, 2, 3])),
     "multilabel_margin_loss": lambda t, x: at(t, F + "multilabel_margin_loss")(
         x, t.tensor([[0, 1, -1, 2, 2], [0, 1, 2, 3, 4], *[[1, -1, 0, 0, 0]] * 2])
     ),
-    "clamp": lambda t, x: x.clamp(0, 2),
-}
-#: Where INFINITE is left out: PyTorch's indices of NaN, or its 0/0 in the gradient, are not specified.
-FINITE = {
     "mode": lambda t, x: x.mode(1),
     "products": lambda t, x: [x.prod(), x.prod(1), x.cumprod(1)],
     "logcumsumexp": lambda t, x: x.logcumsumexp(1),

@@ -20,7 +20,7 @@ from funnn.engine.ops.views.views import make_view
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32
 
 _SEQUENCES = (list, tuple, range, str)
 
@@ -244,9 +244,8 @@ def _drop_ones(source: Tensor, rank: int) -> Tensor:
 def as_values(value: Any, like: Tensor) -> Tensor:
     """A number, list or array as a tensor of ``like``'s dtype."""
     if isinstance(value, (int, float, complex)):
-        check_fits(value, like.dtype)
-    with np.errstate(all="ignore"):
-        return Tensor._wrap(from_host(np.array(_plain(value), like.dtype.numpy, order="C")))
+        check_fits(value, float32 if like.dtype in (float16, bfloat16) else like.dtype)
+    return Tensor._wrap(from_host(cast_on_host(_plain(value), like.dtype.numpy)))
 
 
 getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"

@@ -20,6 +20,7 @@ from funnn.engine.program.graph import check_later
 from funnn.engine.program.region import check_now
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import check_fits
 
 
 def _values(tensor: Any) -> np.ndarray | None:
@@ -40,6 +41,11 @@ def _outside(values: np.ndarray | None, size: int, low: int = 0) -> tuple[int, i
         return None
     place = int(np.argmax((values < low) | (values >= size)))
     return int(values.flat[place]), place
+
+
+def filling(input: Tensor, mode: str = "constant", value: Any = None) -> None:
+    if mode == "constant" and isinstance(value, (int, float)):
+        check_fits(float(value), input.dtype)
 
 
 def embedding(input: Any, weight: Tensor) -> None:

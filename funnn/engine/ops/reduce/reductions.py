@@ -15,13 +15,14 @@ from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.ops.kit.elementwise import named, require
+from funnn.engine.ops.kit.elementwise import named, require, wide_type
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast
 from funnn.functional._lp import lp_norm
+from funnn.functional._norm_kernel import near_mean
 
 
 def axes_of(dim: Any, input: Any) -> Any:
@@ -134,9 +135,14 @@ def _moments(input, dim, unbiased, keepdim, correction):
         dim, unbiased = None, dim
     _inexact("var", input, None)
     ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+    axes = axes_of(dim, input)
+    x = input.astype(wide_type(input.dtype))
+    shift = near_mean(x, tuple(range(x.ndim)) if axes is None else axes)
+    x = x - shift
+    mean = jnp.mean(x, axis=axes, keepdims=True) + shift
     return (
-        jnp.var(input, axis=axes_of(dim, input), ddof=ddof, keepdims=keepdim),
-        jnp.mean(input, axis=axes_of(dim, input), keepdims=keepdim),
+        jnp.var(x, axis=axes, ddof=ddof, keepdims=keepdim).astype(jnp.real(input).dtype),
+        (mean if keepdim else jnp.squeeze(mean, axes)).astype(input.dtype),
     )
 
 
