@@ -216,3 +216,34 @@ def test_numbers_of_numpy_in_optimizers(name, scalar):
 def test_an_operator_beside_an_array_gives_numpys_type(name, array):
     same_outcome(lambda t: BINARY[name](t.ones(2), array))
     same_outcome(lambda t: getattr(operator, f"i{name}")(t.ones(2), array))
+
+
+# -- which types an operation takes
+
+TYPES = {  # a function of the library, and whole numbers
+    "Tensor": lambda t, n: [t.Tensor(n), t.Tensor(n.double()), t.Tensor(n[0])],
+    "Tensor shares memory": lambda t, n: (t.Tensor(n).mul_(3), n),
+    "LongTensor": lambda t, n: t.LongTensor(n),
+    "FloatTensor": lambda t, n: t.FloatTensor(n),
+    **{
+        name: lambda t, n, name=name: getattr(t.nn.functional, name)(t.tensor([[1.0, 2, 3], [3, 2, 1]]), n)
+        for name in ("cross_entropy", "nll_loss", "multi_margin_loss")
+    },
+    "embedding": lambda t, n: t.nn.functional.embedding(n, t.eye(3)),
+    "embedding_bag": lambda t, n: t.nn.functional.embedding_bag(n[None], t.eye(3)),
+    "one_hot": lambda t, n: t.nn.functional.one_hot(n, 3),
+    "index": lambda t, n: t.eye(3)[n],
+    "searchsorted": lambda t, n: [t.searchsorted(t.tensor([0.5, 1, 1.5]), n), t.bucketize(t.tensor([0.5, 1.5]), n.sort().values)],
+    "equal": lambda t, n: [t.equal(n, n.float()), t.equal(n, n.float() + 1)],
+    "linspace": lambda t, n: t.linspace(0, 1, n[1].int()),
+    "one less": lambda t, n: 1 - n,
+    "less one": lambda t, n: n - True,
+    "renorm": lambda t, n: t.renorm(n[None], 2, 0, 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "int16", "uint8", "bool"])
+@pytest.mark.parametrize("name", TYPES)
+def test_types_that_operations_take(name, kind):
+    if not (kind in ("uint8", "bool") and name == "index"):  # a mask, of another length
+        same_outcome(lambda t: TYPES[name](t, t.tensor([0, 2], dtype=getattr(t, kind))))

@@ -76,9 +76,8 @@ def allclose(input, other: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 
 def equal(input, other: Array):
-    """Whether both have the same shape and values."""
-    _same_type("equal()", input, other)
-    return jnp.array_equal(input, other)
+    """Whether both have the same shape and values, whatever their types."""
+    return jnp.array_equal(*common(input, other))
 
 
 def _truth(pure):

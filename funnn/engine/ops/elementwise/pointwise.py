@@ -35,16 +35,27 @@ def add(input: Any, other, *, alpha=1):
 def sub(input: Any, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
-    if a.dtype == jnp.bool_ or isinstance(other, bool):
+    _check_no_truth_values(input, other)
+    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+
+
+def _check_no_truth_values(*operands: Any) -> None:
+    truth = [isinstance(operand, bool) or getattr(operand, "dtype", None) == jnp.bool_ for operand in operands]
+    if all(truth):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator."
         )
-    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+    if any(truth):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+            "`logical_not()` operator instead."
+        )
 
 
 def rsub(input, other, *, alpha=1):
     """other − alpha·input."""
     a, b = promoted(input, other)
+    _check_no_truth_values(input, other)
     return b - a if isinstance(alpha, int) and alpha == 1 else b - _times(a, alpha)
 
 

@@ -20,7 +20,7 @@ from funnn.engine.ops.views.views import make_view
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32
+from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
 
 _SEQUENCES = (list, tuple, range, str)
 
@@ -111,7 +111,7 @@ def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, l
 def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
     """An index as integer arrays, a tensor as its value: a mask becomes the positions of its True elements."""
     if isinstance(item, Tensor) and item.dtype.name not in ("bool", "uint8"):
-        if item.dtype.category != 1:
+        if item.dtype not in (int64, int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         value = item._operand()
         if writes and value.array is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -278,6 +279,7 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool 
     ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
     if not isinstance(steps, (int, np.integer, Tensor)):
         raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
+    steps = operator.index(steps)
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     inexact = any(isinstance(value, complex) for value in ends)
@@ -359,7 +361,7 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
     """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data."""
     if not args:
         return zeros(0, dtype=kind)
-    if all(isinstance(arg, int) for arg in args) or isinstance(args[0], _dtype.Size):
+    if all(isinstance(arg, (int, np.integer)) and not isinstance(arg, bool) for arg in args) or isinstance(args[0], _dtype.Size):
         return zeros(*args, dtype=kind)
     if isinstance(args[0], _NUMBERS):
         raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__}); use torch.tensor({args[0]})")
@@ -368,10 +370,21 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
+    if isinstance(args[0], Tensor):
+        if args[0].dtype is not kind:
+            raise TypeError(
+                f"expected TensorOptions(dtype={kind.name}), got a tensor of dtype {args[0].dtype.name}; convert it with .to({kind!r})"
+            )
+        return args[0].view_as(args[0])
     return tensor(args[0], dtype=kind)
 
 
-Tensor._construct = staticmethod(legacy_tensor)
+def _constructed(args: tuple, kind: _dtype.dtype) -> Tensor:
+    """``Tensor(tensor)`` is a further name of its memory, whatever its dtype; the rest is as for ``FloatTensor``."""
+    return args[0].view_as(args[0]) if len(args) == 1 and isinstance(args[0], Tensor) else legacy_tensor(args, kind)
+
+
+Tensor._construct = staticmethod(_constructed)
 
 
 def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
