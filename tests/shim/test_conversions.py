@@ -116,6 +116,7 @@ PLACES = {  # where a single number meets a tensor of integers
     "where": lambda t, kind, x: t.where(t.tensor([True, False]), t.zeros(2, dtype=kind), x),
     "linspace": lambda t, kind, x: t.linspace(0, x, 4, dtype=kind),
     "add": lambda t, kind, x: t.zeros(2, dtype=kind) + x,
+    "clamp": lambda t, kind, x: [t.zeros(2, dtype=kind).clamp(max=x), t.zeros(2, dtype=kind).clamp_min_(int(x))],
     "pad": lambda t, kind, x: t.nn.functional.pad(t.zeros(2, dtype=kind), (1, 1), value=x),
 }
 

@@ -222,20 +222,40 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",), elementwise=True)
-row(
+_bounded = Op(clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"))
+_bounded_below = Op(clamp_min, lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}", scalars=("min",))
+_bounded_above = Op(clamp_max, lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}", scalars=("max",))
+
+
+def _run_bounded(op, *operands, out=None):
+    """A bound that is no number of the tensor's type is refused, as it would wrap around."""
+    if operands[0].dtype.category == 1:
+        for bound in operands[1:]:
+            if type(bound) is int:
+                check_fits(bound, operands[0].dtype)
+    result = call(op, operands, {})
+    return result if out is None else write_out(out, result)
+
+
+publish(
+    "clamp",
+    lambda input, min=None, max=None, *, out=None: _run_bounded(_bounded, input, min, max, out=out),
+    clamp,
+    inplace=True,
+    aliases=("clip",),
+    elementwise=True,
+)
+publish(
     "clamp_min",
+    lambda input, min, *, out=None: _run_bounded(_bounded_below, input, min, out=out),
     clamp_min,
-    lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}",
-    scalars=("min",),
     inplace=True,
     elementwise=True,
 )
-row(
+publish(
     "clamp_max",
+    lambda input, max, *, out=None: _run_bounded(_bounded_above, input, max, out=out),
     clamp_max,
-    lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}",
-    scalars=("max",),
     inplace=True,
     elementwise=True,
 )
