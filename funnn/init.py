@@ -213,7 +213,7 @@ def orthogonal(source: Any, shape: Shape, gain: float = 1, *, dtype: DTypeLike =
     q: jax.Array
     q, r = jnp.linalg.qr(matrix.T if rows < columns else matrix)
     q = q * jnp.sign(jnp.diagonal(r))  # which makes it uniformly distributed
-    return gain * (q.T if rows < columns else q).reshape(tuple(shape))
+    return jnp.asarray(gain, dtype) * (q.T if rows < columns else q).reshape(tuple(shape))
 
 
 def sparse(source: Any, shape: Shape, sparsity: float, std: float = 0.01, *, dtype: DTypeLike = jnp.float32) -> jax.Array:

@@ -9,12 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.functional._slope import magnitude
+
 Axes = int | tuple[int, ...]
-
-
-def magnitude(x: jax.Array) -> jax.Array:
-    """|x| of a real x, with torch's derivative at 0, which is 0; jnp.abs has 1."""
-    return x * lax.stop_gradient(jnp.sign(x))
 
 
 def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.Array:
@@ -31,9 +28,11 @@ def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.A
     if p == 2:
         total = jnp.sum(jnp.real(x * jnp.conj(x)) if jnp.iscomplexobj(x) else jnp.square(x), axes, keepdims=keepdims)
         return _root(total, jnp.sqrt)
-    zero = size == 0 if p > 0 else jnp.zeros((), bool)
-    powers = jnp.where(zero, 0, jnp.where(zero, 1, size) ** p)  # the inner choice keeps the infinite slope at 0 out of the derivative
-    return _root(jnp.sum(powers, axes, keepdims=keepdims), lambda total: total ** (1 / p))
+    zero = size == 0
+    powers = jnp.where(zero, 1, size) ** p  # the choice keeps the infinite slope at 0 out of the derivative
+    if p < 0:
+        return jnp.where(jnp.any(zero, axes, keepdims=keepdims), 0, jnp.sum(powers, axes, keepdims=keepdims) ** (1 / p))
+    return _root(jnp.sum(jnp.where(zero, 0, powers), axes, keepdims=keepdims), lambda total: total ** (1 / p))
 
 
 def difference_norm(difference: jax.Array, p: float) -> jax.Array:

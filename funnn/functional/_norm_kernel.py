@@ -51,6 +51,15 @@ def _mean(x: jax.Array, axes: Axes, mesh_axis: MeshAxis) -> jax.Array:
     return mean if mesh_axis is None else lax.pmean(mean, mesh_axis)
 
 
+def near_mean(x: jax.Array, axes: Axes) -> jax.Array:
+    """One number of each group: of what is left without it, the mean is exact to the digits of the spread, not to those of the mean."""
+    if 0 in x.shape:
+        return jnp.zeros((), x.dtype)
+    for axis in axes:
+        x = lax.slice_in_dim(x, 0, 1, axis=axis)
+    return lax.stop_gradient(x)
+
+
 def _project(t: jax.Array, hat: jax.Array, inverse: jax.Array, axes: Axes, centered: bool, mesh_axis: MeshAxis) -> jax.Array:
     """``r · (t − mean(t) − x̂ · mean(x̂ · t))``, which is a symmetric map of t."""
     along = hat * _mean(hat * t, axes, mesh_axis)
@@ -86,8 +95,12 @@ def _cotangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]
 
 def _standardize(x: jax.Array, axes: Axes, eps: float, centered: bool, mesh_axis: MeshAxis) -> tuple[jax.Array, ...]:
     """x̂, r, μ and σ² (without centring: zero and the mean square)."""
-    mean = _mean(x, axes, mesh_axis) if centered else jnp.zeros((), x.dtype)
-    offset = x - mean if centered else x
+    mean, offset = jnp.zeros((), x.dtype), x
+    if centered:
+        shift = near_mean(x, axes) if mesh_axis is None else mean
+        x = x - shift
+        mean = _mean(x, axes, mesh_axis)
+        mean, offset = shift + mean, x - mean
     var = _mean(jnp.square(offset), axes, mesh_axis)
     inverse = lax.rsqrt(var + jnp.asarray(eps, x.dtype))
     return offset * inverse, inverse, mean, var

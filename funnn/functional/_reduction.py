@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
+from funnn.functional._slope import with_slope
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -81,9 +82,8 @@ def operands(name: str, *, integers: bool = False, **arrays: Any) -> tuple[Any, 
     return dtype, tuple(x.astype(wide) for x in given.values())
 
 
-def hinge(x: jax.Array) -> jax.Array:
-    """``max(0, x)`` with derivative 1 at 0, as torch's clamp_min; NaN stays NaN."""
-    return jnp.where(x < 0, jnp.zeros((), x.dtype), x)
+#: ``max(0, x)`` with derivative 1 at 0 and none at NaN, as torch's clamp_min; NaN stays NaN.
+hinge = with_slope(lambda x: jnp.where(x < 0, jnp.zeros((), x.dtype), x), lambda x: (x >= 0).astype(x.dtype))
 
 
 def take(x: jax.Array, index: jax.Array, axis: int) -> jax.Array:

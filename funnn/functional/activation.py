@@ -255,6 +255,9 @@ def rrelu(
     return jnp.where(negative, input * slope, input)
 
 
+_hardsigmoid = with_slope(lambda x: jnp.clip(x + 3, 0, 6) / 6, lambda x: ((x > -3) & (x < 3)).astype(x.dtype) / 6)
+
+
 @public
 def hardsigmoid(input: jax.Array, inplace: bool = False) -> jax.Array:
     """A sigmoid of three straight pieces: ``y = min(max(x + 3, 0), 6) / 6``, elementwise.
@@ -277,8 +280,7 @@ def hardsigmoid(input: jax.Array, inplace: bool = False) -> jax.Array:
       [0.0, 0.5, 1.0]
     """
     x, dtype = check.widened("hardsigmoid", input)
-    inner = (x > -3) & (x < 3) | jnp.isnan(x)
-    return jnp.where(inner, (x + 3) / 6, (x > 0).astype(x.dtype)).astype(dtype)
+    return _hardsigmoid(x).astype(dtype)
 
 
 # the pieces meet in value, not in slope: at −3 and 3 the slope is that of the outer piece

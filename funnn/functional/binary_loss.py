@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from funnn._types import Arrays
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import broadcast_shape, operands, reduced, reduction_of
+from funnn.functional._slope import with_slope
 
-
-def _softplus(x: jax.Array) -> jax.Array:
-    """``log(1 + eˣ)`` without overflow."""
-    return jnp.logaddexp(x, jnp.zeros((), x.dtype))
+#: ``log(1 + eˣ)`` without overflow.
+_softplus = with_slope(lambda x: jnp.logaddexp(x, jnp.zeros((), x.dtype)), lax.logistic)
 
 
 def _factors(name: str, argument: str, weight: jax.Array | None, losses: jax.Array) -> jax.Array | None:

@@ -12,11 +12,13 @@ from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import operands, reduced, reduction_of, warn, warn_of_sizes
+from funnn.functional._slope import magnitude, with_slope
 
-
-def _absolute(x: jax.Array) -> jax.Array:
-    """|x| with derivative sign(x), which is 0 at 0; that of jnp.abs is 1 there."""
-    return x * lax.stop_gradient(jnp.sign(x))
+#: ``d²/2c`` where |d| < b, and the straight line from there on.
+_bent = with_slope(
+    lambda d, b, c: jnp.where(jnp.abs(d) < b, 0.5 * jnp.square(d) / c, b / c * (jnp.abs(d) - 0.5 * b)),
+    lambda d, b, c: jnp.where(d >= b, b / c, jnp.where(d <= -b, -b / c, d / c)),
+)
 
 
 def _weighted(
@@ -111,7 +113,7 @@ def l1_loss(
     warn_of_sizes(input, target)
     reduction = reduction_of(reduction, size_average, reduce)
     dtype, (x, y) = operands("l1_loss", input=input, target=target)
-    return _weighted("l1_loss", _absolute(x - y), input, weight, reduction, dtype, by_weight=True)
+    return _weighted("l1_loss", magnitude(x - y), input, weight, reduction, dtype, by_weight=True)
 
 
 @public
@@ -155,8 +157,7 @@ def smooth_l1_loss(
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss does not support negative values for beta, but got beta={beta}; use 0 for l1_loss.")
     dtype, (x, y) = operands("smooth_l1_loss", input=input, target=target)
-    distance = _absolute(x - y)
-    losses = distance if beta == 0 else jnp.where(distance < beta, 0.5 * jnp.square(x - y) / beta, distance - 0.5 * beta)
+    losses = magnitude(x - y) if beta == 0 else _bent(x - y, beta, beta)
     return reduced(losses, reduction, dtype)
 
 
@@ -195,9 +196,7 @@ def huber_loss(
     if delta <= 0:
         raise ArgumentError(f"huber_loss does not support non-positive values for delta, but got delta={delta}; its default is 1.0.")
     dtype, (x, y) = operands("huber_loss", input=input, target=target)
-    distance = _absolute(x - y)
-    losses = jnp.where(distance <= delta, 0.5 * jnp.square(x - y), delta * (distance - 0.5 * delta))
-    return _weighted("huber_loss", losses, input, weight, reduction, dtype, by_weight=False)
+    return _weighted("huber_loss", _bent(x - y, delta, 1), input, weight, reduction, dtype, by_weight=False)
 
 
 def _entropy(t: jax.Array) -> jax.Array:

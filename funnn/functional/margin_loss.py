@@ -103,7 +103,7 @@ def margin_ranking_loss(
 
 
 def _positive(x: jax.Array) -> jax.Array:
-    """``max(0, x)`` with derivative 0 at 0, as in torch's loops over classes; NaN stays NaN."""
+    """``max(0, x)`` with derivative 0 at 0, as in torch's loops over classes; NaN stays NaN, which those leave out."""
     return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
 
 

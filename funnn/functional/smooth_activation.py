@@ -11,7 +11,7 @@ from jax import lax
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._slope import with_slope
+from funnn.functional._slope import magnitude, with_slope
 
 
 def _float(x: jax.Array) -> jax.Array:
@@ -105,7 +105,7 @@ def softsign(input: jax.Array) -> jax.Array:
       [-0.5, 0.75]
     """
     input = _float(input)
-    size = jnp.abs(input) if jnp.iscomplexobj(input) else input * lax.stop_gradient(jnp.sign(input))  # |x| with derivative 0 at 0
+    size = jnp.abs(input) if jnp.iscomplexobj(input) else magnitude(input)
     return input / (1 + size)
 
 
@@ -113,7 +113,7 @@ _exponential_unit = with_slope(
     lambda x, alpha, scale, input_scale: jnp.where(x > 0, x, alpha * jnp.expm1(jnp.where(x > 0, 0, x) * input_scale)) * scale,
     # the inner choices keep ∞ out of further derivatives; that of this one is 0 at 0, as torch has it
     lambda x, alpha, scale, input_scale: jnp.where(
-        x > 0, scale, alpha * scale * input_scale * jnp.exp(jnp.where(x < 0, x, 0) * input_scale)
+        x <= 0, alpha * scale * input_scale * jnp.exp(jnp.where(x < 0, x, 0) * input_scale), scale
     ),
 )
 

@@ -149,9 +149,37 @@ DIFFERENCES = (
         "Classes that are no tensors are asked by functions of `torch`, not of `torch.nn.functional`.",
     ),
     Difference(
-        "casts",
+        "ends of vectors",
         _NUMBERS,
-        "A float that is out of an integer type's range is clipped to it by a cast; PyTorch on a CPU wraps around for small types.",
+        "Where PyTorch's own answer depends on how many numbers there are (its kernels for eight numbers and for one differ), one of them is given: a "
+        "float out of range cast to uint32; the gradients of `hardtanh`, `relu6`, `hardshrink`, `softshrink`, `elu`, `selu`, `celu`, `hardswish` and "
+        "`logit` at NaN; `gelu` at ∞.",
+    ),
+    Difference(
+        "equal numbers",
+        _NUMBERS,
+        "Which of several equal numbers `topk`, `kthvalue` and `mode` of many name, and so which of them has the gradient, is another one than in "
+        "PyTorch, which promises none. Of `sort`, `max`, `median`, `cummax` and pooling it is the same one.",
+    ),
+    Difference(
+        "neighbours of infinities",
+        _NUMBERS,
+        "An infinity or NaN spreads to neighbours by 0 · ∞ in `interpolate`, `adaptive_avg_pool`, `conv_transpose` and gradients of convolutions, which "
+        "are products of matrices here.",
+    ),
+    Difference(
+        "nan in loops",
+        _NUMBERS,
+        'Losses of margins and `embedding_bag(mode="max")` give NaN for NaN, where PyTorch\'s loops leave it out. Gradients that are 0/0 in PyTorch may be '
+        "numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of `log_ndtr` at −∞; so may those that its "
+        "rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the "
+        "formula's, where PyTorch's is that of a positive one.",
+    ),
+    Difference(
+        "arrays beside tensors",
+        _NUMBERS,
+        "Beside a tensor, an array of NumPy or JAX counts as a tensor where PyTorch refuses it (`torch.add(x, array)`); an operator (`x * array`) gives "
+        "NumPy's type, as with PyTorch.",
     ),
     Difference(
         "order of sums",

@@ -311,7 +311,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
         tensors.append(None)
         key.append(_SLOT)
     elif isinstance(value, np.generic):
-        _flatten(value.item(), traced, operands, tensors, key)
+        _flatten(_dtype.plain_number(value) if traced else value.item(), traced, operands, tensors, key)
     else:
         key.append((kind, value))
 
@@ -319,7 +319,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
 def _layout(value: Any, traced: bool) -> Any:
     """The arguments with a slot for each array; built once for an entry."""
     if isinstance(value, np.generic):
-        value = value.item()
+        value = _dtype.plain_number(value) if traced else value.item()
     if isinstance(value, (Tensor, Value, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
         return _SLOT
     return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value

@@ -94,13 +94,21 @@ ALIASES = {
 PYTHON = {bool: bool_, int: int64}
 
 
+def plain_number(value: np.generic) -> Any:
+    """The Python number that a number of NumPy counts as, which decides no dtype; truth values are floats, as to torch."""
+    return float(value) if type(value) is np.bool_ else value.item()
+
+
 def check_fits(value: Any, kind: dtype) -> None:
-    """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part."""
+    """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part.
+
+    A negative integer wraps around where the type has no sign; a negative float does not.
+    """
     if kind is bool_ or kind.is_complex:
         return
     real = value.real if isinstance(value, complex) and value.imag == 0 else value
     limit = float(ml_dtypes.finfo(kind.numpy).max) if kind.is_floating_point else int(np.iinfo(kind.numpy).max)
-    lowest = -limit - 1 if kind.category == 1 and kind.is_signed else -limit
+    lowest = -limit if kind.is_floating_point else -limit - 1 if kind.is_signed else 0 if isinstance(real, float) else -limit
     if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow: {value}")
 
@@ -202,8 +210,11 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
 
 
 def cast(array: Any, kind: Any) -> Any:
-    """The array in another type, as torch converts numbers: what is too large for float8_e4m3fn becomes its largest number, and what is too small for
-    types without −0 becomes 0, where XLA would give NaN."""
+    """The array in another type, as torch converts numbers on a CPU.
+
+    What is too large for float8_e4m3fn becomes its largest number, and what is too small for types without −0 becomes 0, where XLA would give
+    NaN. Floats become integers as :func:`_integers` says.
+    """
     if kind in _FLOAT8_KINDS and array.dtype != kind:
         limits = ml_dtypes.finfo(kind)
         array = jnp.real(array).astype(jnp.promote_types(jnp.real(array).dtype, jnp.float32))
@@ -211,7 +222,33 @@ def cast(array: Any, kind: Any) -> Any:
             array = jnp.clip(array, -float(limits.max), float(limits.max))
         if "fnuz" in str(kind):
             array = jnp.where(jnp.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+    if np.dtype(kind).kind in "iu" and array.dtype.kind not in "biu":
+        return _integers(jnp.real(array), np.dtype(kind), jnp)
     return array.astype(kind)
+
+
+def cast_on_host(values: Any, kind: np.dtype) -> np.ndarray:
+    """A copy of NumPy's numbers in another type, as :func:`cast` has them."""
+    values = np.asarray(values)
+    with np.errstate(all="ignore"):
+        if kind.kind in "iu" and values.dtype.kind not in "biuO":
+            return np.array(_integers(values.real, kind, np), order="C")
+        return np.array(values, kind, order="C")
+
+
+def _integers(array: Any, kind: np.dtype, numpy: Any) -> Any:
+    """Floats rounded to zero, by x86's instructions, which PyTorch uses: to int64 for 64 bits and for uint32, and to int32 for the others, whose
+    low bits an integer of fewer bits takes. NaN and what is out of that range is the smallest int64 or int32."""
+    wide = np.dtype(np.int64 if kind.itemsize == 8 or kind == np.uint32 else np.int32)
+    array = array if array.dtype.itemsize >= 4 else array.astype(np.float32)
+    limit, lowest = 2.0 ** (8 * wide.itemsize - 1), np.iinfo(wide).min
+
+    def signed(numbers: Any) -> Any:
+        return numpy.where(numpy.abs(numbers) < limit, numbers.astype(wide), lowest)
+
+    if kind == np.uint64:
+        return numpy.where(array >= limit, signed(array - limit) ^ lowest, signed(array)).astype(kind)
+    return signed(array).astype(kind)
 
 
 def check_broadcast(*arrays: Any) -> None:

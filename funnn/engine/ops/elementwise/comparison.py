@@ -14,7 +14,8 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_broadcast, common, dtype, get_default_dtype, promoted
+from funnn.engine.types.dtype import check_broadcast, check_fits, common, dtype, get_default_dtype, promoted
+from funnn.functional._slope import with_slopes
 
 _BOTH = ("input", "other")
 
@@ -75,9 +76,8 @@ def allclose(input, other: Array, rtol=1e-05, atol=1e-08, equal_nan=False):
 
 
 def equal(input, other: Array):
-    """Whether both have the same shape and values."""
-    _same_type("equal()", input, other)
-    return jnp.array_equal(input, other)
+    """Whether both have the same shape and values, whatever their types."""
+    return jnp.array_equal(*common(input, other))
 
 
 def _truth(pure):
@@ -120,18 +120,30 @@ def _ordered(name, a):
         raise NotImplementedError(f"{name} does not support complex inputs: they have no order; compare abs() or real")
 
 
+def _half_at_ties(function, less):
+    """The larger or smaller of both: what is ``less`` has no gradient, equal ones share it, and beside NaN each has all of it."""
+
+    def slope(tangent, this, other):
+        return jnp.where(less(this, other), 0, jnp.where(this == other, tangent / 2, tangent))
+
+    return with_slopes(function, lambda t, result, a, b: slope(t, a, b), lambda t, result, a, b: slope(t, b, a))
+
+
+_maximum, _minimum = _half_at_ties(jnp.maximum, jnp.less), _half_at_ties(jnp.minimum, jnp.greater)
+
+
 def maximum(input, other: Array):
     """The larger of both; NaN if either is NaN."""
     a, b = promoted(input, other)
     _ordered("maximum", a)
-    return jnp.maximum(a, b)
+    return _maximum(a, b)
 
 
 def minimum(input, other: Array):
     """The smaller of both; NaN if either is NaN."""
     a, b = promoted(input, other)
     _ordered("minimum", a)
-    return jnp.minimum(a, b)
+    return _minimum(a, b)
 
 
 def fmax(input, other: Array):
@@ -157,12 +169,22 @@ row("fmin", fmin, elementwise=True)
 # -- bounds: selections, not jnp.clip, because the gradient at a bound is the input's, as in torch
 
 
-def _at_least(a, low):
-    return jnp.where((a < low) | _not_a_number(low), low, a)
-
-
-def _at_most(a, high):
-    return jnp.where((a > high) | _not_a_number(high), high, a)
+_at_least = with_slopes(
+    lambda a, low: jnp.where((a < low) | _not_a_number(low), low, a),
+    lambda t, result, a, low: jnp.where(a >= low, t, 0),
+    lambda t, result, a, low: jnp.where(a < low, t, 0),
+)
+_at_most = with_slopes(
+    lambda a, high: jnp.where((a > high) | _not_a_number(high), high, a),
+    lambda t, result, a, high: jnp.where(a <= high, t, 0),
+    lambda t, result, a, high: jnp.where(a > high, t, 0),
+)
+_between = with_slopes(
+    lambda a, low, high: _at_most(_at_least(a, low), high),
+    lambda t, result, a, low, high: jnp.where((a >= low) & (a <= high), t, 0),
+    lambda t, result, a, low, high: jnp.where((low < high) & (a < low), t, 0),
+    lambda t, result, a, low, high: jnp.where((a > high) | (low > high), t, 0),
+)
 
 
 def _not_a_number(bound):
@@ -177,9 +199,9 @@ def clamp(input, min=None, max=None):
         raise TypeError("clamp(): 'min' and 'max' must both be numbers or both be Tensors")
     a, *bounds = promoted(input, *(bound for bound in (min, max) if bound is not None))
     require("clamp", a, "if")
-    if min is not None:
-        a = _at_least(a, bounds[0])
-    return a if max is None else _at_most(a, bounds[-1])
+    if len(bounds) == 2:
+        return _between(a, *bounds)
+    return (_at_least if max is None else _at_most)(a, bounds[0])
 
 
 def clamp_min(input, min):
@@ -200,20 +222,40 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",), elementwise=True)
-row(
+_bounded = Op(clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"))
+_bounded_below = Op(clamp_min, lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}", scalars=("min",))
+_bounded_above = Op(clamp_max, lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}", scalars=("max",))
+
+
+def _run_bounded(op, *operands, out=None):
+    """A bound that is no number of the tensor's type is refused, as it would wrap around."""
+    if operands[0].dtype.category == 1:
+        for bound in operands[1:]:
+            if type(bound) is int:
+                check_fits(bound, operands[0].dtype)
+    result = call(op, operands, {})
+    return result if out is None else write_out(out, result)
+
+
+publish(
+    "clamp",
+    lambda input, min=None, max=None, *, out=None: _run_bounded(_bounded, input, min, max, out=out),
+    clamp,
+    inplace=True,
+    aliases=("clip",),
+    elementwise=True,
+)
+publish(
     "clamp_min",
+    lambda input, min, *, out=None: _run_bounded(_bounded_below, input, min, out=out),
     clamp_min,
-    lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}",
-    scalars=("min",),
     inplace=True,
     elementwise=True,
 )
-row(
+publish(
     "clamp_max",
+    lambda input, max, *, out=None: _run_bounded(_bounded_above, input, max, out=out),
     clamp_max,
-    lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}",
-    scalars=("max",),
     inplace=True,
     elementwise=True,
 )
@@ -252,6 +294,9 @@ def _run_where(condition: Array, input: Any = None, other=None, *, out=None):
     """input where the condition holds, else other; with the condition alone, the indices where it holds, as a tuple."""
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    for number, tensor in ((input, other), (other, input)):
+        if type(number) is int and isinstance(tensor, Tensor) and tensor.dtype.category == 1:
+            check_fits(number, tensor.dtype)
     result = call(_where_op, (condition, input, other), {})
     return result if out is None else write_out(out, result)
 

@@ -14,6 +14,7 @@ from funnn.engine.ops.kit.elementwise import by_operand, floating, refusing, req
 from funnn.engine.ops.kit.table import row
 from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
+from funnn.functional._slope import times_unless, with_slopes
 
 # -- the normal distribution
 
@@ -110,9 +111,19 @@ def entr(input):
 
 def xlog1py(input: Operand, other: Operand):
     """input·log(1 + other), and 0 where input is 0, unless other is NaN."""
-    x, y = promoted(input, other, floating=True)
-    zero = (x == 0) & ((y <= -1) | (y == jnp.inf))
-    return x * jnp.log1p(jnp.where(zero, 0, y))
+    return _times_log1p(*promoted(input, other, floating=True))
+
+
+def _slope_of_factor(tangent, result, x, y):
+    zero = (x == 0) & (y <= -1)
+    return times_unless(zero, tangent, jnp.log1p(jnp.where(zero, 0, y)))
+
+
+def _x_log1p_y(x, y):
+    return x * jnp.log1p(jnp.where((x == 0) & ((y <= -1) | (y == jnp.inf)), 0, y))
+
+
+_times_log1p = with_slopes(_x_log1p_y, _slope_of_factor, lambda t, result, x, y: t * x / (y + 1))
 
 
 row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", saves=("input",), elementwise=True)

@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import dtype
 
 
-def _operand(other: Any) -> bool:
-    return isinstance(other, (Tensor, int, float, complex)) or hasattr(other, "__array__")
+def _method(function: Callable, inplace: bool) -> Callable:
+    def method(self: Tensor, other: Any) -> Any:
+        if isinstance(other, (Tensor, int, float, complex)):
+            return function(self, other)
+        if isinstance(other, np.ndarray):  # in place, Python asks the operator that makes a new tensor, as with torch
+            return NotImplemented if inplace else function(*_in_numpys_type(self, other))
+        return function(self, other) if hasattr(other, "__array__") else NotImplemented
+
+    return method
 
 
-def _method(function: Callable) -> Callable:
-    return lambda self, other: function(self, other) if _operand(other) else NotImplemented
+def _in_numpys_type(tensor: Tensor, array: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Both in the type that NumPy gives them, as torch leaves an operator beside an array to NumPy: there a 0-d array counts as any other."""
+    kind = dtype.of(np.result_type(tensor.dtype.numpy, array.dtype))
+    return tensor.to(kind), FUNCTIONS["as_tensor"](array, dtype=kind)
 
 
 def _operator(name: str, function: Callable, reverse: Callable | None = None, inplace: Callable | None = None) -> None:
     """``self ∘ other``, ``other ∘ self`` and ``self ∘= other``."""
     for prefix, run in (("", function), ("r", reverse), ("i", inplace)):
         if run is not None:
-            setattr(Tensor, f"__{prefix}{name}__", _method(run))
+            setattr(Tensor, f"__{prefix}{name}__", _method(run, prefix == "i"))
 
 
 def _swapped(function: Callable) -> Callable:

@@ -21,6 +21,7 @@ from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast, check_broadcast, common, promoted
+from funnn.functional._slope import times_unless, with_slopes
 
 # -- two operands
 
@@ -34,16 +35,27 @@ def add(input: Any, other, *, alpha=1):
 def sub(input: Any, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
-    if a.dtype == jnp.bool_ or isinstance(other, bool):
+    _check_no_truth_values(input, other)
+    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+
+
+def _check_no_truth_values(*operands: Any) -> None:
+    truth = [isinstance(operand, bool) or getattr(operand, "dtype", None) == jnp.bool_ for operand in operands]
+    if all(truth):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator."
         )
-    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+    if any(truth):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+            "`logical_not()` operator instead."
+        )
 
 
 def rsub(input, other, *, alpha=1):
     """other − alpha·input."""
     a, b = promoted(input, other)
+    _check_no_truth_values(input, other)
     return b - a if isinstance(alpha, int) and alpha == 1 else b - _times(a, alpha)
 
 
@@ -86,16 +98,36 @@ def floor_divide(input: Any, other):
 
 def remainder(input: Operand, other: Operand):
     """input modulo other, with the sign of other."""
-    return widened(jnp.remainder)(*promoted(input, other))
+    return _remainder(*promoted(input, other))
+
+
+_remainder = widened(
+    with_slopes(
+        jnp.remainder, lambda t, result, a, b: jnp.broadcast_to(t, result.shape), lambda t, result, a, b: -t * jnp.floor_divide(a, b)
+    )
+)
 
 
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
-    if isinstance(exponent, int) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
-        (a,) = promoted(input)
-        return lax.integer_pow(a, exponent)
+    if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):  # a small power that was compiled in
+        a = promoted(input, exponent)[0]
+        return jnp.sqrt(a) if exponent == 0.5 else lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
-    return jnp.power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
+    return _power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
+
+
+def _slope_of_base(tangent, result, a, b):
+    return times_unless(b == 0, tangent, b * _power(a, jnp.where(b == 0, 0, b - 1)))
+
+
+def _slope_of_exponent(tangent, result, a, b):
+    zero = (a == 0) & (b.real >= 0)
+    return times_unless(zero, tangent, result * jnp.log(jnp.where(zero, 1, a)))
+
+
+#: aᵇ; its derivatives at 0 are 0 where b = 0 and, in b, where b ≥ 0.
+_power = with_slopes(jnp.power, _slope_of_base, _slope_of_exponent)
 
 
 def _whole_power(a, b):
@@ -114,26 +146,45 @@ def float_power(input: Operand, exponent: Operand):
     """input to the power of exponent, in float64 (or complex128)."""
     kind = jnp.complex128 if any(map(jnp.iscomplexobj, (input, exponent))) else jnp.float64
     check_broadcast(input, exponent)
-    return jnp.power(*(array.astype(kind) for array in common(input, exponent)))
+    return _power(*(array.astype(kind) for array in common(input, exponent)))
 
 
 def atan2(input, other: Array):
     """The angle of the point (other, input)."""
-    return jnp.arctan2(*promoted(input, other, floating=True))
+    return _angle(*promoted(input, other, floating=True))
+
+
+def _slope_of_angle(tangent, y, x, along):
+    square = x * x + y * y
+    return times_unless(square == 0, tangent, along / jnp.where(square == 0, 1, square))
+
+
+#: The angle of (x, y), which has no gradient where both are 0.
+_angle = with_slopes(jnp.arctan2, lambda t, result, y, x: _slope_of_angle(t, y, x, x), lambda t, result, y, x: _slope_of_angle(t, y, x, -y))
 
 
 def hypot(input, other: Array):
-    """√(input² + other²)."""
+    """√(input² + other²); its gradient is NaN where both are 0."""
     a, b = promoted(input, other)
     require("hypot", a, "f")
-    return jnp.hypot(a, b)
+    return _hypotenuse(a, b)
+
+
+_hypotenuse = with_slopes(jnp.hypot, lambda t, result, a, b: t * (a / result), lambda t, result, a, b: t * (b / result))
 
 
 def copysign(input, other):
     """|input| with the sign of other; it has no gradient where input is 0."""
-    a, b = promoted(input, other, floating=True)
-    signed = jnp.where(jnp.signbit(a) == jnp.signbit(b), a, -a)
-    return jnp.where(a == 0, lax.stop_gradient(signed), signed)
+    return _with_sign(*promoted(input, other, floating=True))
+
+
+def _slope_of_signed(tangent, result, a, b):
+    return times_unless(a == 0, tangent, result / jnp.where(a == 0, 1, a))
+
+
+_with_sign = with_slopes(
+    lambda a, b: jnp.where(jnp.signbit(a) == jnp.signbit(b), a, -a), _slope_of_signed, lambda t, result, a, b: jnp.zeros_like(t)
+)
 
 
 def ldexp(input, other: Array):
@@ -153,7 +204,7 @@ def logaddexp(input, other: Array):
 def log_sum(a, b):
     """log(exp(a) + exp(b)); of complex numbers as a multiple of i around that of the one with the larger real part, as torch has it."""
     if not jnp.iscomplexobj(a):
-        return jnp.logaddexp(a, b)
+        return _log_sum(a, b)
     first = (a.real >= b.real) | jnp.isnan(a)
     high, low = jnp.where(first, a, b), jnp.where(first, b, a)
     infinite = jnp.isinf(high.real)
@@ -161,11 +212,17 @@ def log_sum(a, b):
     return jnp.where(infinite, high, high + jnp.log1p(jnp.exp(difference)))
 
 
+_log_sum = with_slopes(jnp.logaddexp, lambda t, result, a, b: t / (1 + jnp.exp(b - a)), lambda t, result, a, b: t / (1 + jnp.exp(a - b)))
+_log2_sum = with_slopes(
+    jnp.logaddexp2, lambda t, result, a, b: t / (1 + jnp.exp2(b - a)), lambda t, result, a, b: t / (1 + jnp.exp2(a - b))
+)
+
+
 def logaddexp2(input, other: Array):
     """log2(2^input + 2^other)."""
     a, b = promoted(input, other)
     require("logaddexp2", a, "f")
-    return jnp.logaddexp2(a, b)
+    return _log2_sum(a, b)
 
 
 @jax.custom_jvp
@@ -247,16 +304,16 @@ def _run_div(input, other, *, rounding_mode=None, out=None):
 
 publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"), elementwise=True, small=small.binary(np.true_divide, "fd"))
 
-_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",), autocast={"cuda": FLOAT32})
-_small_power = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FLOAT32})
+_power_op = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",), autocast={"cuda": FLOAT32})
+_small_power_op = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FLOAT32})
 
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
-    """Small integer powers are compiled in (they are products); other exponents are traced."""
+    """Small integer powers (they are products) and square roots are compiled in; other exponents are traced."""
     if type(exponent) is int and exponent < 0 and isinstance(input, Tensor) and input.dtype.category < 2:
         raise RuntimeError("Integers to negative integer powers are not allowed; convert the base with .float()")
-    small = type(exponent) is int and 0 <= exponent <= 4 and isinstance(input, Tensor)
-    result = call(_small_power if small else _power, (input, exponent), {})
+    small = isinstance(input, Tensor) and (0 <= exponent <= 4 if type(exponent) is int else type(exponent) is float and exponent == 0.5)
+    result = call(_small_power_op if small else _power_op, (input, exponent), {})
     return result if out is None else write_out(out, result)
 
 
@@ -300,9 +357,18 @@ def lerp(input, end: Array, weight):
     return _lerp(*promoted(input, end, jnp.asarray(weight, input.dtype)))
 
 
-@widened
-def _lerp(start, end, weight):
+def _between(start, end, weight):
     return jnp.where(jnp.abs(weight) < 0.5, start + weight * (end - start), end - (end - start) * (1 - weight))
+
+
+_lerp = widened(
+    with_slopes(
+        _between,
+        lambda t, result, start, end, weight: t * (1 - weight),
+        lambda t, result, start, end, weight: t * weight,
+        lambda t, result, start, end, weight: t * (end - start),
+    )
+)
 
 
 def addcmul(input, tensor1: Array, tensor2: Array, *, value=1):

@@ -17,6 +17,7 @@ from funnn.engine.ops.kit.elementwise import by_operand, floating, require, wide
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.types.dtype import promoted
+from funnn.functional._slope import times_unless, with_slopes
 
 # -- gamma
 
@@ -24,7 +25,7 @@ from funnn.engine.types.dtype import promoted
 @jax.custom_jvp
 def lgamma(input):
     """log |Γ(input)|."""
-    return lax.lgamma(input)
+    return jnp.where(jnp.isinf(input), jnp.inf, lax.lgamma(input))
 
 
 @lgamma.defjvp
@@ -67,7 +68,8 @@ def _polygamma(input, n):
     whole = jnp.round(input)
     cotangent = 1 / jnp.tan(math.pi * (input - whole))
     below = (-1) ** n * value - _cotangent_derivative(cotangent, n)
-    return jnp.where(reflected, jnp.where(input == whole, jnp.inf if n % 2 else -jnp.inf, below), jnp.where(x == jnp.inf, 0, value))
+    pole = jnp.where(jnp.isinf(input), jnp.nan, jnp.inf if n % 2 else -jnp.inf)
+    return jnp.where(reflected, jnp.where(input == whole, pole, below), jnp.where(x == jnp.inf, 0, value))
 
 
 @_polygamma.defjvp
@@ -88,7 +90,7 @@ def mvlgamma(input, p):
     if p < 1:
         raise RuntimeError(f"p has to be greater than or equal to 1, got p={p}")
     steps = jnp.arange(p, dtype=input.dtype) / 2
-    return jnp.sum(lax.lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
+    return jnp.sum(lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
 row("lgamma", floating(lgamma), saves=("input",), inplace=True, elementwise=True)
@@ -99,7 +101,7 @@ _polygamma_op = Op(polygamma, saves=("input",))
 
 
 def _run_polygamma(n, input, *, out=None):
-    if not isinstance(n, int):
+    if not isinstance(n, (int, np.integer)):
         raise TypeError(f"polygamma(): argument 'n' (position 1) must be int, not {type(n).__name__}; it comes before the tensor")
     result = call(_polygamma_op, (n, input), {})
     return result if out is None else write_out(out, result)
@@ -218,9 +220,19 @@ def _log_odds_jvp(primals, tangents):
 
 def xlogy(input: Operand, other: Operand):
     """input·log(other), and 0 where input is 0, unless other is NaN."""
-    x, y = promoted(input, other, floating=True)
-    zero = (x == 0) & ((y <= 0) | (y == jnp.inf))
-    return x * jnp.log(jnp.where(zero, 1, y))
+    return _times_log(*promoted(input, other, floating=True))
+
+
+def _slope_of_factor(tangent, result, x, y):
+    zero = (x == 0) & (y <= 0)
+    return times_unless(zero, tangent, jnp.log(jnp.where(zero, 1, y)))
+
+
+def _x_log_y(x, y):
+    return x * jnp.log(jnp.where((x == 0) & ((y <= 0) | (y == jnp.inf)), 1, y))
+
+
+_times_log = with_slopes(_x_log_y, _slope_of_factor, lambda t, result, x, y: t * x / y)
 
 
 row("sinc", floating(widened(sinc)), saves=("input",), inplace=True, elementwise=True)

@@ -18,6 +18,8 @@ from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.ops.kit.elementwise import floating, named, require, wide_type, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row
+from funnn.functional import _slope
+from funnn.functional._slope import magnitude, with_slopes
 
 # -- elementary functions
 
@@ -50,7 +52,13 @@ _elementary("log2", jnp.log2, "input", "The logarithm to base 2; NaN of negative
 _elementary("log10", jnp.log10, "input", "The logarithm to base 10; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
 _elementary("log1p", jnp.log1p, "input", "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.", autocast={"cuda": FLOAT32})
 _elementary("sqrt", jnp.sqrt, "result", "The square root √x; NaN of negative numbers.", small=small.elementwise(np.sqrt, "fd"))
-_elementary("rsqrt", lax.rsqrt, "result", "1/√x; NaN of negative numbers, ∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary(
+    "rsqrt",
+    with_slopes(lax.rsqrt, lambda t, result, x: t * (-0.5 * result**3)),
+    "result",
+    "1/√x; NaN of negative numbers, ∞ of 0.",
+    autocast={"cuda": FLOAT32},
+)
 _elementary("sin", jnp.sin, "input", "The sine of angles in radians.", small=small.elementwise(np.sin, "fd", rounded=True))
 _elementary("cos", jnp.cos, "input", "The cosine of angles in radians.", small=small.elementwise(np.cos, "fd", rounded=True))
 _elementary("tan", jnp.tan, "result", "The tangent of angles in radians.", autocast={"cuda": FLOAT32})
@@ -116,7 +124,7 @@ row("rad2deg", floating(rad2deg), "Rad2DegBackward0", inplace=True, elementwise=
 def abs(input):
     """|input|; its gradient at 0 is 0."""
     require("abs", input, "ifc")
-    return input * lax.stop_gradient(jnp.sign(input)) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)
+    return magnitude(input) if jnp.issubdtype(input.dtype, jnp.floating) else jnp.abs(input)
 
 
 def neg(input):
@@ -140,7 +148,7 @@ def sign(input):
         raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs. Use torch.sgn instead.")
     if not jnp.issubdtype(input.dtype, jnp.floating):
         return input if input.dtype == jnp.bool_ else jnp.sign(input)
-    return ((input > 0).astype(jnp.int8) - (input < 0).astype(jnp.int8)).astype(input.dtype)  # of NaN, 0
+    return _slope.sign(input)
 
 
 def sgn(input):

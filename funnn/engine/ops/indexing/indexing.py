@@ -21,7 +21,7 @@ from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
 
 _SEQUENCES = (list, tuple, range, str)
 
@@ -112,7 +112,7 @@ def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, l
 def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
     """An index as integer arrays, a tensor as its value: a mask becomes the positions of its True elements."""
     if isinstance(item, Tensor) and item.dtype.name not in ("bool", "uint8"):
-        if item.dtype.category != 1:
+        if item.dtype not in (int64, int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         value = item._operand()
         if writes and value.array is None and not is_outline(value):
@@ -245,9 +245,8 @@ def _drop_ones(source: Tensor, rank: int) -> Tensor:
 def as_values(value: Any, like: Tensor) -> Tensor:
     """A number, list or array as a tensor of ``like``'s dtype."""
     if isinstance(value, (int, float, complex)):
-        check_fits(value, like.dtype)
-    with np.errstate(all="ignore"):
-        return Tensor._wrap(from_host(np.array(_plain(value), like.dtype.numpy, order="C")))
+        check_fits(value, float32 if like.dtype in (float16, bfloat16) else like.dtype)
+    return Tensor._wrap(from_host(cast_on_host(_plain(value), like.dtype.numpy)))
 
 
 getitem.__name__, setitem.__name__ = "__getitem__", "__setitem__"

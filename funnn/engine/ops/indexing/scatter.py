@@ -16,7 +16,7 @@ from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, chec
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_broadcast, int32, int64
+from funnn.engine.types.dtype import check_broadcast, check_fits, int32, int64
 
 _BOUNDS = "index {index} is out of bounds for dimension %d with size {size}"
 
@@ -46,7 +46,9 @@ def _check_scatter(name: str, input: Tensor, dim: int, index: Tensor, src: Any) 
         raise RuntimeError(f"Index tensor must have the same number of dimensions as self tensor, got {shapes[1]} for {shapes[0]}")
     fits = not index.numel() or all(axis == dim or a <= b for axis, (b, a) in enumerate(zip(*shapes, strict=True)))
     text = f"Expected index {shapes[1]} to be no larger than self {shapes[0]} apart from dimension {dim}"
-    if isinstance(src, Tensor):
+    if not isinstance(src, Tensor):
+        check_fits(src, input.dtype)
+    else:
         check_same(name, input, src)
         source = list(src.shape) or [1]
         if index.numel() and len(source) != len(shapes[1]):
@@ -196,6 +198,8 @@ def index_fill(input, dim, index: Array, value):
         raise IndexError(f"index_fill_(): Expected dtype int64 for index, but got {index.dtype.legacy}; convert it with .long()")
     if index.dim() > 1:
         raise RuntimeError(f"Index has to be a vector/scalar, but got {index.dim()} dimensions")
+    if not isinstance(value, Tensor):
+        check_fits(value, input.dtype)
     check_bounds(index, _length(input, dim), _BOUNDS % wrap_dim(dim, input.dim()), IndexError, wrap=True)
     return call(_index_filled, (input, dim, index, value), {})
 

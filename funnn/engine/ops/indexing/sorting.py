@@ -18,7 +18,7 @@ from funnn.engine.ops.kit.elementwise import named
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.reduce.reductions import as_vector
-from funnn.engine.types.dtype import dtype
+from funnn.engine.types.dtype import common, dtype
 
 
 def order_of(input, dim, descending=False):
@@ -197,11 +197,7 @@ def searchsorted(sorted_sequence: Array, input: Any, *, out_int32=False, right=F
         sorted_sequence = jnp.take_along_axis(sorted_sequence, sorter, -1)
     if hasattr(input, "weak_type") and input.weak_type:  # a Python number
         input = input.astype(sorted_sequence.dtype)
-    if input.dtype != sorted_sequence.dtype:
-        a, b = (dtype.of(array.dtype).legacy for array in (sorted_sequence, input))
-        raise RuntimeError(
-            f"torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got {a} and {b}; convert with .to(dtype)"
-        )
+    sorted_sequence, input = common(sorted_sequence, input)
     if sorted_sequence.ndim != 1 and sorted_sequence.shape[:-1] != input.shape[:-1]:
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "

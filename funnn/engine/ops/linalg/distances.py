@@ -57,6 +57,8 @@ def renorm(input, p, dim, maxnorm):
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     if input.ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
+    if not jnp.issubdtype(input.dtype, jnp.inexact):
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {dtype.of(input.dtype).legacy}")
     dim = wrap_dim(dim, input.ndim)
     return widened(_renorm)(input, p, dim, maxnorm)
 

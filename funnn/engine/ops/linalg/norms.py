@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
@@ -60,6 +61,7 @@ _vector_op = Op(_vector_norm, "LinalgVectorNormBackward0", saves=("input", "resu
 
 def vector_norm(input, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):
     """(Σ|x|ᵒʳᵈ)^(1/ord) over ``dim`` (all by default); ±∞ is the largest and the smallest |x|, 0 counts what is not 0."""
+    ord = _dtype.plain_number(ord) if isinstance(ord, np.generic) else ord
     if not isinstance(ord, (int, float)):
         raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
     result = call(_vector_op, (input, ord, _axes(dim), keepdim, dtype), {})

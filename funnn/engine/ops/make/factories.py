@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.engine.types.dtype import as_dtype, wants_outline
+from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -34,12 +35,6 @@ def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tenso
 def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
     with jax.enable_x64(True):
         return function(*args, **kwargs)
-
-
-def _cast(values: Any, dtype: np.dtype) -> np.ndarray:
-    """A copy as that type."""
-    with np.errstate(all="ignore"):
-        return np.array(values, dtype, order="C")
 
 
 _NUMBERS = (bool, int, float, complex)
@@ -92,7 +87,7 @@ def _plain(data: Any) -> Any:
 
 def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
     """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
-    if isinstance(data, (np.ndarray, np.generic, jax.Array)) or not values.size:
+    if isinstance(data, (np.ndarray, jax.Array)) or not values.size:
         return kind
     if values.dtype == np.uint64 and kind is _dtype.int64:
         raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
@@ -108,11 +103,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
-        return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
+        return finish(array if dtype is None else _make(cast, array, as_dtype(dtype).numpy), requires_grad, device)
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -177,7 +172,7 @@ def _of_one_value(value: Any, size: tuple, dtype: Any, device: Any, requires_gra
 def _filled(size: tuple, value: Any, kind: _dtype.dtype, device: Any) -> Any:
     """An array of one value, or what is known of it on 'meta'."""
     shape = _checked(size)
-    return outlined(shape, kind.numpy) if wants_outline(device) else filled(shape, _cast(value, kind.numpy), kind.numpy)
+    return outlined(shape, kind.numpy) if wants_outline(device) else filled(shape, cast_on_host(value, kind.numpy), kind.numpy)
 
 
 @factory
@@ -204,6 +199,11 @@ def empty(
     return _of_one_value(0, shape, dtype, device, requires_grad)
 
 
+def _number(value: Any) -> Any:
+    """A number of a tensor or of NumPy as Python's."""
+    return value.item() if isinstance(value, Tensor) else _dtype.plain_number(value) if isinstance(value, np.generic) else value
+
+
 @factory
 def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
@@ -211,7 +211,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     if isinstance(fill_value, Tensor) and fill_value.dim():
         raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = _number(fill_value)
     kind = _values(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return finish(_filled(gather_sizes((size,)), value, kind, device), requires_grad, device)
@@ -246,7 +246,7 @@ def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: An
 
 def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """start + i·step, with so many values as ``count`` makes of the number of steps up to the end."""
-    given = {name: value.item() if isinstance(value, Tensor) else value for name, value in given.items()}
+    given = {name: _number(value) for name, value in given.items()}
     start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -259,14 +259,14 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
     if kind is _dtype.bool_:
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'; make integers and convert them with .bool()")
     values = start + step * np.arange(count((end - start) / step), dtype=np.int64 if integers else np.float64)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
     values, kind = _spaced("linspace", start, end, steps, dtype)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 @factory
@@ -277,7 +277,7 @@ def logspace(
     values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
 def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
@@ -285,6 +285,7 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool 
     ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
     if not isinstance(steps, (int, np.integer, Tensor)):
         raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
+    steps = operator.index(steps)
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     inexact = any(isinstance(value, complex) for value in ends)
@@ -292,6 +293,8 @@ def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool 
     if inexact and not kind.is_complex:
         raise RuntimeError(f"torch.{name}(): inferred dtype {_dtype.default_complex()} can't be safely cast to passed dtype {kind}")
     work = kind.numpy if kind.category >= 2 and not wide else np.dtype(np.complex128 if kind.is_complex else np.float64)
+    for end in ends:
+        _dtype.check_fits(end, kind)
     low, high = (np.asarray(value).astype(kind.numpy if kind.category < 2 else work).astype(work) for value in ends)
     step = ((high - low) / (steps - 1)).astype(work) if steps > 1 else work.type(0)
     index = np.arange(steps)
@@ -312,7 +315,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 @factory
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of dimension 0 with that number, of the default dtype if none is given."""
-    value = s.item() if isinstance(s, Tensor) else s
+    value = _number(s)
     if not isinstance(value, _NUMBERS):
         raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
@@ -365,7 +368,7 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
     """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data."""
     if not args:
         return zeros(0, dtype=kind)
-    if all(isinstance(arg, int) for arg in args) or isinstance(args[0], _dtype.Size):
+    if all(isinstance(arg, (int, np.integer)) and not isinstance(arg, bool) for arg in args) or isinstance(args[0], _dtype.Size):
         return zeros(*args, dtype=kind)
     if isinstance(args[0], _NUMBERS):
         raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__}); use torch.tensor({args[0]})")
@@ -374,10 +377,21 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
+    if isinstance(args[0], Tensor):
+        if args[0].dtype is not kind:
+            raise TypeError(
+                f"expected TensorOptions(dtype={kind.name}), got a tensor of dtype {args[0].dtype.name}; convert it with .to({kind!r})"
+            )
+        return args[0].view_as(args[0])
     return tensor(args[0], dtype=kind)
 
 
-Tensor._construct = staticmethod(legacy_tensor)
+def _constructed(args: tuple, kind: _dtype.dtype) -> Tensor:
+    """``Tensor(tensor)`` is a further name of its memory, whatever its dtype; the rest is as for ``FloatTensor``."""
+    return args[0].view_as(args[0]) if len(args) == 1 and isinstance(args[0], Tensor) else legacy_tensor(args, kind)
+
+
+Tensor._construct = staticmethod(_constructed)
 
 
 def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:

@@ -299,6 +299,10 @@ _one_hot_op = op_of(F.one_hot)
 
 def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """As many classes as the values say; while compiling they are unknown."""
+    if input.dtype is not _dtype.int64:
+        raise RuntimeError(
+            f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype.legacy}; convert it with .long()"
+        )
     if input._operand().traced:
         return call(_one_hot_op, (input, num_classes), {})
     with jax.enable_x64(True):

@@ -158,7 +158,7 @@ def _pad_cast(args: tuple, kwargs: dict) -> str | None:
 # -- the rows
 
 row(F.scaled_dot_product_attention, _attention_grad, autocast=LOWER)
-row(F.pad, _pad_grad, autocast={"cpu": _pad_cast})
+row(F.pad, _pad_grad, autocast={"cpu": _pad_cast}, check=checks.filling)
 row(F.interpolate, _interpolate_grad)
 row(F.upsample, _interpolate_grad)
 row(F.upsample_nearest, _interpolate_grad)

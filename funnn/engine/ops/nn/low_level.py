@@ -13,12 +13,15 @@ from funnn.engine.ops.kit.elementwise import widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.functional._checks import accumulator
+from funnn.functional._norm_kernel import near_mean
 
 
 def _statistics(input: Any, axes: tuple, eps: float, keepdims: bool = False) -> tuple:
     """The mean and 1/√(σ² + ε), in float32 for half precision."""
     wide = input.astype(accumulator(input.dtype))
-    return wide.mean(axes, keepdims=keepdims), lax.rsqrt(wide.var(axes, keepdims=keepdims) + eps)
+    shift = near_mean(wide, axes)
+    mean, scale = shift + (wide - shift).mean(axes, keepdims=True), lax.rsqrt((wide - shift).var(axes, keepdims=True) + eps)
+    return (mean, scale) if keepdims else (jnp.squeeze(mean, axes), jnp.squeeze(scale, axes))
 
 
 def _layer_norm(input, normalized_shape, weight, bias, eps):

@@ -20,6 +20,7 @@ from funnn.engine.program.graph import check_later
 from funnn.engine.program.region import check_now
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import check_fits, dtype, int32, int64, uint8
 
 
 def _values(tensor: Any) -> np.ndarray | None:
@@ -42,12 +43,34 @@ def _outside(values: np.ndarray | None, size: int, low: int = 0) -> tuple[int, i
     return int(values.flat[place]), place
 
 
+def filling(input: Tensor, mode: str = "constant", value: Any = None) -> None:
+    if mode == "constant" and isinstance(value, (int, float)):
+        check_fits(float(value), input.dtype)
+
+
+def _whole(tensor: Any, *kinds: dtype, text: str) -> None:
+    """Raise unless an argument's whole numbers are of one of the types that PyTorch takes; JAX would take any."""
+    if isinstance(tensor, Tensor) and tensor.dtype.category == 1 and tensor.dtype not in kinds:
+        raise RuntimeError(f"{text.format(tensor.dtype.legacy)}; convert it with .long()")
+
+
+def _rows(input: Any) -> None:
+    _whole(
+        input,
+        int64,
+        int32,
+        text="Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {}",
+    )
+
+
 def embedding(input: Any, weight: Tensor) -> None:
+    _rows(input)
     if weight.dim() and _outside(_values(input), weight.shape[0]) is not None:
         raise IndexError("index out of range in self")
 
 
 def bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", include_last_offset: bool = False) -> None:
+    _rows(input)
     wrong = _outside(_values(input), weight.shape[0]) if weight.dim() else None
     if wrong is not None:
         value, place = wrong
@@ -71,6 +94,7 @@ def classes(input: Tensor, target: Any, ignore_index: int = -100) -> None:
 
 
 def _check_classes(count: int, target: Any, ignore_index: int | None) -> None:
+    _whole(target, int64, uint8, text="expected target dtype to be Long or Byte, but got {}")
     values = _values(target)
     if _outside(values, count) is None:
         return
@@ -85,6 +109,7 @@ def linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_ind
 
 
 def one_class(input: Tensor, target: Any) -> None:
+    _whole(target, int64, text="expected scalar type Long but found {}")
     if input.dim() and _outside(_values(target), input.shape[-1]) is not None:
         raise RuntimeError("target out of range")
 

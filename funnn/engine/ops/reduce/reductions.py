@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,12 +15,14 @@ from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.ops.kit.elementwise import named, require
+from funnn.engine.ops.kit.elementwise import named, require, wide_type
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.dtype import cast
 from funnn.functional._lp import lp_norm
+from funnn.functional._norm_kernel import near_mean
 
 
 def axes_of(dim: Any, input: Any) -> Any:
@@ -67,7 +70,8 @@ def result_kind(input: Any, dtype: Any) -> Any:
 
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over ``dim`` (all by default); integers add up as int64."""
-    return jnp.sum(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+    kind = result_kind(input, dtype)
+    return jnp.sum(cast(input, kind), axis=axes_of(dim, input), keepdims=keepdim).astype(kind)
 
 
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
@@ -83,7 +87,8 @@ def _without_nan(input):
 
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product over ``dim`` (all by default); integers multiply as int64."""
-    return jnp.prod(input.astype(result_kind(input, dtype)), axis=axes_of(dim, input), keepdims=keepdim)
+    kind = result_kind(input, dtype)
+    return jnp.prod(cast(input, kind), axis=axes_of(dim, input), keepdims=keepdim).astype(kind)
 
 
 def _inexact(name, input, dtype):
@@ -130,9 +135,14 @@ def _moments(input, dim, unbiased, keepdim, correction):
         dim, unbiased = None, dim
     _inexact("var", input, None)
     ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
+    axes = axes_of(dim, input)
+    x = input.astype(wide_type(input.dtype))
+    shift = near_mean(x, tuple(range(x.ndim)) if axes is None else axes)
+    x = x - shift
+    mean = jnp.mean(x, axis=axes, keepdims=True) + shift
     return (
-        jnp.var(input, axis=axes_of(dim, input), ddof=ddof, keepdims=keepdim),
-        jnp.mean(input, axis=axes_of(dim, input), keepdims=keepdim),
+        jnp.var(x, axis=axes, ddof=ddof, keepdims=keepdim).astype(jnp.real(input).dtype),
+        (mean if keepdim else jnp.squeeze(mean, axes)).astype(input.dtype),
     )
 
 
@@ -221,6 +231,25 @@ _position(jnp.argmax, "The position of the first maximum (of the flattened tenso
 _position(jnp.argmin, "The position of the first minimum (of the flattened tensor by default).")
 
 
+def _shared(extreme: Callable) -> Callable:
+    """The extreme over axes (all for None), whose gradient is shared by all that are equal to it: where it is NaN, all are NaN, or those share it."""
+
+    @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+    def reduce(input, axes, keepdims, nan_too=False):
+        return extreme(input, axis=axes, keepdims=keepdims)
+
+    @reduce.defjvp
+    def reduce_jvp(axes, keepdims, nan_too, primals, tangents):
+        (input,), (tangent,) = primals, tangents
+        value = extreme(input, axis=axes, keepdims=True)
+        equal = (input == value) | (jnp.isnan(input) & jnp.isnan(value)) if nan_too else input == value
+        count = jnp.sum(equal, axis=axes, keepdims=True).astype(input.dtype)
+        shares = jnp.where(count == 0, jnp.nan, equal.astype(input.dtype) / count)
+        return reduce(input, axes, keepdims, nan_too), jnp.sum(tangent * shares, axis=axes, keepdims=keepdims)
+
+    return reduce
+
+
 def _extreme(name: str, everything: Any, position: Any) -> None:
     """max and min: of all elements, along a dimension with indices, or of two tensors; amax and amin."""
     pair = return_type(name, "values", "indices")
@@ -239,12 +268,12 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     def over(input, dim=(), keepdim=False):
         _not_empty(f"a{name}", input, dim)
         require(f"{name}_values_cpu", input, "bif")
-        return everything(input, axis=axes_of(dim, input), keepdims=keepdim)
+        return everything(input, axes_of(dim, input), keepdim)
 
     def of_all(input):
         _not_empty(name, input, None)
         require(f"{name}_all", input, "bif")
-        return everything(input)
+        return everything(input, None, False, True)
 
     reduce_all = Op(of_all, f"{name.capitalize()}Backward1")
     reduce_dim = Op(along, f"{name.capitalize()}Backward0")
@@ -261,8 +290,9 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"), exact_out=True)
 
 
-_extreme("max", jnp.max, jnp.argmax)
-_extreme("min", jnp.min, jnp.argmin)
+_largest, _smallest = _shared(jnp.max), _shared(jnp.min)
+_extreme("max", _largest, jnp.argmax)
+_extreme("min", _smallest, jnp.argmin)
 
 _MinMax = return_type("aminmax", "min", "max")
 
@@ -272,7 +302,7 @@ def aminmax(input, *, dim=None, keepdim=False):
     _not_empty("aminmax", input, dim)
     require("aminmax_cpu", input, "bif")
     axes = axes_of(dim, input)
-    return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
+    return _MinMax(_smallest(input, axes, keepdim), _largest(input, axes, keepdim))
 
 
 row("aminmax", aminmax, saves=("input",), exact_out=True)

@@ -12,12 +12,13 @@ from funnn.engine.ops.kit.elementwise import require, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import row
 from funnn.engine.ops.reduce.reductions import as_vector, result_kind
+from funnn.engine.types.dtype import cast
 
 
 def _total(function, name, docstring, **policies):
     @as_vector
     def total(input, dim, *, dtype=None):
-        return widened(function)(input.astype(result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
+        return widened(function)(cast(input, result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
 
     total.__name__, total.__doc__ = name, docstring
     row(name, total, saves=("input", "result") if name == "cumprod" else (), inplace=True, autocast={"cuda": FLOAT32}, **policies)

@@ -10,11 +10,13 @@ from jax import lax
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.elementwise import wide_type
 from funnn.engine.ops.kit.index_kernels import known
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.functional._norm_kernel import near_mean
 
 _ROUNDED = {"lower": jnp.floor, "higher": jnp.ceil, "nearest": jnp.round}
 
@@ -94,6 +96,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         input = input.astype(_dtype.get_default_dtype().numpy)
     x = jnp.atleast_2d(input)
+    x = x - near_mean(x, (1,)) if wide_type(x.dtype) == x.dtype else x
     count = x.shape[1]
     weights = None
     for name, given, kinds in (("fweights", fweights, jnp.integer), ("aweights", aweights, jnp.floating)):

@@ -19,7 +19,10 @@ def _cumulative(writer: Writer, step: Step) -> str:
         raise Untranslatable(f"{step.primitive.name} of {dtype}")
     kept = f", dtype={writer.bind(dtype)}" if dtype.kind in "iu" else ""
     flip = f"[{':, ' * axis}::-1]" if step.params["reverse"] else ""
-    return f"{_CUMULATIVE[step.primitive.name]}.accumulate({name}{flip}, {axis}{kept}){flip}"
+    text = f"{_CUMULATIVE[step.primitive.name]}.accumulate({name}{flip}, {axis}"
+    if dtype == np.float32 and step.primitive.name in ("cumsum", "cumprod"):  # one by one, errors would add up
+        return f"{text}, dtype=np.float64).astype(np.float32){flip}"
+    return f"{text}{kept}){flip}"
 
 
 def _sort(writer: Writer, step: Step) -> None:
