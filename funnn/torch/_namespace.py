@@ -50,6 +50,11 @@ from funnn.engine.types.layout import contiguous_format as contiguous_format
 from funnn.engine.types.layout import layout as layout
 from funnn.engine.types.layout import memory_format as memory_format
 from funnn.engine.types.layout import preserve_format as preserve_format
+from funnn.engine.types.layout import sparse_bsc as sparse_bsc
+from funnn.engine.types.layout import sparse_bsr as sparse_bsr
+from funnn.engine.types.layout import sparse_coo as sparse_coo
+from funnn.engine.types.layout import sparse_csc as sparse_csc
+from funnn.engine.types.layout import sparse_csr as sparse_csr
 from funnn.engine.types.layout import strided as strided
 from funnn.engine.types.limits import finfo as finfo
 from funnn.engine.types.limits import iinfo as iinfo
@@ -73,6 +78,7 @@ from funnn.engine.types.settings import set_warn_always as set_warn_always
 from funnn.engine.types.settings import use_deterministic_algorithms as use_deterministic_algorithms
 from funnn.torch import fft as fft
 from funnn.torch import linalg as linalg
+from funnn.torch import sparse as sparse
 from funnn.torch import special as special
 
 globals().update(_namespace(""))

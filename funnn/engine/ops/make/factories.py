@@ -18,6 +18,7 @@ from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import NoDenseMemory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -140,14 +141,14 @@ def _checked(shape: tuple) -> tuple:
 def factory(function: Callable) -> Callable:
     """``function`` with what all that make tensors take.
 
-    ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``, which all
-    tensors are. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
+    ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``; zeros
+    and empty make sparse tensors, too. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
     """
 
     @functools.wraps(function)
     def make(*args: Any, out: Any = None, dtype: Any = None, layout: Any = None, pin_memory: bool = False, **kwargs: Any) -> Tensor:
         if layout not in (None, _layout.strided):
-            raise NotImplementedError(f"{function.__name__}(): all tensors here are torch.strided, got layout={layout!r}; leave layout out")
+            raise NoDenseMemory(f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)")
         if out is None:
             return function(*args, dtype=dtype, **kwargs)
         if dtype is not None and as_dtype(dtype) is not out.dtype:
