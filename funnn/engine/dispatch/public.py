@@ -25,7 +25,11 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
 def _second_answer(function: Callable, args: tuple, kwargs: dict, error: Exception) -> Any:
     """What others do with a call that has failed: sparse tensors, or classes that are no Tensors; NotImplemented where there is nobody."""
     if isinstance(error, NoDenseMemory):
-        return handle(function, args, kwargs, error)
+        try:
+            return handle(function, args, kwargs, error)
+        except Exception as wrong:
+            shorten(wrong)
+            raise wrong from None
     return stand_in(function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
 
 
@@ -72,16 +76,16 @@ def overridable(
                     result = call(op, args, kwargs)
                 else:
                     result = run(*args, **kwargs)
+            if elementwise:
+                for value in (*args, *kwargs.values()) if kwargs else args:
+                    if getattr(value, "_window", None) is not None:
+                        return like_operands(result, args, kwargs)
         except Exception as error:
             answer = _second_answer(public or function, args, kwargs, error)
             if answer is NotImplemented:
                 shorten(error)
                 raise
             return answer
-        if elementwise:
-            for value in (*args, *kwargs.values()) if kwargs else args:
-                if getattr(value, "_window", None) is not None:
-                    return like_operands(result, args, kwargs)
         return result
 
     rename(function, (public or run).__name__)

@@ -76,8 +76,8 @@ class SparseTensor(Tensor):
     _pattern: Any
     _elements: Tensor
     _size: tuple[int, ...]
-    _coalesced = False
-    _writes = 0
+    _coalesced: bool
+    _writes: int = 0
 
     @classmethod
     def _of(cls, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool) -> Self:

@@ -18,7 +18,7 @@ from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
-from funnn.engine.tensor.sparse import NoDenseMemory
+from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -336,6 +336,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
             fill(made, *args, **kwargs)
         return made.requires_grad_() if requires_grad else made
 
+    make.__name__ = make.__qualname__ = f"{name or function.__name__}_like"
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
     own, theirs = inspect.signature(make), inspect.signature(function)
     rest = _public(theirs, "size", "out", "memory_format")
@@ -385,7 +386,8 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
             return legacy_tensor(args, kind)
 
         def __instancecheck__(cls, instance: Any) -> bool:
-            return isinstance(instance, Tensor) and instance.dtype is kind and (device == "cpu" or instance.device.type == device)
+            dense = isinstance(instance, Tensor) and not isinstance(instance, SparseTensor)
+            return dense and instance.dtype is kind and (device == "cpu" or instance.device.type == device)
 
         def __repr__(cls) -> str:
             return f"<class '{prefix}.{cls.__name__}'>"

@@ -23,7 +23,7 @@ _KEEPING = (
     *("sgn", "sign", "signbit", "sin", "sinh", "sqrt", "tan", "tanh", "trunc", "isinf", "isnan", "isneginf", "isposinf", "angle", "square"),
 )
 #: Those that are linear, of which the sum is the sum.
-_LINEAR = ("neg", "positive", "conj", "conj_physical", "resolve_conj", "resolve_neg", "clone")
+_LINEAR = ("neg", "positive", "conj", "conj_physical", "resolve_conj", "resolve_neg")
 
 
 def _apply(name: str, tensor: SparseTensor, *args: Any, **kwargs: Any) -> SparseTensor:
@@ -42,13 +42,18 @@ def _keeping(name: str) -> None:
 
 
 def _linear(name: str) -> None:
-    handles(name)(lambda input, *args, **kwargs: _apply(name, input))
+    handles(name)(lambda input, *, out=None: _apply(name, input) if out is None else NotImplemented)
 
 
 for _name in _KEEPING:
     _keeping(_name)
 for _name in _LINEAR:
     _linear(_name)
+
+
+@handles("clone")
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    return _apply("clone", input)
 
 
 @handles("nan_to_num")
@@ -222,7 +227,7 @@ def _multiply_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:
         return make(pattern, take(elements_of(a), constant(left)) * take(elements_of(b), constant(right)), a._size, True, "MulBackward0")
     # as torch: the one that is not coalesced keeps its places; of two, the one with fewer elements, else the second
     keeps_first = not a._coalesced and (b._coalesced or a._pattern.count < b._pattern.count)
-    kept, other = (a, b) if keeps_first else (b, a)
+    kept, other = (a, coalesced(b)) if keeps_first else (b, coalesced(a))
     return like(kept, elements_of(kept) * elements_at(other, kept._pattern) + 0, "MulBackward0")  # no −0 where nothing is
 
 

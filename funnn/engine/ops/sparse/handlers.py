@@ -53,7 +53,9 @@ def register_handlers() -> None:
     """Enter the handlers, once all functions are what programs call."""
     for name, handler in _handlers.items():
         _enter(name, handler)
-        if name.rpartition(".")[0] == "" and not name.endswith("_") and f"{name}_" not in _handlers:
+    for name in dir(Tensor):  # aliases too
+        handler = HANDLERS.get(getattr(Tensor, name)) if name[0] != "_" and callable(getattr(Tensor, name)) else None
+        if handler is not None and not name.endswith("_") and f"{name}_" not in _handlers:
             _enter(f"{name}_", _writing(handler))
 
 

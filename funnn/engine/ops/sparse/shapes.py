@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,7 @@ def _no_format(self: SparseTensor, *args: Any, **kwargs: Any) -> None:
 SparseTensor.__getitem__, SparseTensor.__setitem__ = getitem, _refuse_item
 SparseTensor.__iter__ = lambda self: iter(self.unbind(0))
 SparseTensor.contiguous = _no_format
+SparseTensor.resize_ = lambda self, *size: refuse("resize_", "SparseCPU")
 
 
 @handles("unbind")
@@ -281,6 +283,7 @@ def _converted(self: SparseTensor, kind: Any) -> SparseTensor:
     return self if kind is self.dtype else like(self, elements_of(self).to(kind), "ToCopyBackward0")
 
 
+@handles("to")
 def to(self: SparseTensor, *args: Any, **kwargs: Any) -> SparseTensor:
     """The tensor in another dtype, on another device or like another tensor; itself where nothing changes."""
     like_it = [item.dtype if isinstance(item, SparseTensor) else item for item in args]
@@ -290,19 +293,20 @@ def to(self: SparseTensor, *args: Any, **kwargs: Any) -> SparseTensor:
     return result.clone() if result is self and kwargs.get("copy", len(flags) > 1 and flags[1]) else result
 
 
+@handles("type")
 def as_type(self: SparseTensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The legacy name of the type, or the tensor converted to a type."""
     return type_name(self) if dtype is None else _converted(self, self._elements.detach().type(dtype).dtype)
 
 
-SparseTensor.to, SparseTensor.type = to, as_type
-SparseTensor.type_as = lambda self, other: _converted(self, other.dtype)
+SparseTensor.type = as_type
+handles("type_as")(lambda self, other: _converted(self, other.dtype))
 for _name, _kind in {
     **{"half": _dtype.float16, "bfloat16": _dtype.bfloat16, "float": _dtype.float32, "double": _dtype.float64, "bool": _dtype.bool_},
     **{"byte": _dtype.uint8, "char": _dtype.int8, "short": _dtype.int16, "int": _dtype.int32, "long": _dtype.int64},
     **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
 }.items():
-    setattr(SparseTensor, _name, lambda self, memory_format=None, kind=_kind: _converted(self, kind))
+    handles(_name)(functools.partial(lambda kind, self, memory_format=None: _converted(self, kind), _kind))
 
 
 @handles("zeros_like", "empty_like")
