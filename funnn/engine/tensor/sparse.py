@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
+from funnn.engine.memory.storage import Storage
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -85,6 +86,8 @@ class SparseTensor(Tensor):
         tensor = object.__new__(cls)
         tensor._pattern, tensor._elements, tensor._size = pattern, elements.detach(), tuple(size)
         tensor._coalesced = coalesced or elements._shape()[0] < 2
+        if thread.region is not None:
+            thread.region.problem = "it makes sparse tensors"
         return tensor
 
     # -- no memory
@@ -211,6 +214,9 @@ class SparseTensor(Tensor):
 
     def _as_gradient(self) -> Any:
         return self
+
+    def _memory(self) -> Storage:
+        return self._elements._storage
 
     # -- text, copies
 

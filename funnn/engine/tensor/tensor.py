@@ -129,6 +129,10 @@ class Tensor(History, metaclass=_dtype.TorchType):
             self._value_writes = storage.writes
         return self._value
 
+    def _memory(self) -> Storage:
+        """The memory that counts what is written."""
+        return self._storage
+
     def _as_gradient(self) -> Any:
         """What a backward pass carries of it."""
         return self._operand()

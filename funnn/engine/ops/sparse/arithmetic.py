@@ -250,6 +250,14 @@ def floor_divide(input: Any, other: Any) -> Any:
     return div(input, other, rounding_mode="floor")
 
 
+@handles("mul_")
+def mul_(self: Any, other: Any) -> Any:
+    product = write_into(self, mul(self, other))
+    if isinstance(self, SparseTensor) and not isinstance(other, SparseTensor):
+        self._coalesced = self._pattern.count < 2  # as torch has it
+    return product
+
+
 # -- in place, without a function of its own
 
 

@@ -11,30 +11,40 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.sparse.kernels import scatter, take
 from funnn.engine.ops.sparse.pattern import Pattern, constant
 from funnn.engine.state import thread
-from funnn.engine.tape.node import Node, node_type
+from funnn.engine.tape.node import SECOND_TIME, Node, node_type
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import layout as _layout
 
 
+MADE = "SparseCooTensorWithDimsAndTensorsBackward0"  # torch's name of the step from elements to a tensor
+
+
 class SparseNode(Node):
     """A step whose gradients are computed with operations on Tensors: ``rule(gradient)`` gives one for each edge."""
 
-    __slots__ = ("rule",)
+    __slots__ = ("rule", "saves")
 
     takes_sparse = True
 
-    def __init__(self, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]]):
+    def __init__(self, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]], saves: bool):
         super().__init__(edges)
-        self.rule = rule
+        self.rule: Callable[[Tensor], Iterable[Any]] | None = rule
+        self.saves = saves
 
     def pull(self, gradients: list[Any], create_graph: bool) -> Iterable[Any]:
+        if self.rule is None:
+            raise RuntimeError(SECOND_TIME)
         return self.rule(as_tensor(gradients[0]))
 
+    def release(self) -> None:
+        if self.saves:
+            self.rule = None
 
-def linked(result: Any, name: str, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]]) -> Any:
-    """``result``, which has no history, as made by a step that torch calls ``name``."""
-    result._grad_fn = node_type(name, SparseNode)(edges, rule)
+
+def linked(result: Any, name: str, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]], saves: bool = False) -> Any:
+    """``result``, which has no history, as made by a step that torch calls ``name``; ``saves``: whether a backward pass frees what it needs."""
+    result._grad_fn = node_type(name, SparseNode)(edges, rule, saves)
     return result
 
 
@@ -65,9 +75,10 @@ def make(pattern: Pattern, elements: Tensor, size: Iterable[int], coalesced: boo
     if tracked(elements):
         linked(
             made,
-            name or "SparseCooTensorWithDimsAndTensorsBackward0",
+            name or MADE,
             (elements._edge(),),
             lambda gradient: (elements_at(gradient, pattern),),
+            saves=name in ("", MADE),
         )
     return made
 

@@ -31,9 +31,6 @@ def handles(*names: str) -> Callable[[Callable], Callable]:
 
 def _writing(handler: Callable) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(self, SparseTensor):
-            if self.requires_grad and self.is_leaf and thread.grad:
-                raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         result = handler(self, *args, **kwargs)
         return result if result is NotImplemented else write_into(self, result)
 
@@ -44,6 +41,8 @@ def write_into(self: Tensor, result: Tensor) -> Tensor:
     """``self`` with the values and history of ``result``."""
     if not isinstance(self, SparseTensor):
         return assign(self, result.to_dense())
+    if thread.grad and self.requires_grad and self.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. Do it under torch.no_grad(), or on a copy.")
     self._become(result)
     self._set_history(result._grad_fn, result._output)
     return self

@@ -22,8 +22,7 @@ def _multiply(sparse: SparseTensor, other: Tensor, name: str, masked: bool) -> T
 
     masked: whether the gradient of a sparse leaf has its elements alone, as that of torch.sparse.mm; else it is dense, as that of torch.mm.
     """
-    if sparse.dtype is not other.dtype:
-        raise RuntimeError(f"expected scalar type {sparse.dtype.legacy} but found {other.dtype.legacy}")
+    _check_types(sparse, other)
     pattern, count = sparse._pattern, sparse._size[0]
     whole = tracked(sparse) and sparse.is_leaf and not masked
     elements = sparse._elements if whole else elements_of(sparse)
@@ -42,6 +41,7 @@ def _multiply(sparse: SparseTensor, other: Tensor, name: str, masked: bool) -> T
 
 def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -> SparseTensor:
     """The product of two sparse matrices: the pairs of elements (i, k) and (k, j), added by (i, j); ``masked`` as in :func:`_multiply`."""
+    _check_types(a, b)
     if not masked and (tracked(a) or tracked(b)):
         first, second = a, b
         plain = _sparse_product(a.detach(), b.detach(), name, True)
@@ -61,6 +61,11 @@ def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -
     if layout is _layout.sparse_coo:
         return make(Pattern.coo(groups.indices, size), elements, size, True, name)
     return make(compressed(_layout.sparse_csr, groups.indices, size), elements, size, True, name)
+
+
+def _check_types(a: Tensor, b: Tensor) -> None:
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected scalar type {a.dtype.legacy} but found {b.dtype.legacy}; convert one with .to(dtype)")
 
 
 def _check_sizes(a: Tensor, b: Tensor) -> None:

@@ -62,7 +62,7 @@ def sparse_sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
     if dtype is not None:
         input = input.to(_dtype.as_dtype(dtype))
     if not isinstance(input, SparseTensor) or input.layout is not _layout.sparse_coo:
-        return input.coalesce() if dim is not None else input.sum()
+        return input.sum() if dim is None else input._indices()  # which raises
     if dim is None:
         return _sum(coalesced(input), _dims(None, input.dim()), False, "SumBackward0")
     return _sum(input, _dims(dim, input.dim()), False, "SparseSumBackward0")
@@ -106,7 +106,7 @@ def dist(input: Any, other: Any, p: Any = 2) -> Any:
 
 def _softmax(input: Tensor, dim: int, dtype: Any, logarithm: bool) -> SparseTensor:
     if not isinstance(input, SparseTensor) or input.layout is not _layout.sparse_coo:
-        return input.coalesce()  # raises
+        return input._indices()  # which raises
     dim = wrap_dim(dim, input.dim())
     tensor = coalesced(input if dtype is None else input.to(_dtype.as_dtype(dtype)))
     pattern, values = tensor._pattern, elements_of(tensor)

@@ -11,7 +11,7 @@ from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes
 from funnn.engine.ops.sparse.construct import zeros
 from funnn.engine.ops.sparse.elements import coalesced, elements_at, elements_of, like, make, renamed, uncompressed
-from funnn.engine.ops.sparse.handlers import handles
+from funnn.engine.ops.sparse.handlers import handles, write_into
 from funnn.engine.ops.sparse.kernels import take
 from funnn.engine.ops.sparse.layouts import to_sparse, type_name
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
@@ -86,6 +86,10 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 @handles("adjoint")
 def adjoint(input: Any) -> Any:
     return transpose(input, -2, -1)
+
+
+for _name, _turn in {"t_": t, "transpose_": transpose, "swapaxes_": transpose, "swapdims_": transpose}.items():
+    setattr(SparseTensor, _name, functools.partialmethod(lambda self, turn, *dims: write_into(self, turn(self, *dims)), _turn))
 
 
 def _reversed(self: SparseTensor) -> SparseTensor:
@@ -368,7 +372,7 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
         source.append(number * width + places)
     indices = np.stack([np.concatenate(rows), np.concatenate(columns)]).astype(np.int64)
     elements = take(lines.reshape(-1), constant(np.concatenate(source).astype(np.int64)))
-    made = make(Pattern.coo(indices, tuple(shape)), elements, shape, False, "SparseCooTensorWithDimsAndTensorsBackward0")
+    made = make(Pattern.coo(indices, tuple(shape)), elements, shape)
     return made if layout in (None, _layout.sparse_coo) else to_sparse(coalesced(made), layout=layout)
 
 
