@@ -36,6 +36,7 @@ from funnn.engine.tensor.generator import seed as seed
 from funnn.engine.tensor.generator import set_rng_state as set_rng_state
 from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
+from funnn.engine.tensor.sparse import SparseTensor as _SparseTensor
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types import dtype as _dtype
@@ -92,5 +93,11 @@ legacy_contiguous_format = contiguous_format
 for _class in (Generator, Size, Tensor, device, dtype, finfo, iinfo, layout, memory_format):
     _class.__module__ = "funnn.torch"  # the name that is printed, and that pickles keep
 
-_OWN = {"annotations", "_autocast", "_class", "_dtype", "_factories", "_foreach", "_namespace", "_OWN"}
+_SparseTensor.__module__, _SparseTensor.__name__, _SparseTensor.__qualname__ = (
+    "funnn.torch",
+    "Tensor",
+    "Tensor",
+)  # torch has one class for both
+
+_OWN = {"annotations", "_SparseTensor", "_autocast", "_class", "_dtype", "_factories", "_foreach", "_namespace", "_OWN"}
 __all__ = [name for name in globals() if not name.startswith("__") and name not in _OWN]

@@ -18,7 +18,7 @@ from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
 from funnn.engine.tensor.sparse import SparseTensor
-from funnn.engine.tensor.tensor import Tensor, as_tensor, as_gradient
+from funnn.engine.tensor.tensor import Tensor, as_gradient, as_tensor
 
 _sum = Form(lambda a, b: ((a + b,), None))
 

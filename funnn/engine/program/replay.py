@@ -42,7 +42,6 @@ class Recorder(Region):
         self.checks: list[tuple[Callable[[], None], list[Any]]] = []
         self.arrays: dict[int, Any] = {}
         self.draws: list[tuple[Any, str, tuple[Any, ...], dict[str, Any], Any]] = []
-        self.problem: str | None = None
         self._seen: list[Any] | None = None
 
     def __enter__(self) -> Region:

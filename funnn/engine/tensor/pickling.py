@@ -13,7 +13,6 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 
-
 _OWN = {"_storage", *SparseTensor.__annotations__}
 
 

@@ -101,7 +101,7 @@ class SparseTensor(Tensor):
         raise NoDenseMemory(_NO_MEMORY)
 
     def _host(self) -> np.ndarray:
-        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage; use to_dense() first")
+        raise NoDenseMemory("Cannot access data pointer of Tensor that doesn't have storage; use to_dense() first")
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Raises TypeError: only dense tensors are NumPy arrays."""
@@ -262,12 +262,13 @@ class SparseTensor(Tensor):
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self._pattern, self._elements, self._size, self._coalesced, self.requires_grad)
+        kind = None if type(self) is SparseTensor else type(self)
+        return _rebuild, (kind, self._pattern, self._elements, self._size, self._coalesced, self.requires_grad)
 
     _nnz: ClassVar[Any]
     to_dense: ClassVar[Any]
 
 
 def _rebuild(kind: Any, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool, requires_grad: bool) -> SparseTensor:
-    tensor: SparseTensor = kind._of(pattern, elements, size, coalesced)
+    tensor: SparseTensor = (kind or SparseTensor)._of(pattern, elements, size, coalesced)
     return tensor.requires_grad_() if requires_grad else tensor

@@ -205,7 +205,9 @@ def _compare_sparse(actual: Any, expected: Any, rtol: float, atol: float, option
     for (name, a), (_, b) in parts:
         found = a._host() == b._host()
         if not found.all():
-            fail(f"Sparse {layout} {name.rpartition('_')[0] + ' ' if not coo else ''}indices: {int((~found).sum())} of {found.size} do not match")
+            fail(
+                f"Sparse {layout} {name.rpartition('_')[0] + ' ' if not coo else ''}indices: {int((~found).sum())} of {found.size} do not match"
+            )
     _compare_tensors(actual._elements, expected._elements, rtol, atol, options, fail)
 
 

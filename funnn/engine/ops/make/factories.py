@@ -148,7 +148,9 @@ def factory(function: Callable) -> Callable:
     @functools.wraps(function)
     def make(*args: Any, out: Any = None, dtype: Any = None, layout: Any = None, pin_memory: bool = False, **kwargs: Any) -> Tensor:
         if layout not in (None, _layout.strided):
-            raise NoDenseMemory(f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)")
+            raise NoDenseMemory(
+                f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)"
+            )
         if out is None:
             return function(*args, dtype=dtype, **kwargs)
         if dtype is not None and as_dtype(dtype) is not out.dtype:

@@ -19,7 +19,24 @@ from funnn.engine.types import layout as _layout
 
 #: Functions of one tensor that give 0 for 0; torch adds elements of the same place first.
 _KEEPING = (
-    *("abs", "asin", "asinh", "atan", "atanh", "ceil", "deg2rad", "erf", "erfinv", "expm1", "floor", "frac", "log1p", "rad2deg", "relu", "round"),
+    *(
+        "abs",
+        "asin",
+        "asinh",
+        "atan",
+        "atanh",
+        "ceil",
+        "deg2rad",
+        "erf",
+        "erfinv",
+        "expm1",
+        "floor",
+        "frac",
+        "log1p",
+        "rad2deg",
+        "relu",
+        "round",
+    ),
     *("sgn", "sign", "signbit", "sin", "sinh", "sqrt", "tan", "tanh", "trunc", "isinf", "isnan", "isneginf", "isposinf", "angle", "square"),
 )
 #: Those that are linear, of which the sum is the sum.
@@ -61,20 +78,27 @@ def nan_to_num(input: Any, nan: Any = None, posinf: Any = None, neginf: Any = No
     return _apply("nan_to_num", coalesced(input), nan, posinf, neginf)
 
 
-@handles("pow", "float_power")
-def power(input: Any, exponent: Any, **rest: Any) -> Any:
-    if not isinstance(input, SparseTensor) or isinstance(exponent, Tensor) or rest or input.layout is not _layout.sparse_coo:
+@handles("pow")
+def power(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    if not isinstance(input, SparseTensor) or isinstance(exponent, Tensor) or out is not None or input.layout is not _layout.sparse_coo:
         return NotImplemented
     if exponent == 0:
         raise RuntimeError("pow: exponent must not be zero for a sparse tensor: zeros would become ones; use to_dense()")
     return _apply("pow", coalesced(input), exponent)
 
 
+@handles("float_power")
+def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    return power(input.to(_dtype.float64), exponent, out=out) if isinstance(input, SparseTensor) else NotImplemented
+
+
 # -- sums
 
 
 def _number_like(value: Any) -> bool:
-    return isinstance(value, (int, float, complex)) or (isinstance(value, Tensor) and not isinstance(value, SparseTensor) and not value.dim())
+    return isinstance(value, (int, float, complex)) or (
+        isinstance(value, Tensor) and not isinstance(value, SparseTensor) and not value.dim()
+    )
 
 
 @handles("add")
@@ -118,7 +142,9 @@ def _add_to_dense(input: Any, other: SparseTensor, alpha: Any, name: str) -> Ten
 
 def _merged(a: np.ndarray, b: np.ndarray) -> tuple[list[int], list[int]]:
     """The steps of torch's walk over two rows of places at once: the number in the result of each element of both. Equal ones that meet are added."""
-    first, second, left, right, count = a.tolist(), b.tolist(), [], [], 0
+    first, second, count = a.tolist(), b.tolist(), 0
+    left: list[int] = []
+    right: list[int] = []
     while len(left) < len(first) or len(right) < len(second):
         i, j = len(left), len(right)
         takes_left = j == len(second) or (i < len(first) and first[i] <= second[j])
@@ -134,7 +160,9 @@ def _add_sparse(a: SparseTensor, b: SparseTensor, alpha: Any, name: str) -> Spar
     if a._size != b._size:
         raise RuntimeError(f"add: expected sizes of 'self' and 'other' to match, but {list(a.shape)} != {list(b.shape)}")
     if a.layout is not b.layout:
-        raise RuntimeError(f"add: sparse tensors must have the same layout, got {a.layout} and {b.layout}; convert one with to_sparse(layout=…)")
+        raise RuntimeError(
+            f"add: sparse tensors must have the same layout, got {a.layout} and {b.layout}; convert one with to_sparse(layout=…)"
+        )
     if a._pattern.sizes != b._pattern.sizes:
         raise RuntimeError(
             f"add: expected 'self' and 'other' to have same number of sparse dimensions, but got {len(a._pattern.sizes)} and {len(b._pattern.sizes)}"
@@ -162,7 +190,11 @@ def _add_sparse(a: SparseTensor, b: SparseTensor, alpha: Any, name: str) -> Spar
         count = int(numbers.max()) + 1 if numbers.size else 0
         places = np.empty(count, np.int64)
         places[numbers] = joined
-        indices = np.stack(np.unravel_index(places, a._pattern.sizes)).astype(np.int64) if count else np.zeros((len(a._pattern.sizes), 0), np.int64)
+        indices = (
+            np.stack(np.unravel_index(places, a._pattern.sizes)).astype(np.int64)
+            if count
+            else np.zeros((len(a._pattern.sizes), 0), np.int64)
+        )
     elements = scatter(FUNCTIONS["cat"]([left, right]), constant(numbers), count)
     if a.layout is _layout.sparse_coo:
         return make(Pattern.coo(indices, a._pattern.sizes), elements, a._size, both, name)
@@ -220,7 +252,11 @@ def _multiply_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:
         _, left, right = np.intersect1d(a._pattern.keys(), b._pattern.keys(), return_indices=True)
         if left.size == a._pattern.count == b._pattern.count and a._pattern.same(b._pattern):
             return like(a, elements_of(a) * elements_of(b), "MulBackward0")
-        indices = a._pattern.grouping().indices if a.layout is _layout.sparse_coo else np.stack(np.unravel_index(a._pattern.keys(), a._pattern.sizes))
+        indices = (
+            a._pattern.grouping().indices
+            if a.layout is _layout.sparse_coo
+            else np.stack(np.unravel_index(a._pattern.keys(), a._pattern.sizes))
+        )
         pattern = Pattern.coo(indices[:, left], a._pattern.sizes)
         if a.layout is not _layout.sparse_coo:
             pattern = compressed(a.layout, indices[:, left], a._pattern.sizes)

@@ -92,12 +92,12 @@ def sparse_coo_tensor(*args: Any, **kwargs: Any) -> SparseTensor:
 
     Without ``size``, the sparse dimensions end with the largest index. ``is_coalesced`` says that no place comes twice and that they are in order.
     """
-    names = ("indices", "values", "size")
-    if len(args) == 1 and "values" not in kwargs and "size" not in kwargs:
-        args, kwargs = (), {**kwargs, "size": args[0]}
-    given = dict(zip(names, args, strict=False)) | kwargs
+    alone = len(args) == 1 and "values" not in kwargs and "size" not in kwargs
+    given = dict(zip(("size",) if alone else ("indices", "values", "size"), args, strict=False)) | kwargs
     if len(args) > 3 or ("indices" in given) != ("values" in given) or not given.keys() & {"indices", "size"}:
-        raise TypeError("sparse_coo_tensor() received an invalid combination of arguments: expected (indices, values), (indices, values, size) or (size)")
+        raise TypeError(
+            "sparse_coo_tensor() received an invalid combination of arguments: expected (indices, values), (indices, values, size) or (size)"
+        )
     return _coo(**given)
 
 
@@ -199,7 +199,9 @@ def sparse_compressed_tensor(
     if layout in (_layout.sparse_bsr, _layout.sparse_bsc):
         raise NotImplementedError(f"layout={layout} is not supported; blocks are elements of torch.sparse_coo_tensor with dense dimensions")
     if layout not in _COMPRESSED:
-        raise RuntimeError(f"sparse_compressed_tensor expected sparse compressed tensor layout but got {'none' if layout is None else layout}")
+        raise RuntimeError(
+            f"sparse_compressed_tensor expected sparse compressed tensor layout but got {'none' if layout is None else layout}"
+        )
     return _compressed(layout, compressed_indices, plain_indices, values, size, dtype, device, requires_grad, check_invariants)
 
 
@@ -236,7 +238,15 @@ def sparse_csc_tensor(
 
 
 def _compressed(
-    layout: Any, starts: Any, plain: Any, values: Any, size: Any, dtype: Any, device: Any, requires_grad: bool, check_invariants: bool | None
+    layout: Any,
+    starts: Any,
+    plain: Any,
+    values: Any,
+    size: Any,
+    dtype: Any,
+    device: Any,
+    requires_grad: bool,
+    check_invariants: bool | None,
 ) -> SparseTensor:
     check = _asked(check_invariants)
     warn_once(_BETA.format(layout.name.removeprefix("sparse_").upper()))
@@ -280,8 +290,6 @@ def _check_compressed(layout: Any, starts: np.ndarray, plain: np.ndarray, count:
             raise RuntimeError(f"`{name}` is not satisfied.")
 
 
-
-
 # -- the classes of older programs
 
 
@@ -294,7 +302,15 @@ def legacy_types() -> dict[str, type]:
 def _legacy_type(kind: _dtype.dtype) -> type:
     class Meta(_dtype.TorchType):
         def __call__(cls, *args: Any, **kwargs: Any) -> SparseTensor:
-            if all(isinstance(arg, int) for arg in args):
+            given = (
+                "shape"
+                if all(isinstance(arg, int) for arg in args) or len(args) == 1
+                else "indices, values, shape"[: 15 if len(args) == 2 else None]
+            )
+            warn_once(
+                f"torch.sparse.SparseTensor({given}, *, device=) is deprecated.  Please use torch.sparse_coo_tensor({given}, dtype=, device=)."
+            )
+            if given == "shape" and all(isinstance(arg, int) for arg in args):
                 return zeros(args, kind)
             if len(args) == 1:
                 return zeros(_sizes(tuple(args[0]), cls.__name__), kind)
@@ -305,11 +321,15 @@ def _legacy_type(kind: _dtype.dtype) -> type:
         def __instancecheck__(cls, instance: Any) -> bool:
             return isinstance(instance, SparseTensor) and instance.dtype is kind and instance.is_sparse
 
-    return Meta(f"{kind.legacy}Tensor", (), {"kind": kind, "__doc__": f"Sparse tensors of dtype {kind!r}.", "__module__": "funnn.torch.sparse"})
+    return Meta(
+        f"{kind.legacy}Tensor", (), {"kind": kind, "__doc__": f"Sparse tensors of dtype {kind!r}.", "__module__": "funnn.torch.sparse"}
+    )
 
 
 @handles("zeros", "empty")
-def _zeros(*size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device: Any = None, **named: Any) -> SparseTensor:
+def _zeros(
+    *size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device: Any = None, **named: Any
+) -> SparseTensor:
     kind = _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)
     return _finish(zeros(gather_sizes(size, named), kind, layout), requires_grad)
 

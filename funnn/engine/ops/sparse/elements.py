@@ -16,7 +16,6 @@ from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import layout as _layout
 
-
 MADE = "SparseCooTensorWithDimsAndTensorsBackward0"  # torch's name of the step from elements to a tensor
 
 
@@ -143,5 +142,3 @@ def uncompressed(tensor: SparseTensor, name: str = "ToSparseBackward1") -> Spars
     if tensor.layout is _layout.sparse_csr:
         return make(pattern, elements_of(tensor), tensor._size, True, name)
     return coalesced(make(pattern, elements_of(tensor), tensor._size, False, name))
-
-

@@ -42,7 +42,9 @@ def write_into(self: Tensor, result: Tensor) -> Tensor:
     if not isinstance(self, SparseTensor):
         return assign(self, result.to_dense())
     if thread.grad and self.requires_grad and self.is_leaf:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. Do it under torch.no_grad(), or on a copy.")
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation. Do it under torch.no_grad(), or on a copy."
+        )
     self._become(result)
     self._set_history(result._grad_fn, result._output)
     return self
@@ -53,9 +55,9 @@ def register_handlers() -> None:
     for name, handler in _handlers.items():
         _enter(name, handler)
     for name in dir(Tensor):  # aliases too
-        handler = HANDLERS.get(getattr(Tensor, name)) if name[0] != "_" and callable(getattr(Tensor, name)) else None
-        if handler is not None and not name.endswith("_") and f"{name}_" not in _handlers:
-            _enter(f"{name}_", _writing(handler))
+        function = getattr(Tensor, name)
+        if callable(function) and function in HANDLERS and f"{name}_" not in _handlers:
+            _enter(f"{name}_", _writing(HANDLERS[function]))
 
 
 def _enter(name: str, handler: Callable) -> None:

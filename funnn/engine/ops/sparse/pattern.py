@@ -129,4 +129,6 @@ class Pattern:
 
     def same(self, other: Pattern) -> bool:
         """Whether both say the same of the same sparse dimensions, in the same order, without a comparison of indices that are not known to be."""
-        return self is other or (self.layout is other.layout and all(a._storage is b._storage for a, b in zip(self.parts, other.parts, strict=True)))
+        return self is other or (
+            self.layout is other.layout and all(a._storage is b._storage for a, b in zip(self.parts, other.parts, strict=True))
+        )

@@ -10,10 +10,10 @@ import numpy as np
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes
 from funnn.engine.ops.sparse.construct import zeros
+from funnn.engine.ops.sparse.conversions import to_sparse, type_name
 from funnn.engine.ops.sparse.elements import coalesced, elements_at, elements_of, like, make, renamed, uncompressed
 from funnn.engine.ops.sparse.handlers import handles, write_into
 from funnn.engine.ops.sparse.kernels import take
-from funnn.engine.ops.sparse.layouts import to_sparse, type_name
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
 from funnn.engine.tensor.sparse import SparseTensor, refuse
 from funnn.engine.tensor.tensor import Tensor
@@ -66,7 +66,9 @@ def transpose(input: Any, dim0: Any = None, dim1: Any = None, **axes: Any) -> An
 def permute(input: Any, *dims: Any, **named: Any) -> Any:
     order = [wrap_dim(dim, input.dim()) for dim in gather_sizes(dims, named, "dims")]
     if sorted(order) != list(range(input.dim())):
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the desired ordering of dimensions")
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the desired ordering of dimensions"
+        )
     sparse = len(input._pattern.sizes)
     if sorted(order[:sparse]) != list(range(sparse)):
         raise RuntimeError("permute(sparse_coo): transpositions between sparse and dense dimensions are not allowed.")
@@ -88,8 +90,18 @@ def adjoint(input: Any) -> Any:
     return transpose(input, -2, -1)
 
 
-for _name, _turn in {"t_": t, "transpose_": transpose, "swapaxes_": transpose, "swapdims_": transpose}.items():
-    setattr(SparseTensor, _name, functools.partialmethod(lambda self, turn, *dims: write_into(self, turn(self, *dims)), _turn))
+def t_(self: SparseTensor) -> Tensor:
+    """The two dimensions swapped, in place."""
+    return write_into(self, t(self))
+
+
+def transpose_(self: SparseTensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions swapped, in place."""
+    return write_into(self, transpose(self, dim0, dim1))
+
+
+SparseTensor.t_, SparseTensor.transpose_ = t_, transpose_
+SparseTensor.swapaxes_ = SparseTensor.swapdims_ = transpose_
 
 
 def _reversed(self: SparseTensor) -> SparseTensor:
@@ -111,7 +123,11 @@ def unsqueeze(input: Any, dim: Any) -> Any:
     if dim > sparse:
         return make(input._pattern, elements.unsqueeze(dim - sparse + 1), size, False, "UnsqueezeBackward0")
     indices = input._pattern.indices()
-    rows = [*indices[:dim], FUNCTIONS["zeros_like"](indices[0]) if sparse else constant(np.zeros(input._pattern.count, np.int64)), *indices[dim:]]
+    rows = [
+        *indices[:dim],
+        FUNCTIONS["zeros_like"](indices[0]) if sparse else constant(np.zeros(input._pattern.count, np.int64)),
+        *indices[dim:],
+    ]
     return make(Pattern.coo(FUNCTIONS["stack"](rows), size[: sparse + 1]), elements, size, False, "UnsqueezeBackward0")
 
 
@@ -194,7 +210,9 @@ def hstack(tensors: Any, *, out: Any = None) -> Any:
 # -- selection
 
 
-def _chosen(tensor: SparseTensor, elements: Tensor, where: np.ndarray, indices: np.ndarray, size: tuple[int, ...], name: str) -> SparseTensor:
+def _chosen(
+    tensor: SparseTensor, elements: Tensor, where: np.ndarray, indices: np.ndarray, size: tuple[int, ...], name: str
+) -> SparseTensor:
     return make(Pattern.coo(indices, size[: len(indices)]), take(elements, constant(where)), size, False, name)
 
 
@@ -226,7 +244,9 @@ def index_select(input: Any, dim: Any, index: Any, *, out: Any = None) -> Any:
     wanted = np.where(wanted < 0, wanted + input._size[dim], wanted)
     size = (*input._size[:dim], wanted.size, *input._size[dim + 1 :])
     if dim >= sparse:
-        return make(input._pattern, elements_of(input).index_select(dim - sparse + 1, constant(wanted)), size, False, "IndexSelectBackward0")
+        return make(
+            input._pattern, elements_of(input).index_select(dim - sparse + 1, constant(wanted)), size, False, "IndexSelectBackward0"
+        )
     places = numbers(input._pattern.indices())
     order = np.argsort(places[dim], kind="stable")
     starts, ends = (np.searchsorted(places[dim][order], wanted, side) for side in ("left", "right"))
@@ -269,10 +289,15 @@ def _no_format(self: SparseTensor, *args: Any, **kwargs: Any) -> None:
     raise RuntimeError("unsupported memory format option Contiguous: a sparse tensor has no strides; use coalesce()")
 
 
+def _no_resize(self: SparseTensor, *sizes: Any, memory_format: Any = None) -> None:
+    """Raises NotImplementedError: make another tensor with other sizes."""
+    refuse("resize_", "SparseCPU")
+
+
 SparseTensor.__getitem__, SparseTensor.__setitem__ = getitem, _refuse_item
 SparseTensor.__iter__ = lambda self: iter(self.unbind(0))
 SparseTensor.contiguous = _no_format
-SparseTensor.resize_ = lambda self, *size: refuse("resize_", "SparseCPU")
+SparseTensor.resize_ = _no_resize
 
 
 @handles("unbind")
@@ -341,7 +366,9 @@ def sparse_mask(self: Tensor, mask: Tensor) -> Tensor:
     if not isinstance(mask, SparseTensor):
         raise RuntimeError("sparse_mask(): mask must be sparse")
     if mask._size != self._shape():
-        raise RuntimeError(f"sparse_mask(): operands have incompatible sizes; self has size {list(self.shape)} but mask has size {list(mask.shape)}")
+        raise RuntimeError(
+            f"sparse_mask(): operands have incompatible sizes; self has size {list(self.shape)} but mask has size {list(mask.shape)}"
+        )
     if isinstance(self, SparseTensor) and self.layout is not mask.layout:
         raise RuntimeError(f"sparse_mask(): self and mask have different layouts, {self.layout} and {mask.layout}")
     return make(mask._pattern, elements_at(self, mask._pattern), mask._size, mask._coalesced, "SparseMaskBackward0")

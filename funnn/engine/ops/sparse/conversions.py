@@ -145,7 +145,9 @@ def to_sparse(self: Tensor, sparse_dim: Any = None, *, layout: Any = None, block
     found = self.detach()._host() != 0
     places = np.stack(np.nonzero(found.any(tuple(range(sparse, self.dim()))))) if self.dim() else np.zeros((0, int(found)), np.int64)
     pattern = Pattern.coo(places, self._shape()[:sparse])
-    return make(pattern, take(self.reshape(pattern.space(), *self._shape()[sparse:]), pattern.flat()), self._shape(), True, "ToSparseBackward1")
+    return make(
+        pattern, take(self.reshape(pattern.space(), *self._shape()[sparse:]), pattern.flat()), self._shape(), True, "ToSparseBackward1"
+    )
 
 
 def _no_blocks() -> NoReturn:

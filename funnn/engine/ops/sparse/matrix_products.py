@@ -218,5 +218,13 @@ def spmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 FUNCTIONS.update(
-    {"smm": smm, "hspmm": hspmm, "spmm": spmm, "dsmm": spmm, "sparse.mm": sparse_mm, "sparse.addmm": sparse_addmm, "sparse.sampled_addmm": sampled_addmm}
+    {
+        "smm": smm,
+        "hspmm": hspmm,
+        "spmm": spmm,
+        "dsmm": spmm,
+        "sparse.mm": sparse_mm,
+        "sparse.addmm": sparse_addmm,
+        "sparse.sampled_addmm": sampled_addmm,
+    }
 )
