@@ -57,9 +57,10 @@ def handle(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any
         result = handler(*args, **kwargs)
         if result is not NotImplemented:
             return result
-    if error.refused:  # of an operation inside
+    sparse = [item for item in (*args, *kwargs.values()) if isinstance(item, SparseTensor)]
+    if error.refused or not sparse:  # of an operation inside, or of a factory, which says why itself
         raise error
-    csr = any(isinstance(item, SparseTensor) and item.layout is not _layout.sparse_coo for item in (*args, *kwargs.values()))
+    csr = any(item.layout is not _layout.sparse_coo for item in sparse)
     refuse(function.__name__, "SparseCsrCPU" if csr else "SparseCPU")
 
 

@@ -147,7 +147,9 @@ def factory(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def make(*args: Any, out: Any = None, dtype: Any = None, layout: Any = None, pin_memory: bool = False, **kwargs: Any) -> Tensor:
-        if layout not in (None, _layout.strided):
+        if layout is not None and layout is not _layout.strided:
+            if not isinstance(layout, _layout.layout):
+                raise TypeError(f"{function.__name__}(): argument 'layout' must be torch.layout, not {type(layout).__name__}")
             raise NoDenseMemory(
                 f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)"
             )

@@ -330,6 +330,8 @@ def _legacy_type(kind: _dtype.dtype) -> type:
 def _zeros(
     *size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device: Any = None, **named: Any
 ) -> SparseTensor:
+    if layout not in (_layout.sparse_coo, *_COMPRESSED):
+        return NotImplemented
     kind = _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)
     return _finish(zeros(gather_sizes(size, named), kind, layout), requires_grad)
 
