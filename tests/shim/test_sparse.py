@@ -57,7 +57,7 @@ a.abs(); c.abs(); a.neg(); c + c; a + c; c - a; e + a; e - c; e + r; r + r; torc
 a.clone(); r.clone(); e.sparse_mask(c.detach()); e.sparse_mask(a.detach()); e.to_sparse(); e.to_sparse_csr(); e.to_sparse_csc()
 e.to_sparse(1); a.to_dense(); u.to_dense(); r.to_dense(); h.to_dense(); c.coalesce(); u.coalesce(); a.to_sparse_csr(); r.to_sparse_coo()
 r.to_sparse_csc(); c.values(); r.values(); torch.stack([a, c]); a.to(torch.float64); c.double(); r.double()
-torch.sparse.sampled_addmm(r, d, d.t())
+torch.sparse.sampled_addmm(r, d, d.t()); torch.sparse.mm(r, d, "mean"); torch.sparse.mm(r, d, "amax")
 """
 )
 
@@ -71,7 +71,8 @@ torch.hstack([a, a]); torch.cat([h, h], 2); a.unsqueeze(0); a.unsqueeze(-1); h.u
 c[:, 2]; c[..., 2]; c[None]; h[0]; h[0, 2]; h[..., 0]; r[1]; r[1, 2]; a.select(0, 2); list(c); c.unbind(1)
 a.index_select(0, torch.tensor([1, 0, 1])); u.index_select(1, torch.tensor([2, 0])); h.index_select(2, torch.tensor([1])); a.sum(0)
 c.sum(1, keepdim=True); c.sum(-1); r.sum(0, keepdim=True); c.long().sum(); c.sum(dtype=torch.float64); a.norm(); c.norm(1)
-torch.norm(a, float("inf")); c.any(); torch.zeros_like(a); torch.empty_like(a); torch.zeros(2, 2, layout=torch.sparse_coo)
+torch.norm(a, float("inf")); c.any(); torch.zeros_like(a); torch.zeros_like(r); torch.zeros_like(c, layout=torch.sparse_csr)
+a.narrow_copy(0, 1, 2); torch.empty_like(a); a.sum((0, 1), keepdim=True); torch.zeros(2, 2, layout=torch.sparse_coo)
 torch.zeros(2, 2, layout=torch.sparse_csr); c.new_zeros(2, 2)
 torch.sparse.spdiags(torch.arange(9).reshape(3, 3), torch.tensor([0, -1, 2]), (4, 4))
 torch.sparse.spdiags(torch.ones(4), torch.tensor(1), (4, 5))

@@ -172,14 +172,32 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 def sparse_mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Tensor:
-    """The matrix product of two matrices, one of them sparse: dense, or sparse where both are. The gradient of a sparse one has its elements alone."""
+    """The matrix product of two matrices, one of them sparse: dense, or sparse where both are. The gradient of a sparse one has its elements alone.
+
+    ``reduce``, of a CSR matrix and a dense one: 'sum', 'mean', 'amax' or 'amin' of the products of each row.
+    """
     if reduce is not None:
-        raise NotImplementedError("torch.sparse.mm with reduce is not supported; use x[columns] and torch.Tensor.scatter_reduce")
+        return _reduced_product(mat1, mat2, reduce)
     if not isinstance(mat1, SparseTensor) and not isinstance(mat2, SparseTensor):
         return mat1 @ mat2
     if isinstance(mat1, SparseTensor) and mat2.dim() != 2:
         raise IndexError(f"Dimension out of range: torch.sparse.mm wants two matrices, got {mat2.dim()} dimensions; use A @ v for a vector")
     return _mm(mat1, mat2, "SparseAddmmBackward0", True)
+
+
+def _reduced_product(matrix: Tensor, dense: Tensor, reduce: str) -> Tensor:
+    """As the product, with another reduction than the sum over the elements of a row; rows without any give 0."""
+    if not matrix.is_sparse_csr or isinstance(dense, SparseTensor):
+        raise RuntimeError("sparse_mm_reduce: expected a CSR matrix and a dense one")
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, mean, amax or amin, got {reduce}")
+    _check_sizes(matrix, dense)
+    _check_types(matrix, dense)
+    pattern = matrix._pattern
+    terms = elements_of(matrix).unsqueeze(1) * take(dense, pattern.index(1))
+    rows = pattern.index(0).unsqueeze(1).expand(terms._shape())
+    result = terms.new_zeros((matrix._size[0], dense._shape()[1])).scatter_reduce(0, rows, terms, reduce, include_self=False)
+    return renamed(result, "SparseMmReduceImplBackward0")
 
 
 def sparse_addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:

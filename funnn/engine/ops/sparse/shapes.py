@@ -257,6 +257,31 @@ def index_select(input: Any, dim: Any, index: Any, *, out: Any = None) -> Any:
     return _chosen(input, elements_of(input), where, indices, size, "IndexSelectBackward0")
 
 
+@handles("narrow_copy")
+def narrow_copy(input: Any, dim: Any, start: Any, length: Any, *, out: Any = None) -> Any:
+    if out is not None or input.layout is not _layout.sparse_coo:
+        return NotImplemented
+    dim, sparse = wrap_dim(dim, input.dim()), len(input._pattern.sizes)
+    start = start % input._size[dim] if start < 0 else start
+    if not 0 <= length <= input._size[dim] - start:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({input._size[dim]}).")
+    size = (*input._size[:dim], length, *input._size[dim + 1 :])
+    if dim >= sparse:
+        return make(input._pattern, elements_of(input).narrow(dim - sparse + 1, start, length), size)
+    places = numbers(input._pattern.indices())
+    where = np.flatnonzero((places[dim] >= start) & (places[dim] < start + length))
+    indices = places[:, where]
+    indices[dim] -= start
+    return _chosen(input, elements_of(input), where, indices, size, "NarrowCopyBackward0")
+
+
+@handles("tensor")
+def tensor_of(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:
+    made = data.detach().clone()
+    made = made if dtype is None else made.to(_dtype.as_dtype(dtype))
+    return made.requires_grad_() if requires_grad else made
+
+
 def getitem(self: SparseTensor, key: Any) -> Tensor:
     """Numbers, None and an ellipsis; whole slices."""
     items = list(key) if isinstance(key, tuple) else [key]
@@ -343,10 +368,9 @@ def zeros_like(input: Any, *, dtype: Any = None, layout: Any = None, device: Any
     kind = input.dtype if dtype is None else _dtype.as_dtype(dtype)
     if layout is _layout.strided:
         made: Tensor = FUNCTIONS["zeros"](input._size, dtype=kind)
-    elif input.layout is _layout.sparse_coo:
-        made = zeros(input._size, kind, sparse=len(input._pattern.sizes))
     else:
-        made = like(input.detach(), FUNCTIONS["zeros_like"](input._elements, dtype=kind))
+        same = layout in (None, input.layout)
+        made = zeros(input._size, kind, layout or input.layout, len(input._pattern.sizes) if same else None)
     return made.requires_grad_() if requires_grad else made
 
 

@@ -37,8 +37,8 @@ def _sum(tensor: SparseTensor, dims: list[int], keepdim: bool, name: str) -> Ten
         elements = elements.sum(inner, keepdim=keepdim)
     left = [dim for dim in range(sparse) if dim not in dims]
     size = [1 if dim in dims else n for dim, n in enumerate(tensor._size) if keepdim or dim not in dims]
-    if not left and not keepdim:
-        return renamed(elements.sum(0), name)
+    if not left:
+        return renamed(elements.sum(0).reshape(size), name)
     sizes = tuple(coo._pattern.sizes[dim] for dim in left)
     keys = np.zeros(coo._pattern.count, np.int64)
     for dim, length in zip(left, sizes, strict=True):
@@ -74,6 +74,8 @@ def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
         return NotImplemented
     kind = _dtype.as_dtype(dtype) if dtype is not None else None if input.dtype.category > 1 else _dtype.int64
     tensor = input if kind is None else input.to(kind)
+    if isinstance(dim, (tuple, list)) and not dim:
+        return tensor.clone()  # as torch has it
     if dim is None:
         if tracked(tensor) and tensor.is_leaf:  # whose gradient is dense
             total, shape = tensor._elements.sum(), tensor._size
