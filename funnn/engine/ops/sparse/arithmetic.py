@@ -39,6 +39,8 @@ _KEEPING = (
     ),
     *("sgn", "sign", "signbit", "sin", "sinh", "sqrt", "tan", "tanh", "trunc", "isinf", "isnan", "isneginf", "isposinf", "angle", "square"),
 )
+#: Indices that are walked at most to add what is not coalesced as torch does.
+_WALKED = 20_000
 #: Those that are linear, of which the sum is the sum.
 _LINEAR = ("neg", "positive", "conj", "conj_physical", "resolve_conj", "resolve_neg")
 
@@ -156,6 +158,12 @@ def _merged(a: np.ndarray, b: np.ndarray) -> tuple[list[int], list[int]]:
     return left, right
 
 
+def _is_known(pattern: Pattern) -> bool:
+    """Whether the walk over the indices is quick: they are few, and there."""
+    part = pattern.parts[0]
+    return pattern.count <= _WALKED and (part._window is not None or part._storage.value.array is not None)
+
+
 def _add_sparse(a: SparseTensor, b: SparseTensor, alpha: Any, name: str) -> SparseTensor:
     if a._size != b._size:
         raise RuntimeError(f"add: expected sizes of 'self' and 'other' to match, but {list(a.shape)} != {list(b.shape)}")
@@ -178,6 +186,9 @@ def _add_sparse(a: SparseTensor, b: SparseTensor, alpha: Any, name: str) -> Spar
     both = a._coalesced and b._coalesced
     if a._pattern.same(b._pattern):
         return make(a._pattern, left + right, a._size, both, name)
+    if not both and a.layout is _layout.sparse_coo and not (_is_known(a._pattern) and _is_known(b._pattern)):
+        indices = FUNCTIONS["cat"]([a._pattern.indices(), b._pattern.indices()], 1)  # of the same value, and nothing has to run
+        return make(Pattern.coo(indices, a._pattern.sizes), FUNCTIONS["cat"]([left, right]), a._size, False, name)
     keys, others = a._pattern.keys(), b._pattern.keys()
     if np.array_equal(keys, others) and both:
         return make(a._pattern, left + right, a._size, both, name)

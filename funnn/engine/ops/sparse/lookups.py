@@ -27,7 +27,8 @@ def look_up_sparsely(function: Callable, op: Op, given: dict[str, Any]) -> Tenso
     by_frequency = bool(given.get("scale_grad_by_freq"))
     if function is F.embedding:
         return _rows(weight, input, padding, call(op, (), {**given, "weight": weight.detach()}), by_frequency)
-    call(op, (), {**given, "weight": weight.detach()})  # raises for arguments that do not fit
+    if weight.dim() != 2 or input.dim() not in (1, 2) or given.get("mode") == "max":
+        return call(op, (), given)  # which raises
     index = input.reshape(-1)
     rows = _rows(weight, index, padding, take(weight.detach(), index), by_frequency)
     numbered = FUNCTIONS["arange"](index.size(0))
