@@ -74,8 +74,8 @@ c[:, 2]; c[..., 2]; c[None]; h[0]; h[0, 2]; h[..., 0]; r[1]; r[1, 2]; a.select(0
 a.index_select(0, torch.tensor([1, 0, 1])); u.index_select(1, torch.tensor([2, 0])); h.index_select(2, torch.tensor([1])); a.sum(0)
 c.sum(1, keepdim=True); c.sum(-1); r.sum(0, keepdim=True); c.long().sum(); c.sum(dtype=torch.float64); a.norm(); c.norm(1)
 torch.norm(a, float("inf")); c.any(); torch.zeros_like(a); torch.zeros_like(r); torch.zeros_like(c, layout=torch.sparse_csr)
-a.narrow_copy(0, 1, 2); torch.empty_like(a); a.sum((0, 1), keepdim=True); torch.zeros(2, 2, layout=torch.sparse_coo)
-torch.zeros(2, 2, layout=torch.sparse_csr); c.new_zeros(2, 2)
+a.narrow_copy(0, 1, 2); torch.empty_like(a); torch.smm(a, d); torch.hspmm(a, d); a.sum((0, 1), keepdim=True)
+torch.zeros(2, 2, layout=torch.sparse_coo); torch.zeros(2, 2, layout=torch.sparse_csr); c.new_zeros(2, 2)
 torch.sparse.spdiags(torch.arange(9).reshape(3, 3), torch.tensor([0, -1, 2]), (4, 4))
 torch.sparse.spdiags(torch.ones(4), torch.tensor(1), (4, 5))
 torch.sparse.spdiags(torch.ones(2, 4), torch.tensor([0, 1]), (4, 4), layout=torch.sparse_csr); e.sparse_mask(u)
@@ -94,7 +94,7 @@ a.numel(); len(a); a.stride(); a.is_contiguous(); a.element_size(); a.is_sparse;
 c.long().type(); repr(a.layout); repr(r.layout); repr(torch.sparse_bsr); repr(type(a)); a.get_device(); isinstance(a, torch.Tensor)
 isinstance(a, torch.FloatTensor); isinstance(a, torch.sparse.FloatTensor); torch.is_tensor(a); c.coalesce() is c; c.float() is c
 c.cpu() is c; c.to_sparse() is c; c.clone().mul_(2); c.clone().div_(2); a.clone().add_(a); c.clone().neg_(); c.clone().sin_()
-c.clone().zero_(); c.clone().copy_(c * 3); c.clone().t_(); c.clone().sub_(c); r.clone().mul_(2); e.clone().add_(a); e.clone().mul_(c)
+c.clone().zero_(); c.clone().copy_(c * 3); c.clone().sub_(c); r.clone().mul_(2); e.clone().add_(a); e.clone().mul_(c)
 e.clone().sub_(c, alpha=2); c._values().mul_(2)
 """
 )

@@ -118,13 +118,12 @@ class SparseTensor(Tensor):
 
     storage = _typed_storage = untyped_storage
 
-    def _become(self, other: Tensor) -> Self:
+    def _become(self, other: Tensor) -> None:
         """Be what ``other`` is from now on: an operation in place."""
         if not isinstance(other, SparseTensor) or other.layout is not self.layout:
             raise RuntimeError(f"a tensor of layout {self.layout} cannot become one of layout {other.layout} in place")
         self._pattern, self._elements, self._size = other._pattern, other._elements, other._size
         self._coalesced, self._writes = other._coalesced, self._writes + 1
-        return self
 
     _set_storage = _become
 
@@ -218,6 +217,32 @@ class SparseTensor(Tensor):
 
     def _memory(self) -> Storage:
         return self._elements._storage
+
+    # -- methods that ask for no memory, and would give a dense tensor
+
+    def __getitem__(self, key: Any) -> Any:
+        return HANDLERS[Tensor.__getitem__](self, key)
+
+    def __iter__(self) -> Any:
+        return iter(self.unbind(0))
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The legacy name of the type, or the tensor converted to a type."""
+        return HANDLERS[Tensor.type](self, dtype)
+
+    def new_zeros(self, *size: Any, **options: Any) -> Any:
+        """A sparse tensor of zeros."""
+        return HANDLERS[Tensor.new_zeros](self, *size, **options)
+
+    new_empty = new_zeros
+
+    def contiguous(self, memory_format: Any = None) -> Any:
+        """Raises RuntimeError: there are no strides."""
+        raise RuntimeError("unsupported memory format option Contiguous: a sparse tensor has no strides; use coalesce()")
+
+    def resize_(self, *size: Any, memory_format: Any = None) -> Any:
+        """Raises NotImplementedError: make another tensor with other sizes."""
+        refuse("resize_", "SparseCPU")
 
     # -- text, copies
 

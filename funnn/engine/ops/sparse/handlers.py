@@ -61,6 +61,7 @@ def register_handlers() -> None:
 
 
 def _enter(name: str, handler: Callable) -> None:
-    for function in (FUNCTIONS.get(name), getattr(Tensor, name, None), getattr(F, name, None)):
+    method = getattr(Tensor, name, None)
+    for function in (FUNCTIONS.get(name), method.fget if isinstance(method, property) else method, getattr(F, name, None)):
         if callable(function):
             HANDLERS[function] = handler

@@ -230,17 +230,10 @@ def hspmm(mat1: Tensor, mat2: Tensor) -> Tensor:
     return make(Pattern.coo(rows[None], (mat1._size[0],)), take(whole, constant(rows)), whole._shape(), True)
 
 
-def spmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The matrix product, as torch.mm."""
-    return FUNCTIONS["mm"](input, mat2)
-
-
 FUNCTIONS.update(
     {
         "smm": smm,
         "hspmm": hspmm,
-        "spmm": spmm,
-        "dsmm": spmm,
         "sparse.mm": sparse_mm,
         "sparse.addmm": sparse_addmm,
         "sparse.sampled_addmm": sampled_addmm,

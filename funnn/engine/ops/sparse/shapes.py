@@ -12,7 +12,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes
 from funnn.engine.ops.sparse.construct import zeros
 from funnn.engine.ops.sparse.conversions import to_sparse, type_name
 from funnn.engine.ops.sparse.elements import coalesced, elements_at, elements_of, like, make, renamed, uncompressed
-from funnn.engine.ops.sparse.handlers import handles, write_into
+from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.kernels import take
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
 from funnn.engine.tensor.sparse import SparseTensor, refuse
@@ -85,32 +85,15 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     return _permuted(input, order, "PermuteBackward0")
 
 
-@handles("adjoint")
-def adjoint(input: Any) -> Any:
-    return transpose(input, -2, -1)
-
-
-def t_(self: SparseTensor) -> Tensor:
-    """The two dimensions swapped, in place."""
-    return write_into(self, t(self))
-
-
-def transpose_(self: SparseTensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions swapped, in place."""
-    return write_into(self, transpose(self, dim0, dim1))
-
-
-SparseTensor.t_, SparseTensor.transpose_ = t_, transpose_
-SparseTensor.swapaxes_ = SparseTensor.swapdims_ = transpose_
-
-
-def _reversed(self: SparseTensor) -> SparseTensor:
+@handles("T")
+def reversed_(self: SparseTensor) -> SparseTensor:
     return _permuted(self, list(reversed(range(self.dim()))), "PermuteBackward0")
 
 
-SparseTensor.T = property(_reversed, doc="The dimensions in reverse order.")
-SparseTensor.mT = property(lambda self: transpose(self, -2, -1), doc="The last two dimensions swapped.")
-SparseTensor.H = SparseTensor.mH = property(lambda self: transpose(self, -2, -1).conj(), doc="The conjugate of the transposed matrix.")
+@handles("mT", "adjoint", "H", "mH")
+def adjoint(self: SparseTensor) -> SparseTensor:
+    turned = transpose(self, -2, -1)
+    return turned.conj() if self.dtype.is_complex else turned
 
 
 @handles("unsqueeze")
@@ -282,6 +265,7 @@ def tensor_of(data: Any, *, dtype: Any = None, device: Any = None, requires_grad
     return made.requires_grad_() if requires_grad else made
 
 
+@handles("__getitem__")
 def getitem(self: SparseTensor, key: Any) -> Tensor:
     """Numbers, None and an ellipsis; whole slices."""
     items = list(key) if isinstance(key, tuple) else [key]
@@ -303,26 +287,6 @@ def getitem(self: SparseTensor, key: Any) -> Tensor:
         else:
             refuse("as_strided" if isinstance(item, slice) else "index.Tensor", "SparseCPU")
     return result if result is not self else self._alias()
-
-
-def _refuse_item(self: SparseTensor, key: Any, value: Any) -> None:
-    refuse("index_put_", "SparseCPU")
-
-
-def _no_format(self: SparseTensor, *args: Any, **kwargs: Any) -> None:
-    """Raises RuntimeError: there are no strides."""
-    raise RuntimeError("unsupported memory format option Contiguous: a sparse tensor has no strides; use coalesce()")
-
-
-def _no_resize(self: SparseTensor, *sizes: Any, memory_format: Any = None) -> None:
-    """Raises NotImplementedError: make another tensor with other sizes."""
-    refuse("resize_", "SparseCPU")
-
-
-SparseTensor.__getitem__, SparseTensor.__setitem__ = getitem, _refuse_item
-SparseTensor.__iter__ = lambda self: iter(self.unbind(0))
-SparseTensor.contiguous = _no_format
-SparseTensor.resize_ = _no_resize
 
 
 @handles("unbind")
@@ -353,7 +317,6 @@ def as_type(self: SparseTensor, dtype: Any = None, non_blocking: bool = False) -
     return type_name(self) if dtype is None else _converted(self, self._elements.detach().type(dtype).dtype)
 
 
-SparseTensor.type = as_type
 handles("type_as")(lambda self, other: _converted(self, other.dtype))
 for _name, _kind in {
     **{"half": _dtype.float16, "bfloat16": _dtype.bfloat16, "float": _dtype.float32, "double": _dtype.float64, "bool": _dtype.bool_},
@@ -374,12 +337,10 @@ def zeros_like(input: Any, *, dtype: Any = None, layout: Any = None, device: Any
     return made.requires_grad_() if requires_grad else made
 
 
+@handles("new_zeros", "new_empty")
 def new_zeros(self: SparseTensor, *size: Any, dtype: Any = None, layout: Any = None, **rest: Any) -> Any:
     """A sparse tensor of zeros."""
     return zeros(gather_sizes(size), self.dtype if dtype is None else _dtype.as_dtype(dtype), layout or self.layout)
-
-
-SparseTensor.new_zeros = SparseTensor.new_empty = new_zeros
 
 
 # -- sparse tensors from others
