@@ -190,6 +190,10 @@ def test_hooks_leaves_and_second_derivatives():
         (names["a"] * 3).backward(given)
         with torch.no_grad():
             print((c * 2).requires_grad)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            print(torch.sparse.mm(c.detach(), d.detach()).dtype)
+        relu, dropout = torch.nn.ReLU(inplace=True), torch.nn.Dropout().eval()
+        print(relu(c.detach().clone()), dropout(c.detach()), torch.result_type(c, 2), torch.is_inference(c), c[0][2].item())
         return c, d, alone, twice.grad, names["a"], c.detach(), c.data
 
     same(program)

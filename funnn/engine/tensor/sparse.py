@@ -104,6 +104,10 @@ class SparseTensor(Tensor):
     def _host(self) -> np.ndarray:
         raise NoDenseMemory("Cannot access data pointer of Tensor that doesn't have storage; use to_dense() first")
 
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return super().item() if self.numel() != 1 else self.to_dense().item()
+
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Raises TypeError: only dense tensors are NumPy arrays."""
         raise TypeError(f"can't convert {layout_name(self)} layout tensor to numpy. Use Tensor.to_dense() first.")

@@ -34,7 +34,6 @@ _KEEPING = (
         "frac",
         "log1p",
         "rad2deg",
-        "relu",
         "round",
     ),
     *("sgn", "sign", "signbit", "sin", "sinh", "sqrt", "tan", "tanh", "trunc", "isinf", "isnan", "isneginf", "isposinf", "angle", "square"),
@@ -68,6 +67,30 @@ for _name in _KEEPING:
     _keeping(_name)
 for _name in _LINEAR:
     _linear(_name)
+
+
+@handles("relu")
+def relu(input: Any, inplace: bool = False) -> Any:
+    result = _apply("relu", coalesced(input) if input.layout is _layout.sparse_coo else input)
+    return write_into(input, result) if inplace else result
+
+
+@handles("dropout")
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, *, key: Any = None) -> Any:
+    return NotImplemented if training and p else input if inplace else input.clone()
+
+
+@handles("result_type")
+def result_type(tensor1: Any, tensor2: Any) -> Any:
+    plain = [
+        FUNCTIONS["zeros"]((0,) * item.dim(), dtype=item.dtype) if isinstance(item, SparseTensor) else item for item in (tensor1, tensor2)
+    ]
+    return FUNCTIONS["result_type"](*plain)
+
+
+@handles("is_inference")
+def is_inference(input: Any) -> Any:
+    return input.is_inference()
 
 
 @handles("clone")

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from funnn.engine.dispatch.autocast import LOWER
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.ops.kit.index_kernels import add_at, read_at
 from funnn.engine.tensor.tensor import Tensor
@@ -45,8 +46,8 @@ def _sampled(rows, columns, x, y):
 _flat_op = Op(_flat)
 _take_op = Op(_take, "IndexSelectBackward0")
 _scatter_op = Op(_scatter, "IndexAddBackward0")
-_product_op = Op(_product, lambda *args: args[-1])
-_vector_op = Op(_product_with_vector, lambda *args: args[-1])
+_product_op = Op(_product, lambda *args: args[-1], autocast=LOWER)
+_vector_op = Op(_product_with_vector, lambda *args: args[-1], autocast=LOWER)
 _sampled_op = Op(_sampled, "SparseSampledAddmmBackward0")
 
 

@@ -12,6 +12,7 @@ from funnn.engine.ops.sparse.elements import coalesced, elements_of, linked, mak
 from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.kernels import product, sampled, scatter, take
 from funnn.engine.ops.sparse.pattern import Pattern, constant, group, numbers
+from funnn.engine.state import thread
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import layout as _layout
@@ -33,7 +34,8 @@ def _multiply(sparse: SparseTensor, other: Tensor, name: str, masked: bool) -> T
     kept = Tensor._wrap(other._operand(), *(other._edge() if other.requires_grad else ()))
 
     def rule(gradient: Tensor) -> tuple[Tensor, Tensor]:
-        of_sparse = gradient.outer(kept.conj()) if kept.dim() == 1 else gradient @ kept.mH
+        own = gradient.to(kept.dtype)  # of another type under autocast
+        of_sparse = own.outer(kept.conj()) if kept.dim() == 1 else own @ kept.mH
         return of_sparse, gradient
 
     return linked(result.detach(), name, edges, rule)
@@ -64,7 +66,8 @@ def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -
 
 
 def _check_types(a: Tensor, b: Tensor) -> None:
-    if a.dtype is not b.dtype:
+    casts = thread.autocast is not None and a.is_floating_point() and b.is_floating_point()
+    if a.dtype is not b.dtype and not casts:
         raise RuntimeError(f"expected scalar type {a.dtype.legacy} but found {b.dtype.legacy}; convert one with .to(dtype)")
 
 

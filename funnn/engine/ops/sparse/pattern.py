@@ -64,6 +64,9 @@ class Pattern:
         self._known: dict[str, Any] = {}
         self._writes: Any = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pattern, (self.layout, self.parts, self.sizes)
+
     @classmethod
     def coo(cls, indices: Any, sizes: tuple[int, ...]) -> Pattern:
         """One of indices (s, n), a tensor or an array."""
