@@ -42,7 +42,7 @@ SCHEDULES = {"CosineAnnealingWarmRestarts": "cosine_annealing_warm_restarts", "C
 
 #: Names that people look for and that are missing: the module, and a few of each family. The reason is asked from the library.
 MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
-    (torch, "torch", ("sparse", "sparse_coo_tensor")),
+    (torch, "torch", ("sparse_bsr_tensor", "sspaddmm")),
     (torch, "torch", ("quantize_per_tensor", "ao")),
     (torch, "torch", ("nested",)),
     (torch, "torch", ("float8_e8m0fnu", "complex32")),

@@ -28,10 +28,12 @@ ROOMS = """
     engine.backward
     engine.transform
     engine.ops.kit
-    engine.ops.elementwise engine.ops.views engine.ops.indexing engine.ops.reduce engine.ops.linalg engine.ops.fourier engine.ops.make engine.ops.nn
+    engine.ops.elementwise engine.ops.views engine.ops.indexing engine.ops.reduce engine.ops.linalg engine.ops.fourier engine.ops.make
+    engine.ops.sparse
+    engine.ops.nn
     engine.ops engine
     torch._unsupported torch._former_modules torch.__future__ torch.version torch.return_types
-    torch.fft torch.linalg torch.special torch.signal torch.masked torch.functional torch.random torch.storage torch.jit torch._utils torch.types
+    torch.fft torch.linalg torch.special torch.signal torch.masked torch.sparse torch.functional torch.random torch.storage torch.jit torch._utils torch.types
     torch._namespace torch._logging
     torch._compiling torch._inductor
     torch.accelerator torch.backends torch.cpu torch.cuda torch.amp torch.multiprocessing

@@ -37,7 +37,7 @@ def embedding_bag(
       scale_grad_by_freq: divide the gradient (in forward mode the tangent) of each row by how often it is in input, in 'sum' and 'mean';
         default False.
       mode: 'sum', 'mean' or 'max', whose gradient goes to the first of equal rows; default 'mean'.
-      sparse: accepted for torch's signature; gradients are dense arrays here, with the same values; default False.
+      sparse: for Tensors of funnn.torch, a sparse gradient; those of arrays are dense, with the same values; default False.
       per_sample_weights: factors of the rows in mode 'sum', of the shape of input; default none.
       include_last_offset: whether the last offset is the end of the last bag, and begins none; default False.
       padding_idx: a row that does not count: not in sums, means or maxima, nor in gradients; a negative one counts from the end; default none.

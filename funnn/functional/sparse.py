@@ -103,7 +103,7 @@ def embedding(
         Default none.
       norm_type: the p of that norm; default 2.
       scale_grad_by_freq: divide the gradient (in forward mode the tangent) of each row by how often it is looked up; default False.
-      sparse: accepted for torch's signature; gradients are dense arrays here, with the same values; default False.
+      sparse: for Tensors of funnn.torch, a sparse gradient; those of arrays are dense, with the same values; default False.
 
     Returns:
       An array of shape (*input.shape, embedding_dim) of the weight's dtype. An index out of range, also a negative one, gives a row of NaN

@@ -42,7 +42,7 @@ class Embedding(_Table):
       max_norm: rows with a larger norm are looked up scaled down to it. The parameters stay as they are; torch's Module writes the scaled rows back.
       norm_type: the p of that norm.
       scale_grad_by_freq: divide the gradient of each row by how often it is looked up.
-      sparse: accepted and ignored; gradients are dense.
+      sparse: whether the torch.nn class gives a sparse gradient, of the rows looked up; those of ``apply`` are dense arrays.
 
     A table from elsewhere needs no constructor of its own: ``layer.apply({"weight": table}, {}, indices)``; it stays frozen as long as it is not
     differentiated. Source: torch.nn.Embedding.

@@ -17,7 +17,9 @@ def _slots(param: jax.Array, o: Options) -> State:
 
 def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tuple[jax.Array, State]:
     beta1, beta2 = o.betas
-    present = jnp.any(grad != 0, axis=tuple(range(1, grad.ndim)), keepdims=True)
+    present = state.get("present")
+    if present is None:
+        present = jnp.any(grad != 0, axis=tuple(range(1, grad.ndim)), keepdims=True)
     exp_avg = jnp.where(present, lerp(state["exp_avg"], grad, 1 - beta1), state["exp_avg"])
     exp_avg_sq = jnp.where(present, lerp(state["exp_avg_sq"], grad * grad, 1 - beta2), state["exp_avg_sq"])
     size = o.lr * jnp.sqrt(one_minus_power(beta2, state["step"])) / one_minus_power(beta1, state["step"])
@@ -32,7 +34,7 @@ _CHECKS = {
 
 
 _DEFAULTS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False}
-#: SparseAdam for one array. State: ``step``, ``exp_avg``, ``exp_avg_sq``.
+#: SparseAdam for one array. State: ``step``, ``exp_avg``, ``exp_avg_sq``, and ``present`` where it is known which rows have a gradient.
 sparse_adam_rule = Rule("SparseAdam", _DEFAULTS, _slots, _formula, checks=_CHECKS, real_only=True)
 
 

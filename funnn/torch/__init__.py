@@ -77,7 +77,7 @@ _signatures.lend(Tensor, _signatures.Methods)
 _signatures.lend_in_place(Tensor)
 _signatures.lend_options(vars(signal.windows)[name] for name in signal.windows.__all__)
 Tensor.__getattr__ = _unsupported.missing_of_tensor
-_unsupported.watch(_dynamo, _inductor, compiler, nn, nn.attention, nn.parallel, nn.utils)
+_unsupported.watch(_dynamo, _inductor, compiler, nn, nn.attention, nn.parallel, nn.utils, sparse)  # noqa: F405
 _unsupported.watch(
     accelerator, autograd, autograd.graph, backends, backends.cuda, cuda, func, jit, masked, nn.functional, overrides, utils, utils.data
 )

@@ -24,12 +24,13 @@ class Difference(NamedTuple):
     unseen: str | None = None
 
 
-_MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _NUMBERS = (
+_MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _NUMBERS, _SPARSE = (
     "Memory",
     "Devices and threads",
     "Compiled functions",
     "Subclasses, overrides and workers",
     "Numbers",
+    "Sparse tensors",
 )
 
 DIFFERENCES = (
@@ -187,5 +188,37 @@ DIFFERENCES = (
         "Sums and products may be added up in another order, so the last bits of float32 differ. Float64 is there in the torch world, without JAX's "
         "global flag.",
         unseen="within the tolerances of the tests",
+    ),
+    Difference(
+        "sparse layouts",
+        _SPARSE,
+        "The layouts are `torch.sparse_coo`, and for matrices `torch.sparse_csr` and `torch.sparse_csc`, without batches and dense dimensions. A sparse "
+        "tensor is of a subclass of `torch.Tensor` that prints as it does. What an operation refuses is a `NotImplementedError`, as in PyTorch, and says "
+        "the way round.",
+    ),
+    Difference(
+        "sparse derivatives",
+        _SPARSE,
+        "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others. A sparse gradient "
+        "may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same.",
+    ),
+    Difference(
+        "sparse becomes dense",
+        _SPARSE,
+        "A sparse gradient that flows on to an operation on dense tensors is dense from there on: after `embedding(i, w * 2, sparse=True)`, `w.grad` is "
+        "dense. `torch.gather` with `sparse_grad=True` gives a dense gradient.",
+    ),
+    Difference(
+        "sparse optimizers",
+        _SPARSE,
+        "Optimizers compute with sparse gradients in dense memory, and so is the momentum of SGD; parameters that are sparse tensors themselves have no "
+        "optimizer.",
+        unseen="it is about memory",
+    ),
+    Difference(
+        "sparse replays",
+        _SPARSE,
+        '`mode="reduce-overhead"` replays no calls that read or make sparse tensors.',
+        unseen="results are those of the plain call",
     ),
 )

@@ -36,6 +36,7 @@ from funnn.engine.tensor.generator import seed as seed
 from funnn.engine.tensor.generator import set_rng_state as set_rng_state
 from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
+from funnn.engine.tensor.sparse import SparseTensor as _SparseTensor
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types import dtype as _dtype
@@ -50,6 +51,11 @@ from funnn.engine.types.layout import contiguous_format as contiguous_format
 from funnn.engine.types.layout import layout as layout
 from funnn.engine.types.layout import memory_format as memory_format
 from funnn.engine.types.layout import preserve_format as preserve_format
+from funnn.engine.types.layout import sparse_bsc as sparse_bsc
+from funnn.engine.types.layout import sparse_bsr as sparse_bsr
+from funnn.engine.types.layout import sparse_coo as sparse_coo
+from funnn.engine.types.layout import sparse_csc as sparse_csc
+from funnn.engine.types.layout import sparse_csr as sparse_csr
 from funnn.engine.types.layout import strided as strided
 from funnn.engine.types.limits import finfo as finfo
 from funnn.engine.types.limits import iinfo as iinfo
@@ -73,6 +79,7 @@ from funnn.engine.types.settings import set_warn_always as set_warn_always
 from funnn.engine.types.settings import use_deterministic_algorithms as use_deterministic_algorithms
 from funnn.torch import fft as fft
 from funnn.torch import linalg as linalg
+from funnn.torch import sparse as sparse
 from funnn.torch import special as special
 
 globals().update(_namespace(""))
@@ -86,5 +93,11 @@ legacy_contiguous_format = contiguous_format
 for _class in (Generator, Size, Tensor, device, dtype, finfo, iinfo, layout, memory_format):
     _class.__module__ = "funnn.torch"  # the name that is printed, and that pickles keep
 
-_OWN = {"annotations", "_autocast", "_class", "_dtype", "_factories", "_foreach", "_namespace", "_OWN"}
+_SparseTensor.__module__, _SparseTensor.__name__, _SparseTensor.__qualname__ = (
+    "funnn.torch",
+    "Tensor",
+    "Tensor",
+)  # torch has one class for both
+
+_OWN = {"annotations", "_SparseTensor", "_autocast", "_class", "_dtype", "_factories", "_foreach", "_namespace", "_OWN"}
 __all__ = [name for name in globals() if not name.startswith("__") and name not in _OWN]

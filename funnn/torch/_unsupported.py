@@ -20,7 +20,9 @@ class UnsupportedModule(ModuleNotFoundError, NotImplementedError):
     """A module of torch that is not supported here."""
 
 
-_SPARSE = "tensors are dense; keep zeros in a dense tensor, gather and index_add on an index, or use jax.experimental.sparse on the arrays"
+_SPARSE = (
+    "sparse tensors are torch.sparse_coo, and matrices torch.sparse_csr and torch.sparse_csc; compute with their indices() and values()"
+)
 _QUANTISED = "there are no quantised tensors; store an int8 tensor and its scale, and multiply: x.to(torch.float32) * scale"
 _PASSES = "it is of another compiler or vendor library; call the operation of torch.nn.functional that it is part of"
 _NESTED = "there are no nested (jagged) tensors; pad to one size and pass a mask, or use torch.nn.utils.rnn.pack_padded_sequence"
@@ -38,7 +40,7 @@ _SCRIPT = "there is no TorchScript; use torch.compile"
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (
         r"_?(to_)?sparse(_\w+)?|resize_as_sparse_|_?(coalesced?_?|is_coalesced|nnz|((c?col|c?row)_)?indices(_copy)?|values(_copy)?)"
-        r"|smm|hsmm|hspmm|sspaddmm|saddmm",
+        r"|hsmm|sspaddmm|saddmm|as_sparse_gradcheck|spsolve|Sparse\w+|semi_structured",
         _SPARSE,
     ),
     (

@@ -22,9 +22,11 @@ from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
+from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.program.outline import is_outline, outline_of, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -37,6 +39,7 @@ _PARAMETER = Global("torch._utils", "_rebuild_parameter")
 _PARAMETER_WITH_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
 _META = Global("torch._utils", "_rebuild_meta_tensor_no_storage")
 _OF_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
+_SPARSE = Global("torch._utils", "_rebuild_sparse_tensor")
 _SIZE, _DEVICE = Global("torch", "Size"), Global("torch", "device")
 _LAYOUT = Global("torch.serialization", "_get_layout")
 _NAMED = {Tensor: Global("torch", "Tensor"), Parameter: Global("torch.nn.parameter", "Parameter")}
@@ -58,6 +61,8 @@ class _Pickler(TorchPickler):
     def describe(self, obj: Any) -> tuple | None:
         if not isinstance(obj, _HANDLED):
             return None
+        if isinstance(obj, SparseTensor):
+            return self.sparse(obj)
         if isinstance(obj, Tensor):
             return self.tensor(obj) if type(obj).__reduce_ex__ is Tensor.__reduce_ex__ else None
         if isinstance(obj, _dtype.Size):
@@ -88,6 +93,14 @@ class _Pickler(TorchPickler):
             self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.numpy, requires_grad=tensor.requires_grad
         )
         return plain if kind is Tensor and not state else (_OF_TYPE, (plain[0], kind, plain[1], state))
+
+    def sparse(self, tensor: SparseTensor) -> tuple:
+        if isinstance(tensor, Parameter):
+            return _PARAMETER, (tensor.detach(), tensor.requires_grad, OrderedDict())
+        parts = *tensor._pattern.parts, tensor._elements, tensor.shape
+        plain = _SPARSE, (tensor.layout, (*parts, tensor._coalesced) if tensor.is_sparse else parts)
+        state = attributes(tensor)
+        return (_OF_TYPE, (plain[0], Tensor, plain[1], state)) if state else plain
 
     def record(self, tensor: Tensor) -> Record:
         storage, kind = tensor._storage, tensor.dtype.numpy
@@ -188,7 +201,16 @@ def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any
     return _with_state(Parameter(data, requires_grad), state)
 
 
-_REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_parameter)
+def _rebuild_sparse(layout: Any, data: Any) -> SparseTensor:
+    if not isinstance(layout, _layout.layout) or type(data) is not tuple or not all(isinstance(item, Tensor) for item in data[:2]):
+        raise CheckpointError(f"a sparse tensor is to be rebuilt of {reprlib.repr(layout)} and {reprlib.repr(data)}")
+    if layout is _layout.sparse_coo:
+        coalesced = bool(data[3]) if len(data) > 3 else None
+        return FUNCTIONS["sparse_coo_tensor"](*data[:3], is_coalesced=coalesced, check_invariants=True)
+    return FUNCTIONS["sparse_compressed_tensor"](*data, layout=layout, check_invariants=True)
+
+
+_REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_parameter, _rebuild_sparse)
 
 
 def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
@@ -199,7 +221,9 @@ def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: 
     tensor = function(*arguments)
     if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
         kind, state = Buffer, {name: value for name, value in state.items() if name != "_is_buffer"}
-    if type(tensor) is not kind:
+    if isinstance(tensor, SparseTensor) and kind is not Tensor:
+        raise CheckpointError(f"a sparse tensor is of class {reprlib.repr(kind)}", "unsupported", "save it as a plain tensor")
+    if type(tensor) is not kind and not isinstance(tensor, SparseTensor):
         tensor = on_memory(kind, tensor._storage, tensor._window, tensor.requires_grad)
     return _with_state(tensor, state)
 
@@ -235,6 +259,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_meta_tensor_no_storage": _rebuild_meta,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
     "torch.Size": lambda numbers=(): _dtype.Size(sizes(numbers)),
     "torch.device": lambda *given: _dtype.device(device_name(*given)),

@@ -143,6 +143,10 @@ ELSEWHERE = {
     **{f"{name}{cell}": "test_module_names.py" for name in ("gru", "lstm", "rnn_relu", "rnn_tanh") for cell in ("", "_cell")},
     **dict.fromkeys(("_weight_norm", "norm_except_dim"), "test_nn_utils.py"),
     **dict.fromkeys(("_sample_dirichlet", "_standard_gamma", "binomial", "poisson"), "test_distributions.py"),
+    **dict.fromkeys(
+        ("smm", "hspmm", "sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor"), "test_sparse.py"
+    ),
+    **{f"sparse.{name}": "test_sparse.py" for name in ("mm", "addmm", "sum", "softmax", "log_softmax", "spdiags", "sampled_addmm")},
     **dict.fromkeys(("chain_matmul", "slogdet", "fft.fftfreq", "fft.rfftfreq"), "test_tensor.py"),
 }
 

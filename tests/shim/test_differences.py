@@ -164,6 +164,25 @@ def _(t):
     return t.add(t.ones(2), np.ones(2))
 
 
+@shows("sparse layouts")
+def _(t):
+    return t.ones(2, 2, 2).to_sparse_csr().to_dense()
+
+
+@shows("sparse derivatives")
+def _(t):
+    x = t.eye(2).to_sparse().requires_grad_()
+    x.index_select(0, t.tensor([0])).to_dense().sum().backward()
+    return x.grad.to_dense()
+
+
+@shows("sparse becomes dense")
+def _(t):
+    w = t.ones(3, 2, requires_grad=True)
+    t.nn.functional.embedding(t.tensor([0]), w * 2, sparse=True).sum().backward()
+    return str(w.grad.layout)
+
+
 def outcome(program: Callable, library: Any) -> tuple:
     """What a program returns and prints, or the class of what it raises."""
     try:

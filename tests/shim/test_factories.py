@@ -77,8 +77,10 @@ def test_an_unknown_keyword_is_refused(name):
 
 
 def test_another_layout_is_refused():
-    with pytest.raises(NotImplementedError, match=r"zeros\(\): all tensors here are torch.strided, got layout='sparse'"):
-        shim.zeros(2, layout="sparse")
+    same_error(lambda t: t.zeros(2, layout="sparse"), TypeError, "must be torch.layout, not str")
+    same_error(lambda t: t.ones(2, layout=t.sparse_coo), RuntimeError, "layout")
+    with pytest.raises(NotImplementedError, match=r"zeros\(\) makes tensors of layout torch.strided, got layout=torch.sparse_bsr"):
+        shim.zeros(2, 2, layout=shim.sparse_bsr)
 
 
 def test_scalar_tensor():

@@ -88,6 +88,7 @@ def compare_tensors(got: Any, expected: torch.Tensor, where: str, tolerance: tup
     assert isinstance(got, shim.Tensor), f"{where}: {type(got)}"
     assert tuple(got.shape) == tuple(expected.shape), f"{where}: shape {got.shape}, torch has {expected.shape}"
     assert str(got.dtype) == str(expected.dtype), f"{where}: dtype {got.dtype}, torch has {expected.dtype}"
+    assert str(got.layout) == str(expected.layout), f"{where}: layout {got.layout}, torch has {expected.layout}"
     assert got.requires_grad == expected.requires_grad, f"{where}: requires_grad {got.requires_grad}"
     rtol, atol = tolerance or TOLERANCE.get(str(expected.dtype).removeprefix("torch."), (0, 0))
     np.testing.assert_allclose(values(got), values(expected), rtol=rtol, atol=atol, err_msg=where)
@@ -99,7 +100,7 @@ def compare_tensors(got: Any, expected: torch.Tensor, where: str, tolerance: tup
 
 def values(tensor: Any) -> np.ndarray:
     """The values of either library's tensor, wide enough to subtract."""
-    tensor = tensor.detach()
+    tensor = tensor.detach().to_dense()
     if tensor.dtype in (torch.bfloat16, shim.bfloat16):
         tensor = tensor.float()
     array = np.asarray(tensor.numpy(force=True))  # by force, because torch has tensors that are zero, conjugate or negated by a flag

@@ -10,7 +10,13 @@ import jax.numpy as jnp
 
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node
-from funnn.engine.tensor.tensor import as_value
+from funnn.engine.tensor.sparse import SparseTensor
+from funnn.engine.tensor.tensor import as_gradient
+
+
+def _numbers(gradient: Any) -> Any:
+    """The Value of a gradient, of its elements if it is sparse."""
+    return gradient._elements._operand() if isinstance(gradient, SparseTensor) else gradient
 
 
 class Anomaly:
@@ -25,8 +31,8 @@ class Anomaly:
         try:
             results = list(node.pull(gradients, create_graph))
             if thread.check_nan:
-                for index, gradient in enumerate(node.spread(map(as_value, results), None)):
-                    if gradient is not None and bool(jnp.isnan(gradient.known()).any()):
+                for index, gradient in enumerate(node.spread(map(as_gradient, results), None)):
+                    if gradient is not None and bool(jnp.isnan(_numbers(gradient).known()).any()):
                         raise RuntimeError(f"Function {node.name()!r} returned nan values in its {index}th output.")
         except Exception:
             where = node.metadata.get("traceback_")

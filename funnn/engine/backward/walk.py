@@ -1,7 +1,7 @@
 """The walk over the recorded graph, that pulls gradients from its roots to its leaves.
 
 Nodes are numbered as they are made; walking them from the highest number down is a topological order, so the loop needs no counting and no
-recursion. Gradients travel as Values, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions).
+recursion. Gradients travel as Values, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions) and where they are sparse.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
-from funnn.engine.tensor.tensor import Tensor, as_tensor, as_value
+from funnn.engine.tensor.sparse import SparseTensor
+from funnn.engine.tensor.tensor import Tensor, as_gradient, as_tensor
 
 _sum = Form(lambda a, b: ((a + b,), None))
 
 
 def add_gradients(a: Any, b: Any, create_graph: bool) -> Any:
-    return as_tensor(a) + as_tensor(b) if create_graph else run(_sum, [a, b])
+    if type(a) is not Value or type(b) is not Value:
+        a, b = as_tensor(a), as_tensor(b)
+        total = b + a if isinstance(a, SparseTensor) and not isinstance(b, SparseTensor) else a + b
+        return total if create_graph else as_gradient(total)
+    return run(_sum, [a, b])
 
 
 def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
@@ -31,7 +36,7 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
     for hook in list(hooks.values()):
         result = hook(as_tensor(gradient))
         if result is not None:
-            gradient = result if create_graph else as_value(result)
+            gradient = result if create_graph else as_gradient(result)
     return gradient
 
 
@@ -41,7 +46,10 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
     if create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
-        tensor._grad = Tensor._wrap(gradient)
+        tensor._grad = as_tensor(gradient)
+    elif isinstance(grad, SparseTensor) or isinstance(gradient, SparseTensor):
+        given, dense = as_tensor(gradient), not isinstance(gradient, SparseTensor)
+        tensor._grad = given + grad if dense else grad.add_(given)  # a dense one takes the place of a sparse one
     else:
         grad._write(add_gradients(grad._operand(), gradient, False))
     if tensor._after_accumulate:
@@ -84,8 +92,11 @@ def pull_gradients(
             node, index = edge
             if needed is not None and node not in needed:
                 continue
-            if not create_graph and not isinstance(gradient, Value):
-                gradient = as_value(gradient)
+            if not isinstance(gradient, Value):
+                if not create_graph:
+                    gradient = as_gradient(gradient)
+                if isinstance(gradient, SparseTensor) and not node.takes_sparse:
+                    gradient = gradient.to_dense() if create_graph else gradient.to_dense()._operand()
             slots = pending.get(node)
             if slots is None:
                 if type(node) is AccumulateGrad:
@@ -169,7 +180,7 @@ def _run_prehooks(hooks: Hooks, gradients: list[Any], create_graph: bool) -> Non
     for hook in list(hooks.values()):
         result = hook(tuple(map(as_tensor, gradients)))
         if result is not None:
-            gradients[:] = result if create_graph else map(as_value, result)
+            gradients[:] = result if create_graph else map(as_gradient, result)
 
 
 def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list[Any], create_graph: bool) -> Iterable[Any]:
@@ -177,7 +188,7 @@ def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list
     for hook in list(hooks.values()):
         replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
         if replaced is not None:
-            results = node.collect(replaced) if create_graph else list(map(as_value, node.collect(replaced)))
+            results = node.collect(replaced) if create_graph else list(map(as_gradient, node.collect(replaced)))
     return results
 
 

@@ -11,6 +11,7 @@ from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import ask, candidates_in
+from funnn.engine.tensor.sparse import NoDenseMemory, handle
 from funnn.engine.tensor.tensor import Tensor
 
 
@@ -19,6 +20,17 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     if thread.ask is None and thread.ask_classes and candidates_in((args, kwargs.values())):
         return ask(function, args, kwargs)
     return NotImplemented
+
+
+def _second_answer(function: Callable, args: tuple, kwargs: dict, error: Exception) -> Any:
+    """What others do with a call that has failed: sparse tensors, or classes that are no Tensors; NotImplemented where there is nobody."""
+    if isinstance(error, NoDenseMemory):
+        try:
+            return handle(function, args, kwargs, error)
+        except Exception as wrong:
+            shorten(wrong)
+            raise wrong from None
+    return stand_in(function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
 
 
 def rename(function: Callable, name: str) -> None:
@@ -53,27 +65,27 @@ def overridable(
             if result is not NotImplemented:
                 return result
         result = None
-        if small is not None:
-            first = args[0] if args else None  # a tensor whose gradient is wanted is not for NumPy
-            recorded = type(first) is Tensor and (first._grad_fn is not None or first._leaf_requires_grad) and thread.grad
-            if not recorded and thread.autocast is None and thread.tracing is None and thread.region is None:
-                result = small(args, kwargs)
-        if result is None:
-            try:
+        try:
+            if small is not None:
+                first = args[0] if args else None  # a tensor whose gradient is wanted is not for NumPy
+                recorded = type(first) is Tensor and (first._grad_fn is not None or first._leaf_requires_grad) and thread.grad
+                if not recorded and thread.autocast is None and thread.tracing is None and thread.region is None:
+                    result = small(args, kwargs)
+            if result is None:
                 if op is not None and not kwargs and (op_args is None or len(args) <= op_args):
                     result = call(op, args, kwargs)
                 else:
                     result = run(*args, **kwargs)
-            except Exception as error:
-                answer = stand_in(public or function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
-                if answer is NotImplemented:
-                    shorten(error)
-                    raise
-                return answer
-        if elementwise:
-            for value in (*args, *kwargs.values()) if kwargs else args:
-                if getattr(value, "_window", None) is not None:
-                    return like_operands(result, args, kwargs)
+            if elementwise:
+                for value in (*args, *kwargs.values()) if kwargs else args:
+                    if getattr(value, "_window", None) is not None:
+                        return like_operands(result, args, kwargs)
+        except Exception as error:
+            answer = _second_answer(public or function, args, kwargs, error)
+            if answer is NotImplemented:
+                shorten(error)
+                raise
+            return answer
         return result
 
     rename(function, (public or run).__name__)

@@ -50,6 +50,13 @@ from funnn.engine.ops.reduce import masked_reductions as masked_reductions
 from funnn.engine.ops.reduce import reductions as reductions
 from funnn.engine.ops.reduce import scans as scans
 from funnn.engine.ops.reduce import statistics as statistics
+from funnn.engine.ops.sparse import arithmetic as arithmetic
+from funnn.engine.ops.sparse import construct as construct
+from funnn.engine.ops.sparse import conversions as conversions
+from funnn.engine.ops.sparse import matrix_products as matrix_products
+from funnn.engine.ops.sparse import shapes as shapes
+from funnn.engine.ops.sparse import sums as sums
+from funnn.engine.ops.sparse.handlers import register_handlers as _register_handlers
 from funnn.engine.ops.views import complex_views as complex_views
 from funnn.engine.ops.views import joining as joining
 from funnn.engine.ops.views import layouts as layouts
@@ -60,3 +67,4 @@ from funnn.engine.ops.views import views as views
 
 operators.define_operators()
 _let_the_rest_ask()
+_register_handlers()

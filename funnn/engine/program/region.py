@@ -48,7 +48,10 @@ class Region:
       refuses_breaks: the same as ``fullgraph``, for a part of the function.
       breaks: where the program was cut; new_programs: how many programs were met for the first time.
       programs: of a watched region, the names of each program's operations.
+      problem: why the call cannot be replayed, or None.
     """
+
+    problem: str | None = None
 
     def __init__(self, name: str, fullgraph: bool, watched: bool = False):
         self.name, self.fullgraph, self.watched = name, fullgraph, watched

@@ -32,7 +32,6 @@ class Recorder(Region):
       results: the Values and Residuals that it gave and that somebody held.
       checks: what looked at values to refuse wrong ones, each with the tensors that it read.
       arrays: by id, the arrays that somebody asked for; draws: (generator, name, args, kwargs, array) of each draw of random numbers.
-      problem: why the call cannot be replayed, or None.
     """
 
     def __init__(self, name: str, fullgraph: bool):
@@ -43,7 +42,6 @@ class Recorder(Region):
         self.checks: list[tuple[Callable[[], None], list[Any]]] = []
         self.arrays: dict[int, Any] = {}
         self.draws: list[tuple[Any, str, tuple[Any, ...], dict[str, Any], Any]] = []
-        self.problem: str | None = None
         self._seen: list[Any] | None = None
 
     def __enter__(self) -> Region:

@@ -81,6 +81,7 @@ class Node:
     __slots__ = ("__dict__", "__weakref__", "edges", "number")
 
     count = 1  # of outputs
+    takes_sparse = False  # whether gradients come as they are, sparse ones too; else as dense ones
 
     def __init__(self, edges: tuple[Any, ...]):
         self.edges = edges
@@ -143,6 +144,8 @@ class Gate(Node):
 
     __slots__ = ()
 
+    takes_sparse = True
+
     def pull(self, gradients: list[Any], create_graph: bool) -> list[Any]:
         return gradients
 
@@ -156,6 +159,7 @@ class AccumulateGrad(Node):
 
     edges = ()
     number = 0  # after everything else
+    takes_sparse = True
 
     def __init__(self) -> None:
         """Nothing: all leaves' nodes have the same edges and number."""

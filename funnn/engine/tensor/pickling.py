@@ -11,12 +11,15 @@ from funnn.engine.memory.storage import Storage, Window
 from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
+
+_OWN = {"_storage", *SparseTensor.__annotations__}
 
 
 def is_own(name: str) -> bool:
     """Whether a name in a Tensor's ``__dict__`` is the library's; the others are attributes that a program gave it."""
-    return name == "_storage" or (name[0] == "_" and hasattr(Tensor, name))
+    return name in _OWN or (name[0] == "_" and hasattr(Tensor, name))
 
 
 def attributes(tensor: Tensor) -> dict[str, Any]:

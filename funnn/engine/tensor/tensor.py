@@ -130,6 +130,14 @@ class Tensor(History, metaclass=_dtype.TorchType):
             self._value_writes = storage.writes
         return self._value
 
+    def _memory(self) -> Storage:
+        """The memory that counts what is written."""
+        return self._storage
+
+    def _as_gradient(self) -> Any:
+        """What a backward pass carries of it."""
+        return self._operand()
+
     def _write(self, values: Any) -> None:
         """Replace the values in place; every view sees it."""
         storage = self._storage
@@ -421,11 +429,11 @@ def as_tensor(value: Any) -> Any:
     return value if value is None or isinstance(value, Tensor) else Tensor._wrap(value)
 
 
-def as_value(value: Any) -> Any:
-    """A Tensor's Value, an array as one; a Value or None as it is."""
+def as_gradient(value: Any) -> Any:
+    """A Tensor's Value, an array as one; a Value, None or a sparse tensor as it is."""
     if value is None or isinstance(value, Value):
         return value
-    return value._operand() if isinstance(value, Tensor) else Value(value)
+    return value._as_gradient() if isinstance(value, Tensor) else Value(value)
 
 
 def as_class(result: Any, kind: type) -> Any:

@@ -50,7 +50,7 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         )
     elif gradient.dtype is not output.dtype:
         gradient = gradient.to(output.dtype)
-    return gradient if create_graph else gradient._operand()
+    return gradient if create_graph else gradient._as_gradient()
 
 
 def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool) -> list:
@@ -61,7 +61,7 @@ def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bo
                 raise RuntimeError(
                     "grad can be implicitly created only for scalar outputs, not for a GradientEdge; pass the gradient as well"
                 )
-            roots.append((_edge(output), gradient if create_graph else gradient._operand()))
+            roots.append((_edge(output), gradient if create_graph else gradient._as_gradient()))
             continue
         if not output.requires_grad:
             raise RuntimeError(

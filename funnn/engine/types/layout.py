@@ -19,7 +19,7 @@ class memory_format:
 
 
 class layout:
-    """How a tensor's elements are kept; all tensors here are ``torch.strided``."""
+    """How a tensor's elements are kept: all of them (``torch.strided``), or those that are not zero, with where they are."""
 
     def __init__(self, name: str):
         self.name = name
@@ -36,6 +36,8 @@ preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last", (0, 2, 3, 1))
 channels_last_3d = memory_format("channels_last_3d", (0, 2, 3, 4, 1))
 strided = layout("strided")
+sparse_coo, sparse_csr, sparse_csc = layout("sparse_coo"), layout("sparse_csr"), layout("sparse_csc")
+sparse_bsr, sparse_bsc = layout("sparse_bsr"), layout("sparse_bsc")  # which no tensor here has
 
 
 def order_of(format: Any, rank: int) -> tuple[int, ...] | None:

@@ -126,8 +126,8 @@ def format_tensor(
         added.append(f"dtype=torch.{dtype_name}")
     devices = [suffix for suffix in suffixes if suffix.startswith("device=")]
     others = [suffix for suffix in suffixes if not suffix.startswith("device=")]
-    text = prefix + _contents(values, dtype_name, len(prefix), options)
-    return _append(text, [*devices, *added, *others], len(prefix), options.linewidth) + ")"
+    text = prefix + contents(values, dtype_name, len(prefix), options)
+    return append_suffixes(text, [*devices, *added, *others], len(prefix), options.linewidth) + ")"
 
 
 def format_outline(
@@ -139,7 +139,7 @@ def format_outline(
     "tensor(..., device='meta', size=(2, 3), dtype=torch.int64)"
     """
     added = ["device='meta'", f"size={shape}"] + ([] if dtype_name == default_dtype_name else [f"dtype=torch.{dtype_name}"])
-    return _append(prefix + ELLIPSIS, [*added, *suffixes], len(prefix), options.linewidth) + ")"
+    return append(prefix + ELLIPSIS, [*added, *suffixes], len(prefix), options.linewidth) + ")"
 
 
 def _unmarked_dtypes(default: str, empty: bool) -> set[str]:
@@ -147,20 +147,20 @@ def _unmarked_dtypes(default: str, empty: bool) -> set[str]:
     return {default} if empty else {default, "complex128" if default == "float64" else "complex64", "int64", "bool"}
 
 
-def _append(text: str, suffixes: Sequence[str], indent: int, linewidth: int) -> str:
-    """`text` followed by the suffixes, each on a new line where it would pass the line width."""
+def append_suffixes(text: str, suffixes: Sequence[str], indent: int, linewidth: int, new_line: bool = False) -> str:
+    """`text` followed by the suffixes, each on a new line where it would pass the line width, the first always if `new_line`."""
     column = len(text) - text.rfind("\n") + 1  # two more than the last line has: torch counts it so
     for suffix in suffixes:
         column += 2 + len(suffix)
-        if column > linewidth:
+        if new_line or column > linewidth:
             text += ",\n" + " " * indent + suffix
-            column = indent + len(suffix)
+            column, new_line = indent + len(suffix), False
         else:
             text += ", " + suffix
     return text
 
 
-def _contents(values: np.ndarray, dtype_name: str, indent: int, options: PrintOptions) -> str:
+def contents(values: np.ndarray, dtype_name: str, indent: int, options: PrintOptions) -> str:
     """The bracketed items, the opening bracket standing at column `indent`."""
     if values.size == 0:
         return "[]"

@@ -15,6 +15,7 @@ from funnn.engine.program.region import Region
 from funnn.engine.program.replay import Recorder, Replayable
 from funnn.engine.program.value import is_forked
 from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import NoDenseMemory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch._compiling.plan import Plan
 from funnn.torch._compiling.script import MISS, Script
@@ -120,7 +121,11 @@ class Replayer:
         leaves, places, plain_arguments = list(signature.leaves), {}, (args, kwargs)
         stand_ins: dict[int, Tensor] = {}
         roots = [("function", self.function), *(("argument", item) for item in signature.objects)]
-        watch = Watch(roots, entry.forget)
+        try:
+            watch = Watch(roots, entry.forget)
+        except NoDenseMemory:
+            self._failed(entry, "it reads a sparse tensor")
+            return self._plainly(*plain_arguments, plainly)
         flush()
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor):

@@ -16,6 +16,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import overriding
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import layout as _layout
 from funnn.engine.types import settings as _settings
 
 _VALUES = (int, bool, str, bytes, complex, type(None), _dtype.dtype, _dtype.device, range, types.BuiltinFunctionType)
@@ -77,6 +78,8 @@ class Signature:
                 raise Refused("the class of an argument overrides functions of torch, in Python")
             if value._grad_fn is not None or (value._base is not None and value.requires_grad and thread.grad):
                 raise Refused("an argument was computed with gradients, which would flow out of the call")
+            if value.layout is not _layout.strided:
+                raise Refused("an argument is a sparse tensor")
             array, window = value._storage.value, value._window
             seen: Any = array.shape
             if window is not None:

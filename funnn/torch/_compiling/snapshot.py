@@ -42,7 +42,7 @@ class Snapshot:
                 if item._window is not None and item._value is not None and item._value_writes == storage.writes:
                     self.windows[id(item._value)] = id(item)
                     self.held.append(item._value)
-                if grad is not None:
+                if grad is not None and "_storage" in grad.__dict__:
                     self.gradients[id(grad._storage)] = id(item)
             elif kind is Generator:
                 self.generators.append((item, item._engine.get_state()))

@@ -15,9 +15,9 @@ class Saved:
     __slots__ = ("edge", "output", "packed", "tensor", "unpack", "version")
 
     def __init__(self, tensor: Tensor, output: int | None):
-        if tensor._storage.inference and not thread.inference:
+        if tensor._memory().inference and not thread.inference:
             raise RuntimeError(INFERENCE_SAVED)
-        self.output, self.version = output, tensor._storage.version
+        self.output, self.version = output, tensor._memory().version
         self.tensor: Any = tensor if output is None else tensor._bare()
         self.unpack = None
         if thread.saved_hooks:
@@ -33,10 +33,10 @@ class Saved:
                 tensor._grad_fn, tensor._output = Gate((self.edge,)), 0
         else:
             tensor = self.tensor
-            if tensor._storage.version != self.version:
+            if tensor._memory().version != self.version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor saved by "
-                    f"{node.name()}, of shape {list(tensor._shape())}, is at version {tensor._storage.version}; expected version {self.version} "
+                    f"{node.name()}, of shape {list(tensor._shape())}, is at version {tensor._memory().version}; expected version {self.version} "
                     "instead"
                 )
         if self.output is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from funnn.engine.ops.make.factories import empty
 from funnn.engine.tensor.overrides import disabled
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -23,6 +24,8 @@ class Parameter(Tensor):
         data = empty(0) if data is None else data
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter data must be a Tensor, got {type(data).__name__}; make one with torch.tensor(data)")
+        if isinstance(data, SparseTensor):
+            return SparseParameter(data, requires_grad)
         parameter = object.__new__(cls)
         parameter._set_storage(data)
         parameter.requires_grad_(requires_grad)
@@ -38,6 +41,16 @@ class Parameter(Tensor):
         copied = super().__deepcopy__(memo)
         copied._grad = None  # as torch's: a copy starts without a gradient
         return copied
+
+
+class SparseParameter(SparseTensor, Parameter):
+    """A parameter that is a sparse tensor."""
+
+    def __new__(cls, data: SparseTensor, requires_grad: bool = True) -> SparseParameter:
+        return cls._of(data._pattern, data._elements, data._size, data._coalesced).requires_grad_(requires_grad)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return "Parameter containing:\n" + SparseTensor.__repr__(self)
 
 
 class Buffer(Tensor):

@@ -17,9 +17,11 @@ from funnn.engine.program.lift import constants
 from funnn.engine.program.outline import outline_of
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.optim import Rule
+from funnn.torch.optim._sparse import dense_gradients
 
 #: Whether a number is 0 is known when a program is made, but for learning rates, which pass through 0 on their way: it has no part for what 0
 #: switches off, and no choice. Either would read a parameter or a state again, behind its overwriting, and so copy it.
@@ -61,12 +63,24 @@ def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[st
     params = [param for param in group["params"] if param._grad is not None]
     while params:
         once = {id(param): param for param in params}
-        _step(rule, group, options, list(once.values()), state_of)
+        chosen = list(once.values())
+        grads, present = [param._grad for param in chosen], None
+        if SparseTensor in map(type, grads) or rule.name == "SparseAdam":
+            grads, present = dense_gradients(rule, group, grads)
+        _step(rule, group, options, chosen, grads, state_of, present)
         params = [param for param in params if once.pop(id(param), None) is None]  # one that is there twice steps twice, as in torch
 
 
-def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: list[Tensor], state_of: dict[Tensor, dict[str, Any]]) -> None:
-    grads = [param._grad for param in params]
+def _step(
+    rule: Rule,
+    group: dict[str, Any],
+    options: dict[str, Any],
+    params: list[Tensor],
+    grads: list[Tensor],
+    state_of: dict[Tensor, dict[str, Any]],
+    present: list[Tensor] | None = None,
+) -> None:
+    """One step; ``present``: of each parameter the rows that have a gradient, for a rule that asks."""
     states, names = [], []
     needed: dict[int, tuple[frozenset[str], tuple[str, ...]]] = {}
     for param in params:
@@ -81,6 +95,9 @@ def _step(rule: Rule, group: dict[str, Any], options: dict[str, Any], params: li
             state = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
         states.append(state)
         names.append(ordered)
+    if present is not None:
+        states = [{**state, "present": rows} for state, rows in zip(states, present, strict=True)]
+        names = [(*each, "present") for each in names]
     flags = tuple([(name, options[name]) for name in rule.flags if name in options])
     if group.get("differentiable"):
         _step_recorded(rule, flags, options, params, grads, states)

@@ -74,7 +74,7 @@ class _Point:
         finally:
             thread.grad = before
         self.first = loss if self.first is None else self.first
-        gradients = [p.grad._read() if p.grad is not None else jnp.zeros(p._shape(), p.dtype.numpy) for p in self.params]
+        gradients = [p.grad.to_dense()._read() if p.grad is not None else jnp.zeros(p._shape(), p.dtype.numpy) for p in self.params]
         return float(loss), _flat(gradients)
 
     def move(self, t: Any, direction: Any) -> None:

@@ -13,9 +13,8 @@ class SparseAdam(
     rule=sparse_adam_rule,
     takes="lr betas eps maximize",
 ):
-    """Adam of the rows that have a gradient; the formula is in :func:`funnn.optim.sparse_adam`.
+    """Adam of the rows that a sparse gradient has, as those of ``Embedding(sparse=True)`` are; the formula is in :func:`funnn.optim.sparse_adam`.
 
-    Gradients are dense here, also those of ``Embedding(sparse=True)``: a row whose gradient is exactly zero counts as not looked up.
     Source: torch.optim.SparseAdam."""
 
     def _made(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from funnn.engine.ops.make.factories import as_tensor, tensor
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -180,6 +181,9 @@ def _compare_tensors(actual: Tensor, expected: Tensor, rtol: float, atol: float,
         a, b = (item.stride() if name == "stride()" else getattr(item, name) for item in (actual, expected))
         if a != b:
             fail(f"The values for attribute '{name}' do not match: {a} != {b}.")
+    if isinstance(actual, SparseTensor) and isinstance(expected, SparseTensor):
+        _compare_sparse(actual, expected, rtol, atol, options, fail)
+        return
     if actual.dtype is not expected.dtype:
         kind = _dtype.join(*(_dtype.int64 if item.dtype in _UNSIGNED else item.dtype for item in (actual, expected)))
         actual, expected = actual.to(kind), expected.to(kind)
@@ -187,6 +191,25 @@ def _compare_tensors(actual: Tensor, expected: Tensor, rtol: float, atol: float,
     matches = _matches(a, b, rtol, atol, options.equal_nan)
     if not matches.all():
         fail(_scalar_text(a.item(), b.item(), rtol, atol) if not a.shape else _tensor_text(a, b, matches, rtol, atol))
+
+
+def _compare_sparse(actual: Any, expected: Any, rtol: float, atol: float, options: Options, fail: Callable) -> None:
+    """Sparse tensors, part by part."""
+    coo = actual.is_sparse and expected.is_sparse
+    if coo and actual.is_coalesced() != expected.is_coalesced():
+        actual, expected = actual.coalesce(), expected.coalesce()
+    layout = "COO" if coo else actual.layout.name.removeprefix("sparse_").upper()
+    if actual._nnz() != expected._nnz():
+        fail(f"The number of specified values in sparse {layout} tensors does not match: {actual._nnz()} != {expected._nnz()}")
+    names = [name for name, _ in actual._pattern.named_parts()]
+    for name, a, b in zip(names, actual._pattern.parts, expected._pattern.parts, strict=True):
+        _compare_tensors(a, b, 0, 0, options._replace(check_dtype=False), _naming(fail, f"Sparse {layout} {name}"))
+    _compare_tensors(actual._elements, expected._elements, rtol, atol, options, _naming(fail, f"Sparse {layout} values"))
+
+
+def _naming(fail: Callable, name: str) -> Callable:
+    """``fail`` whose text names the part of a sparse tensor that differs."""
+    return lambda text: fail(text.replace("Tensor-likes", name))
 
 
 @np.errstate(all="ignore")

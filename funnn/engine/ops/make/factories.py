@@ -20,6 +20,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, writ
 from funnn.engine.program.outline import outline_of, outlined
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -135,14 +136,18 @@ def _checked(shape: tuple) -> tuple:
 def factory(function: Callable) -> Callable:
     """``function`` with what all that make tensors take.
 
-    ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``, which all
-    tensors are. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
+    ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``; zeros
+    and empty make sparse tensors, too. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
     """
 
     @functools.wraps(function)
     def make(*args: Any, out: Any = None, dtype: Any = None, layout: Any = None, pin_memory: bool = False, **kwargs: Any) -> Tensor:
-        if layout not in (None, _layout.strided):
-            raise NotImplementedError(f"{function.__name__}(): all tensors here are torch.strided, got layout={layout!r}; leave layout out")
+        if layout is not None and layout is not _layout.strided:
+            if not isinstance(layout, _layout.layout):
+                raise TypeError(f"{function.__name__}(): argument 'layout' must be torch.layout, not {type(layout).__name__}")
+            raise NoDenseMemory(
+                f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)"
+            )
         if out is None:
             return function(*args, dtype=dtype, **kwargs)
         if dtype is not None and as_dtype(dtype) is not out.dtype:
@@ -345,6 +350,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
             fill(made, *args, **kwargs)
         return made.requires_grad_() if requires_grad else made
 
+    make.__name__ = make.__qualname__ = f"{name or function.__name__}_like"
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
     own, theirs = inspect.signature(make), inspect.signature(function)
     rest = _public(theirs, "size", "out", "memory_format")
@@ -405,7 +411,8 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
             return legacy_tensor(args, kind)
 
         def __instancecheck__(cls, instance: Any) -> bool:
-            return isinstance(instance, Tensor) and instance.dtype is kind and (device == "cpu" or instance.device.type == device)
+            dense = isinstance(instance, Tensor) and not isinstance(instance, SparseTensor)
+            return dense and instance.dtype is kind and (device == "cpu" or instance.device.type == device)
 
         def __repr__(cls) -> str:
             return f"<class '{prefix}.{cls.__name__}'>"

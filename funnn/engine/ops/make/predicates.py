@@ -80,21 +80,6 @@ def is_shared(self):
     return False
 
 
-def dense_dim(self):
-    """The number of dimensions, all of which are dense."""
-    return self.dim()
-
-
-def sparse_dim(self):
-    """0: no dimension is sparse."""
-    return 0
-
-
-def to_dense(self, dtype=None, *, masked_grad=None):
-    """The tensor itself, which is dense; with ``dtype``, converted to it."""
-    return self if dtype is None else self.to(dtype)
-
-
 def const_data_ptr(self):
     """The number that ``data_ptr`` gives."""
     return self.data_ptr()
@@ -111,12 +96,10 @@ _METHODS: dict[str, Callable] = {
     "pin_memory": pin_memory,
     "is_pinned": is_pinned,
     "is_shared": is_shared,
-    "dense_dim": dense_dim,
-    "sparse_dim": sparse_dim,
     "const_data_ptr": const_data_ptr,
     "ndimension": ndimension,
 }
-for _name in ("is_ipu", "is_maia", "is_mkldnn", "is_mtia", "is_sparse_csr", "is_vulkan", "is_xla", "is_xpu", "volatile"):
+for _name in ("is_ipu", "is_maia", "is_mkldnn", "is_mtia", "is_vulkan", "is_xla", "is_xpu", "volatile"):
     setattr(Tensor, _name, False)
 Tensor.is_cpu = property(lambda self: self.device.type == "cpu", doc="Whether the numbers are in the CPU's memory.")
 Tensor.itemsize = property(lambda self: self.dtype.itemsize, doc="The size of an element, in bytes.")
@@ -215,7 +198,6 @@ def _reversed(self: Tensor) -> Tensor:
 
 
 add_method("__reversed__", _reversed)
-add_method("to_dense", to_dense)
 for _name in ("detach", "detach_", "as_strided_"):
     FUNCTIONS[_name] = getattr(Tensor, _name)
 

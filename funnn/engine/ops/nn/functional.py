@@ -19,6 +19,7 @@ from funnn.engine.dispatch.public import bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
+from funnn.engine.ops.sparse.lookups import look_up_sparsely
 from funnn.engine.ops.views import views
 from funnn.engine.program.form import Families, Form
 from funnn.engine.program.outline import is_outline, outlined
@@ -279,7 +280,7 @@ _rrelu_op = op_of(F.rrelu, _with_numbers(F.rrelu))
 def _with_bounded_table(function: Callable) -> Callable:
     """A look-up that, with ``max_norm``, leaves the rows that it scaled in the table, as torch does."""
     signature = inspect.signature(function)
-    place = list(signature.parameters).index("max_norm")
+    place, sparse = (list(signature.parameters).index(name) for name in ("max_norm", "sparse"))
     op = op_of(function)
 
     def bound_and_look_up(*args: Any, **kwargs: Any) -> Tensor:
@@ -289,6 +290,8 @@ def _with_bounded_table(function: Callable) -> Callable:
             table = given["weight"].detach()
             table._write(F.embedding_renorm(given["input"], table, **bound)._operand())
             args, kwargs = (), {name: value for name, value in given.items() if name not in bound}
+        if (args[sparse] if sparse < len(args) else kwargs.get("sparse")) and thread.grad and thread.tracing is None:
+            return look_up_sparsely(function, op, signature.bind(*args, **kwargs).arguments)
         return call(op, args, kwargs)
 
     return bound_and_look_up

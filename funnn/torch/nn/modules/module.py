@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from funnn.engine.program.lift import lift
 from funnn.engine.tape.node import RemovableHandle
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.layers._text import layer_text
 from funnn.torch._compiling.contexts import FunctionContext
@@ -387,4 +388,7 @@ def clear_grads(parameters: Any, set_to_none: bool) -> None:
             parameter._set_grad(None)
         elif parameter.grad is not None:
             grad = parameter.grad.detach_().requires_grad_(False)
-            grad._write(_zeros_like(grad._operand()))
+            if isinstance(grad, SparseTensor):
+                grad.zero_()
+            else:
+                grad._write(_zeros_like(grad._operand()))

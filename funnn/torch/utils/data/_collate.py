@@ -11,6 +11,7 @@ import numpy as np
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.make.factories import as_tensor, tensor
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -101,6 +102,11 @@ def _check_shapes(batch: Sequence[Any]) -> None:
 
 
 def stack(tensors: list[Tensor]) -> Tensor:
+    if any(isinstance(item, SparseTensor) for item in tensors):
+        raise RuntimeError(
+            "Batches of sparse tensors are not currently supported by the default collate_fn; please provide a custom collate_fn to handle them "
+            "appropriately."
+        )
     return FUNCTIONS["stack"](tensors, 0)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from funnn.engine.ops.make.factories import as_tensor
 from funnn.engine.tensor.pickling import attributes, on_memory
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 
 _INLINE = 16384  # bytes; what is smaller goes through the pipe
@@ -37,7 +38,7 @@ class Pending:
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or isinstance(value, SparseTensor):  # which is made of others
             return NotImplemented
         if value.requires_grad and not value.is_leaf:
             raise RuntimeError(
