@@ -101,6 +101,16 @@ class SparseTensor(Tensor):
     def _window(self) -> Any:  # type of the base's attribute
         raise NoDenseMemory(_NO_MEMORY)
 
+    @property
+    def device(self) -> _dtype.device:
+        """Where the elements are."""
+        return self._elements.device
+
+    is_meta = property(lambda self: self._elements.is_meta, doc="Whether the elements have no numbers.")
+
+    def _meta(self) -> Any:
+        return self._elements._meta()
+
     def _host(self) -> np.ndarray:
         raise NoDenseMemory("Cannot access data pointer of Tensor that doesn't have storage; use to_dense() first")
 

@@ -139,7 +139,7 @@ def format_outline(
     "tensor(..., device='meta', size=(2, 3), dtype=torch.int64)"
     """
     added = ["device='meta'", f"size={shape}"] + ([] if dtype_name == default_dtype_name else [f"dtype=torch.{dtype_name}"])
-    return append(prefix + ELLIPSIS, [*added, *suffixes], len(prefix), options.linewidth) + ")"
+    return append_suffixes(prefix + ELLIPSIS, [*added, *suffixes], len(prefix), options.linewidth) + ")"
 
 
 def _unmarked_dtypes(default: str, empty: bool) -> set[str]:
