@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.memory.address import address_of
 from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -30,11 +31,9 @@ class _Storage:
         raise NotImplementedError
 
     def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
-        array = storage.array
-        self._tensor = Tensor._wrap(array)
-        self._tensor._storage = storage
-        own = None if kind.numpy == array.dtype else kind
-        self._tensor._window = Window((array.size * array.dtype.itemsize // kind.itemsize,), (1,), 0, own)
+        own = None if kind.numpy == storage.dtype else kind
+        nbytes = math.prod(storage.shape) * storage.dtype.itemsize
+        self._tensor = on_memory(Tensor, storage, Window((nbytes // kind.itemsize,), (1,), 0, own))
         return self
 
     @classmethod
@@ -67,13 +66,13 @@ class _Storage:
         return self.size() * self.element_size()
 
     def data_ptr(self) -> int:
-        """The address of a host copy of the values as of this call, 0 if there are none; all views of this memory share it."""
+        """The address of the first number, 0 if there is none; all views of this memory share it."""
         return self._tensor.data_ptr()
 
     @property
     def _cdata(self) -> int:
         """A number that all views of this memory share."""
-        return address_of(self._tensor._storage)
+        return id(self._tensor._storage)
 
     @property
     def __funnn_memory__(self) -> Tensor:

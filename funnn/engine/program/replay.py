@@ -35,6 +35,8 @@ class Recorder(Region):
       problem: why the call cannot be replayed, or None.
     """
 
+    settles = False  # whoever looks at what the call did sees to it
+
     def __init__(self, name: str, fullgraph: bool):
         super().__init__(name, fullgraph)
         self.state: Any = None

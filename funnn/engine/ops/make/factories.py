@@ -13,11 +13,13 @@ import jax
 import numpy as np
 
 from funnn.engine.dispatch.public import rename
+from funnn.engine.memory.numpy_memory import on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
-from funnn.engine.program.value import filled, from_host
+from funnn.engine.program.value import filled, from_host, is_on_cpu
 from funnn.engine.state import thread
+from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -116,17 +118,50 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` itself if it is a tensor of that dtype, else a new one."""
+    """``data`` itself if it is a tensor of that dtype, a tensor on the memory of an array of NumPy's of that dtype, else a new one."""
     if isinstance(data, Tensor):
         return data.to(*(item for item in (device, dtype) if item is not None))
+    if isinstance(data, np.ndarray) and (dtype is None or as_dtype(dtype).numpy == data.dtype):
+        if device is not None:
+            check_device(device)
+        return from_numpy(data)
     return tensor(data, dtype=dtype, device=device)
 
 
+_NOT_WRITABLE = (
+    "The given {} is not writable, and PyTorch does not support non-writable tensors. This means {}. You may want to copy the {} to protect its data "
+    "or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program."
+)
+_warned: set[str] = set()
+
+
+def warn_unless_writable(array: np.ndarray, what: str, means: str) -> None:
+    """Warn once of what is not to be written: a tensor that is written gets memory of its own."""
+    if not array.flags.writeable and what not in _warned:
+        _warned.add(what)
+        warnings.warn(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, stacklevel=3)
+
+
 def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor with the values of a NumPy array. The values are copied: later writes to either are not shared, unlike in torch."""
+    """A tensor on the memory of a NumPy array: what is written to one is seen by the other. On an accelerator it is a copy.
+
+    An array that is read-only stays as it is: writing to the tensor gives that memory of its own.
+
+    Raises:
+      TypeError: of an array of objects, text or other things that are no numbers here.
+      ValueError: a stride is negative.
+    """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    return tensor(ndarray)
+    warn_unless_writable(ndarray, "NumPy array", "writing to this tensor will result in undefined behavior")
+    return on_array(ndarray)
+
+
+def on_array(array: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array, or with a copy where that can't be."""
+    if array.dtype not in _dtype.dtype._by_numpy or not is_on_cpu():
+        return tensor(array)
+    return on_memory(Tensor, *on_memory_of(array))
 
 
 def _checked(shape: tuple) -> tuple:
