@@ -15,8 +15,9 @@ import numpy as np
 from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.numpy_memory import on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
-from funnn.engine.memory.strides import preserved_stride
+from funnn.engine.memory.strides import preserved_stride, with_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.program.graph import users_line
 from funnn.engine.program.value import filled, from_host, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.tensor.pickling import on_memory
@@ -114,7 +115,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
-    return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    result = finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
+    if isinstance(data, np.ndarray) and not data.flags.c_contiguous:
+        stride = preserved_stride(data.shape, tuple([step // data.itemsize for step in data.strides]))
+        return result if stride == contiguous_stride(data.shape) else with_stride(result, stride)
+    return result
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -139,7 +144,7 @@ def warn_unless_writable(array: np.ndarray, what: str, means: str) -> None:
     """Warn once of what is not to be written: a tensor that is written gets memory of its own."""
     if not array.flags.writeable and what not in _warned:
         _warned.add(what)
-        warnings.warn(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, stacklevel=3)
+        warnings.warn_explicit(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, *users_line())
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
