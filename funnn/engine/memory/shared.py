@@ -34,7 +34,7 @@ class Memory:
 
     Attributes:
       numbers: the memory as an array of that shape and dtype.
-      unread: the value that the next read gets; its numbers are copied when they are asked for, which the line that records it does.
+      unread: a weak reference to the value that the next read gets; its numbers are copied when they are asked for, which the line that records it does.
       last: the last copy, or what was written last.
       pending: the value that the storage has while a transformation or torch.compile's region goes on; ``dirty``: whether it is to be written.
     """
@@ -65,12 +65,13 @@ class Memory:
 
     def later(self) -> Value:
         """A value of the numbers as they will be when it is asked for them."""
-        value = self.unread
+        value = None if self.unread is None else self.unread()
         if value is None or value.array is not None:
-            value = self.unread = _new(Value)
+            value = _new(Value)
             value.array = value.numbers = None
             value.shape, value.dtype = self.numbers.shape, self.numbers.dtype
-            value.graph = _Read(self, value)
+            self.unread = weakref.ref(value)
+            value.graph = _Read(self, self.unread)
         return value
 
     def copy_into(self, value: Value) -> None:
@@ -92,8 +93,8 @@ class _Read:
 
     __slots__ = ("memory", "value")
 
-    def __init__(self, memory: Memory, value: Value):
-        self.memory, self.value = memory, weakref.ref(value)
+    def __init__(self, memory: Memory, value: weakref.ref[Value]):
+        self.memory, self.value = memory, value
 
     def flush(self) -> None:
         value = self.value()
@@ -202,23 +203,27 @@ class SharedStorage(Storage):
         return Value(np.array(memory.seen_by(window), order="C"))
 
     def write(self, window: Window, values: Value, tracked: bool) -> None:
-        memory = self.memory
-        if memory.pending is not None or type(values) is not Value or values.traced or thread.region is not None:
+        plain = type(values) is Value and not values.traced and thread.region is None
+        numbers = self.written(window, tracked) if plain else None
+        if numbers is None:
             super().write(window, values, tracked)
-            return
-        if memory.is_sole() or not memory.bytes.flags.writeable:
-            self._keep(memory)
-            self.write(window, values, tracked)
-            return
-        memory.seen_by(window)[...] = as_numpy(values.known())
-        self.writes += 1
-        self.version += tracked
+        else:
+            numbers[...] = as_numpy(values.known())
 
     def live(self, window: Window | None) -> np.ndarray | None:
         """The numbers where they lie, to be looked at and not kept; None where they are elsewhere."""
         memory = self.memory
         if memory.pending is not None or thread.tracing is not None:
             return None
+        return memory.seen_by(window)
+
+    def written(self, window: Window, tracked: bool) -> np.ndarray | None:
+        """The memory, to be written at once by whoever asks; None where a write has to be recorded."""
+        memory = self.memory
+        if memory.is_sole() or not memory.bytes.flags.writeable or memory.pending is not None or thread.tracing is not None:
+            return None
+        self.writes += 1
+        self.version += tracked
         return memory.seen_by(window)
 
     def settle(self) -> bool:
@@ -248,8 +253,9 @@ class SharedStorage(Storage):
 
     def _keep(self, memory: Memory) -> Value:
         """Become an ordinary storage of the numbers as they are."""
+        sole = memory.is_sole()
         last, owner, numbers = memory.last, memory.owner, memory.numbers
-        if memory.owner is None or not memory.is_sole():
+        if not sole or owner is None:
             value = Value(numbers.copy())
         elif last is not None and last.array is not None and same_bits(numbers, as_numpy(last.array)):
             value = last
