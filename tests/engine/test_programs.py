@@ -340,7 +340,7 @@ def test_an_interrupt_while_memory_is_overwritten(compiled):
         before = [p.detach().numpy().copy() for p in twins]
         expected()
         interrupted(at)
-        found = [p.detach().numpy() for p in parameters]
+        found = [p.detach().numpy().copy() for p in parameters]
         done = [
             [np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(found, state, strict=True)]
             for state in (before, [p.detach().numpy() for p in twins])
