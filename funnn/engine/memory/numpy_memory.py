@@ -85,6 +85,17 @@ def array_on(storage: Storage, window: Window | None) -> np.ndarray | None:
     return memory.seen_by(whole(memory.numbers.shape) if window is None else window)
 
 
+def part_of(storage: Storage, part: slice) -> Storage | None:
+    """A storage on some of the bytes of another, which is shared from now on; None where it can't be."""
+    memory = share(storage)
+    if memory is None:
+        return None
+    bytes = memory.bytes[part]
+    made = Storage(bytes)
+    become_shared(made, Memory(bytes, bytes.shape, bytes.dtype, _owner_of(bytes)))
+    return made
+
+
 def share(storage: Storage, into: np.ndarray | None = None) -> Memory | None:
     """Let the numbers of a storage lie in memory that others may see; what is pending runs.
 
@@ -132,4 +143,6 @@ def _is_here(array: Any) -> bool:
 
 def _is_whole(array: Any) -> bool:
     """Whether an array is all of the memory that it owns, or a part of a file that nobody else writes."""
-    return type(array) is np.ndarray and bool(array.flags.c_contiguous and (array.flags.owndata or type(array.base) is np.memmap))
+    if type(array) is not np.ndarray or not array.flags.c_contiguous:
+        return False
+    return bool(array.flags.owndata or (type(array.base) is np.memmap and array.flags.writeable))
