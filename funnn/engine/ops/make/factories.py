@@ -24,6 +24,7 @@ from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
+from funnn.engine.types.settings import is_warn_always_enabled
 from funnn.engine.types.dtype import as_dtype, check_device
 
 
@@ -141,8 +142,8 @@ _warned: set[str] = set()
 
 
 def warn_unless_writable(array: np.ndarray, what: str, means: str) -> None:
-    """Warn once of what is not to be written: a tensor that is written gets memory of its own."""
-    if not array.flags.writeable and what not in _warned:
+    """Warn of what is not to be written (a tensor that is written gets memory of its own), once or as ``torch.set_warn_always`` says."""
+    if not array.flags.writeable and (what not in _warned or is_warn_always_enabled()):
         _warned.add(what)
         warnings.warn_explicit(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, *users_line())
 
