@@ -37,6 +37,7 @@ class _Storage:
         own = None if kind.numpy == storage.dtype else kind
         nbytes = math.prod(storage.shape) * storage.dtype.itemsize
         self._tensor = on_memory(Tensor, storage, Window((nbytes // kind.itemsize,), (1,), 0, own))
+        self._tensor._tracked = False
         return self
 
     @classmethod

@@ -18,25 +18,29 @@ from funnn.engine.state import thread
 # -- arrays that come in
 
 
-def on_memory_of(array: np.ndarray) -> tuple[Storage, Window | None]:
-    """A storage on the memory that an array of NumPy sees, from its first element to its last, and the window that the array is.
-
-    Raises:
-      ValueError: a stride is negative, or no multiple of the size of a number, or the order of bytes is not this machine's.
-    """
-    strides, size = array.strides, array.itemsize
-    if min(strides, default=0) < 0:
+def check_order(array: np.ndarray) -> None:
+    """Raise torch's errors for an array with a negative stride, or whose order of bytes is not this machine's."""
+    if min(array.strides, default=0) < 0:
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not currently supported. "
             "(You can probably work around this by making a copy of your array  with array.copy().) "
         )
-    if any(stride % size for stride in strides):
-        raise ValueError(
-            "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory."
-        )
     if not array.dtype.isnative:
         raise ValueError(
             "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
+        )
+
+
+def on_memory_of(array: np.ndarray) -> tuple[Storage, Window | None]:
+    """A storage on the memory that an array of NumPy sees, from its first element to its last, and the window that the array is.
+
+    Raises:
+      ValueError: a stride is no multiple of the size of a number.
+    """
+    strides, size = array.strides, array.itemsize
+    if any(stride % size for stride in strides):
+        raise ValueError(
+            "given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory."
         )
     shape, stride = array.shape, tuple([step // size for step in strides])
     if array.flags.c_contiguous:

@@ -19,8 +19,7 @@ from funnn.engine.state import thread
 _KEPT = 1 << 28  # bytes of a copy that is kept, to be compared with the memory instead of copied again
 _HELD = 1 << 26  # bytes that a recording for replays may copy as a whole
 _AT_ONCE, _CHUNK = 1 << 16, 1 << 15  # bytes that are compared as Python's bytes; numbers of 64 bits that are compared at a time
-_slot: Any = Storage.value  # type: ignore[misc]  # the slot, which a SharedStorage hides
-_count: Any = Storage.writes  # type: ignore[misc]
+_slot, _count = Storage.__dict__["value"], Storage.__dict__["writes"]  # what a SharedStorage hides
 _new: Any = object.__new__
 
 
@@ -52,6 +51,10 @@ class Memory:
     def is_sole(self) -> bool:
         """Whether nobody else holds the memory."""
         return self.owner is not None and sys.getrefcount(self.owner) == _SOLE
+
+    def count_holders(self) -> int:
+        """References to the owner, and the one that is counted."""
+        return sys.getrefcount(self.owner)
 
     def seen_by(self, window: Window | None) -> np.ndarray:
         """The memory through a window."""
@@ -106,16 +109,10 @@ def _count_sole() -> int:
     owner = np.empty(8, np.uint8)
     memory = Memory(np.ndarray((8,), np.uint8, owner), (8,), owner.dtype, owner)
     del owner
-    return next(count for count in range(99) if _set_sole(count) or memory.is_sole())
-
-
-def _set_sole(count: int) -> None:
-    global _SOLE
-    _SOLE = count
+    return memory.count_holders()
 
 
 #: What ``sys.getrefcount`` says in ``Memory.is_sole`` of an array that nothing but the Memory holds.
-_SOLE = 0
 _SOLE = _count_sole()
 
 
@@ -139,7 +136,7 @@ class SharedStorage(Storage):
         found: Memory = _slot.__get__(self)
         return found
 
-    @property  # type: ignore[override]
+    @property
     def value(self) -> Value:
         """The numbers, to be recorded at this line, or to be asked for their shape: see ``snapshot``."""
         memory = self.memory
@@ -163,7 +160,7 @@ class SharedStorage(Storage):
             memory.pending, memory.dirty = None, False
             self._store(memory, value)
 
-    @property  # type: ignore[override]
+    @property
     def writes(self) -> int:
         """Another number each time, since NumPy may have written: whoever remembers what he read reads again."""
         count: int = _count.__get__(self)
@@ -229,11 +226,12 @@ class SharedStorage(Storage):
     def settle(self) -> bool:
         """Write what is pending; False inside a transformation, where it has no numbers."""
         memory = self.memory
-        pending, dirty = memory.pending, memory.dirty
+        pending: Value | None = memory.pending
+        dirty = memory.dirty
         if pending is not None and (type(pending) is not Value or pending.traced):
             return False
         memory.pending, memory.dirty = None, False
-        if dirty:
+        if dirty and pending is not None:
             self._store(memory, pending)
         return True
 
@@ -286,7 +284,7 @@ def _is_too_large(memory: Memory) -> bool:
 
 def _pending(memory: Memory) -> Value:
     value: Value = memory.pending
-    if not memory.dirty and type(value) is Value and value.array is not None and memory.last is value:
-        if not same_bits(memory.numbers, as_numpy(value.array)):  # NumPy has written while a call is recorded
-            value = memory.pending = memory.later()
+    held = not memory.dirty and type(value) is Value and value.array is not None and memory.last is value
+    if held and not same_bits(memory.numbers, as_numpy(value.array)):  # NumPy has written while a call is recorded
+        value = memory.pending = memory.later()
     return value

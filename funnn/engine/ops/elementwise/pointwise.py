@@ -376,11 +376,16 @@ def convert(tensor: Tensor, kind: _dtype.dtype) -> Tensor:
 
 
 def _convert_memory(tensor: Tensor, kind: _dtype.dtype) -> Tensor | None:
-    """The numbers of memory that NumPy shares in another type, without a copy of them as they are; None where NumPy's conversion is another or it is recorded."""
+    """The numbers of memory that NumPy shares in another type, without a copy of them as they are; None where it is recorded, or NumPy's is another."""
     given = tensor.dtype
     if (thread.grad and tensor.requires_grad) or thread.region is not None or thread.autocast is not None:
         return None
-    if not given.numpy.isbuiltin == kind.numpy.isbuiltin == 1 or given.category > 2 or kind.category not in (1, 2) or given.category > kind.category:
+    if (
+        not given.numpy.isbuiltin == kind.numpy.isbuiltin == 1
+        or given.category > 2
+        or kind.category not in (1, 2)
+        or given.category > kind.category
+    ):
         return None
     numbers = tensor._storage.live(tensor._window)
     if numbers is None:

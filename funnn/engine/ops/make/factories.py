@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from funnn.engine.dispatch.public import rename
-from funnn.engine.memory.numpy_memory import on_memory_of
+from funnn.engine.memory.numpy_memory import check_order, on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride, with_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
@@ -24,8 +24,8 @@ from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.engine.types.settings import is_warn_always_enabled
 from funnn.engine.types.dtype import as_dtype, check_device
+from funnn.engine.types.settings import is_warn_always_enabled
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -53,8 +53,7 @@ def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
     """Python data as a NumPy array, and the dtype that torch infers for it."""
     if isinstance(data, (np.ndarray, np.generic, jax.Array)):
         values = np.asarray(data)
-        if min(values.strides, default=0) < 0:
-            raise ValueError(f"At least one stride in the given numpy array is negative, {values.strides}; use array.copy()")
+        check_order(values)
         return values, _dtype.dtype.of(values.dtype)
     data = list(data) if isinstance(data, bytearray) else data
     kinds = _kinds(data)
@@ -158,15 +157,18 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
       ValueError: a stride is negative.
     """
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+        kind = f"numpy.{type(ndarray).__name__}" if isinstance(ndarray, np.generic) else type(ndarray).__name__
+        raise TypeError(f"expected np.ndarray (got {kind})")
     warn_unless_writable(ndarray, "NumPy array", "writing to this tensor will result in undefined behavior")
     return on_array(ndarray)
 
 
 def on_array(array: np.ndarray) -> Tensor:
     """A tensor on the memory of a NumPy array, or with a copy where that can't be."""
-    if array.dtype not in _dtype.dtype._by_numpy or not is_on_cpu():
+    if not is_on_cpu():
         return tensor(array)
+    check_order(array)
+    _dtype.dtype.of(array.dtype)
     return on_memory(Tensor, *on_memory_of(array))
 
 
@@ -408,7 +410,7 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
-    return tensor(args[0], dtype=kind)
+    return as_tensor(args[0], dtype=kind) if isinstance(args[0], np.ndarray) else tensor(args[0], dtype=kind)
 
 
 Tensor._construct = staticmethod(legacy_tensor)
