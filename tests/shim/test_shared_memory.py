@@ -420,7 +420,8 @@ def test_an_array_that_nobody_else_holds_is_taken_over():
 def test_nothing_holds_an_array_longer_than_its_tensor():
     array = np.ones(5)
     alive, x = weakref.ref(array), shim.from_numpy(array)
-    y = x.shape, x.dtype, x * 2
+    y = x.shape, x.dtype, x * 2, x.softmax(0)
+    assert y[3].sum() == 1
     x.add_(1)
     n = x.numpy()
     del array, x, n

@@ -6,6 +6,7 @@ the memory at once. When nobody else holds the memory any more, the storage beco
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from typing import Any
@@ -97,12 +98,14 @@ class _Read:
     __slots__ = ("memory", "value")
 
     def __init__(self, memory: Memory, value: weakref.ref[Value]):
-        self.memory, self.value = memory, value
+        self.memory: Memory | None = memory
+        self.value = value
 
     def flush(self) -> None:
-        value = self.value()
-        if value is not None and value.array is None:
-            self.memory.copy_into(value)
+        value, memory = self.value(), self.memory
+        if value is not None and value.array is None and memory is not None:
+            memory.copy_into(value)
+        self.memory = None  # which may hold the value
 
 
 def _count_sole() -> int:
@@ -152,10 +155,8 @@ class SharedStorage(Storage):
         if type(value) is not Value or value.traced:  # inside a transformation, which puts back what was there
             memory.pending = value
         elif thread.region is not None and not thread.immediate:
-            memory.pending = value
-            if not memory.dirty:
-                memory.dirty = True
-                thread.unsettled.append(self.settle)
+            memory.pending, memory.dirty = value, True
+            thread.unsettled.append(functools.partial(_settle, self))
         else:
             memory.pending, memory.dirty = None, False
             self._store(memory, value)
@@ -240,14 +241,16 @@ class SharedStorage(Storage):
         memory = self.memory
         if memory.pending is None:
             memory.pending = memory.later()
-            thread.unsettled.append(self.settle)
+            thread.unsettled.append(functools.partial(_settle, self))
 
     def _store(self, memory: Memory, value: Value) -> None:
-        if memory.is_sole() or not memory.bytes.flags.writeable or value.shape != memory.numbers.shape:
+        if memory.is_sole() or value.shape != memory.numbers.shape:
             _become_ordinary(self, value)
-            return
-        memory.numbers[...] = as_numpy(value.known())
-        memory.remember(value)
+        elif memory.bytes.flags.writeable:
+            memory.numbers[...] = as_numpy(value.known())
+            memory.remember(value)
+        elif not same_bits(memory.numbers, as_numpy(value.known())):
+            _become_ordinary(self, value)
 
     def _keep(self, memory: Memory) -> Value:
         """Become an ordinary storage of the numbers as they are."""
@@ -272,6 +275,11 @@ def become_shared(storage: Storage, memory: Memory) -> None:
 def _become_ordinary(storage: Storage, value: Value) -> None:
     storage.__class__ = Storage
     storage.value = value
+
+
+def _settle(storage: Storage) -> None:
+    if isinstance(storage, SharedStorage):
+        storage.settle()
 
 
 def _is_too_large(memory: Memory) -> bool:
