@@ -184,7 +184,8 @@ class SharedStorage(Storage):
 
     def snapshot(self) -> Value:
         value = self.value
-        value.known()
+        if type(getattr(value, "graph", None)) is _Read:  # else it is immutable, even where it is pending
+            value.known()
         return value
 
     def first_read(self) -> Value:

@@ -35,7 +35,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
             obj = from_dlpack(obj)
         elif isinstance(obj, (bytes, bytearray, memoryview)):
             obj = frombuffer(obj, dtype=_dtype.get_default_dtype() if dtype is None else dtype)
-    if isinstance(obj, np.ndarray) and not copy:
+    if isinstance(obj, np.ndarray) and not copy and (is_on_cpu() or copy is None):
         obj = as_tensor(obj)
     if isinstance(obj, Tensor):
         if copy is False and dtype is not None and _dtype.as_dtype(dtype) is not obj.dtype:
@@ -43,7 +43,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         result = obj.clone() if copy else as_tensor(obj, dtype, device)
         return result.detach() if requires_grad is False else result.requires_grad_() if requires_grad and result.is_leaf else result
     if copy is False:
-        what = f"{type(obj).__name__}, whose values are copied here," if isinstance(obj, (np.generic, jax.Array)) else "arbitrary sequence"
+        copied = isinstance(obj, (np.ndarray, np.generic, jax.Array))
+        what = f"{type(obj).__name__}, whose values are copied here," if copied else "arbitrary sequence"
         raise ValueError(f"can't alias {what} into a tensor.")
     return tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
 
