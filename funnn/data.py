@@ -60,7 +60,10 @@ def _put(batch: Any, sharding: jax.sharding.Sharding | None) -> Any:
     def put(leaf: Any) -> Any:
         if not hasattr(leaf, "__array__") and not isinstance(leaf, (bool, int, float, complex)):
             return leaf
-        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        if isinstance(leaf, jax.Array):
+            array: Any = leaf
+        else:  # a tensor's array for JAX is a copy, while that for NumPy is its memory, which may be written later
+            array = np.asarray(leaf.__jax_array__() if hasattr(leaf, "__jax_array__") else leaf)
         if sharding is None:
             return jax.device_put(array)
         return jax.device_put(array, sharding) if isinstance(leaf, jax.Array) else jax.make_array_from_process_local_data(sharding, array)

@@ -142,7 +142,7 @@ def test_a_modules_own_pair():
     init, step, _ = funnn.train_step(layer, F.mse_loss, optim.sgd(lr=0.1))
     train_state, _ = step(init(KEY, params, state), (X, jnp.zeros((4, 3))))
     optimizer = ftorch.optim.SGD(module.parameters(), lr=0.1)
-    ftorch.nn.functional.mse_loss(module(ftorch.from_numpy(np.asarray(X))), ftorch.zeros(4, 3)).backward()
+    ftorch.nn.functional.mse_loss(module(ftorch.tensor(np.asarray(X))), ftorch.zeros(4, 3)).backward()
     optimizer.step()
     close(train_state.params["0"]["weight"], module[0].weight.detach().numpy())
 

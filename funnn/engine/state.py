@@ -28,6 +28,7 @@ class ThreadState(threading.local):
       graph: what was recorded and has not run yet, or None.
       immediate: whether every operation runs at its line.
       region: the function that torch.compile runs, or None.
+      unsettled: what writes into memory that others see, once what it waits for has run; of torch.compile's regions.
       compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
       replay: gives the last replay of a compiled function, which may not have run yet; or None.
       default_device: where tensors are made, if somebody said so; devices: where they are instead, in with torch.device(…), the innermost last.
@@ -58,6 +59,7 @@ class ThreadState(threading.local):
 
     def __init__(self) -> None:
         self.compiled: list[tuple[float, Any]] = []
+        self.unsettled: list[Callable[[], Any]] = []
 
 
 thread = ThreadState()

@@ -35,15 +35,22 @@ _MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _NUMBERS, _SPARSE = (
 
 DIFFERENCES = (
     Difference(
-        "numpy copies",
+        "numpy on accelerators",
         _MEMORY,
-        "`tensor.numpy()` and `torch.from_numpy` copy: writes to one are not seen by the other.",
+        "`tensor.numpy()`, `torch.from_numpy`, DLPack and `tensor.data_ptr()` share memory on a CPU. On an accelerator, and of a tensor that lies on several "
+        "devices, `numpy()` is a read-only copy, `from_numpy` copies, and `data_ptr()` is the address of a copy on the host with the values as of that call.",
+        unseen="on a CPU it is as in PyTorch",
     ),
     Difference(
-        "data_ptr",
+        "read-only arrays",
         _MEMORY,
-        "`tensor.data_ptr()` is the address of a copy on the host with the values as of that call, for libraries that read it. It stays the same after "
-        "writes in place; writing there changes no tensor. The copy lives as long as the tensor's storage.",
+        "A read-only array is never written: writing to the tensor made of it gives the tensor memory of its own. JAX's arrays are copied by `from_dlpack`.",
+    ),
+    Difference(
+        "compiled writes",
+        _MEMORY,
+        "Writes inside a function compiled by `torch.compile` are seen by NumPy when the function ends, or where it breaks.",
+        unseen="after the call it is as in PyTorch",
     ),
     Difference(
         "memory formats",
@@ -62,8 +69,8 @@ DIFFERENCES = (
     Difference(
         "data writes",
         _MEMORY,
-        "Values that the backward pass needs are kept as they were: a write through `x.data`, which autograd does not see, changes PyTorch's gradients "
-        "and not these.",
+        "Values that the backward pass needs are kept as they were: a write through `x.data` or by NumPy, which autograd does not see, changes "
+        "PyTorch's gradients and not these.",
     ),
     Difference(
         "one device",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.memory.address import address_of
+from funnn.engine.memory.numpy_memory import on_memory_of, part_of
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.program.value import is_on_cpu
+from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -30,11 +34,10 @@ class _Storage:
         raise NotImplementedError
 
     def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
-        value = storage.value
-        self._tensor = Tensor._wrap(value)
-        self._tensor._storage = storage
-        own = None if kind.numpy == value.dtype else kind
-        self._tensor._window = Window((value.size * value.dtype.itemsize // kind.itemsize,), (1,), 0, own)
+        own = None if kind.numpy == storage.dtype else kind
+        nbytes = math.prod(storage.shape) * storage.dtype.itemsize
+        self._tensor = on_memory(Tensor, storage, Window((nbytes // kind.itemsize,), (1,), 0, own))
+        self._tensor._tracked = False
         return self
 
     @classmethod
@@ -67,13 +70,13 @@ class _Storage:
         return self.size() * self.element_size()
 
     def data_ptr(self) -> int:
-        """The address of a host copy of the values as of this call, 0 if there are none; all views of this memory share it."""
+        """The address of the first number, 0 if there is none; all views of this memory share it."""
         return self._tensor.data_ptr()
 
     @property
     def _cdata(self) -> int:
         """A number that all views of this memory share."""
-        return address_of(self._tensor._storage)
+        return id(self._tensor._storage)
 
     @property
     def __funnn_memory__(self) -> Tensor:
@@ -139,22 +142,29 @@ class UntypedStorage(_Storage):
     def from_file(cls, filename: str | os.PathLike[str], shared: bool = False, nbytes: int = 0) -> UntypedStorage:
         """The first ``nbytes`` bytes of a file, mapped into memory: each is read when something asks for it.
 
+        Args:
+          shared: whether what is written to the storage is written to the file, which is made, or made longer, where it must.
+
         Raises:
-          NotImplementedError: with ``shared=True``, by which writing to the storage would write to the file.
-          RuntimeError: there is no such file, or it is shorter.
+          NotImplementedError: with ``shared=True`` on an accelerator.
+          RuntimeError: there is no such file, or it is shorter; or with ``shared=True`` it can't be written.
         """
-        if shared:
-            raise NotImplementedError(
-                "from_file(shared=True) is not supported, because arrays are immutable here; leave it out and save the result"
-            )
+        name = os.fspath(filename)
+        if shared and not is_on_cpu():
+            raise NotImplementedError("from_file(shared=True) is not supported on an accelerator; leave it out and save the result")
         try:
+            if shared:
+                with open(os.open(filename, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+                    file.truncate(max(nbytes, os.path.getsize(filename)))
             size = os.path.getsize(filename)
         except OSError as error:
-            raise RuntimeError(f"unable to open file <{os.fspath(filename)}> in read-only mode: {error.strerror} ({error.errno})") from None
+            mode = "read-write" if shared else "read-only"
+            raise RuntimeError(f"unable to open file <{name}> in {mode} mode: {error.strerror} ({error.errno})") from None
         if nbytes > size:
-            raise RuntimeError(f"file <{os.fspath(filename)}> size <{size}> is smaller than the required mapping size <{nbytes}>")
-        mapped = np.memmap(filename, np.uint8, "r", shape=nbytes) if nbytes else np.empty(0, np.uint8)
-        return object.__new__(cls)._see(Storage(np.asarray(mapped)), _dtype.uint8)  # on the host: parts go to the device when they are used
+            raise RuntimeError(f"file <{name}> size <{size}> is smaller than the required mapping size <{nbytes}>")
+        mapped = np.memmap(filename, np.uint8, "r+" if shared else "r", shape=nbytes) if nbytes else np.empty(0, np.uint8)
+        # where it is not shared, on the host: parts go to the device when they are used
+        return object.__new__(cls)._see(on_memory_of(mapped)[0] if shared else Storage(np.asarray(mapped)), _dtype.uint8)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -162,15 +172,15 @@ class UntypedStorage(_Storage):
         return self._tensor[index].item()
 
     def _part(self, index: slice) -> Storage:
-        """The bytes of a slice; of an array on the host, which nobody writes into, without a copy."""
+        """The same memory from the first to the last byte of a slice; a copy where it can't be shared."""
         if index.step not in (None, 1):
             raise RuntimeError(f"Trying to slice with a step of {index.step}, but only a step of 1 is supported")
-        array = self._tensor._storage.array
-        if type(array) is np.ndarray:
-            part = np.ascontiguousarray(array).reshape(-1).view(np.uint8)[index]
-            part.setflags(write=False)
-            return Storage(part)
-        return self._tensor[index].clone()._storage
+        storage = self._tensor._storage
+        array = None if isinstance(storage, SharedStorage) else storage.array
+        if type(array) is np.ndarray and not array.flags.writeable:  # of a file; nobody writes there
+            return Storage(np.ascontiguousarray(array).reshape(-1).view(np.uint8)[index])
+        found = part_of(storage, index)
+        return self._tensor[index].clone()._storage if found is None else found
 
     def untyped(self) -> UntypedStorage:
         """The storage itself."""

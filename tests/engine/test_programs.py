@@ -275,8 +275,8 @@ def test_a_step_overwrites_what_it_replaces(name, compiled):
 
 COPIES = {
     "clone": lambda p: p.detach().clone(),
-    "numpy": lambda p: p.detach().numpy(),
-    "numpy of a part": lambda p: p.detach().numpy()[3:],
+    "copy of numpy": lambda p: p.detach().numpy().copy(),
+    "copy of a part": lambda p: p.detach().numpy()[3:].copy(),
     "jax": lambda p: p.detach()._read(),
     "deepcopy": lambda p: copy.deepcopy(p).detach(),
     "storage": lambda p: torch.Tensor._wrap(p._storage.value),
@@ -337,10 +337,10 @@ def test_an_interrupt_while_memory_is_overwritten(compiled):
     count = lines
     assert count > 20
     for at in range(1, count):
-        before = [p.detach().numpy() for p in twins]
+        before = [p.detach().numpy().copy() for p in twins]
         expected()
         interrupted(at)
-        found = [p.detach().numpy() for p in parameters]
+        found = [p.detach().numpy().copy() for p in parameters]
         done = [
             [np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(found, state, strict=True)]
             for state in (before, [p.detach().numpy() for p in twins])

@@ -59,19 +59,6 @@ def test_numpy_and_gradients():
         )
 
 
-def test_nothing_is_shared():
-    """Unlike in torch: arrays are immutable here, so values are copied in, and go out as a snapshot that cannot be written."""
-    array = np.zeros(3)
-    for make in (shim.from_numpy, shim.as_tensor, shim.asarray, shim.from_dlpack):
-        x = make(array)
-        array[0] += 1
-        assert x[0] == array[0] - 1
-    out = x.numpy()
-    x[1] = 5
-    assert out[1] == 0 and not out.flags.writeable
-    assert x.__array__(copy=True).flags.writeable
-
-
 AXES = {
     "reductions": lambda t, x: (x.sum(axis=0), t.mean(x, axis=1, keepdims=True), x.argmax(axis=1), t.cumsum(x, axis=0), x.std(axis=0)),
     "pairs": lambda t, x: (tuple(x.max(axis=1)), tuple(t.sort(x, axis=0)), x.amax(axis=(0, 1))),

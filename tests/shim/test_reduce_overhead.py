@@ -564,7 +564,7 @@ def test_what_others_hold_of_the_old_values():
         kept.append(
             (
                 now,
-                weight.detach().numpy(),
+                weight.detach().numpy().copy(),
                 weight.clone(),
                 weight.detach() + 0,
                 copy.deepcopy(net),
@@ -574,7 +574,7 @@ def test_what_others_hold_of_the_old_values():
                 weight * 1,
             )
         )
-        kept.append((weight.grad.tolist(), weight.grad, weight.grad.numpy(), *[None] * 6)) if len(kept) % 3 else None
+        kept.append((weight.grad.tolist(), weight.grad, weight.grad.numpy().copy(), *[None] * 6)) if len(kept) % 3 else None
         assert detached.tolist() == data.tolist() == now and view.tolist() == now[0]
     for now, array, clone, *rest in kept:
         assert array.tolist() == now and clone.tolist() == now

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
-import pytest
 from twin import same, same_error
 
 import funnn.torch as shim
@@ -76,8 +75,6 @@ def test_storages_of_files(tmp_path):
         lambda t: t.UntypedStorage.from_file(str(path) + "x", nbytes=1), RuntimeError, "unable to open file <.*> in read-only mode: No such"
     )
     same_error(lambda t: t.UntypedStorage(8)[0:8:2], RuntimeError, "Trying to slice with a step of 2, but only a step of 1 is supported")
-    with pytest.raises(NotImplementedError, match=r"from_file\(shared=True\) is not supported"):
-        shim.UntypedStorage.from_file(str(path), True, 4)
 
 
 def test_an_address_is_an_identity_while_there_are_no_values():

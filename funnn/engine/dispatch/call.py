@@ -22,7 +22,7 @@ from funnn.engine.dispatch.note import Note
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
-from funnn.engine.program.value import Residuals, Value
+from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
@@ -307,7 +307,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
     elif kind is int or kind is bool:
         key.append((kind, value))
     elif isinstance(value, (Value, jax.Array, np.ndarray)):
-        operands.append(value if isinstance(value, Value) else Value(value))
+        operands.append(value if isinstance(value, Value) else Value(copied(value)))  # whose array it is may write into it before this runs
         tensors.append(None)
         key.append(_SLOT)
     elif isinstance(value, np.generic):

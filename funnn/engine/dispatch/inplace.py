@@ -31,6 +31,7 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
         not overlapping
         and window is not None
         and any(stride == 0 and size > 1 for size, stride in zip(window.shape, window.stride, strict=True))
+        and 0 not in window.shape
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "

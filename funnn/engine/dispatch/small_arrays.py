@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Window
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -45,7 +46,7 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
     storage, window = tensor._storage, tensor._window
     value = storage.value
     if value.array is None:
-        return None
+        return _few_of(storage, window) if type(storage) is SharedStorage else None
     array = value.numbers
     if array is None:
         array = value.array
@@ -59,6 +60,15 @@ def numbers_of(tensor: Tensor) -> np.ndarray | None:
     if window is not None:
         array = _through(window, array)
     return array if array is not None and array.size <= LIMIT else None
+
+
+def _few_of(storage: SharedStorage, window: Window | None) -> np.ndarray | None:
+    """The numbers of memory that others write, as they are now, if they are few."""
+    shape = storage.shape if window is None else window.shape
+    if math.prod(shape) > LIMIT or (window is not None and (window.dtype is not None or storage.dtype.char not in _REAL)):
+        return None
+    live = storage.live(window)
+    return None if live is None else live.copy()
 
 
 def _at_hand(array: Any) -> bool:

@@ -1,7 +1,7 @@
-"""Addresses of storages, which libraries written in C read: ``tensor.data_ptr()``.
+"""Addresses of storages, which libraries written in C read and write: ``tensor.data_ptr()``.
 
-An array of JAX is replaced when it is written, while torch's memory stays where it is. So a storage whose address was asked for gets memory of
-its own on the host, which keeps its place for as long as the storage lives and has a copy of the values whenever the address is asked for.
+An array of JAX is replaced when it is written, while torch's memory stays where it is. So a storage whose address was asked for keeps its numbers in
+memory on the host from then on (see ``shared``). On an accelerator that memory is a copy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from funnn.engine.memory.numpy_memory import address, share
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
@@ -20,59 +22,58 @@ from funnn.engine.state import thread
 _ALIGNMENT = 64  # bytes, as torch's allocator
 
 
-class _Mirror:
+class _Reserved:
     """Host memory for the bytes of a storage.
 
     Attributes:
-      memory: the bytes; ``address``: of the first.
+      memory: the bytes.
       copied: a weak reference to the value that the bytes were copied from, or None.
     """
 
-    __slots__ = ("address", "copied", "memory")
+    __slots__ = ("copied", "memory")
 
     def __init__(self, nbytes: int):
         block = np.empty(nbytes + _ALIGNMENT, np.uint8)  # untouched memory costs nothing
-        start = -block.ctypes.data % _ALIGNMENT
+        start = -address(block) % _ALIGNMENT
         self.memory = block[start : start + nbytes]
-        self.address: int = self.memory.ctypes.data
         self.copied: weakref.ref[Value] | None = None
 
 
-_mirrors: weakref.WeakKeyDictionary[Storage, _Mirror] = weakref.WeakKeyDictionary()
+_reserved: weakref.WeakKeyDictionary[Storage, _Reserved] = weakref.WeakKeyDictionary()
 
 
 def address_of(storage: Storage) -> int:
-    """A number that only this storage has while it lives: the address of its host memory, whose bytes :func:`readable_address` fills."""
-    return _mirror(storage).address
+    """The address of a storage's numbers; what is pending runs.
 
-
-def readable_address(storage: Storage) -> int:
-    """The address of a host copy of the values, as they are now; what is pending runs.
-
-    The address stays the same after writes in place, but the bytes change only at the next call, and writing to them changes no tensor. Inside a
-    function that is being transformed or compiled there are no values yet, so there it is an identity and nothing to read.
+    Inside a function that is being transformed or compiled there are no numbers yet, so there it is where they will lie. On an accelerator, and of
+    arrays on several devices, the bytes are a copy as of this call, whose address stays the same.
     """
-    mirror, value = _mirror(storage), storage.value
-    if (
-        type(value) is Value
-        and thread.tracing is None
-        and thread.region is None
-        and (mirror.copied is None or mirror.copied() is not value)
-    ):
+    if type(storage) is not SharedStorage and (thread.tracing is not None or thread.region is not None):
+        return address(_reserve(storage).memory)
+    memory = share(storage, None if type(storage) is SharedStorage else _reserve(storage).memory)
+    if memory is None:
+        return _address_of_copy(storage)
+    memory.owner = None  # nobody can tell for how long the address is used
+    _reserved.pop(storage, None)
+    return address(memory.bytes)
+
+
+def _address_of_copy(storage: Storage) -> int:
+    reserved, value = _reserve(storage), storage.value
+    if type(value) is Value and (reserved.copied is None or reserved.copied() is not value):
         array = value.known()
         if _is_readable(array):
-            mirror.memory[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            mirror.copied = weakref.ref(value)
-    return mirror.address
+            reserved.memory[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            reserved.copied = weakref.ref(value)
+    return address(reserved.memory)
 
 
-def _mirror(storage: Storage) -> _Mirror:
-    value = storage.value
-    nbytes = math.prod(value.shape) * value.dtype.itemsize
-    mirror = _mirrors.get(storage)
-    if mirror is None or mirror.memory.nbytes != nbytes:  # torch allocates anew too, when a storage is resized
-        mirror = _mirrors[storage] = _Mirror(nbytes)
-    return mirror
+def _reserve(storage: Storage) -> _Reserved:
+    nbytes = math.prod(storage.shape) * storage.dtype.itemsize
+    reserved = _reserved.get(storage)
+    if reserved is None or reserved.memory.nbytes != nbytes:  # torch allocates anew too, when a storage is resized
+        reserved = _reserved[storage] = _Reserved(nbytes)
+    return reserved
 
 
 def _is_readable(array: Any) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from funnn.engine.program.form import forms_of
+from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.types import dtype as _dtype
@@ -68,6 +69,27 @@ class Storage:
         self.value = array if isinstance(array, Value) else Value(array)
         self.writes += 1
         self.version += tracked
+
+    def read(self, window: Window) -> Value:
+        """The numbers of a window, which may be pending."""
+        plan, starts = plan_window(self.shape, window, self.dtype)
+        value: Value = run(reading(plan), [self.value, *starts])
+        return value
+
+    def write(self, window: Window, values: Value, tracked: bool) -> None:
+        """Write the numbers of a window."""
+        plan, starts = plan_window(self.shape, window, self.dtype)
+        self.value = run(writing(plan), [self.value, values, *starts])
+        self.writes += 1
+        self.version += tracked
+
+    def snapshot(self) -> Value:
+        """The value as it is now, whatever is written later."""
+        return self.value
+
+    def first_read(self) -> Value:
+        """What a transformation remembers of a storage from outside: a snapshot, but of large memory that others write the value that reads it later."""
+        return self.value
 
 
 class Window(NamedTuple):

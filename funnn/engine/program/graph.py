@@ -202,6 +202,8 @@ class Graph:
             checks, self.checks = self.checks, []
         if thread.graph is self:
             thread.graph = Graph()
+        if thread.unsettled and (thread.region is None or thread.region.settles):
+            settle()
         for check, (file, line) in checks:
             try:
                 check()
@@ -321,6 +323,9 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
         del key[given:]
         if elsewhere is not None:
             elsewhere.known()
+            for operand in operands:  # of memory that others see there may be many
+                if type(operand) is Value and operand.array is None and operand.graph is not graph:
+                    operand.known()
     if thread.immediate:
         graph.flush()
     return results, step
@@ -499,6 +504,12 @@ def begin_backward() -> None:
         if graph.backwards and thread.region is None:
             graph.flush()
         thread.graph.backwards = True
+
+
+def settle() -> None:
+    """Let others see what was written into memory that they share."""
+    while thread.unsettled:
+        thread.unsettled.pop()()
 
 
 def end_step() -> None:

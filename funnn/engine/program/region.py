@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from funnn.engine.program.form import name_of
-from funnn.engine.program.graph import Graph, flush, users_line
+from funnn.engine.program.graph import Graph, flush, settle, users_line
 from funnn.engine.state import thread
 
 
@@ -52,6 +53,7 @@ class Region:
     """
 
     problem: str | None = None
+    settles = True  # whether what it wrote into memory that others see goes there when it has run
 
     def __init__(self, name: str, fullgraph: bool, watched: bool = False):
         self.name, self.fullgraph, self.watched = name, fullgraph, watched
@@ -71,6 +73,9 @@ class Region:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.outer is not None or kind is not None:
             thread.region = self.outer
+            if self.outer is None:
+                with contextlib.suppress(Exception):  # beside that of the function
+                    settle()
             return
         try:
             self._close()
@@ -86,6 +91,8 @@ class Region:
         try:
             self.closing = True
             flush()
+            if self.settles:
+                settle()
         finally:
             self.closing = False
 
@@ -117,6 +124,9 @@ class Region:
             self.programs.append([name_of(step.shaped.form) for step in graph.records[-1][0].next.steps()])
 
     # what a region that records a call for replays (see ``replay``) takes note of
+
+    def refuse(self, reason: str) -> None:
+        """Something that a replay could not do again."""
 
     def look(self, tensor: Any) -> None:
         """The numbers of a tensor are asked for."""

@@ -34,6 +34,8 @@ class Recorder(Region):
       arrays: by id, the arrays that somebody asked for; draws: (generator, name, args, kwargs, array) of each draw of random numbers.
     """
 
+    settles = False  # whoever looks at what the call did sees to it
+
     def __init__(self, name: str, fullgraph: bool):
         super().__init__(name, fullgraph)
         self.state: Any = None

@@ -65,7 +65,7 @@ def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad:
 def _deepcopy_storage(self: Storage, memo: dict[Any, Any]) -> Storage:
     if thread.tracing is not None:
         thread.tracing.read(self)
-    memo[id(self)] = copied = Storage(self.value)  # which is immutable
+    memo[id(self)] = copied = Storage(self.snapshot())  # which is immutable
     return copied
 
 

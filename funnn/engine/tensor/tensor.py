@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from funnn.engine.memory.address import readable_address
-from funnn.engine.memory.storage import Storage, Window, is_contiguous, plan_window, reading, whole, writing
-from funnn.engine.program.graph import run
+from funnn.engine.memory.address import address_of
+from funnn.engine.memory.numpy_memory import array_on
+from funnn.engine.memory.shared import SharedStorage
+from funnn.engine.memory.storage import Storage, Window, is_contiguous, whole
 from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
@@ -123,10 +124,9 @@ class Tensor(History, metaclass=_dtype.TorchType):
         if thread.tracing is not None:
             thread.tracing.read(storage, self)
         if self._window is None:
-            return storage.value
+            return storage.value if type(storage) is Storage else storage.snapshot()
         if self._value_writes != storage.writes:
-            plan, starts = plan_window(storage.shape, self._window, storage.dtype)
-            self._value = run(reading(plan), [storage.value, *starts])
+            self._value = storage.read(self._window)
             self._value_writes = storage.writes
         return self._value
 
@@ -148,8 +148,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             thread.tracing.read(storage)
         if not isinstance(values, Value):
             values = Value(values)
-        plan, starts = plan_window(storage.shape, self._window, storage.dtype)
-        storage.replace(run(writing(plan), [storage.value, values, *starts]), self._tracked)
+        storage.write(self._window, values, self._tracked)
         if not any(stride == 0 for stride in self._window.stride):
             self._value, self._value_writes = values, storage.writes
 
@@ -247,14 +246,12 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self.dtype.itemsize
 
     def data_ptr(self) -> int:
-        """The address of the first element in host memory, 0 if there is none; tensors of the same memory at the same offset share it.
+        """The address of the first element, 0 if there is none; tensors of the same memory at the same offset share it.
 
-        The memory is a copy with the values as of this call, for libraries that read it: it keeps its place when the tensor is written in place,
-        and writing there does not change the tensor. It is freed with the tensor's storage.
+        From then on the numbers lie there, as long as the tensor's storage lives: a library written in C may read and write them. On an accelerator
+        it is the address of a copy on the host with the values as of this call, and writing there does not change the tensor.
         """
-        return (
-            readable_address(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() and not self.is_meta else 0
-        )
+        return address_of(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() and not self.is_meta else 0
 
     def is_floating_point(self) -> bool:
         """Whether the numbers are floating-point ones (and not complex)."""
@@ -284,9 +281,12 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self._host().tolist()
 
     def _host(self) -> np.ndarray:
-        """The values as a NumPy array; an error while a step is being compiled, when they are not known."""
+        """The values as a NumPy array, to be looked at at once; an error while a step is being compiled, when they are not known."""
         if thread.region is not None:
             thread.region.look(self)
+        storage = self._storage
+        if isinstance(storage, SharedStorage) and (numbers := storage.live(self._window)) is not None:
+            return numbers
         if self._window is not None and (numbers := self._through_window()) is not None:
             return numbers
         array = self._operand().known()
@@ -325,16 +325,38 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return numbers
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The values as a NumPy array. Unlike torch's it is a read-only snapshot: later in-place writes to either are not shared."""
-        if self.requires_grad and not force:
+        """The values as a NumPy array on the same memory: what is written to one is seen by the other.
+
+        On an accelerator, and where the values lie on several devices, it is a read-only copy.
+
+        Args:
+          force: whether to detach a tensor that requires grad.
+
+        Raises:
+          RuntimeError: the tensor requires grad.
+          TypeError: NumPy has no such numbers (bfloat16, and those of 8 bits).
+        """
+        self._check_numpy(force)
+        if thread.region is not None:
+            thread.region.look(self)
+        array = array_on(self._storage, self._window)
+        return self._host() if array is None else array
+
+    def _check_numpy(self, force: bool) -> None:
+        if not force and thread.grad and self.requires_grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.is_meta:
             raise TypeError("can't convert meta device type tensor to numpy: it has a shape and a type, but no numbers.")
-        return self._host()
+        if self.dtype.numpy.isbuiltin != 1:
+            raise TypeError(f"Got unsupported ScalarType {self.dtype.legacy}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        return np.array(array, dtype=dtype) if copy else array.astype(dtype or array.dtype, copy=False)
+        if not copy and (dtype is None or dtype == self.dtype.numpy):
+            return self.numpy()
+        self._check_numpy(False)
+        if copy is False:
+            raise ValueError(f"Unable to avoid copy while creating an array of {np.dtype(dtype)} from a tensor of {self.dtype}")
+        return np.array(self._host(), dtype=dtype)
 
     def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
         return Tensor._wrap(from_host(np.array(array, np.uint8 if array.dtype == bool else None)))  # torch still has truth values as bytes

@@ -174,7 +174,7 @@ class Level(Listener):
             return
         self.outer.read(storage, tensor)
         if storage not in self.read_first:
-            self.read_first[storage] = storage.value, storage.version, storage.writes
+            self.read_first[storage] = storage.first_read(), storage.version, storage.writes
 
     def recorded(self, node: Node) -> None:
         self.outer.recorded(node)

@@ -124,7 +124,7 @@ class _World:
         self.then, self.state = world
 
     def __enter__(self) -> None:
-        self.now = [(storage, (storage.value, storage.version, storage.writes)) for storage in self.then]
+        self.now = [(storage, (storage.first_read(), storage.version, storage.writes)) for storage in self.then]
         self.random = default_generator._engine.get_state()
         self._put(self.then.items(), self.state)
 

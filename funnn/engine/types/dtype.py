@@ -55,9 +55,13 @@ class dtype(metaclass=TorchType):
         try:
             return dtype._by_numpy[np.dtype(numpy_dtype)]
         except (KeyError, TypeError):
+            try:
+                name = f"numpy.{np.dtype(numpy_dtype).type.__name__}"
+            except TypeError:
+                name = str(numpy_dtype)
             raise TypeError(
-                f"can't convert np.ndarray of type {numpy_dtype}. The only supported types are: "
-                f"{', '.join(item.name for item in dtype._by_numpy.values())}."
+                f"can't convert np.ndarray of type {name}. The only supported types are: float64, float32, float16, complex64, complex128, int64, "
+                "int32, int16, int8, uint64, uint32, uint16, uint8, and bool."
             ) from None
 
 

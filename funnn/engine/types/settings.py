@@ -158,7 +158,7 @@ def set_default_tensor_type(t: Any) -> None:
 
 
 def set_warn_always(b: bool) -> None:
-    """Kept, and nothing else: Python's filters of warnings decide."""
+    """Whether what warns once in a program (of arrays that are not writable) warns always; of all else, Python's filters of warnings decide."""
     _kept["warn"] = bool(b)
 
 

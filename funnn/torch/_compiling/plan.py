@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from funnn.engine.dispatch.call import Recording
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.replay import Recorder
 from funnn.engine.program.value import Residuals, Value
@@ -304,6 +305,8 @@ class Plan:
             if storage.value is not value or storage.version != version or storage.writes != writes
         ]
         for _, storage, value, version, writes in sorted(changed, key=lambda found: found[0]):
+            if isinstance(storage, SharedStorage):
+                raise Refused("memory is written that is shared with NumPy")
             number = self._number(id(storage))
             if storage.value is not value:
                 source = self._source(storage.value)
@@ -483,7 +486,7 @@ def _leftover(before: set[int], accounted: set[int], residuals: list[Any]) -> st
     def find() -> str | None:
         if any(reference() is not None for reference in residuals):
             return "a result can still be differentiated (return it detached, call backward inside, or call it under no_grad)"
-        for item in [item for item in gc.get_objects() if type(item) is Storage]:
+        for item in [item for item in gc.get_objects() if type(item) is Storage or type(item) is SharedStorage]:
             if id(item) not in before and id(item) not in accounted:
                 return f"a tensor of shape {list(item.shape)} that it makes is kept somewhere (in a list, an attribute, a closure), and would not be"
         return None

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from funnn.engine.program.graph import flush
+from funnn.engine.program.graph import flush, settle
 from funnn.engine.program.region import Region
 from funnn.engine.program.replay import Recorder, Replayable
 from funnn.engine.program.value import is_forked
@@ -112,6 +112,7 @@ class Replayer:
             return self._record(entry, signature, args, kwargs, plainly)
         finally:
             self._recording.release()
+            settle()
 
     def _plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[..., Any]) -> Any:
         return run(Region(self.name, self.fullgraph), args, kwargs)

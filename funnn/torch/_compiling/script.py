@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.references import SOLE
 from funnn.engine.program.replay import Replay, Replayable, arrays_of, as_leaf, consume
@@ -142,6 +143,7 @@ class Script:
         plan_writes = [(number, source) for number, source in plan.writes if source.kind != "result" or source.what not in recycled]
         self.written = _picker([self._renumber[number] for number, _ in plan_writes])
         self.counted = _picker([self._renumber[number] for number, _, _ in plan.versions])
+        self.changed = _picker([self._renumber[number] for number in {number for number, *_ in (*plan.writes, *plan.versions)}])
         self.versions, self.writes = [version for _, version, _ in plan.versions], [writes for _, _, writes in plan.versions]
         self.constants: list[Value] = [source.what for source in plan.sources() if source.kind == "constant"]
         # what goes somewhere is taken from one list: the results, then the values that were there, then constants
@@ -305,6 +307,8 @@ class Script:
         try:
             olds = list(map(_value_of, storages))
         except AttributeError:  # one is gone
+            return MISS
+        if SharedStorage in set(map(type, storages)) and SharedStorage in set(map(type, self.changed(storages))):
             return MISS
         for place, number in self.sliced:
             olds[place] = leaves[number]._operand()

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.value import Value
 from funnn.engine.tensor.generator import Generator
@@ -29,10 +30,12 @@ class Snapshot:
         self.windows: dict[int, int] = {}
         self.gradients: dict[int, int] = {}
         self.generators: list[tuple[Generator, Any]] = []
-        wanted = {*kinds, Storage, Generator}
+        wanted = {*kinds, Storage, SharedStorage, Generator}
         for item in [item for item in gc.get_objects() if type(item) in wanted]:
             kind = type(item)
-            if kind is Storage:
+            if kind is Storage or kind is SharedStorage:
+                if kind is SharedStorage:
+                    item.hold()
                 self.held.append(item)
                 self.values[id(item)] = weakref.ref(item), item.value, item.version, item.writes
             elif kind in kinds and (storage := item.__dict__.get("_storage")) is not None:

@@ -268,7 +268,7 @@ class _Check:
 
     @staticmethod
     def _values(tensor: Tensor) -> np.ndarray:
-        return tensor.detach().numpy()
+        return tensor.detach()._host().copy()
 
     @staticmethod
     def _like(tensor: Tensor, values: np.ndarray) -> Tensor:

@@ -109,7 +109,7 @@ def _moved(arrays: list, t: Any, direction: jax.Array) -> list:
 
 def _plain(value: Any) -> Any:
     """An entry of the state for the computation: vectors as arrays, numbers as NumPy's."""
-    return map_items(lambda item: item if not isinstance(item, Tensor) else item._read() if item.ndim else item.numpy()[()], value)
+    return map_items(lambda item: item if not isinstance(item, Tensor) else item._read() if item.ndim else item._host()[()], value)
 
 
 def _tensors(value: Any) -> Any:

@@ -13,11 +13,13 @@ from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32, WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.ops.kit.elementwise import by_operand, require, widened
 from funnn.engine.ops.kit.index_kernels import known
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast, check_broadcast, common, promoted
@@ -433,7 +435,29 @@ _to_dtype = Op(to_dtype, "ToCopyBackward0")
 
 def convert(tensor: Tensor, kind: _dtype.dtype) -> Tensor:
     """``tensor`` itself if it has that dtype, else a converted copy."""
-    return tensor if tensor.dtype is kind else like_operands(call(_to_dtype, (tensor, kind.numpy), {}), (tensor,), {})
+    if tensor.dtype is kind:
+        return tensor
+    result = _convert_memory(tensor, kind) if type(tensor._storage) is SharedStorage else None
+    return like_operands(call(_to_dtype, (tensor, kind.numpy), {}) if result is None else result, (tensor,), {})
+
+
+def _convert_memory(tensor: Tensor, kind: _dtype.dtype) -> Tensor | None:
+    """The numbers of memory that NumPy shares in another type, without a copy of them as they are; None where it is recorded, or NumPy's is another."""
+    given = tensor.dtype
+    if (thread.grad and tensor.requires_grad) or thread.region is not None or thread.autocast is not None:
+        return None
+    if (
+        not given.numpy.isbuiltin == kind.numpy.isbuiltin == 1
+        or given.category > 2
+        or kind.category not in (1, 2)
+        or given.category > kind.category
+    ):
+        return None
+    numbers = tensor._storage.live(tensor._window)
+    if numbers is None:
+        return None
+    with np.errstate(all="ignore"):
+        return Tensor._wrap(numbers.astype(kind.numpy, order="C"))
 
 
 def clone(input, *, memory_format=None):

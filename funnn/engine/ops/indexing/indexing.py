@@ -11,10 +11,11 @@ from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_writable
 from funnn.engine.dispatch.public import overridable
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
-from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, read_at, set_at
+from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
 from funnn.engine.program.outline import is_outline
@@ -195,7 +196,8 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     if all(array is None for array in arrays):
         return view if view is not self else make_view(self, alias, (), "AliasBackward0")
     _check_bounds(view, arrays)
-    return call(_index, (view, tuple(arrays)), {})
+    found = gather_from_memory(view, arrays)
+    return call(_index, (view, tuple(arrays)), {}) if found is None else found
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:
@@ -206,12 +208,21 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     view, arrays = _basic(self, _expand(key, self.dim()), writes=True)
     source = value if isinstance(value, Tensor) else as_values(value, self)
     if all(array is None for array in arrays):
-        view.copy_(_drop_ones(source, view.dim()))
+        source = _drop_ones(source, view.dim())
+        if type(view._storage) is SharedStorage and source._shape() in ((), view._shape()):
+            check_writable(view)
+            if put_into_memory(view, arrays, source):
+                return
+        view.copy_(source)
         return
     _check_bounds(view, arrays)
     if source.dtype is not self.dtype and not (isinstance(key, Tensor) and key.dtype.name == "bool" and source.numel() == 1):
         _refuse_types(self, source)
     _check_source(view, arrays, source)
+    if type(view._storage) is SharedStorage:
+        check_writable(view)
+        if put_into_memory(view, arrays, source):
+            return
     assign(view, call(_index_written, (view, source, tuple(arrays)), {}))
 
 

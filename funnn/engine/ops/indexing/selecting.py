@@ -10,7 +10,7 @@ from jax import Array
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, grid, read_at, vector
+from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, gather_from_memory, grid, read_at, vector
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_broadcast, int32, int64
@@ -83,7 +83,8 @@ def index_select(input, dim, index: Array, *, out=None):
     if not input.dim() and index.numel() != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {index.numel()} value(s)")
     check_bounds(index, size, f"index out of range in self: {_BOUNDS % dim}", IndexError)
-    result = call(_index_selected, (input, dim, index), {})
+    result = gather_from_memory(input, [*[None] * wrap_dim(dim, input.dim()), index._operand()]) if index.dim() else None
+    result = call(_index_selected, (input, dim, index), {}) if result is None else result
     return result if out is None else write_out(out, result)
 
 

@@ -6,18 +6,23 @@ A place is a tuple with an index array for each dimension, which broadcast toget
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.program.graph import check_later, look_ahead
 from funnn.engine.program.region import check_now
+from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import dtype
+
+_LARGE = 1 << 16  # bytes of memory that is not copied as a whole to read or write a part
 
 
 def grid(rank: int, dim: int, index: Any) -> tuple:
@@ -127,6 +132,39 @@ def _cofactors(input, values, indices, result, include_self):
     others = _reduce(input, jnp.where(single, 1, values), indices, "prod", include_self)
     of_values = jnp.where(single, read_at(others, indices), read_at(result, indices) / jnp.where(zero, 1, values))
     return of_input, of_values
+
+
+# -- where the numbers lie in memory that others see
+
+
+def gather_from_memory(input: Tensor, indices: Sequence[Any]) -> Tensor | None:
+    """``input[indices]``, read from large memory that NumPy shares, so that only what is read is copied; None where it is recorded."""
+    storage = input._storage
+    if not _is_at_once(input) or storage.memory.bytes.nbytes <= _LARGE:
+        return None
+    numbers = storage.live(input._window)
+    return None if numbers is None else Tensor._wrap(from_host(numbers[_as_numpy(indices)]))
+
+
+def put_into_memory(input: Tensor, indices: Sequence[Any], values: Tensor) -> bool:
+    """``input[indices] = values``, which are of its type, in memory that NumPy shares, in place; False where it is recorded."""
+    if values.dtype is not input.dtype or not _is_at_once(input) or (thread.grad and values.requires_grad):
+        return False
+    numbers = input._storage.written(input._window, input._tracked)
+    if numbers is None:
+        return False
+    numbers[_as_numpy(indices)] = values._host()
+    return True
+
+
+def _is_at_once(input: Tensor) -> bool:
+    """Whether the numbers lie in memory that NumPy shares, and what is done to them is not recorded."""
+    return type(input._storage) is SharedStorage and thread.region is None and not (thread.grad and input.requires_grad)
+
+
+def _as_numpy(indices: Sequence[Any]) -> tuple[Any, ...]:
+    known = [index.known() if isinstance(index, Value) else index for index in indices]
+    return tuple([slice(None) if index is None else np.asarray(index) for index in known])
 
 
 # -- what is asked of indices

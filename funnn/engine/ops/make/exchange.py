@@ -1,15 +1,18 @@
-"""Memory of others: NumPy arrays, buffers, and DLPack. Arrays are immutable here, so values are copied in and go out as read-only snapshots."""
+"""Memory of others: NumPy arrays, buffers, and DLPack."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.memory.numpy_memory import array_on
 from funnn.engine.ops.kit.table import FUNCTIONS
-from funnn.engine.ops.make.factories import as_tensor, finish, tensor
+from funnn.engine.ops.make.factories import as_tensor, finish, on_array, tensor, warn_unless_writable
+from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -19,29 +22,38 @@ _CPU = (1, 0)  # DLPack's name of it
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None) -> Tensor:
     """A tensor of ``obj``: a tensor (itself where nothing changes) or storage, an array, an object with DLPack, a buffer, a number or sequences.
 
+    It shares the memory of arrays, buffers and DLPack of that dtype.
+
     Args:
-      copy: True makes new memory always; False refuses to, which only a tensor of that dtype allows here.
+      copy: True makes new memory always; False refuses to.
       requires_grad: None keeps what a tensor has; False detaches it.
     """
     if hasattr(obj, "__funnn_memory__"):  # a storage, whose bytes are read as numbers of that type
         obj, dtype = obj.__funnn_memory__ if dtype is None else obj.__funnn_memory__.view(dtype), None
-    if isinstance(obj, Tensor):
-        if copy is False and dtype not in (None, obj.dtype):
-            raise ValueError(f"can't alias tensor with dtype '{obj.dtype}' into dtype '{dtype}'; leave out copy=False")
-        result = obj.clone() if copy else as_tensor(obj, dtype, device)
-        return result.detach() if requires_grad is False else result.requires_grad_() if requires_grad and result.is_leaf else result
-    if copy is False:
-        raise ValueError(f"can't alias {type(obj).__name__} into a tensor: values are copied here; leave out copy=False")
-    if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
+    if not isinstance(obj, (Tensor, np.ndarray, np.generic, jax.Array)):
         if hasattr(obj, "__dlpack__"):
             obj = from_dlpack(obj)
         elif isinstance(obj, (bytes, bytearray, memoryview)):
             obj = frombuffer(obj, dtype=_dtype.get_default_dtype() if dtype is None else dtype)
+    if isinstance(obj, np.ndarray) and not copy and (is_on_cpu() or copy is None):
+        obj = as_tensor(obj)
+    if isinstance(obj, Tensor):
+        if copy is False and dtype is not None and _dtype.as_dtype(dtype) is not obj.dtype:
+            raise ValueError(f"can't alias tensor with dtype '{obj.dtype.legacy}' into dtype '{_dtype.as_dtype(dtype).legacy}'.")
+        result = obj.clone() if copy else as_tensor(obj, dtype, device)
+        return result.detach() if requires_grad is False else result.requires_grad_() if requires_grad and result.is_leaf else result
+    if copy is False:
+        copied = isinstance(obj, (np.ndarray, np.generic, jax.Array))
+        what = f"{type(obj).__name__}, whose values are copied here," if copied else "arbitrary sequence"
+        raise ValueError(f"can't alias {what} into a tensor.")
     return tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
 
 
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
-    """The bytes of a buffer from ``offset`` on, as ``count`` numbers (all, if negative), in one dimension. They are copied, unlike in torch."""
+    """The bytes of a buffer from ``offset`` on, as ``count`` numbers (all, if negative), in one dimension: a tensor on the buffer's memory.
+
+    A buffer that is read-only stays as it is: writing to the tensor gives that memory of its own.
+    """
     kind = _dtype.as_dtype(dtype)
     size = memoryview(buffer).nbytes
     if not 0 <= offset < size:
@@ -52,7 +64,10 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
         raise ValueError(
             f"both buffer length ({size}) and count ({count}) must not be 0, and count elements must fit behind offset {offset}"
         )
-    return tensor(np.frombuffer(buffer, kind.numpy, count, offset), requires_grad=requires_grad)
+    array = np.frombuffer(buffer, kind.numpy, count, offset)
+    warn_unless_writable(array, "buffer", "you can write to the underlying (supposedly non-writable) buffer using the tensor")
+    result = on_array(array)
+    return result.requires_grad_() if requires_grad else result
 
 
 class _Capsule:
@@ -68,30 +83,38 @@ class _Capsule:
         return _CPU
 
 
+class _Writable:
+    """An array's memory, which may be written."""
+
+    def __init__(self, array: np.ndarray):
+        interface = array.__array_interface__
+        self.array, self.__array_interface__ = array, {**interface, "data": (interface["data"][0], False)}
+
+
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of an array of another library, or of the capsule that ``to_dlpack`` gave. The values are copied, unlike in torch."""
-    if copy is False:
-        raise ValueError("copy=False is not possible: values are copied here; leave it out")
+    """A tensor of an array of another library, or of the capsule that ``to_dlpack`` gave, on its memory if that is the CPU's.
+
+    The values of JAX's arrays, of what lies on an accelerator and of types that NumPy does not have are copied.
+    """
+    if device is not None:
+        _dtype.check_device(device)
     if isinstance(ext_tensor, Tensor):
-        return finish(ext_tensor.detach().clone()._read(), device=device)
+        return ext_tensor.detach().clone() if copy else ext_tensor.detach()
     source = _Capsule(ext_tensor) if type(ext_tensor).__name__ == "PyCapsule" else ext_tensor
     if not hasattr(source, "__dlpack__"):
         raise RuntimeError(f"from_dlpack received an invalid capsule: expected an object with __dlpack__, got {type(source).__name__}")
+    if isinstance(source, np.ndarray):
+        return tensor(source) if copy else on_array(source)
+    if not isinstance(source, jax.Array) and source.__dlpack_device__()[0] == _CPU[0]:
+        with contextlib.suppress(RuntimeError, BufferError):  # NumPy has no bfloat16
+            array = np.from_dlpack(source)
+            if isinstance(source, _Capsule) and not array.flags.writeable:  # as of all capsules of DLPack's first version
+                array = np.asarray(_Writable(array))
+            return tensor(array) if copy else on_array(array)
+    if copy is False:
+        raise ValueError("copy=False is not possible: the values of such an array are copied here; leave it out")
     with jax.enable_x64(True):
-        if isinstance(source, np.ndarray):
-            return tensor(source, device=device)
-        if isinstance(source, jax.Array):
-            return finish(jnp.array(source), device=device)
-        on_cpu = source.__dlpack_device__()[0] == _CPU[0]
-        try:
-            array = (
-                jnp.array(np.from_dlpack(source))
-                if on_cpu and not isinstance(source, _Capsule)
-                else jnp.array(jax.dlpack.from_dlpack(source))
-            )
-        except (RuntimeError, BufferError):  # NumPy has no bfloat16
-            array = jnp.array(jax.dlpack.from_dlpack(source))
-    return finish(array, device=device)
+        return finish(jnp.array(source if isinstance(source, jax.Array) else jax.dlpack.from_dlpack(source)))
 
 
 def to_dlpack(tensor: Tensor) -> Any:
@@ -102,10 +125,12 @@ def to_dlpack(tensor: Tensor) -> Any:
 def _dlpack(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    return self._export().__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+    array = array_on(self._storage, self._window) if self.dtype.numpy.isbuiltin == 1 else None
+    given: Any = self._export() if array is None else array
+    return given.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
 
 Tensor.__dlpack__ = _dlpack
-Tensor.__dlpack_device__ = lambda self: self._export().__dlpack_device__()
+Tensor.__dlpack_device__ = lambda self: _CPU if is_on_cpu() else self._export().__dlpack_device__()
 for _function in (asarray, frombuffer, from_dlpack):
     FUNCTIONS[_function.__name__] = _function

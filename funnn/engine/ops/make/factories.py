@@ -14,17 +14,21 @@ import jax
 import numpy as np
 
 from funnn.engine.dispatch.public import rename
+from funnn.engine.memory.numpy_memory import check_order, on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
-from funnn.engine.memory.strides import preserved_stride
+from funnn.engine.memory.strides import preserved_stride, with_stride
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.program.graph import users_line
 from funnn.engine.program.outline import outline_of, outlined
-from funnn.engine.program.value import filled, from_host
+from funnn.engine.program.value import filled, from_host, is_on_cpu
 from funnn.engine.state import thread
+from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
+from funnn.engine.types.settings import is_warn_always_enabled
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -45,8 +49,7 @@ def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
     """Python data as a NumPy array, and the dtype that torch infers for it."""
     if isinstance(data, (np.ndarray, np.generic, jax.Array)):
         values = np.asarray(data)
-        if min(values.strides, default=0) < 0:
-            raise ValueError(f"At least one stride in the given numpy array is negative, {values.strides}; use array.copy()")
+        check_order(values)
         return values, _dtype.dtype.of(values.dtype)
     data = list(data) if isinstance(data, bytearray) else data
     kinds = _kinds(data)
@@ -108,21 +111,59 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
-    return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
+    result = finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
+    if isinstance(data, np.ndarray) and not data.flags.c_contiguous:
+        stride = preserved_stride(data.shape, tuple([step // data.itemsize for step in data.strides]))
+        return result if stride == contiguous_stride(data.shape) else with_stride(result, stride)
+    return result
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` itself if it is a tensor of that dtype, else a new one."""
+    """``data`` itself if it is a tensor of that dtype, a tensor on the memory of an array of NumPy's of that dtype, else a new one."""
     if isinstance(data, Tensor):
         return data.to(*(item for item in (device, dtype) if item is not None))
+    if isinstance(data, np.ndarray) and (dtype is None or as_dtype(dtype).numpy == data.dtype) and not wants_outline(device):
+        return from_numpy(data)
     return tensor(data, dtype=dtype, device=device)
 
 
+_NOT_WRITABLE = (
+    "The given {} is not writable, and PyTorch does not support non-writable tensors. This means {}. You may want to copy the {} to protect its data "
+    "or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program."
+)
+_warned: set[str] = set()
+
+
+def warn_unless_writable(array: np.ndarray, what: str, means: str) -> None:
+    """Warn of what is not to be written (a tensor that is written gets memory of its own), once or as ``torch.set_warn_always`` says."""
+    if not array.flags.writeable and (what not in _warned or is_warn_always_enabled()):
+        _warned.add(what)
+        warnings.warn_explicit(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, *users_line())
+
+
 def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor with the values of a NumPy array. The values are copied: later writes to either are not shared, unlike in torch."""
+    """A tensor on the memory of a NumPy array: what is written to one is seen by the other. On an accelerator it is a copy.
+
+    An array that is read-only stays as it is: writing to the tensor gives that memory of its own.
+
+    Raises:
+      TypeError: of an array of objects, text or other things that are no numbers here.
+      ValueError: a stride is negative.
+    """
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    return tensor(ndarray)
+        kind = f"numpy.{type(ndarray).__name__}" if isinstance(ndarray, np.generic) else type(ndarray).__name__
+        raise TypeError(f"expected np.ndarray (got {kind})")
+    warn_unless_writable(ndarray, "NumPy array", "writing to this tensor will result in undefined behavior")
+    return on_array(ndarray)
+
+
+def on_array(array: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array, or with a copy where that can't be."""
+    if not is_on_cpu():
+        return tensor(array)
+    check_order(array)
+    _dtype.dtype.of(array.dtype)
+    return on_memory(Tensor, *on_memory_of(array))
 
 
 def _checked(shape: tuple) -> tuple:
@@ -389,7 +430,7 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
                 f"expected TensorOptions(dtype={kind.name}), got a tensor of dtype {args[0].dtype.name}; convert it with .to({kind!r})"
             )
         return args[0].view_as(args[0])
-    return tensor(args[0], dtype=kind)
+    return as_tensor(args[0], dtype=kind) if isinstance(args[0], np.ndarray) else tensor(args[0], dtype=kind)
 
 
 def _constructed(args: tuple, kind: _dtype.dtype) -> Tensor:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage, Window, whole
 from funnn.engine.memory.strides import like_operands, with_stride
 from funnn.engine.ops.elementwise.pointwise import clone
@@ -101,6 +102,8 @@ def resize_(self: Array, *size, memory_format=None, **named):
     window, memory = self._view_window(), self._storage.value
     available = memory.size * memory.dtype.itemsize // self.dtype.itemsize - window.offset
     missing = math.prod(shape) - available
+    if missing > 0 and type(self._storage) is SharedStorage:
+        raise RuntimeError("Trying to resize storage that is not resizable")
     if missing > 0:
         present = self.as_strided((available,), (1,), window.offset)._read()
         with jax.enable_x64(True):

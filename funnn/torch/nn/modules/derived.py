@@ -204,7 +204,7 @@ class LayerModule(Module):
             elif name in self._parameters:
                 value = self._parameters[name] is not None
             elif name in self._buffers:
-                value = None if self._buffers[name] is None else self._buffers[name].detach().numpy()
+                value = None if self._buffers[name] is None else self._buffers[name].detach()._host().copy()
             else:
                 value = getattr(self, name)
             layer.__dict__[name] = _freeze(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from funnn.engine.ops.make.factories import as_tensor
+from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, on_memory
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
@@ -33,7 +33,7 @@ class Pending:
         self.array = array
 
     def __reduce__(self) -> tuple:
-        return as_tensor, (self.array,)
+        return _adopt, (self.array,)
 
 
 class _Pickler(pickle.Pickler):
@@ -47,8 +47,13 @@ class _Pickler(pickle.Pickler):
         return _tensor, (type(value), np.ascontiguousarray(value._host()).reshape(value.shape), value.requires_grad, attributes(value))
 
 
+def _adopt(array: np.ndarray) -> Tensor:
+    """A tensor of an array that nobody else holds."""
+    return Tensor._wrap(from_host(array))
+
+
 def _tensor(kind: type, array: np.ndarray, requires_grad: bool, state: dict) -> Tensor:
-    tensor = on_memory(kind, as_tensor(array)._storage, None, requires_grad)
+    tensor = on_memory(kind, _adopt(array)._storage, None, requires_grad)
     tensor.__dict__.update(state)
     return tensor
 
