@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.overloads import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
@@ -21,6 +22,18 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented
 
 
+def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[str, ...] | None, args: tuple, kwargs: dict) -> Any:
+    """What another class, or torch's reading of the arguments, makes of a call that failed; NotImplemented where it is an error."""
+    answer = stand_in(public, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
+    if answer is not NotImplemented or isinstance(error, NotImplementedError):
+        return answer
+    try:
+        return call_as_torch_does(run, names or (), args, kwargs)
+    except Exception as refusal:
+        shorten(refusal)
+        raise refusal from None
+
+
 def rename(function: Callable, name: str) -> None:
     """Give a function made here torch's name of it, which tracebacks and profiles then show too."""
     function.__name__ = function.__qualname__ = name
@@ -32,6 +45,7 @@ def overridable(
     run: Callable,
     *,
     public: Callable | None = None,
+    names: tuple[str, ...] | None = None,
     op: Op | None = None,
     op_args: int | None = None,
     small: Callable[[tuple, dict], Tensor | None] | None = None,
@@ -41,6 +55,7 @@ def overridable(
 
     Args:
       public: the function that programs know, where it is not the one made here.
+      names: under which its overloads stand in ``overloads.txt``; by default the function's own.
       op: the operation that ``run`` is for a call without keyword arguments (and with at most ``op_args`` positional ones).
       small: what tries to compute the result with NumPy first (see ``small_arrays``).
       elementwise: whether the result lies in memory as the operands do.
@@ -65,17 +80,17 @@ def overridable(
                 else:
                     result = run(*args, **kwargs)
             except Exception as error:
-                answer = stand_in(public or function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
-                if answer is NotImplemented:
+                result = _answer_to(error, public or function, function, names, args, kwargs)
+                if result is NotImplemented:
                     shorten(error)
                     raise
-                return answer
         if elementwise:
             for value in (*args, *kwargs.values()) if kwargs else args:
                 if getattr(value, "_window", None) is not None:
                     return like_operands(result, args, kwargs)
         return result
 
+    names = ((public or run).__name__,) if names is None else names
     rename(function, (public or run).__name__)
     vars(function).update(asks=True, elementwise=elementwise, small=small)
     return function

@@ -37,7 +37,7 @@ def _make_runner(function: Callable) -> Callable:
         run, op = checked(run, function, row.check), None
     if row.check_result is not None:
         run, op = checked_after(run, row.check_result), None
-    return overridable(run, public=function, op=op, op_args=op_args, small=row.small, elementwise=row.elementwise)
+    return overridable(run, public=function, names=(), op=op, op_args=op_args, small=row.small, elementwise=row.elementwise)
 
 
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
