@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import typing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,14 +36,14 @@ NAMESPACES = ("linalg", "special", "fft")
 _TEXT = re.compile(rb"(?<=\x00)([a-zA-Z_0-9]+)\(([ -~]*)\)(\|deprecated|\|hidden)?(?=\x00)")
 _OUT = re.compile(r"(, \*)?, (Tensor|tuple of Tensors\[\d\]) out = None(?=$)|(Tensor|tuple of Tensors\[\d\]) out = None, ")
 _LEFT_OUT = ("DispatchKeySet", "Storage", "Stream", "bool async")
-_IN_PYTHON = ("torch.functional", "torch._tensor", "torch._lowrank", "torch")
+_IN_PYTHON = ("torch.functional", "torch._tensor", "torch._lowrank")
 
 
-def shim_has(name: str) -> bool:
+def is_found(name: str) -> bool:
     """Whether funnn.torch has a function or method that PyTorch's parser calls so."""
     space, _, rest = name.partition("_")
     owners = [(shim, name), (shim.Tensor, name), *([(getattr(shim, space), rest)] if space in NAMESPACES else [])]
-    return any(callable(vars(owner).get(key)) for owner, key in owners)
+    return any(inspect.isroutine(vars(owner).get(key)) for owner, key in owners)
 
 
 def of_parsers() -> set[tuple[str, str, bool]]:
@@ -51,7 +52,7 @@ def of_parsers() -> set[tuple[str, str, bool]]:
     found = set()
     for name, arguments, mark in _TEXT.findall(library):
         text = ", ".join(map(_in_words, arguments.decode().split(", "))) if arguments else ""
-        if mark != b"|hidden" and shim_has(name.decode()) and not any(word in text for word in _LEFT_OUT):
+        if mark != b"|hidden" and not any(word in text for word in _LEFT_OUT):
             found.add((name.decode(), text, mark == b"|deprecated"))
     return found
 
@@ -80,10 +81,41 @@ def of_python() -> set[tuple[str, str, bool]]:
     return found
 
 
+def of_functional(parsers: set[tuple[str, str, bool]]) -> set[tuple[str, str, bool]]:
+    """The same of torch.nn.functional, with ``nn.`` before the name: of functions in Python by their annotations."""
+    found = set()
+    for name, function in vars(torch.nn.functional).items():
+        if name.startswith("_") or not inspect.isroutine(getattr(shim.nn.functional, name, None)):
+            continue
+        if inspect.isbuiltin(function):
+            found |= {(f"nn.{name}", text, False) for other, text, old in parsers if other == name and not old and "input" in text}
+            continue
+        items = list(inspect.signature(function).parameters.values())
+        if not any(item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD) for item in items):
+            found.add((f"nn.{name}", ", ".join(map(_annotated, items)), False))
+    return found
+
+
+def _annotated(item: inspect.Parameter) -> str:
+    """An argument with the kind that its annotation says, where that is a plain one."""
+    kind = str(item.annotation).removeprefix("<class '").removesuffix("'>").removesuffix(" | None")
+    optional = typing.get_args(item.annotation)
+    if type(None) in optional and len(optional) == 2:
+        kind = str(optional[0]).removeprefix("<class '").removesuffix("'>")
+    kind = "Tensor" if kind in ("torch.Tensor", "Tensor") and "lengths" not in item.name else "object"  # the others are not checked in Python
+    return f"{kind}{'?' * (type(None) in optional and item.default is item.empty)} {item.name}{'' if item.default is item.empty else f' = {item.default!r}'}"
+
+
 def overloads() -> str:
     """The text of the file."""
-    lines, methods = set(of_python()), set()
-    for name, text, deprecated in of_parsers():
+    parsers = of_parsers()
+    lines, methods = of_python() | of_functional(parsers), set()
+    for name, text, deprecated in parsers:
+        if not is_found(name):
+            continue
+        owner = torch.Tensor if hasattr(torch.Tensor, name) and not re.search(r"\b(input|self)\b", text) else torch
+        if inspect.isfunction(getattr(owner, name, None)):
+            continue  # which is called through a function in Python
         is_method = hasattr(torch.Tensor, name) and not re.search(r"\b(input|self)\b", text)
         if is_method:
             methods.add((name, f"Tensor self{', ' if text else ''}{text}", deprecated))

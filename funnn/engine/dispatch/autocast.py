@@ -149,9 +149,9 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
     return settings.enabled[_device(device_type)]
 
 
-def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:
+def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -> None:
     """Switch autocast of a kind of device on or off, on this thread; with one argument, that of 'cuda'."""
-    device, on = ("cuda", device_type) if enabled is None else (_device(device_type), enabled)
+    device, on = ("cuda", device_type) if enabled is None else ("cuda" if device_type is None else _device(device_type), enabled)
     settings.enabled[device] = bool(on)
     settings.refresh()
 

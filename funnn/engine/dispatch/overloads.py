@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import sys
 import warnings
@@ -41,19 +42,20 @@ class Refused(TypeError):
 
 
 class Parameter(NamedTuple):
-    """An argument of an overload; ``many`` where it is a sequence, ``loose`` where one number stands for the sequence too."""
+    """An argument of an overload; ``many`` where it is a sequence, ``loose`` where one number stands for the sequence too, ``optional`` where None does."""
 
     name: str
     kind: str
     many: bool
     loose: bool
+    optional: bool
     default: Any
     keyword_only: bool
 
     def takes(self, value: Any) -> bool:
         """Whether torch's parser takes the value here, or might."""
         if value is None:
-            return self.default is None
+            return self.optional or self.default is None
         accept = _ACCEPT.get(self.kind)
         if accept is None:
             return True
@@ -139,9 +141,9 @@ class Overload(NamedTuple):
     def _is_number_for_tensor(self, value: Any) -> bool:
         return isinstance(value, (int, float, complex, np.number)) and not _NUMBERS_FOR_TENSORS.fullmatch(self.name)
 
-    def call(self, values: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        """The arguments by position as far as torch takes them so, and the others by name."""
-        last = max((i for i, item in enumerate(self.parameters) if item.name in values and not item.keyword_only), default=-1)
+    def call(self, values: dict[str, Any], most: int = 99) -> tuple[tuple, dict[str, Any]]:
+        """The arguments by position as far as torch takes them so (and at most so many), and the others by name."""
+        last = max((i for i, item in enumerate(self.parameters[:most]) if item.name in values and not item.keyword_only), default=-1)
         args = tuple([values.get(item.name, item.default) for item in self.parameters[: last + 1]])
         return args, {item.name: values[item.name] for item in self.parameters[last + 1 :] if item.name in values}
 
@@ -185,7 +187,7 @@ def _overload(name: str, arguments: str, deprecated: bool) -> Overload:
     before, _, behind = arguments.partition("*")
     parts = [(part, False) for part in before.split(", ") if part] + [(part, True) for part in behind.split(", ") if part]
     shown = re.sub(r"\[\d\]|\?", "", arguments.removeprefix("Tensor self").removeprefix(", "))
-    return Overload(name, f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated)
+    return Overload(name.removeprefix("nn."), f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated)
 
 
 def _parameter(text: str, keyword_only: bool) -> Parameter:
@@ -197,6 +199,7 @@ def _parameter(text: str, keyword_only: bool) -> Parameter:
         plain.removeprefix("tuple of ").removesuffix("s") if many else plain,
         many,
         "[" in kind,
+        kind.endswith("?"),
         _value(default) if default else _REQUIRED,
         keyword_only,
     )
@@ -240,13 +243,20 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
             continue
         if overload.deprecated:
             overload, values = _newer(overload, candidates, values)
-        read = overload.call(values)
+        read = overload.call(values, _positional_arguments(run))
         if len(read[0]) == len(args) and read[1].keys() == kwargs.keys():
             return NotImplemented
         return run(*read[0], **read[1])
     if candidates:
         raise TypeError(_refusal(candidates, args, kwargs))
     return NotImplemented
+
+
+@functools.cache
+def _positional_arguments(run: Callable) -> int:
+    """How many arguments a function here takes by position."""
+    kinds = [item.kind for item in inspect.signature(run).parameters.values()]
+    return 99 if inspect.Parameter.VAR_POSITIONAL in kinds else sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
 
 
 def _newer(older: Overload, candidates: list[Overload], values: dict[str, Any]) -> tuple[Overload, dict[str, Any]]:

@@ -92,9 +92,11 @@ def remainder(input: Operand, other: Operand):
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
     if isinstance(exponent, int) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
-        (a,) = promoted(input)
+        a, _ = promoted(input, exponent)
         return lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
+    if a.dtype == bool:
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'; convert one of the tensors, e.g. with .int()")
     return jnp.power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
 
 

@@ -76,11 +76,11 @@ publish("zero_", zero_)
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
-    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "other", "non_blocking"}:
+    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "tensor", "other", "non_blocking"}:
         raise TypeError(f"to() received an invalid combination of arguments: unknown keyword {sorted(unknown)[0]!r}")
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
-    targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
+    targets = [*args, *(kwargs[name] for name in ("device", "tensor", "other") if kwargs.get(name) is not None)]
     for target in targets:
         if isinstance(target, Tensor):
             kind = target.dtype
@@ -93,7 +93,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return in_format(result, format, fresh=result is not self)
 
 
-def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, *, memory_format: Any = None) -> Any:
     """The legacy type name (``'torch.FloatTensor'``), or the tensor converted to a type."""
     if dtype is None:
         return f"torch.{self.dtype.legacy}Tensor"
@@ -104,7 +104,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         dtype = dtype.kind
     if dtype is None:
         raise ValueError("invalid type: expected a dtype, a tensor type such as torch.FloatTensor, or its name")
-    return convert(self, _dtype.as_dtype(dtype))
+    return to(self, _dtype.as_dtype(dtype), memory_format=memory_format)
 
 
 add_method("to", to)
