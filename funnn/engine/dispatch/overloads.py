@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,7 +118,8 @@ class Overload(NamedTuple):
             if not missing:
                 self._check(item, values[item.name], f" (position {position + 1 - self.is_method()})" if position < len(args) else "")
         if missing:
-            raise Refused(f"missing {len(missing)} required positional arguments: {', '.join(missing)}")
+            plural = "s" * (len(missing) == 1)  # so torch has it
+            raise Refused(f"missing {len(missing)} required positional argument{plural}: {', '.join(missing)}")
         for name in rest:
             raise Refused(f"got multiple values for argument '{name}'" if name in values else f"got an unexpected keyword argument '{name}'")
         return values
@@ -130,16 +131,24 @@ class Overload(NamedTuple):
         return (*args[:first], args[first:]) if loose and args[first:] and all(map(_is_integer, args[first:])) else args
 
     def _check(self, item: Parameter, value: Any, where: str) -> None:
-        if item.takes(value) and not (item.kind == "Tensor" and self._is_number_for_tensor(value)):
+        if item.takes(value) or (item.kind == "Tensor" and not item.many and self._takes_number(value)):
             return
         if item.many and isinstance(value, (list, tuple)):
             accept = _ACCEPT[item.kind]
             place, wrong = next((place, inner) for place, inner in enumerate(value) if not (inner is None or accept(inner)))
+            if item.kind == "Tensor":
+                raise Refused(f"expected Tensor as element {place} in argument {self.parameters.index(item)}, but got {_name_of(wrong)}")
+            if place:
+                raise Refused(
+                    f": argument '{item.name}' failed to unpack the object at pos {place + 1} with error \"type must be {item.wanted},but got "
+                    f'{_name_of(wrong)}"'
+                )
             raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, but found element of type {_name_of(wrong)} at pos {place}")
         raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, not {_name_of(value)}")
 
-    def _is_number_for_tensor(self, value: Any) -> bool:
-        return isinstance(value, (int, float, complex, np.number)) and not _NUMBERS_FOR_TENSORS.fullmatch(self.name)
+    def _takes_number(self, value: Any) -> bool:
+        """Whether a number stands for a tensor."""
+        return isinstance(value, (int, float, complex, np.number)) and _NUMBERS_FOR_TENSORS.fullmatch(self.name) is not None
 
     def call(self, values: dict[str, Any], most: int = 99) -> tuple[tuple, dict[str, Any]]:
         """The arguments by position as far as torch takes them so (and at most so many), and the others by name."""
@@ -169,7 +178,7 @@ def _is_number(value: Any) -> bool:
 
 #: What torch's parser takes for a kind of argument, where it does not take everything.
 _ACCEPT: dict[str, Callable[[Any], bool]] = {
-    "Tensor": lambda value: isinstance(value, (Tensor, int, float, complex, np.number)),
+    "Tensor": lambda value: isinstance(value, Tensor),
     "Number": _is_number,
     "Scalar": _is_number,
     "float": lambda value: _is_number(value) and not isinstance(value, complex),
@@ -236,11 +245,7 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
       TypeError: no overload of the function takes the arguments.
     """
     candidates = [overload for name in names for overload in overloads(name)]
-    for overload in candidates:
-        try:
-            values = overload.bind(args, kwargs)
-        except Refused:
-            continue
+    for overload, values in _readings(candidates, args, kwargs):
         if overload.deprecated:
             overload, values = _newer(overload, candidates, values)
         read = overload.call(values, _positional_arguments(run))
@@ -250,6 +255,23 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
     if candidates:
         raise TypeError(_refusal(candidates, args, kwargs))
     return NotImplemented
+
+
+def _readings(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> Iterator[tuple[Overload, dict[str, Any]]]:
+    """The overloads that take a call, with its values; last those for which a tensor of no dimensions stands for its number."""
+    with_numbers = []
+    for overload in candidates:
+        try:
+            values = overload.bind(args, kwargs)
+        except Refused:
+            continue
+        tensors = [item.name for item in overload.parameters if item.kind == "Number" and isinstance(values.get(item.name), Tensor)]
+        if tensors:
+            with_numbers.append((overload, values, tensors))
+        else:
+            yield overload, values
+    for overload, values, tensors in with_numbers:
+        yield overload, values | {name: values[name].item() for name in tensors}
 
 
 @functools.cache
@@ -293,12 +315,14 @@ def _refusal(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) ->
     """What torch says of a call that none of the overloads takes: what is wrong, where one alone takes so many arguments, or else them all."""
     count = len(args) + len(kwargs)
     name = candidates[0].name
+    candidates = [item for item in candidates if item.name == name]
     plausible = [item for item in candidates if item.takes_as_many(count)] if len(candidates) > 1 else candidates
     if len(plausible) == 1:
         try:
             plausible[0].bind(args, kwargs)
         except Refused as error:
-            return f"{name}(){error}" if str(error)[0] == ":" else f"{name}() {error}"
+            text = str(error)
+            return text if text.startswith("expected") else f"{name}(){text}" if text[0] == ":" else f"{name}() {text}"
     given = [_name_of(value) for value in args] + [f"{key}={_name_of(value)}" for key, value in kwargs.items()]
     texts = list(dict.fromkeys(item.text for item in candidates if not item.deprecated))
     expected = texts[0] if len(texts) == 1 else "one of:\n" + "".join(f" * {text}\n" for text in texts)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.overloads import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
@@ -28,7 +29,11 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
     if answer is not NotImplemented or isinstance(error, NotImplementedError):
         return answer
     try:
-        return call_as_torch_does(run, names or (), args, kwargs)
+        result = call_as_torch_does(run, names or (), args, kwargs)
+        if result is NotImplemented and isinstance(error, AttributeError) and any(error.obj is value for value in (*args, *kwargs.values())):
+            if not isinstance(error.obj, Tensor):
+                raise TypeError(f"{run.__name__}(): an argument must be Tensor, not {type(error.obj).__name__}")
+        return result
     except Exception as refusal:
         shorten(refusal)
         raise refusal from None
@@ -82,6 +87,7 @@ def overridable(
             except Exception as error:
                 result = _answer_to(error, public or function, function, names, args, kwargs)
                 if result is NotImplemented:
+                    speak_torch(error)
                     shorten(error)
                     raise
         if elementwise:

@@ -367,6 +367,8 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
+    if not isinstance(args[0], (Tensor, Sequence, np.ndarray, jax.Array)) and not hasattr(args[0], "__len__"):
+        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
     return tensor(args[0], dtype=kind)
 
 

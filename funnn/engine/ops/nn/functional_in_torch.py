@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.tensor import Tensor
 
 #: In the same order.
 _SAME = (
@@ -56,6 +57,9 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
             raise NotImplementedError(f"torch.{name} draws from the default generator here; set it with torch.manual_seed, and leave generator out")
         if name in _LOSSES and type(given.setdefault("reduction", 0)) is int:
             given["reduction"] = ("none", "mean", "sum")[given["reduction"]]
+        for key in (parameters[0], "reduction"):
+            if not isinstance(given.get(key), (Tensor, str) if key != "reduction" else (str, type(None))):
+                raise TypeError(f"{name}(): argument '{key}' must be {'int' if key == 'reduction' else 'Tensor'}, not {type(given.get(key)).__name__}")
         if name == "embedding" and given.get("padding_idx") == -1:
             given["padding_idx"] = None  # here −1 stands for none
         return function(**given, **({"inplace": True} if inplace else {}))

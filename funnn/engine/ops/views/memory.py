@@ -86,8 +86,13 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             kind = target.dtype
         elif isinstance(target, _dtype.dtype):
             kind = target
-        elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
-            _dtype.check_device(target)
+        elif isinstance(target, (str, int, _dtype.device)):
+            if not isinstance(target, bool):
+                _dtype.check_device(target)
+        elif target in _dtype.PYTHON or target is float:
+            kind = _dtype.as_dtype(target)
+        elif target is not None:
+            raise TypeError(f"to(): a target must be a dtype, a device or a Tensor, not {type(target).__name__}")
     result = self if kind is None else convert(self, kind)
     result = result.clone() if copied and result is self else result
     return in_format(result, format, fresh=result is not self)
