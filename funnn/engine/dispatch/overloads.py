@@ -54,11 +54,11 @@ class Parameter(NamedTuple):
 
     def takes(self, value: Any) -> bool:
         """Whether torch's parser takes the value here, or might."""
-        if value is None:
-            return self.optional or self.default is None
         accept = _ACCEPT.get(self.kind)
         if accept is None:
             return True
+        if value is None:
+            return self.optional or self.default is None
         if not self.many:
             return accept(value) or _overrides(value)
         if isinstance(value, (list, tuple)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from typing import Any
 
 import jax
@@ -35,7 +36,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     if not isinstance(obj, (np.ndarray, np.generic, jax.Array)):
         if hasattr(obj, "__dlpack__"):
             obj = from_dlpack(obj)
-        elif isinstance(obj, (bytes, bytearray, memoryview)):
+        elif isinstance(obj, (bytes, bytearray, memoryview, array.array)):
             obj = frombuffer(obj, dtype=_dtype.get_default_dtype() if dtype is None else dtype)
     return tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
 

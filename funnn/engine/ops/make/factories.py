@@ -15,6 +15,9 @@ import numpy as np
 from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
+from funnn.engine.memory.view_geometry import alias
+from funnn.engine.ops.views.views import make_view
+from funnn.engine.ops.make.data import fitting, number_of, values_of
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
@@ -22,6 +25,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, check_device
+from funnn.engine.types.sequences import is_sequence
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -42,76 +46,15 @@ def _cast(values: Any, dtype: np.dtype) -> np.ndarray:
         return np.array(values, dtype, order="C")
 
 
-_NUMBERS = (bool, int, float, complex)
-
-
-def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
-    """Python data as a NumPy array, and the dtype that torch infers for it."""
-    if isinstance(data, (np.ndarray, np.generic, jax.Array)):
-        values = np.asarray(data)
-        if min(values.strides, default=0) < 0:
-            raise ValueError(f"At least one stride in the given numpy array is negative, {values.strides}; use array.copy()")
-        return values, _dtype.dtype.of(values.dtype)
-    data = list(data) if isinstance(data, bytearray) else data
-    kinds = _kinds(data)
-    if not kinds:
-        return np.zeros(np.shape(data), np.float32), _dtype.get_default_dtype()
-    try:
-        values = np.asarray(_plain(data))
-        if values.dtype == object:
-            raise OverflowError
-        return values, functools.reduce(_dtype.join, kinds)
-    except ValueError as error:
-        raise ValueError(f"expected sequence of equal length at every level of the data: {error}") from None
-    except OverflowError:
-        raise ValueError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
-
-
-def _kinds(data: Any) -> set[_dtype.dtype]:
-    """The dtypes of the items of nested sequences."""
-    if isinstance(data, (Tensor, np.ndarray, np.generic, jax.Array)):
-        return {_dtype.dtype.of(data.dtype.numpy if isinstance(data, Tensor) else data.dtype)}
-    if isinstance(data, (list, tuple, range)):
-        types = set(map(type, data))
-        if types.issubset(_NUMBERS):
-            return {_dtype.category_default(_NUMBERS.index(item)) for item in types}
-        return set().union(*map(_kinds, data))
-    if isinstance(data, _NUMBERS):
-        return _kinds([data])
-    if isinstance(data, str):
-        raise TypeError(f"new(): invalid data type 'str'; expected numbers, or nested sequences of them, got {data[:40]!r}")
-    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}; expected numbers, or nested sequences of them")
-
-
-def _plain(data: Any) -> Any:
-    """Tensors inside lists as numbers."""
-    if isinstance(data, Tensor):
-        return data._number()
-    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
-
-
-def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
-    """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
-    if isinstance(data, (np.ndarray, np.generic, jax.Array)) or not values.size:
-        return kind
-    if values.dtype == np.uint64 and kind is _dtype.int64:
-        raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
-    if values.dtype.kind == "c" and not kind.is_complex:
-        raise TypeError(f"can't convert complex to {kind.name}; take the real part, or use a complex dtype")
-    if kind.category == 1 and values.dtype.kind in "iuf":
-        for value in (values.min(), values.max()):
-            _dtype.check_fits(value.item(), kind)
-    return kind
-
-
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
         return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
-    values, kind = _values(data)
+    data = list(data) if isinstance(data, bytearray) else data
+    values, kind = values_of(data, dtype is None)
     if dtype is not None or values.dtype == np.uint64:
-        kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
+        kind = fitting(data, values, kind if dtype is None else as_dtype(dtype))
     return finish(from_host(_cast(values, kind.numpy)), requires_grad, device)
 
 
@@ -203,10 +146,8 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
     """A tensor of one value; its dtype is the value's by default."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    if isinstance(fill_value, Tensor) and fill_value.dim():
-        raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    kind = _values(value)[1] if dtype is None else as_dtype(dtype)
+    value = number_of("full", "fill_value", 2, fill_value)
+    kind = values_of(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return finish(filled(_checked(gather_sizes((size,))), _cast(value, kind.numpy), kind.numpy), requires_grad, device)
 
@@ -306,9 +247,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 @factory
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of dimension 0 with that number, of the default dtype if none is given."""
-    value = s.item() if isinstance(s, Tensor) else s
-    if not isinstance(value, _NUMBERS):
-        raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
+    value = number_of("scalar_tensor", "s", 1, s)
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return _of_one_value(value, (), kind, device, requires_grad)
@@ -354,22 +293,28 @@ def _stride_like(input: Tensor, format: Any) -> tuple | None:
     return None if stride == contiguous_stride(tuple(input.shape)) else stride
 
 
-def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
-    """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data."""
+def legacy_tensor(args: tuple, kind: _dtype.dtype, of_any_dtype: bool = False) -> Tensor:
+    """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data.
+
+    A tensor gives a view of itself; unless ``of_any_dtype``, it has to be of that dtype.
+    """
     if not args:
         return zeros(0, dtype=kind)
-    if all(isinstance(arg, int) for arg in args) or isinstance(args[0], _dtype.Size):
+    first = args[0]
+    if isinstance(first, Tensor) and len(args) == 1:
+        if first.dtype is not kind and not of_any_dtype:
+            raise TypeError(f"expected a tensor of dtype {kind} (got one of {first.dtype}); convert it with .to({kind})")
+        return make_view(first, alias, (), "AliasBackward0")
+    if isinstance(first, _dtype.Size) or all([hasattr(type(arg), "__index__") and not isinstance(arg, (np.ndarray, jax.Array)) for arg in args]):
         return zeros(*args, dtype=kind)
-    if isinstance(args[0], _NUMBERS):
-        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__}); use torch.tensor({args[0]})")
     if len(args) > 1:
         raise TypeError(
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
-    if not isinstance(args[0], (Tensor, Sequence, np.ndarray, jax.Array)) and not hasattr(args[0], "__len__"):
-        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
-    return tensor(args[0], dtype=kind)
+    if not is_sequence(first) and not isinstance(first, (str, bytes)):
+        raise TypeError(f"new(): data must be a sequence (got {type(first).__name__}); use torch.tensor({first})")
+    return tensor(first, dtype=kind)
 
 
 Tensor._construct = staticmethod(legacy_tensor)
