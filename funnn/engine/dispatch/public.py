@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.overloads import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
@@ -83,6 +84,8 @@ def overridable(
                 if op is not None and not kwargs and (op_args is None or len(args) <= op_args):
                     result = call(op, args, kwargs)
                 else:
+                    if "out" in kwargs:
+                        check_out(function.__name__, kwargs["out"], args)
                     result = run(*args, **kwargs)
             except Exception as error:
                 result = _answer_to(error, public or function, function, names, args, kwargs)

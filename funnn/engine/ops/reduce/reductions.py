@@ -27,6 +27,8 @@ from funnn.functional._lp import lp_norm
 
 def axes_of(dim: Any, input: Any) -> Any:
     """torch's dim as an axis or axes of ``input``: None and () mean all, and a number has one dimension of size 1."""
+    if input.ndim > 64:
+        raise RuntimeError(f"only tensors with up to 64 dims are supported, got {input.ndim}")
     if dim is None or dim == () or dim == []:
         return None
     axes = tuple(wrap_dim(d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
