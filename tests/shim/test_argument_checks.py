@@ -153,8 +153,9 @@ def on_same_memory(x, memories):
     """As ``to_shim``, and tensors that share memory share it here too."""
     if isinstance(x, torch.Tensor) and x.layout is torch.strided and x.device.type == "cpu" and x.untyped_storage().nbytes():
         memory = x.detach().as_strided((x.untyped_storage().nbytes() // x.element_size(),), (1,), 0)
-        base = memories.setdefault((memory.data_ptr(), x.dtype), to_shim(memory))
-        return base.as_strided(x.shape, x.stride(), x.storage_offset())
+        base = memories.setdefault((memory.data_ptr(), memory.numel(), x.dtype), to_shim(memory))
+        if x.storage_offset() + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) < memory.numel():
+            return base.as_strided(x.shape, x.stride(), x.storage_offset())
     if isinstance(x, dict):
         return {key: on_same_memory(value, memories) for key, value in x.items()}
     return type(x)(on_same_memory(value, memories) for value in x) if type(x) in (tuple, list) else to_shim(x)

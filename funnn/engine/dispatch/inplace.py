@@ -67,7 +67,7 @@ def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
     """Whether two windows on a storage share elements, both being dense; unless ``exactly``, those that are the same do not count."""
     one, other = target._view_window(), operand._view_window()
     if (one.shape, one.stride, one.offset) == (other.shape, other.stride, other.offset):
-        return exactly and target.numel() > 0
+        return exactly
     if not (_is_dense(one) and _is_dense(other)):
         return False
     return one.offset < other.offset + math.prod(other.shape) and other.offset < one.offset + math.prod(one.shape)
