@@ -28,7 +28,12 @@ FILE = ROOT / "funnn/engine/dispatch/overloads.txt"
 WORDS = {
     **{"Scalar": "Number", "int64_t": "int", "SymInt": "int", "double": "float", "ScalarType": "torch.dtype", "Layout": "torch.layout"},
     **{"Device": "torch.device", "MemoryFormat": "torch.memory_format", "Generator": "torch.Generator", "DeviceIndex": "int"},
-    **{"IntArrayRef": "tuple of ints", "SymIntArrayRef": "tuple of ints", "ArrayRef<double>": "tuple of floats", "ScalarList": "tuple of Scalars"},
+    **{
+        "IntArrayRef": "tuple of ints",
+        "SymIntArrayRef": "tuple of ints",
+        "ArrayRef<double>": "tuple of floats",
+        "ScalarList": "tuple of Scalars",
+    },
     **{"TensorList": "tuple of Tensors", "c10::List<::std::optional<Tensor>>": "tuple of Tensors", "PyObject*": "object"},
     **{"c10::string_view": "str", "std::string_view": "str", "std::string": "str"},
 }
@@ -102,7 +107,9 @@ def _annotated(item: inspect.Parameter) -> str:
     optional = typing.get_args(item.annotation)
     if type(None) in optional and len(optional) == 2:
         kind = str(optional[0]).removeprefix("<class '").removesuffix("'>")
-    kind = "Tensor" if kind in ("torch.Tensor", "Tensor") and "lengths" not in item.name else "object"  # the others are not checked in Python
+    kind = (
+        "Tensor" if kind in ("torch.Tensor", "Tensor") and "lengths" not in item.name else "object"
+    )  # the others are not checked in Python
     return f"{kind}{'?' * (type(None) in optional and item.default is item.empty)} {item.name}{'' if item.default is item.empty else f' = {item.default!r}'}"
 
 

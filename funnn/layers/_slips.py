@@ -12,7 +12,15 @@ import jax.numpy as jnp
 from funnn import functional as F
 
 _LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (jax, F)) + ("<",)
-_AS_TYPE = {"float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16", "int": "int32", "long": "int32", "bool": "bool_"}
+_AS_TYPE = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "int": "int32",
+    "long": "int32",
+    "bool": "bool_",
+}
 #: Method of torch -> how JAX spells it.
 _SPELT = {
     **{name: f"x.astype(jnp.{kind})" for name, kind in _AS_TYPE.items()},
@@ -80,7 +88,10 @@ def name_jaxs_spelling(error: Exception) -> None:
     found = _of_attribute(error) if isinstance(error, AttributeError) else _of_call(error)
     if found is not None:
         written, spelt = found
-        error.args = (f"{text}{'; ' if text else ''}{written} is torch's: arrays are JAX's here, and JAX's spelling is {spelt}", *error.args[1:])
+        error.args = (
+            f"{text}{'; ' if text else ''}{written} is torch's: arrays are JAX's here, and JAX's spelling is {spelt}",
+            *error.args[1:],
+        )
 
 
 def _of_attribute(error: AttributeError) -> tuple[str, str] | None:

@@ -115,9 +115,17 @@ _CLASS = "PyTorch's own parser of indices fails, each time with another class"
 DIFFERENT = {
     **{(maker, "integer of NumPy"): _SIZES for maker in ("Tensor", "FloatTensor", "LongTensor", "new")},
     **{("LongTensor", data): _TAKEN for data in ("list of numbers of NumPy", "list of tensors")},
-    **{(maker, "a large integer"): "ValueError, and there TypeError or OverflowError" for maker in ("Tensor", "FloatTensor", "LongTensor", "new", "full", "scalar_tensor")},
-    **{("index", data): _CLASS for data in ("sequence of sequences", "bytes", "list of deques", "text", "list of numbers of NumPy", "objects")},
-    **{("index", data): _CLASS for data in ("other byte order", "negative stride", "a large integer", "1 and 2j", "list of texts", "mixed")},
+    **{
+        (maker, "a large integer"): "ValueError, and there TypeError or OverflowError"
+        for maker in ("Tensor", "FloatTensor", "LongTensor", "new", "full", "scalar_tensor")
+    },
+    **{
+        ("index", data): _CLASS
+        for data in ("sequence of sequences", "bytes", "list of deques", "text", "list of numbers of NumPy", "objects")
+    },
+    **{
+        ("index", data): _CLASS for data in ("other byte order", "negative stride", "a large integer", "1 and 2j", "list of texts", "mixed")
+    },
 }
 
 

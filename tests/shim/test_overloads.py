@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 import torch
 from opinfo import dtype_of, op_db, to_shim
-from twin import compare, run, same
+from twin import compare, run
 
 import funnn.torch as shim
 from funnn.engine.dispatch.overloads import Overload, Parameter, Refused, _lines, overloads
-from tests import exhaustive
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(_lines())
@@ -141,7 +140,14 @@ BY_NAME = {
     "from": [1],
 }
 BY_KIND = {
-    "Tensor": [_random(2, 2), torch.tensor([[1, 2], [3, 1]]), torch.tensor([True, False]), _random(2, 4, 4), _random(2), _random(1, 2, 4, 4, 4)],
+    "Tensor": [
+        _random(2, 2),
+        torch.tensor([[1, 2], [3, 1]]),
+        torch.tensor([True, False]),
+        _random(2, 4, 4),
+        _random(2),
+        _random(1, 2, 4, 4, 4),
+    ],
     "Number": [2, 0.5],
     "Scalar": [2.0],
     "float": [0.5],
@@ -236,7 +242,13 @@ def outcome(library, function, args: tuple, kwargs: dict):
 
 #: What has no specified numbers.
 UNSPECIFIED = ("empty", "new_empty", "resize", "new", "eig", "svd", "linalg_eig", "linalg_lstsq", "linalg_cholesky_ex")
-TOLERANCE = {"polygamma": (1e-4, 1e-4), "polygamma_": (1e-4, 1e-4), "linalg": (1e-4, 1e-5), "special": (1e-4, 1e-4), **dict.fromkeys(("conv_transpose3d", "nn.conv_transpose3d"), (1e-4, 1e-4))}
+TOLERANCE = {
+    "polygamma": (1e-4, 1e-4),
+    "polygamma_": (1e-4, 1e-4),
+    "linalg": (1e-4, 1e-5),
+    "special": (1e-4, 1e-4),
+    **dict.fromkeys(("conv_transpose3d", "nn.conv_transpose3d"), (1e-4, 1e-4)),
+}
 #: Where an overload takes what is not tried here: it is refused, or depends on what PyTorch does not check.
 LEFT_OUT = {
     "chalf": "complex numbers of two halves are not supported",
@@ -246,7 +258,9 @@ LEFT_OUT = {
     "nn.batch_norm": "PyTorch takes one dimension without elements",
     "nn.elu_": "of the function in C++ that PyTorch shows here, the scales are no arguments of F.elu",
     "nn.triplet_margin_with_distance_loss": "its samples hold functions of PyTorch",
-    **dict.fromkeys(("nn.rrelu_", "nn.embedding_bag", "_weight_norm", "lu_unpack", "_native_batch_norm_legit"), "PyTorch takes wrong operands"),
+    **dict.fromkeys(
+        ("nn.rrelu_", "nn.embedding_bag", "_weight_norm", "lu_unpack", "_native_batch_norm_legit"), "PyTorch takes wrong operands"
+    ),
     **dict.fromkeys(("fft_ihfft2", "fft_ihfftn", "split_copy", "split_with_sizes_copy"), "PyTorch leaves an out of no elements as it is"),
     **dict.fromkeys(("map_", "map2_", "apply_"), "tests/shim/test_small_names.py has them"),
     **dict.fromkeys(("is_shared", "pin_memory", "is_pinned", "data_ptr", "const_data_ptr", "storage", "cuda"), "of memory and devices"),
@@ -285,12 +299,18 @@ def _call_with_out(name: str) -> None:
             kwargs = {key: value for key, value in values.items() if key != "out"}
             try:
                 result = outcome(torch, theirs, (), kwargs)
-                out = torch.empty(0, dtype=result.dtype) if isinstance(result, torch.Tensor) else tuple(torch.empty(0, dtype=r.dtype) for r in result)
+                out = (
+                    torch.empty(0, dtype=result.dtype)
+                    if isinstance(result, torch.Tensor)
+                    else tuple(torch.empty(0, dtype=r.dtype) for r in result)
+                )
                 expected = outcome(torch, theirs, (), {**kwargs, "out": out})
             except Exception:
                 continue
             mine = to_shim({key: copied(value) for key, value in kwargs.items()})
-            empty = to_shim(tuple(torch.empty(0, dtype=r.dtype) for r in result) if isinstance(out, tuple) else torch.empty(0, dtype=result.dtype))
+            empty = to_shim(
+                tuple(torch.empty(0, dtype=r.dtype) for r in result) if isinstance(out, tuple) else torch.empty(0, dtype=result.dtype)
+            )
             try:
                 got = outcome(shim, ours, (), {**mine, "out": empty})
                 with_out.add((name, overload.text))
@@ -306,7 +326,11 @@ def _call_with_out(name: str) -> None:
 
 
 with_out: set[tuple[str, str]] = set()
-WITH_OUT = [name for name in NAMES if name not in LEFT_OUT and any(item.name == "out" for overload in overloads(name) for item in overload.parameters)]
+WITH_OUT = [
+    name
+    for name in NAMES
+    if name not in LEFT_OUT and any(item.name == "out" for overload in overloads(name) for item in overload.parameters)
+]
 
 
 @pytest.mark.parametrize("name", WITH_OUT)
@@ -325,7 +349,7 @@ _FIRST = {"addmv": (2,), "baddbmm": (3, 2, 2)}
 @pytest.mark.parametrize("name, overload", OLDER, ids=lambda item: item if isinstance(item, str) else str(len(item.parameters)))
 def test_numbers_first(name, overload, monkeypatch):
     """The older order of arguments: the same result, and a warning that names the newer one, once."""
-    monkeypatch.setattr("funnn.engine.dispatch.overloads._warned", False)
+    monkeypatch.setattr("funnn.engine.dispatch.torch_reading._warned", False)
 
     def program(t):
         values = []
@@ -364,7 +388,20 @@ class Stranger:
 
 #: Where another error comes first, or what PyTorch looks at changes nothing here.
 _TAKEN = (
-    *("_make_subclass", "is_tensor", "is_storage", "typename", "__eq__", "cpu", "cuda", "is_contiguous", "is_pinned", "is_set_to", "pin_memory", "set_"),
+    *(
+        "_make_subclass",
+        "is_tensor",
+        "is_storage",
+        "typename",
+        "__eq__",
+        "cpu",
+        "cuda",
+        "is_contiguous",
+        "is_pinned",
+        "is_set_to",
+        "pin_memory",
+        "set_",
+    ),
     *("stft", "istft", "nn.alpha_dropout", "nn.feature_alpha_dropout", "unique", "unique_consecutive", "new_tensor"),
 )
 

@@ -1,19 +1,14 @@
-"""torch's overloads: which calls torch takes, under which names of arguments, and what it says of others.
+"""torch's overloads: the ways in which its parser takes a call, under which names of arguments, and what it says of a call that is none of them.
 
-A function here is one Python function, and most calls bind to it as they are. Where one fails, :func:`call_as_torch_does` reads the call as torch's
-parser would: an argument has another name there (``x.view(size=(2, 3))``), a number stands first in an older order (``x.add_(2, y)``), or no overload fits, which
-is torch's TypeError. The overloads are in ``overloads.txt``, as torch prints them; ``.ci/overloads.py`` writes it.
+They are in ``overloads.txt``, as torch prints them; ``.ci/overloads.py`` writes it. ``torch_reading`` makes use of them.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-import inspect
 import re
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,16 +20,15 @@ from funnn.engine.types import dtype as _dtype
 
 _FILE = Path(__file__).with_name("overloads.txt")
 _LINE = re.compile(r"([\w.]+)\((.*)\)( deprecated)?$", re.MULTILINE)
-_INPUT = ("input", "self")
+INPUT = ("input", "self")
 #: NumPy's names, which torch's parser takes as well.
 _NUMPYS_NAMES = {
-    **dict.fromkeys(_INPUT, ("input", "self", "x", "a", "x1")),
+    **dict.fromkeys(INPUT, ("input", "self", "x", "a", "x1")),
     **{"other": ("x2",), "dim": ("axis",), "keepdim": ("keepdims",)},
 }
 #: Functions for which a number may stand where a Tensor is wanted.
 _NUMBERS_FOR_TENSORS = re.compile(r"(add|sub|subtract|mul|multiply|div|divide|true_divide|floor_divide)_?|copy_?|to")
 _REQUIRED = object()
-_warned = False
 
 
 class Refused(TypeError):
@@ -121,12 +115,14 @@ class Overload(NamedTuple):
             plural = "s" * (len(missing) == 1)  # so torch has it
             raise Refused(f"missing {len(missing)} required positional argument{plural}: {', '.join(missing)}")
         for name in rest:
-            raise Refused(f"got multiple values for argument '{name}'" if name in values else f"got an unexpected keyword argument '{name}'")
+            raise Refused(
+                f"got multiple values for argument '{name}'" if name in values else f"got an unexpected keyword argument '{name}'"
+            )
         return values
 
     def _gathered(self, args: tuple, positional: list[Parameter]) -> tuple:
         """``(x, (2, 3))`` for ``(x, 2, 3)``, where the sizes are all that an overload takes by position."""
-        first = 1 if positional and positional[0].name in _INPUT else 0
+        first = 1 if positional and positional[0].name in INPUT else 0
         loose = len(positional) == first + 1 and positional[first].many and positional[first].kind == "int"
         return (*args[:first], args[first:]) if loose and args[first:] and all(map(_is_integer, args[first:])) else args
 
@@ -137,14 +133,16 @@ class Overload(NamedTuple):
             accept = _ACCEPT[item.kind]
             place, wrong = next((place, inner) for place, inner in enumerate(value) if not (inner is None or accept(inner)))
             if item.kind == "Tensor":
-                raise Refused(f"expected Tensor as element {place} in argument {self.parameters.index(item)}, but got {_name_of(wrong)}")
+                raise Refused(f"expected Tensor as element {place} in argument {self.parameters.index(item)}, but got {name_of(wrong)}")
             if place:
                 raise Refused(
                     f": argument '{item.name}' failed to unpack the object at pos {place + 1} with error \"type must be {item.wanted},but got "
-                    f'{_name_of(wrong)}"'
+                    f'{name_of(wrong)}"'
                 )
-            raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, but found element of type {_name_of(wrong)} at pos {place}")
-        raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, not {_name_of(value)}")
+            raise Refused(
+                f": argument '{item.name}'{where} must be {item.wanted}, but found element of type {name_of(wrong)} at pos {place}"
+            )
+        raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, not {name_of(value)}")
 
     def _takes_number(self, value: Any) -> bool:
         """Whether a number stands for a tensor."""
@@ -161,9 +159,11 @@ def _overrides(value: Any) -> bool:
     return not isinstance(value, Tensor) and hasattr(type(value), PROTOCOL)
 
 
-def _name_of(value: Any) -> str:
+def name_of(value: Any) -> str:
     kind = type(value)
-    return kind.__name__ if kind.__module__ in ("builtins", "__main__") or isinstance(value, Tensor) else f"{kind.__module__}.{kind.__name__}"
+    return (
+        kind.__name__ if kind.__module__ in ("builtins", "__main__") or isinstance(value, Tensor) else f"{kind.__module__}.{kind.__name__}"
+    )
 
 
 def _is_integer(value: Any) -> bool:
@@ -233,97 +233,3 @@ def _lines() -> dict[str, list[tuple[str, bool]]]:
 def overloads(name: str) -> tuple[Overload, ...]:
     """Those of a function or method, by the name that torch's parser has for it; none where it is not torch's."""
     return tuple([_overload(name, *line) for line in _lines().get(name, ())])
-
-
-# -- calls
-
-
-def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """The result of a call that failed, read as torch would read it; NotImplemented where torch reads it as it stands.
-
-    Raises:
-      TypeError: no overload of the function takes the arguments.
-    """
-    candidates = [overload for name in names for overload in overloads(name)]
-    for overload, values in _readings(candidates, args, kwargs):
-        if overload.deprecated:
-            overload, values = _newer(overload, candidates, values)
-        read = overload.call(values, _positional_arguments(run))
-        if len(read[0]) == len(args) and read[1].keys() == kwargs.keys():
-            return NotImplemented
-        return run(*read[0], **read[1])
-    if candidates:
-        raise TypeError(_refusal(candidates, args, kwargs))
-    return NotImplemented
-
-
-def _readings(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> Iterator[tuple[Overload, dict[str, Any]]]:
-    """The overloads that take a call, with its values; last those for which a tensor of no dimensions stands for its number."""
-    with_numbers = []
-    for overload in candidates:
-        try:
-            values = overload.bind(args, kwargs)
-        except Refused:
-            continue
-        tensors = [item.name for item in overload.parameters if item.kind == "Number" and isinstance(values.get(item.name), Tensor)]
-        if tensors:
-            with_numbers.append((overload, values, tensors))
-        else:
-            yield overload, values
-    for overload, values, tensors in with_numbers:
-        yield overload, values | {name: values[name].item() for name in tensors}
-
-
-@functools.cache
-def _positional_arguments(run: Callable) -> int:
-    """How many arguments a function here takes by position."""
-    kinds = [item.kind for item in inspect.signature(run).parameters.values()]
-    return 99 if inspect.Parameter.VAR_POSITIONAL in kinds else sum(kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for kind in kinds)
-
-
-def _newer(older: Overload, candidates: list[Overload], values: dict[str, Any]) -> tuple[Overload, dict[str, Any]]:
-    """The overload that torch recommends in the place of one with the number first, and the values by its names; warns of that, once."""
-    global _warned
-    newer, renamed = [], {}
-    for overload in candidates:
-        names = {item.name for item in overload.parameters}
-        first = "input" if "input" in names else "self"
-        by_name = {first if name in _INPUT else name: value for name, value in values.items()}
-        if not overload.deprecated and names >= by_name.keys():
-            newer.append(overload)
-            renamed = renamed or by_name
-    if not _warned:
-        _warned = True
-        texts = "\n\t".join(f"{item.name}{item.text}" for item in newer)
-        warnings.warn(
-            f"This overload of {older.name} is deprecated:\n\t{older.name}{older.text}\nConsider using one of the following signatures instead:\n\t{texts}",
-            UserWarning,
-            stacklevel=_depth(),
-        )
-    return newer[0], renamed
-
-
-def _depth() -> int:
-    """How far up the stack the line of the user is, for a warning of the function that asks."""
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "funnn":
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
-def _refusal(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> str:
-    """What torch says of a call that none of the overloads takes: what is wrong, where one alone takes so many arguments, or else them all."""
-    count = len(args) + len(kwargs)
-    name = candidates[0].name
-    candidates = [item for item in candidates if item.name == name]
-    plausible = [item for item in candidates if item.takes_as_many(count)] if len(candidates) > 1 else candidates
-    if len(plausible) == 1:
-        try:
-            plausible[0].bind(args, kwargs)
-        except Refused as error:
-            text = str(error)
-            return text if text.startswith("expected") else f"{name}(){text}" if text[0] == ":" else f"{name}() {text}"
-    given = [_name_of(value) for value in args] + [f"{key}={_name_of(value)}" for key, value in kwargs.items()]
-    texts = list(dict.fromkeys(item.text for item in candidates if not item.deprecated))
-    expected = texts[0] if len(texts) == 1 else "one of:\n" + "".join(f" * {text}\n" for text in texts)
-    return f"{name}() received an invalid combination of arguments - got ({', '.join(given)}), but expected {expected}"

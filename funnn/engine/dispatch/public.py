@@ -9,7 +9,7 @@ from typing import Any
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
-from funnn.engine.dispatch.overloads import call_as_torch_does
+from funnn.engine.dispatch.torch_reading import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
@@ -31,9 +31,9 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
         return answer
     try:
         result = call_as_torch_does(run, names or (), args, kwargs)
-        if result is NotImplemented and isinstance(error, AttributeError) and any(error.obj is value for value in (*args, *kwargs.values())):
-            if not isinstance(error.obj, Tensor):
-                raise TypeError(f"{run.__name__}(): an argument must be Tensor, not {type(error.obj).__name__}")
+        stranger = error.obj if isinstance(error, AttributeError) and not isinstance(error.obj, Tensor) else None
+        if result is NotImplemented and stranger is not None and any(stranger is value for value in (*args, *kwargs.values())):
+            raise TypeError(f"{run.__name__}(): an argument must be Tensor, not {type(stranger).__name__}")
         return result
     except Exception as refusal:
         shorten(refusal)

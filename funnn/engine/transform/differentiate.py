@@ -163,9 +163,7 @@ def grad(
 
 def _check_count(outputs: list, gradients: list, name: str) -> None:
     if len(gradients) != len(outputs):
-        raise RuntimeError(
-            f"got {len(outputs)} tensors and {len(gradients)} gradients in {name}; pass one (or None) for each tensor"
-        )
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients in {name}; pass one (or None) for each tensor")
 
 
 def _batched(outputs: list, inputs: list, gradients: list, retain_graph: Any, create_graph: bool, *rest: Any) -> tuple:

@@ -62,7 +62,9 @@ def _kinds(data: Any, inside: bool = False) -> set[_dtype.dtype]:
     if isinstance(data, str) and inside:
         raise ValueError(f"too many dimensions 'str': expected numbers, or nested sequences of them, got {data[:40]!r} inside")
     if isinstance(data, (str, bytes)):
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}'; expected numbers, or nested sequences of them, got {data[:40]!r}")
+        raise TypeError(
+            f"new(): invalid data type '{type(data).__name__}'; expected numbers, or nested sequences of them, got {data[:40]!r}"
+        )
     if is_sequence(data):
         return _kinds(list(data))
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}; expected numbers, or nested sequences of them")

@@ -16,9 +16,9 @@ from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
 from funnn.engine.memory.view_geometry import alias
-from funnn.engine.ops.views.views import make_view
-from funnn.engine.ops.make.data import fitting, number_of, values_of
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.ops.make.data import fitting, number_of, values_of
+from funnn.engine.ops.views.views import make_view
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -305,7 +305,9 @@ def legacy_tensor(args: tuple, kind: _dtype.dtype, of_any_dtype: bool = False) -
         if first.dtype is not kind and not of_any_dtype:
             raise TypeError(f"expected a tensor of dtype {kind} (got one of {first.dtype}); convert it with .to({kind})")
         return make_view(first, alias, (), "AliasBackward0")
-    if isinstance(first, _dtype.Size) or all([hasattr(type(arg), "__index__") and not isinstance(arg, (np.ndarray, jax.Array)) for arg in args]):
+    if isinstance(first, _dtype.Size) or all(
+        [hasattr(type(arg), "__index__") and not isinstance(arg, (np.ndarray, jax.Array)) for arg in args]
+    ):
         return zeros(*args, dtype=kind)
     if len(args) > 1:
         raise TypeError(

@@ -41,7 +41,9 @@ def _each(name: str) -> Callable:
     def for_each(*args: Any, **kwargs: Any) -> Any:
         lists = [value for value in args if _is_list(value)]
         if not lists or any(not isinstance(item, Tensor) for item in lists[0]):
-            raise TypeError(f"_foreach_{name}(): argument 'self' must be a list or tuple of Tensors; got {[type(value).__name__ for value in args]}")
+            raise TypeError(
+                f"_foreach_{name}(): argument 'self' must be a list or tuple of Tensors; got {[type(value).__name__ for value in args]}"
+            )
         count = len(lists[0])
         if count == 0:
             raise RuntimeError("Tensor list must have at least one tensor.")

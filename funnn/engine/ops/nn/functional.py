@@ -38,7 +38,9 @@ def _make_runner(function: Callable) -> Callable:
         run, op = checked(run, function, row.check), None
     if row.check_result is not None:
         run, op = checked_after(run, row.check_result), None
-    return overridable(run, public=function, names=(f"nn.{function.__name__}",), op=op, op_args=op_args, small=row.small, elementwise=row.elementwise)
+    return overridable(
+        run, public=function, names=(f"nn.{function.__name__}",), op=op, op_args=op_args, small=row.small, elementwise=row.elementwise
+    )
 
 
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
@@ -214,9 +216,7 @@ def _drawing(function: Callable) -> Callable:
 
 #: Functions that may draw, never return their input, and take long to trace: not once more to plan what they draw, if they don't.
 _ALWAYS_NEW = frozenset({F.scaled_dot_product_attention, F.multi_head_attention_forward, F.lstm, F.gru, F.rnn_tanh, F.rnn_relu})
-_WITH_OUT = frozenset(
-    {F.avg_pool2d, F.avg_pool3d, F.gelu, F.hardshrink, F.linear, F.normalize, F.softplus, F.softshrink, F.threshold}
-)
+_WITH_OUT = frozenset({F.avg_pool2d, F.avg_pool3d, F.gelu, F.hardshrink, F.linear, F.normalize, F.softplus, F.softshrink, F.threshold})
 _IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
 
 

@@ -54,12 +54,16 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
         given = dict(zip(parameters, args, strict=False)) | {_OTHER_NAMES.get(key, key): value for key, value in kwargs.items()}
         given.pop(None, None)
         if given.pop("generator", None) is not None:
-            raise NotImplementedError(f"torch.{name} draws from the default generator here; set it with torch.manual_seed, and leave generator out")
+            raise NotImplementedError(
+                f"torch.{name} draws from the default generator here; set it with torch.manual_seed, and leave generator out"
+            )
         if name in _LOSSES and type(given.setdefault("reduction", 0)) is int:
             given["reduction"] = ("none", "mean", "sum")[given["reduction"]]
         for key in (parameters[0], "reduction"):
             if not isinstance(given.get(key), (Tensor, str) if key != "reduction" else (str, type(None))):
-                raise TypeError(f"{name}(): argument '{key}' must be {'int' if key == 'reduction' else 'Tensor'}, not {type(given.get(key)).__name__}")
+                raise TypeError(
+                    f"{name}(): argument '{key}' must be {'int' if key == 'reduction' else 'Tensor'}, not {type(given.get(key)).__name__}"
+                )
         if name == "embedding" and given.get("padding_idx") == -1:
             given["padding_idx"] = None  # here −1 stands for none
         return function(**given, **({"inplace": True} if inplace else {}))
