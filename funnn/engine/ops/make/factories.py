@@ -97,7 +97,9 @@ def factory(function: Callable) -> Callable:
             raise RuntimeError(
                 f"dtype {as_dtype(dtype).legacy} does not match dtype of out parameter ({out.dtype.legacy}); leave dtype out"
             )
-        return write_out(out, function(*args, dtype=out.dtype, **kwargs))
+        requires_grad = kwargs.pop("requires_grad", False)
+        result = write_out(out, function(*args, dtype=out.dtype, **kwargs))
+        return result.requires_grad_() if requires_grad else result
 
     own, added = inspect.signature(function), inspect.signature(make, follow_wrapped=False).parameters
     make.__signature__ = own.replace(parameters=[*_public(own), *(added[name] for name in ("out", "layout", "pin_memory"))])
