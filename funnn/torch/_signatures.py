@@ -284,7 +284,7 @@ class Methods:
         *target: Any,
         dtype: dtype | None = None,
         device: Device = None,
-        other: Tensor | None = None,
+        tensor: Tensor | None = None,
         non_blocking: bool = False,
         copy: bool = False,
         memory_format: memory_format | None = None,

@@ -48,18 +48,18 @@ def values_of(data: Any, infers: bool = True) -> tuple[np.ndarray, _dtype.dtype]
         raise ValueError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
 
 
-def _kinds(data: Any, inside: bool = False) -> set[_dtype.dtype]:
-    """The dtypes of the items of nested sequences."""
+def _kinds(data: Any, first: bool = False) -> set[_dtype.dtype]:
+    """The dtypes of the items of nested sequences; ``first``, data is the first item of one, whose kind torch takes for a dimension."""
     if isinstance(data, (Tensor, *_ARRAYS)):
         return {_dtype.dtype.of(data.dtype.numpy if isinstance(data, Tensor) else data.dtype)}
     if isinstance(data, _LISTS):
         types = set(map(type, data))
         if types.issubset(NUMBERS):
             return {_dtype.category_default(NUMBERS.index(item)) for item in types}
-        return set().union(*[_kinds(item, True) for item in data])
+        return set().union(*[_kinds(item, number == 0) for number, item in enumerate(data)])
     if isinstance(data, NUMBERS):
         return _kinds([data])
-    if isinstance(data, str) and inside:
+    if isinstance(data, str) and first:
         raise ValueError(f"too many dimensions 'str': expected numbers, or nested sequences of them, got {data[:40]!r} inside")
     if isinstance(data, (str, bytes)):
         raise TypeError(

@@ -76,11 +76,11 @@ publish("zero_", zero_)
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
-    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "tensor", "other", "non_blocking"}:
+    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "tensor", "non_blocking"}:
         raise TypeError(f"to() received an invalid combination of arguments: unknown keyword {sorted(unknown)[0]!r}")
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
-    targets = [*args, *(kwargs[name] for name in ("device", "tensor", "other") if kwargs.get(name) is not None)]
+    targets = [*args, *(kwargs[name] for name in ("device", "tensor") if kwargs.get(name) is not None)]
     for target in targets:
         if isinstance(target, Tensor):
             kind = target.dtype
