@@ -145,7 +145,6 @@ TAKEN = {
     ("gather", 7): "out lies beside the index, and over it once PyTorch has resized it",
     ("cat", 7): "memory that another library owns can be resized, since it is copied",
     ("arange", 6): "PyTorch takes the step for an integer because of out, and then for 0",
-    ("multinomial", 2): "the result is converted",
 }
 
 
@@ -156,6 +155,8 @@ def on_same_memory(x, memories):
         base = memories.setdefault((memory.data_ptr(), memory.numel(), x.dtype), to_shim(memory))
         if x.storage_offset() + sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) < memory.numel():
             return base.as_strided(x.shape, x.stride(), x.storage_offset())
+    if isinstance(x, torch.Tensor):
+        return memories.setdefault(id(x), to_shim(x))
     if isinstance(x, dict):
         return {key: on_same_memory(value, memories) for key, value in x.items()}
     return type(x)(on_same_memory(value, memories) for value in x) if type(x) in (tuple, list) else to_shim(x)

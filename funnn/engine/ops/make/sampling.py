@@ -151,7 +151,7 @@ def multinomial(
 ) -> Tensor:
     """``num_samples`` indices for each row of weights, drawn in proportion to them."""
     result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement))
-    return result if out is None else write_out(out, result)
+    return result if out is None else write_out(out, result, exact=True)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
