@@ -30,7 +30,7 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
     if answer is not NotImplemented or isinstance(error, NotImplementedError):
         return answer
     try:
-        result = call_as_torch_does(run, names or (), args, kwargs)
+        result = call_as_torch_does(run, names or (), args, kwargs, unbound=isinstance(error, (TypeError, AttributeError)))
         stranger = error.obj if isinstance(error, AttributeError) and not isinstance(error.obj, Tensor) else None
         if result is NotImplemented and stranger is not None and any(stranger is value for value in (*args, *kwargs.values())):
             raise TypeError(f"{run.__name__}(): an argument must be Tensor, not {type(stranger).__name__}")

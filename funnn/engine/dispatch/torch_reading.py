@@ -20,14 +20,18 @@ from funnn.engine.tensor.tensor import Tensor
 _warned = False
 
 
-def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> Any:
+def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs: dict[str, Any], unbound: bool) -> Any:
     """The result of a call that failed, read as torch would read it; NotImplemented where torch reads it as it stands.
+
+    Unless it may have been ``unbound``, it is not called again: what it raised may have been said of something else, which is said once.
 
     Raises:
       TypeError: no overload of the function takes the arguments.
     """
     candidates = [overload for name in names for overload in overloads(name)]
     for overload, values in _readings(candidates, args, kwargs):
+        if not unbound:
+            return NotImplemented
         if overload.deprecated:
             overload, values = _newer(overload, candidates, values)
         read = overload.call(values, _positional_arguments(run))
