@@ -11,7 +11,7 @@ from funnn.checkpoint._source import Source
 from funnn.checkpoint._tensors import STORAGES, Described, Name, Record, class_of, describe
 from funnn.checkpoint._unpickle import Reader, Vocabulary, run, unpickle
 
-_MAGIC = 0x1950A86A20F9469CFC6C
+MAGIC = 0x1950A86A20F9469CFC6C
 _NOTHING = Vocabulary({}, {})
 _TAR = 257, b"ustar"  # where a tar file says what it is
 
@@ -31,7 +31,7 @@ class Legacy:
             raise CheckpointError("mmap can only be used with files saved with PyTorch 1.6 or newer", "container", "leave out mmap=True")
         self.source = source
         _refuse_tar(source)
-        if self._plain("the magic number") != _MAGIC:
+        if self._plain("the magic number") != MAGIC:
             raise CheckpointError("Invalid magic number; corrupt file?", fix="pass a file that torch.save wrote")
         self._plain("the protocol's version")
         machine = self._plain("the machine's description")

@@ -50,6 +50,7 @@ class TorchPickler(pickle._Pickler):
     def __init__(self, file: Any, protocol: int = 2):
         super().__init__(file, protocol)
         self.records: dict[int, tuple[str, Record]] = {}
+        self.of_a_storage: tuple[Any, ...] = ()  # what a file says of each storage beside the rest
 
     def name_of(self, obj: Any) -> Global | None:
         """The name under which an object is written; None where it has none."""
@@ -73,7 +74,7 @@ class TorchPickler(pickle._Pickler):
             return None
         key, _ = self.records.setdefault(id(obj), (str(len(self.records)), obj))
         kind = _STORAGES[obj.array.dtype] if obj.typed else UNTYPED_STORAGE
-        return "storage", kind, key, obj.location, obj.array.size
+        return "storage", kind, key, obj.location, obj.array.size, *self.of_a_storage
 
     def save_name(self, obj: Global) -> None:
         """Write the name of something that the reader imports."""

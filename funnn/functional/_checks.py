@@ -29,7 +29,9 @@ def has_symbol(*shapes: Sequence[Any]) -> bool:
 def array(name: str, x: Any) -> jax.Array:
     """``x`` as a JAX array; lists and other objects are refused, for their dtype would be a guess."""
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
-        raise TypeError(f"{name} must be an array, but got {type(x).__name__}; wrap it in jnp.asarray(...).")
+        raise TypeError(
+            f"{name} must be an array, but got {type(x).__name__}; wrap it in jnp.asarray(...), or under funnn.torch in torch.tensor(...)."
+        )
     return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 

@@ -50,11 +50,11 @@ def cosine_similarity(x1: jax.Array, x2: jax.Array, dim: int = 1, eps: float = 1
       [1.0]
     """
     x1, x2 = _together("cosine_similarity", x1, x2)
-    (a, dtype), (b, _) = check.widened("cosine_similarity", x1), check.widened("cosine_similarity", x2)
+    (a, dtype), (b, other) = check.widened("cosine_similarity", x1), check.widened("cosine_similarity", x2)
     axis = check.axis(dim, a.ndim)
     if not a.ndim:
         a, b = a[None], b[None]
-    return jnp.sum(_unit(a, axis, eps) * _unit(b, axis, eps), axis).astype(dtype)
+    return jnp.sum(_unit(a, axis, eps) * _unit(b, axis, eps), axis).astype(jnp.promote_types(dtype, other))
 
 
 def _unit(x: jax.Array, axis: int, eps: float) -> jax.Array:

@@ -26,6 +26,7 @@ import numpy as np
 from funnn import errors
 from funnn._types import Tree
 from funnn.layers._policy import Policy, cast, cast_params
+from funnn.layers._slips import name_jaxs_spelling
 from funnn.layers._text import layer_text
 
 #: Called as ``watch(view, run)`` for every layer that runs, if it is set; it returns ``run()``.
@@ -307,7 +308,11 @@ class Layer:
     def _run(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A method of this view, between the casts of its policy."""
         watch = watching.get()
-        return self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+        try:
+            return self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+        except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
+            name_jaxs_spelling(error)
+            raise
 
     def _run_cast(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._policy is None:

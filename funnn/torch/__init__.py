@@ -57,6 +57,7 @@ from funnn.torch.utils.dlpack import to_dlpack as to_dlpack
 
 _former_modules.register()
 __version__ = version.__version__
+torch = _sys.modules[__name__]  # which torch has as well
 has_lapack = has_openmp = has_spectral = True
 has_mkl = False
 

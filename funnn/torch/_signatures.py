@@ -213,12 +213,10 @@ class Functions:
     def threshold_(input: Tensor, threshold: float, value: float) -> Tensor: ...
 
     def binary_cross_entropy_with_logits(
-        input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int | str = "mean"
+        input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: int | str = 0
     ) -> Tensor: ...
 
-    def cosine_embedding_loss(
-        input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int | str = "mean"
-    ) -> Tensor: ...
+    def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int | str = 0) -> Tensor: ...
 
     def ctc_loss(
         log_probs: Tensor,
@@ -226,20 +224,18 @@ class Functions:
         input_lengths: Any,
         target_lengths: Any,
         blank: int = 0,
-        reduction: int | str = "mean",
+        reduction: int | str = 0,
         zero_infinity: bool = False,
     ) -> Tensor: ...
 
-    def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int | str = "mean") -> Tensor: ...
+    def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int | str = 0) -> Tensor: ...
 
-    def kl_div(input: Tensor, target: Tensor, reduction: int | str = "mean", log_target: bool = False) -> Tensor: ...
+    def kl_div(input: Tensor, target: Tensor, reduction: int | str = 0, log_target: bool = False) -> Tensor: ...
 
-    def margin_ranking_loss(
-        input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int | str = "mean"
-    ) -> Tensor: ...
+    def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int | str = 0) -> Tensor: ...
 
     def poisson_nll_loss(
-        input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-08, reduction: int | str = "mean"
+        input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-08, reduction: int | str = 0
     ) -> Tensor: ...
 
     def triplet_margin_loss(
@@ -250,7 +246,7 @@ class Functions:
         p: float = 2.0,
         eps: float = 1e-06,
         swap: bool = False,
-        reduction: int | str = "mean",
+        reduction: int | str = 0,
     ) -> Tensor: ...
 
     # -- older names of autocast's settings
@@ -288,7 +284,7 @@ class Methods:
         *target: Any,
         dtype: dtype | None = None,
         device: Device = None,
-        other: Tensor | None = None,
+        tensor: Tensor | None = None,
         non_blocking: bool = False,
         copy: bool = False,
         memory_format: memory_format | None = None,

@@ -1,6 +1,6 @@
 # Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
 
-from funnn.engine.ops.linalg.matrix_checks import LinAlgError as LinAlgError
+from funnn.engine.ops.linalg.matrix_checks import _LinAlgError as LinAlgError
 from funnn.engine.tensor.tensor import Tensor as _Tensor
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.torch.return_types import linalg_cholesky_ex as _linalg_cholesky_ex

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from funnn.checkpoint._errors import CheckpointError, Kind
+from funnn.checkpoint._legacy_write import write_legacy
 from funnn.checkpoint._source import File
 from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
 from funnn.checkpoint._torch_file import read
@@ -131,17 +132,16 @@ def save(
     Args:
       obj: tensors, containers, numbers, a state_dict, a whole Module.
       f: a path, or a binary file open for writing.
+      _use_new_zipfile_serialization: False writes the format that PyTorch had before 1.6.
       pickle_protocol: of the pickle inside; PyTorch's weights_only reading knows 2.
     """
     if pickle_module is not pickle:
         raise NotImplementedError(f"pickle_module {getattr(pickle_module, '__name__', pickle_module)!r} is not supported; leave it out")
-    if not _use_new_zipfile_serialization:
-        raise NotImplementedError("writing the format before PyTorch 1.6 is not supported (reading is); leave out the argument")
     if not isinstance(f, (str, os.PathLike)) and not hasattr(f, "write"):
         raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got {type(f).__name__}")
     if isinstance(f, (str, os.PathLike)) and (folder := os.path.dirname(os.fspath(f))) and not os.path.isdir(folder):
         raise RuntimeError(f"Parent directory {folder} does not exist.")
-    write(obj, f, lambda stream: _Pickler(stream, pickle_protocol))
+    (write if _use_new_zipfile_serialization else write_legacy)(obj, f, lambda stream: _Pickler(stream, pickle_protocol))
 
 
 # -- reading

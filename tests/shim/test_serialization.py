@@ -262,8 +262,16 @@ def test_older_files():
         compare(loaded, theirs)
         tensors = [x for x in theirs.values() if isinstance(x, torch.Tensor)]
         assert layouts(shim, *(x for x in loaded.values() if isinstance(x, shim.Tensor))) == layouts(torch, *tensors)
-    with pytest.raises(NotImplementedError, match=r"format before PyTorch 1.6"):
-        shim.save(shim.ones(1), io.BytesIO(), _use_new_zipfile_serialization=False)
+    torch.manual_seed(0)
+    shim.manual_seed(0)
+    ours, written = program(shim), io.BytesIO()
+    shim.save(ours, written, _use_new_zipfile_serialization=False)
+    for library, weights_only in ((torch, True), (torch, False), (shim, True)):
+        written.seek(0)
+        compare(ours, theirs) if library is torch else None
+        loaded = library.load(written, weights_only=weights_only)
+        compare(*((loaded, theirs) if library is shim else (ours, loaded)))
+        assert layouts(library, *(x for x in loaded.values() if isinstance(x, library.Tensor))) == layouts(torch, *tensors)
 
 
 BAD_FILES = {

@@ -134,10 +134,10 @@ def uncast(function: Callable, *args: Any, **kwargs: Any) -> Any:
 # -- torch's functions
 
 
-def _device(device_type: Any) -> str:
+def _device(device_type: Any, refused: type[Exception] = TypeError) -> str:
     """'cpu' or 'cuda'."""
     if not isinstance(device_type, str):
-        raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`; give 'cpu' or 'cuda'")
+        raise refused(f"Expected `device_type` of type `str`, got: `{type(device_type)}`; give 'cpu' or 'cuda'")
     kind = _dtype.device(device_type).type
     if kind not in settings.enabled:
         raise RuntimeError(f"unsupported autocast device_type {device_type!r}; funnn knows 'cpu' and 'cuda'")
@@ -149,10 +149,12 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
     return settings.enabled[_device(device_type)]
 
 
-def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:
+def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -> None:
     """Switch autocast of a kind of device on or off, on this thread; with one argument, that of 'cuda'."""
-    device, on = ("cuda", device_type) if enabled is None else (_device(device_type), enabled)
-    settings.enabled[device] = bool(on)
+    device, on = ("cuda", device_type) if enabled is None else ("cuda" if device_type is None else _device(device_type), enabled)
+    if not isinstance(on, bool):
+        raise TypeError(f"set_autocast_enabled(): argument 'enabled' must be bool, not {type(on).__name__}")
+    settings.enabled[device] = on
     settings.refresh()
 
 

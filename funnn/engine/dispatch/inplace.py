@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from typing import Any
+
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
 from funnn.engine.state import thread
@@ -37,6 +41,47 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+
+
+#: Functions whose result may not lie on an operand; that of others may, if it lies exactly there.
+_APART = frozenset(("cat", "gather", "index_select", "kthvalue", "masked_select", "scatter", "scatter_add", "take"))
+
+
+def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
+    """Raise torch's errors for an ``out`` that lies on an operand: partly, or for some functions at all."""
+    for target in out if isinstance(out, (tuple, list)) else (out,):
+        if not isinstance(target, Tensor):
+            continue
+        if name in _APART:
+            check_writable(target)
+        for operand in operands:
+            if isinstance(operand, (tuple, list)):
+                check_out(name, target, operand)
+            elif isinstance(operand, Tensor) and operand._storage is target._storage and _lie_together(target, operand, name in _APART):
+                raise RuntimeError(
+                    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+                    "Please clone() the tensor before performing the operation."
+                )
+
+
+def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
+    """Whether two windows on a storage share elements, both being dense; unless ``exactly``, those that are the same do not count."""
+    one, other = target._view_window(), operand._view_window()
+    if (one.shape, one.stride, one.offset) == (other.shape, other.stride, other.offset):
+        return exactly
+    if not (_is_dense(one) and _is_dense(other)):
+        return False
+    return one.offset < other.offset + math.prod(other.shape) and other.offset < one.offset + math.prod(one.shape)
+
+
+def _is_dense(window: Any) -> bool:
+    """Whether the elements fill a piece of memory, in some order of the dimensions."""
+    step = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(window.stride, window.shape, strict=True) if size != 1):
+        if stride != step:
+            return False
+        step *= size
+    return True
 
 
 def _is_leaf(tensor: Tensor) -> bool:

@@ -16,6 +16,23 @@ def raised_by_jax(error: Exception) -> bool:
     return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
 
 
+#: What core functions advise, in torch's words.
+_ADVICE = (
+    (re.compile(r"\.astype\((?:jnp\.|torch\.)?(\w+)\)"), r".to(torch.\1)"),
+    (re.compile(r"wrap it in jnp\.asarray\(\.\.\.\), or under funnn\.torch in torch\.tensor\(\.\.\.\)"), "make one with torch.tensor(...)"),
+    (re.compile(r"\bjnp\."), "torch."),
+)
+
+
+def speak_torch(error: Exception) -> None:
+    """Give an error of a core function, whose advice is for arrays, torch's names."""
+    if error.args and isinstance(error.args[0], str):
+        text = error.args[0]
+        for pattern, words in _ADVICE:
+            text = pattern.sub(words, text)
+        error.args = (text, *error.args[1:])
+
+
 def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
     RuntimeError."""

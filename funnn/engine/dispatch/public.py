@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.inplace import check_out
+from funnn.engine.dispatch.jax_errors import speak_torch
+from funnn.engine.dispatch.torch_reading import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
@@ -22,15 +25,26 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented
 
 
-def _second_answer(function: Callable, args: tuple, kwargs: dict, error: Exception) -> Any:
-    """What others do with a call that has failed: sparse tensors, or classes that are no Tensors; NotImplemented where there is nobody."""
+def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[str, ...] | None, args: tuple, kwargs: dict) -> Any:
+    """What sparse tensors, another class, or torch's reading of the arguments make of a call that failed; NotImplemented where it is an error."""
     if isinstance(error, NoDenseMemory):
         try:
-            return handle(function, args, kwargs, error)
+            return handle(public, args, kwargs, error)
         except Exception as wrong:
             shorten(wrong)
             raise wrong from None
-    return stand_in(function, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
+    answer = stand_in(public, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
+    if answer is not NotImplemented or isinstance(error, NotImplementedError):
+        return answer
+    try:
+        result = call_as_torch_does(run, names or (), args, kwargs, unbound=isinstance(error, (TypeError, AttributeError)))
+        stranger = error.obj if isinstance(error, AttributeError) and not isinstance(error.obj, Tensor) else None
+        if result is NotImplemented and stranger is not None and any(stranger is value for value in (*args, *kwargs.values())):
+            raise TypeError(f"{run.__name__}(): an argument must be Tensor, not {type(stranger).__name__}")
+        return result
+    except Exception as refusal:
+        shorten(refusal)
+        raise refusal from None
 
 
 def rename(function: Callable, name: str) -> None:
@@ -44,6 +58,7 @@ def overridable(
     run: Callable,
     *,
     public: Callable | None = None,
+    names: tuple[str, ...] | None = None,
     op: Op | None = None,
     op_args: int | None = None,
     small: Callable[[tuple, dict], Tensor | None] | None = None,
@@ -53,6 +68,7 @@ def overridable(
 
     Args:
       public: the function that programs know, where it is not the one made here.
+      names: under which its overloads stand in ``overloads.txt``; by default the function's own.
       op: the operation that ``run`` is for a call without keyword arguments (and with at most ``op_args`` positional ones).
       small: what tries to compute the result with NumPy first (see ``small_arrays``).
       elementwise: whether the result lies in memory as the operands do.
@@ -75,19 +91,22 @@ def overridable(
                 if op is not None and not kwargs and (op_args is None or len(args) <= op_args):
                     result = call(op, args, kwargs)
                 else:
+                    if "out" in kwargs:
+                        check_out(function.__name__, kwargs["out"], args)
                     result = run(*args, **kwargs)
             if elementwise:
                 for value in (*args, *kwargs.values()) if kwargs else args:
                     if getattr(value, "_window", None) is not None:
                         return like_operands(result, args, kwargs)
         except Exception as error:
-            answer = _second_answer(public or function, args, kwargs, error)
-            if answer is NotImplemented:
+            result = _answer_to(error, public or function, function, names, args, kwargs)
+            if result is NotImplemented:
+                speak_torch(error)
                 shorten(error)
                 raise
-            return answer
         return result
 
+    names = ((public or run).__name__,) if names is None else names
     rename(function, (public or run).__name__)
     vars(function).update(asks=True, elementwise=elementwise, small=small)
     return function

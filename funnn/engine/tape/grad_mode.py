@@ -18,11 +18,11 @@ class _GradMode:
     _value = True
 
     def __enter__(self) -> None:
-        self._before = thread.grad
+        self.prev = thread.grad
         thread.grad = self._value
 
     def __exit__(self, *exc: Any) -> None:
-        thread.grad = self._before
+        thread.grad = self.prev
 
     def __call__(self, function: F) -> F:
         return cast(F, self._decorated(function))
@@ -68,7 +68,7 @@ class no_grad(_GradMode):
         return object.__new__(cls) if function is None else object.__new__(cls)(function)
 
     def __init__(self, function: Callable[..., Any] | None = None):
-        pass
+        self.prev = False  # what was set outside
 
 
 class enable_grad(no_grad):
@@ -87,11 +87,11 @@ class inference_mode(_GradMode):
         self.mode = bool(mode)
 
     def __enter__(self) -> None:
-        self._before, self._was_inferring = thread.grad, thread.inference
+        self.prev, self._was_inferring = thread.grad, thread.inference
         thread.grad, thread.inference = not self.mode, self.mode
 
     def __exit__(self, *exc: Any) -> None:
-        thread.grad, thread.inference = self._before, self._was_inferring
+        thread.grad, thread.inference = self.prev, self._was_inferring
 
     def _again(self) -> _GradMode:
         return type(self)(self.mode)
@@ -101,15 +101,15 @@ class set_grad_enabled(_GradMode):
     """Switch recording on or off; at once, and as a context manager back again."""
 
     def __init__(self, mode: bool):
-        self._value = bool(mode)
-        self._before = thread.grad
+        self.mode = self._value = bool(mode)
+        self.prev = thread.grad
         thread.grad = self._value
 
     def __enter__(self) -> None:
         thread.grad = self._value
 
     def __call__(self, function: F) -> F:
-        thread.grad = self._before
+        thread.grad = self.prev
         return super().__call__(function)
 
     def _again(self) -> _GradMode:

@@ -45,13 +45,13 @@ class Tensor(History, metaclass=_dtype.TorchType):
     _value: Any = None
     _value_writes = -1
     _tracked = True
-    _construct: Callable[[tuple, _dtype.dtype], Tensor]  # the legacy constructor, which the factories put here
+    _construct: Callable[[tuple, _dtype.dtype, bool], Tensor]  # the legacy constructor, which the factories put here
 
     # -- construction
 
     def __new__(cls, *args: Any, device: Any = None) -> Tensor:
         """The legacy constructor: ``Tensor()`` is empty, ``Tensor(2, 3)`` uninitialised (zeros here), ``Tensor(data)`` the data in float."""
-        return cls._construct(args, _dtype.get_default_dtype())._as_class(cls)
+        return cls._construct(args, _dtype.get_default_dtype(), True)._as_class(cls)
 
     def __init__(self, *args: Any, **kwargs: Any):
         """Nothing; a subclass may have arguments of its own."""

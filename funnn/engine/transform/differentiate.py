@@ -73,9 +73,10 @@ def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bo
 
 
 def _sequence(value: Any, length: int | None = None) -> list:
+    """A tensor, an edge or any iterable of them as a list; None for each of ``length`` where there is none."""
     if value is None:
         return [None] * (length or 0)
-    return list(value) if isinstance(value, (tuple, list)) and not isinstance(value, GradientEdge) else [value]
+    return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
 def backward(
@@ -103,8 +104,9 @@ def backward(
             )
         grad_tensors = grad_variables
     tensors = _sequence(tensors)
-    _check_count(tensors, grad_tensors, "grad_tensors")
-    roots = _roots(tensors, _sequence(grad_tensors, len(tensors)), create_graph)
+    gradients = _sequence(grad_tensors, len(tensors))
+    _check_count(tensors, gradients, "grad_tensors")
+    roots = _roots(tensors, gradients, create_graph)
     only = None
     if inputs is not None:
         inputs = _sequence(inputs)
@@ -132,8 +134,8 @@ def grad(
 ) -> tuple:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``; nothing is accumulated."""
     outputs, inputs = _sequence(outputs), _sequence(inputs)
-    _check_count(outputs, grad_outputs, "grad_outputs")
     gradients = _sequence(grad_outputs, len(outputs))
+    _check_count(outputs, gradients, "grad_outputs")
     if is_grads_batched:
         return _batched(outputs, inputs, gradients, retain_graph, create_graph, allow_unused, materialize_grads)
     roots = _roots(outputs, gradients, create_graph)
@@ -159,11 +161,9 @@ def grad(
     return tuple(results)
 
 
-def _check_count(outputs: list, gradients: Any, name: str) -> None:
-    if gradients is not None and len(_sequence(gradients)) != len(outputs):
-        raise RuntimeError(
-            f"got {len(outputs)} tensors and {len(_sequence(gradients))} gradients in {name}; pass one (or None) for each tensor"
-        )
+def _check_count(outputs: list, gradients: list, name: str) -> None:
+    if len(gradients) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients in {name}; pass one (or None) for each tensor")
 
 
 def _batched(outputs: list, inputs: list, gradients: list, retain_graph: Any, create_graph: bool, *rest: Any) -> tuple:

@@ -357,13 +357,19 @@ def here() -> device:
     return device("cuda", 0) if accelerated() else CPU
 
 
+class NoCudaError(AssertionError, RuntimeError):
+    """There is no accelerator: an AssertionError in PyTorch's builds for CPUs, and a RuntimeError in its others."""
+
+
 def check_device(value: Any) -> None:
     """Accept the devices that hold data here; 'cuda' only where JAX has an accelerator."""
     kind = device(value).type
     if kind in ("cpu", "meta") or (kind == "cuda" and accelerated()):
         return
     if kind == "cuda":
-        raise RuntimeError("CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'.")
+        raise NoCudaError(
+            "Torch not compiled with CUDA enabled. CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'."
+        )
     raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu', 'cuda' (JAX's accelerator) and 'meta' (no numbers)")
 
 

@@ -11,6 +11,7 @@ from funnn.engine.types import dtype as _dtype
 from funnn.torch.amp import autocast_mode, grad_scaler
 
 
+@functools.cache
 def names(device: str) -> tuple[type, type, Callable, Callable]:
     """``autocast``, ``GradScaler``, ``custom_fwd`` and ``custom_bwd`` of ``torch.<device>.amp``."""
     default = _dtype.bfloat16 if device == "cpu" else _dtype.float16

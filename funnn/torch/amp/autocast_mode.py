@@ -37,7 +37,7 @@ class autocast:
     """
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None):
-        self.device = _autocast._device(device_type)
+        self.device = _autocast._device(device_type, ValueError)
         self.fast_dtype = _autocast.get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = _autocast.is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
         if enabled and self.device == "cuda" and not _dtype.accelerated():
@@ -96,7 +96,7 @@ def _cast(value: Any, dtype: Any) -> Any:
 
 def custom_fwd(fwd: Callable | None = None, *, device_type: str, cast_inputs: Any = None) -> Callable:
     """Decorator of an autograd.Function's ``forward``: with ``cast_inputs`` it runs, in a region, without autocast on inputs cast to that type."""
-    device = _autocast._device(device_type)
+    device = _autocast._device(device_type, ValueError)
     if fwd is None:
         return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
 
@@ -114,7 +114,7 @@ def custom_fwd(fwd: Callable | None = None, *, device_type: str, cast_inputs: An
 
 def custom_bwd(bwd: Callable | None = None, *, device_type: str) -> Callable:
     """Decorator of an autograd.Function's ``backward``: it runs with autocast as its ``forward`` did."""
-    device = _autocast._device(device_type)
+    device = _autocast._device(device_type, ValueError)
     if bwd is None:
         return functools.partial(custom_bwd, device_type=device_type)
 

@@ -23,7 +23,7 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         data = empty(0) if data is None else data
         if not isinstance(data, Tensor):
-            raise TypeError(f"Parameter data must be a Tensor, got {type(data).__name__}; make one with torch.tensor(data)")
+            raise AttributeError(f"Parameter data must be a Tensor, got {type(data).__name__}; make one with torch.tensor(data)")
         if isinstance(data, SparseTensor):
             return SparseParameter(data, requires_grad)
         parameter = object.__new__(cls)

@@ -112,10 +112,12 @@ _remainder = widened(
 
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
-    if isinstance(exponent, (int, float)) and hasattr(input, "dtype"):  # a small power that was compiled in
+    if isinstance(exponent, (int, float)) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
         a = promoted(input, exponent)[0]
         return jnp.sqrt(a) if exponent == 0.5 else lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
+    if a.dtype == bool:
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'; convert one of the tensors, e.g. with .int()")
     return _power(a, b) if jnp.issubdtype(a.dtype, jnp.inexact) else _whole_power(a, b)
 
 

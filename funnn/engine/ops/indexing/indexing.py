@@ -23,6 +23,7 @@ from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
+from funnn.engine.types.sequences import is_sequence
 
 _SEQUENCES = (list, tuple, range, str)
 
@@ -95,19 +96,24 @@ def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, l
                 tensor = make_view(tensor, slice_, (dim, start, stop, step), "SliceBackward0")
             arrays.append(None)
             dim += 1
-        elif _is_array(item):
+        elif not _is_array(item) and hasattr(item, "__index__"):
+            tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
+        else:
+            item = item if _is_array(item) else _listed(item)
             _check_place(item, arrays)
             for array in _index_arrays(item, tensor, dim, writes):
                 arrays.append(array)
                 dim += 1
-        elif hasattr(item, "__index__"):
-            tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
-        else:
-            raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                f"(got {type(item).__name__})"
-            )
     return tensor, arrays
+
+
+def _listed(item: Any) -> list:
+    """A sequence of another kind than Python's, as a list."""
+    if is_sequence(item):
+        return list(item)
+    raise IndexError(
+        f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(item).__name__})"
+    )
 
 
 def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:

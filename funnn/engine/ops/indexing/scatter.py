@@ -83,7 +83,8 @@ _HOW = {"add": "sum", "multiply": "prod"}
 
 def scatter(input, dim, index: Array, src=None, *, value=None, reduce=None):
     """input with ``src`` (or a number) written where ``gather`` would read; with ``reduce`` 'add' or 'multiply', combined with what is there."""
-    src = value if src is None else src
+    if src is None:  # a number, as which torch takes a tensor of no dimensions too
+        src = value.item() if isinstance(value, Tensor) and not value.dim() else value
     _check_scatter("scatter", input, dim, index, src)
     if reduce is None:
         return call(_scattered, (input, dim, index, src), {})

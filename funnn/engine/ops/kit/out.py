@@ -9,6 +9,7 @@ from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.inplace import assign
+from funnn.engine.ops.kit.return_types import with_out
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 
@@ -18,7 +19,7 @@ def write_out(out: Any, result: Any, exact: bool = False) -> Any:
     if isinstance(result, tuple):
         for target, value in zip(out, result, strict=True):
             write_out(target, value, exact)
-        return out
+        return with_out(result, out)
     if exact and out.dtype is not result.dtype:
         wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
         raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {got} instead; give torch.empty(0, dtype={result.dtype})")

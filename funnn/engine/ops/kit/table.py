@@ -83,12 +83,14 @@ def _enter(
     **dispatch: Any,
 ) -> Callable:
     signature = inspect.signature(run if like is None else like)
-    run = overridable(run, **dispatch)
+    plain, run = run, overridable(run, names=tuple(alias.replace(".", "_") for alias in (name, *aliases)), **dispatch)
     if like is not None:
         functools.update_wrapper(run, like)
     if like is not None or "named" in signature.parameters:  # which are the sizes: see gather_sizes
         run.__signature__ = signature.replace(parameters=[item for key, item in signature.parameters.items() if key != "named"])
     rename(run, name.rpartition(".")[2])
+    # what add_ calls leaves it to add_ to say which arguments it takes
+    inner = overridable(plain, public=run, names=(), **dispatch) if inplace else run
     for alias in (name, *aliases):
         _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
         if function:
@@ -98,7 +100,7 @@ def _enter(
         if method:
             setattr(Tensor, alias, run)
         if inplace:
-            write = overridable(_writer(run, f"{alias}_"))
+            write = overridable(_writer(inner, run, f"{alias}_"), names=(f"{alias}_",))
             setattr(Tensor, f"{alias}_", write)
             if function:
                 FUNCTIONS[f"{alias}_"] = write
@@ -107,7 +109,7 @@ def _enter(
 
 def add_method(name: str, function: Callable) -> None:
     """Make a function on Tensors the method ``Tensor.name`` alone, which classes and modes may override as a row's."""
-    setattr(Tensor, name, overridable(function))
+    setattr(Tensor, name, overridable(function, names=(name,)))
 
 
 def add_property(name: str, get: Callable, put: Callable | None = None, doc: str | None = None) -> None:
@@ -193,7 +195,7 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
     return tuple([operator.index(size) for size in loose])
 
 
-def _writer(run: Callable, name: str) -> Callable:
+def _writer(run: Callable, public: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         checks = count_checks()
         result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
@@ -201,7 +203,7 @@ def _writer(run: Callable, name: str) -> Callable:
             settle_checks("a tensor is written")
         return assign(self, result)
 
-    functools.update_wrapper(write, run)
+    functools.update_wrapper(write, public)
     write.__name__ = write.__qualname__ = name
-    write.__doc__ = f"As ``{run.__name__}``, but the result is written into this tensor, which is returned."
+    write.__doc__ = f"As ``{public.__name__}``, but the result is written into this tensor, which is returned."
     return write

@@ -12,12 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+
+from funnn.engine.program.value import Value
+from funnn.engine.tensor.tensor import Tensor
 
 #: A Tensor, or a number beside one.
 Operand = Any
 
 _TENSORS = frozenset(f"{name}{optional}" for name in ("Array", "jax.Array", "Tensor") for optional in ("", " | None"))
-_REFUSED = (int, float, complex, str, list, tuple)
+_TAKEN = (Tensor, jax.Array, np.ndarray, np.generic, Value, type(None))
+_NUMBERS = (int, float, complex, str, list, tuple)
 _ONE_OF = "one of"  # stands for the first two parameters where one must be a Tensor
 
 
@@ -48,9 +53,9 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
             if parameter == "tensors":  # any number of them
                 _check_each(args[position:])
             elif parameter == _ONE_OF:
-                if len(args) == 2 and all(isinstance(arg, _REFUSED) or (isinstance(arg, jax.Array) and arg.weak_type) for arg in args):
+                if len(args) == 2 and all(isinstance(arg, _NUMBERS) or (isinstance(arg, jax.Array) and arg.weak_type) for arg in args):
                     raise TypeError(f"{name.rpartition('.')[2]}(): one of two operands must be Tensor, got two numbers")
-            elif isinstance(value, _REFUSED):
+            elif not isinstance(value, _TAKEN):
                 raise TypeError(
                     f"{name.rpartition('.')[2]}(): argument '{parameter}' (position {position + 1}) must be Tensor, not {type(value).__name__}; "
                     "make one with torch.tensor(…)"
@@ -62,5 +67,5 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
 
 def _check_each(tensors: tuple) -> None:
     for number, value in enumerate(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors):
-        if isinstance(value, _REFUSED):
+        if not isinstance(value, _TAKEN):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(value).__name__}")

@@ -17,8 +17,11 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):
     """torch.linalg.LinAlgError: a matrix is not what the operation needs (singular, not positive-definite, not finite)."""
+
+
+LinAlgError = _LinAlgError  # whose own name has the line in torch
 
 
 def matrices(name: str, array: Any, what: str = "A", types: Callable | None = None) -> Any:

@@ -210,6 +210,8 @@ def pinv(input, atol=None, rtol=None, hermitian=False):
         )
     if hermitian:
         square("linalg.pinv", input)
+    if not input.size:
+        return jnp.zeros(jnp.swapaxes(input, -2, -1).shape, input.dtype)
     return _pseudo_inverse(input, *_as_arrays(input, atol, rtol), hermitian)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 from typing import Any
 
@@ -33,7 +34,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     if not isinstance(obj, (Tensor, np.ndarray, np.generic, jax.Array)):
         if hasattr(obj, "__dlpack__"):
             obj = from_dlpack(obj)
-        elif isinstance(obj, (bytes, bytearray, memoryview)):
+        elif isinstance(obj, (bytes, bytearray, memoryview, array.array)):
             obj = frombuffer(obj, dtype=_dtype.get_default_dtype() if dtype is None else dtype)
     if isinstance(obj, np.ndarray) and not copy and (is_on_cpu() or copy is None):
         obj = as_tensor(obj)

@@ -17,7 +17,10 @@ from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.numpy_memory import check_order, on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride, with_stride
+from funnn.engine.memory.view_geometry import alias
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
+from funnn.engine.ops.make.data import fitting, number_of, values_of
+from funnn.engine.ops.views.views import make_view
 from funnn.engine.program.graph import users_line
 from funnn.engine.program.outline import outline_of, outlined
 from funnn.engine.program.value import filled, from_host, is_on_cpu
@@ -28,6 +31,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
+from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.settings import is_warn_always_enabled
 
 
@@ -42,75 +46,14 @@ def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
-_NUMBERS = (bool, int, float, complex)
-
-
-def _values(data: Any) -> tuple[np.ndarray, _dtype.dtype]:
-    """Python data as a NumPy array, and the dtype that torch infers for it."""
-    if isinstance(data, (np.ndarray, np.generic, jax.Array)):
-        values = np.asarray(data)
-        check_order(values)
-        return values, _dtype.dtype.of(values.dtype)
-    data = list(data) if isinstance(data, bytearray) else data
-    kinds = _kinds(data)
-    if not kinds:
-        return np.zeros(np.shape(data), np.float32), _dtype.get_default_dtype()
-    try:
-        values = np.asarray(_plain(data))
-        if values.dtype == object:
-            raise OverflowError
-        return values, functools.reduce(_dtype.join, kinds)
-    except ValueError as error:
-        raise ValueError(f"expected sequence of equal length at every level of the data: {error}") from None
-    except OverflowError:
-        raise ValueError("Overflow when unpacking long long: an integer does not fit into 64 bits") from None
-
-
-def _kinds(data: Any) -> set[_dtype.dtype]:
-    """The dtypes of the items of nested sequences."""
-    if isinstance(data, (Tensor, np.ndarray, np.generic, jax.Array)):
-        return {_dtype.dtype.of(data.dtype.numpy if isinstance(data, Tensor) else data.dtype)}
-    if isinstance(data, (list, tuple, range)):
-        types = set(map(type, data))
-        if types.issubset(_NUMBERS):
-            return {_dtype.category_default(_NUMBERS.index(item)) for item in types}
-        return set().union(*map(_kinds, data))
-    if isinstance(data, _NUMBERS):
-        return _kinds([data])
-    if isinstance(data, str):
-        raise TypeError(f"new(): invalid data type 'str'; expected numbers, or nested sequences of them, got {data[:40]!r}")
-    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}; expected numbers, or nested sequences of them")
-
-
-def _plain(data: Any) -> Any:
-    """Tensors inside lists as numbers."""
-    if isinstance(data, Tensor):
-        return data._number()
-    return [_plain(item) for item in data] if isinstance(data, (list, tuple)) else data
-
-
-def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
-    """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
-    if isinstance(data, (np.ndarray, jax.Array)) or not values.size:
-        return kind
-    if values.dtype == np.uint64 and kind is _dtype.int64:
-        raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
-    if values.dtype.kind == "c" and not kind.is_complex:
-        raise TypeError(f"can't convert complex to {kind.name}; take the real part, or use a complex dtype")
-    if kind.category == 1 and values.dtype.kind in "iuf":
-        for value in (values.min(), values.max()):
-            _dtype.check_fits(value.item(), kind)
-    return kind
-
-
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
         array = data._read()
         return finish(array if dtype is None else _make(cast, array, as_dtype(dtype).numpy), requires_grad, device)
-    values, kind = _values(data)
+    values, kind = values_of(list(data) if isinstance(data, bytearray) else data, dtype is None)
     if dtype is not None or values.dtype == np.uint64:
-        kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
+        kind = fitting(data, values, kind if dtype is None else as_dtype(dtype))
     result = finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
     if isinstance(data, np.ndarray) and not data.flags.c_contiguous:
         stride = preserved_stride(data.shape, tuple([step // data.itemsize for step in data.strides]))
@@ -195,7 +138,9 @@ def factory(function: Callable) -> Callable:
             raise RuntimeError(
                 f"dtype {as_dtype(dtype).legacy} does not match dtype of out parameter ({out.dtype.legacy}); leave dtype out"
             )
-        return write_out(out, function(*args, dtype=out.dtype, **kwargs))
+        requires_grad = kwargs.pop("requires_grad", False)
+        result = write_out(out, function(*args, dtype=out.dtype, **kwargs))
+        return result.requires_grad_() if requires_grad else result
 
     own, added = inspect.signature(function), inspect.signature(make, follow_wrapped=False).parameters
     make.__signature__ = own.replace(parameters=[*_public(own), *(added[name] for name in ("out", "layout", "pin_memory"))])
@@ -245,20 +190,13 @@ def empty(
     return _of_one_value(0, shape, dtype, device, requires_grad)
 
 
-def _number(value: Any) -> Any:
-    """A number of a tensor or of NumPy as Python's."""
-    return value.item() if isinstance(value, Tensor) else _dtype.plain_number(value) if isinstance(value, np.generic) else value
-
-
 @factory
 def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of one value; its dtype is the value's by default."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    if isinstance(fill_value, Tensor) and fill_value.dim():
-        raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not Tensor")
-    value = _number(fill_value)
-    kind = _values(value)[1] if dtype is None else as_dtype(dtype)
+    value = number_of("full", "fill_value", 2, fill_value)
+    kind = values_of(value)[1] if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return finish(_filled(gather_sizes((size,)), value, kind, device), requires_grad, device)
 
@@ -290,9 +228,14 @@ def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: An
     return _stepped({"start": start, "end": end, "step": step}, lambda steps: math.floor(steps) + 1, kind, device, requires_grad)
 
 
+def _plain(value: Any) -> Any:
+    """A number of a tensor or of NumPy as Python's."""
+    return value.item() if isinstance(value, Tensor) else _dtype.plain_number(value) if isinstance(value, np.generic) else value
+
+
 def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """start + i·step, with so many values as ``count`` makes of the number of steps up to the end."""
-    given = {name: _number(value) for name, value in given.items()}
+    given = {name: _plain(value) for name, value in given.items()}
     start, end, step = given.get("start", 0), given["end"], given.get("step", 1)
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -361,9 +304,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
 @factory
 def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of dimension 0 with that number, of the default dtype if none is given."""
-    value = _number(s)
-    if not isinstance(value, _NUMBERS):
-        raise TypeError(f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}")
+    value = number_of("scalar_tensor", "s", 1, s)
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
     _dtype.check_fits(value, kind)
     return _of_one_value(value, (), kind, device, requires_grad)
@@ -411,34 +352,37 @@ def _stride_like(input: Tensor, format: Any) -> tuple | None:
     return None if stride == contiguous_stride(tuple(input.shape)) else stride
 
 
-def legacy_tensor(args: tuple, kind: _dtype.dtype) -> Tensor:
-    """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data."""
+def legacy_tensor(args: tuple, kind: _dtype.dtype, of_any_dtype: bool = False) -> Tensor:
+    """``Tensor()``, ``Tensor(2, 3)`` or ``Tensor(data)``: sizes where integers or a Size are given, else data.
+
+    A tensor gives a view of itself; unless ``of_any_dtype``, it has to be of that dtype.
+    """
     if not args:
         return zeros(0, dtype=kind)
-    if all(isinstance(arg, (int, np.integer)) and not isinstance(arg, bool) for arg in args) or isinstance(args[0], _dtype.Size):
+    first = args[0]
+    if isinstance(first, Tensor) and len(args) == 1:
+        if first.dtype is not kind and not of_any_dtype:
+            raise TypeError(f"expected a tensor of dtype {kind} (got one of {first.dtype}); convert it with .to({kind})")
+        return make_view(first, alias, (), "AliasBackward0")
+    if isinstance(first, _dtype.Size) or all(map(_is_size, args)):
         return zeros(*args, dtype=kind)
-    if isinstance(args[0], _NUMBERS):
-        raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__}); use torch.tensor({args[0]})")
     if len(args) > 1:
         raise TypeError(
             f"new(): expected the sizes as integers, or one sequence of data, but got {len(args)} arguments of types "
             f"({', '.join(type(arg).__name__ for arg in args)}); put the rows into one list: torch.tensor([[…], […]])"
         )
-    if isinstance(args[0], Tensor):
-        if args[0].dtype is not kind:
-            raise TypeError(
-                f"expected TensorOptions(dtype={kind.name}), got a tensor of dtype {args[0].dtype.name}; convert it with .to({kind!r})"
-            )
-        return args[0].view_as(args[0])
-    return as_tensor(args[0], dtype=kind) if isinstance(args[0], np.ndarray) else tensor(args[0], dtype=kind)
+    if isinstance(first, np.ndarray):
+        return as_tensor(first, dtype=kind)
+    if not is_sequence(first) and not isinstance(first, (str, bytes)):
+        raise TypeError(f"new(): data must be a sequence (got {type(first).__name__}); use torch.tensor({first})")
+    return tensor(first, dtype=kind)
 
 
-def _constructed(args: tuple, kind: _dtype.dtype) -> Tensor:
-    """``Tensor(tensor)`` is a further name of its memory, whatever its dtype; the rest is as for ``FloatTensor``."""
-    return args[0].view_as(args[0]) if len(args) == 1 and isinstance(args[0], Tensor) else legacy_tensor(args, kind)
+def _is_size(value: Any) -> bool:
+    return hasattr(type(value), "__index__") and not isinstance(value, (bool, np.ndarray, jax.Array))
 
 
-Tensor._construct = staticmethod(_constructed)
+Tensor._construct = staticmethod(legacy_tensor)
 
 
 def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:

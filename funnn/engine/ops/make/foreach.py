@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from funnn.engine.dispatch.public import overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
 
@@ -13,14 +14,15 @@ _BOTH = (
     "abs acos add addcdiv addcmul asin atan ceil clamp_max clamp_min cos cosh div erf erfc exp expm1 floor frac lerp lgamma log log10 log1p log2 "
     "maximum minimum mul neg pow reciprocal round rsqrt sigmoid sign sin sinh sqrt sub tan tanh trunc"
 )
-_WITH_NUMBERS = {"maximum": "clamp_min", "minimum": "clamp_max", "maximum_": "clamp_min_", "minimum_": "clamp_max_"}
+_WITH_NUMBERS = {"maximum": ("maximum", "clamp_min"), "minimum": ("minimum", "clamp_max")}
+_WITH_NUMBERS |= {f"{name}_": (f"{numbers}_",) * 2 for name, (_, numbers) in _WITH_NUMBERS.items()}
 _ELSEWHERE: dict[str, Callable] = {
     "norm": lambda x, ord=2, dtype=None: FUNCTIONS["linalg.vector_norm"](x, ord, dtype=dtype),
     "powsum": lambda x, ord=2, dtype=None: x.to(dtype or x.dtype).abs().pow(ord).sum(),
     "pow": lambda x, exponent: FUNCTIONS["pow"](x, exponent),  # either may be the list
     **{
-        name: lambda x, other, tensors=name, numbers=numbers: getattr(x, tensors if isinstance(other, Tensor) else numbers)(other)
-        for name, numbers in _WITH_NUMBERS.items()
+        name: lambda x, other, tensors=tensors, numbers=numbers: getattr(x, tensors if isinstance(other, Tensor) else numbers)(other)
+        for name, (tensors, numbers) in _WITH_NUMBERS.items()
     },
     **{
         name: lambda x, a, b, value=1, name=name: getattr(x, name)(a, b, value=value)
@@ -39,7 +41,9 @@ def _each(name: str) -> Callable:
     def for_each(*args: Any, **kwargs: Any) -> Any:
         lists = [value for value in args if _is_list(value)]
         if not lists or any(not isinstance(item, Tensor) for item in lists[0]):
-            raise TypeError(f"_foreach_{name}(): argument 'self' must be a list or tuple of Tensors; got {type(args[0]).__name__}")
+            raise TypeError(
+                f"_foreach_{name}(): argument 'self' must be a list or tuple of Tensors; got {[type(value).__name__ for value in args]}"
+            )
         count = len(lists[0])
         if count == 0:
             raise RuntimeError("Tensor list must have at least one tensor.")
@@ -47,7 +51,7 @@ def _each(name: str) -> Callable:
         columns = [spread(value) for value in args]
         named = {key: spread(value) for key, value in kwargs.items()}
         results = [own(*(column[i] for column in columns), **{key: column[i] for key, column in named.items()}) for i in range(count)]
-        return list(args[0]) if name.endswith("_") else tuple(results)
+        return args[0] if name.endswith("_") else tuple(results)
 
     for_each.__name__ = for_each.__qualname__ = f"_foreach_{name}"
     for_each.__doc__ = f"``{name}`` of each tensor of a list; other arguments are one for all, or a list of one for each."
@@ -68,4 +72,4 @@ def _spread(value: Any, count: int, per_tensor: bool) -> list:
 _NAMES = [*_BOTH.split(), *(f"{name}_" for name in _BOTH.split()), "clone", "copy_", "max", "mm", "norm", "powsum", "zero_"]
 
 #: By torch's names.
-FOREACH = {f"_foreach_{name}": _each(name) for name in _NAMES}
+FOREACH = {f"_foreach_{name}": overridable(_each(name)) for name in _NAMES}

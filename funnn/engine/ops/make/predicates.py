@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from funnn import functional as F
-from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish
+from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish, write_out
 from funnn.engine.ops.make.factories import legacy_tensor, tensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -124,8 +124,8 @@ def _walk(name: str, count: int, doc: str) -> None:
         self._write(np.asarray(values, self.dtype.numpy).reshape(self._shape()))
         return self
 
-    walk.__doc__ = doc
-    _METHODS[name] = walk
+    walk.__doc__, walk.__name__ = doc, name
+    add_method(name, walk)
 
 
 _walk("apply_", 0, "apply_(callable): callable(x) of each element x, one by one in Python, written into this tensor.")
@@ -138,8 +138,10 @@ _walk(
 # -- memory and shape
 
 
-def new(self, *args):
+def new(self, *args, device=None):
     """A tensor of the same type, of sizes or with data."""
+    if device is not None:
+        _dtype.check_device(device)
     return legacy_tensor(args, self.dtype)
 
 
@@ -168,9 +170,9 @@ def fill_diagonal_(self, fill_value, wrap=False):
     return self.masked_fill_(tensor(on), fill_value)
 
 
-def hardshrink(input, lambd=0.5):
+def hardshrink(input, lambd=0.5, *, out=None):
     """The input where |input| > lambd, else 0."""
-    return F.hardshrink(input, lambd)
+    return F.hardshrink(input, lambd, **({} if out is None else {"out": out}))
 
 
 def prelu(input, weight: Array):
@@ -178,15 +180,17 @@ def prelu(input, weight: Array):
     return F.prelu(input, weight)
 
 
-def detach_copy(input):
+def detach_copy(input, *, out=None):
     """A copy without history."""
-    return input.detach().clone()
+    result = input.detach().clone()
+    return result if out is None else write_out(out, result)
 
 
 publish("hardshrink", hardshrink, elementwise=True)
 publish("prelu", prelu, elementwise=True)
 publish("detach_copy", detach_copy, method=False)
-_METHODS |= {"new": new, "set_": set_, "fill_diagonal_": fill_diagonal_}
+for _function in (new, set_, fill_diagonal_):
+    add_method(_function.__name__, _function)
 for _name, _method in _METHODS.items():
     _method.__name__ = _name
     setattr(Tensor, _name, _method)
@@ -225,7 +229,7 @@ def vander(x: Array, N=None, increasing=False):
         raise RuntimeError(f"x must be a one-dimensional tensor, got {x.dim()} dimensions.")
     if N is not None and N < 0:
         raise RuntimeError(f"N must be non-negative, got {N}.")
-    powers = FUNCTIONS["linalg.vander"](x, N=N) if N is None or N else x.new_empty((len(x), 0))
+    powers = FUNCTIONS["linalg.vander"](x, N=N) if N is None or N > 1 else x.new_ones((len(x), N))
     powers = powers if x.dtype.category >= 2 else powers.to(_dtype.int64)
     return powers if increasing else powers.flip(-1)
 

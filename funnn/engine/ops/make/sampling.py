@@ -164,7 +164,7 @@ def multinomial(
     if input.is_meta:
         return finish(outlined((*input._shape()[:-1], num_samples), _dtype.int64.numpy), device=input.device)
     result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement))
-    return result if out is None else write_out(out, result)
+    return result if out is None else write_out(out, result, exact=True)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -262,9 +262,17 @@ def _in_memory_order(tensor: Tensor, generator: Generator, name: str, arguments:
     return from_host(values.transpose([order.index(dim) for dim in range(len(order))]))
 
 
+def _first(name: str, value: Any, named: dict[str, Any]) -> Any:
+    """The argument that torch calls ``from``, which is no name in Python."""
+    value = named.pop("from", value)
+    for key in named:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+    return value
+
+
 def _uniform(self, from_=0.0, to=1.0, **named):
     """Values from U[from, to), in place."""
-    return tuple(self.shape), self.dtype.numpy, named.get("from", from_), to
+    return tuple(self.shape), self.dtype.numpy, _first("uniform_", from_, named), to
 
 
 def _normal(self, mean=0.0, std=1.0):
@@ -274,7 +282,7 @@ def _normal(self, mean=0.0, std=1.0):
 
 def _random(self, from_=None, to=None, **named):
     """Integers from ``from_`` to ``to`` − 1 (random_(to): from 0; random_(): all that the dtype represents), in place."""
-    from_ = named.get("from", from_)
+    from_ = _first("random_", from_, named)
     if to is None and from_ is not None:
         from_, to = 0, from_
     return tuple(self.shape), self.dtype.numpy, from_, to

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn import functional as F
+from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import Op, call, call_key, fill
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.public import bridge, overridable
-from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.ops.kit.table import FUNCTIONS, write_out
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.sparse.lookups import look_up_sparsely
@@ -39,7 +40,9 @@ def _make_runner(function: Callable) -> Callable:
         run, op = checked(run, function, row.check), None
     if row.check_result is not None:
         run, op = checked_after(run, row.check_result), None
-    return overridable(run, public=function, op=op, op_args=op_args, small=row.small, elementwise=row.elementwise)
+    return overridable(
+        run, public=function, names=(f"nn.{function.__name__}",), op=op, op_args=op_args, small=row.small, elementwise=row.elementwise
+    )
 
 
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
@@ -58,10 +61,14 @@ def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
         op = op_of(function)
         run = functools.partial(_call_op, op)
     if "dtype" in parameters:
-        run = _with_dtype(run)
+        op_args = list(parameters).index("dtype")
+        run = _with_dtype(run, op_args)
     if "inplace" in parameters:
         op_args = list(parameters).index("inplace")
         run = _with_inplace(run, op_args)
+    if function in _WITH_OUT:
+        op_args = len(parameters) if op_args is None else op_args
+        run = _with_out(run, len(parameters))
     return functools.update_wrapper(functools.partial(run), function), op, op_args
 
 
@@ -69,11 +76,24 @@ def _call_op(op: Op, *args: Any, **kwargs: Any) -> Any:
     return call(op, args, kwargs)
 
 
-def _with_dtype(run: Callable) -> Callable:
+def _with_dtype(run: Callable, position: int) -> Callable:
     def run_with_dtype(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+        if len(args) > position:
+            args, dtype = args[:position], args[position]
         return run(*args, **(kwargs if dtype is None else {**kwargs, "dtype": _dtype.as_dtype(dtype).numpy}))
 
     return run_with_dtype
+
+
+def _with_out(run: Callable, position: int) -> Callable:
+    """With torch's argument ``out``, by keyword or behind all others."""
+
+    def run_with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if len(args) > position:
+            args, out = args[:position], args[position]
+        return run(*args, **kwargs) if out is None else write_out(out, uncast(run, *args, **kwargs))
+
+    return run_with_out
 
 
 # -- in place where torch is
@@ -201,6 +221,7 @@ def _drawing(function: Callable) -> Callable:
 
 #: Functions that may draw, never return their input, and take long to trace: not once more to plan what they draw, if they don't.
 _ALWAYS_NEW = frozenset({F.scaled_dot_product_attention, F.multi_head_attention_forward, F.lstm, F.gru, F.rnn_tanh, F.rnn_relu})
+_WITH_OUT = frozenset({F.avg_pool2d, F.avg_pool3d, F.gelu, F.hardshrink, F.linear, F.normalize, F.softplus, F.softshrink, F.threshold})
 _IN_MEMORY_ORDER = (F.dropout, F.alpha_dropout)  # torch draws these for a tensor made like the input, in the order of its memory
 
 

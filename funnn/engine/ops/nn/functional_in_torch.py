@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.tensor import Tensor
 
 #: In the same order.
 _SAME = (
@@ -16,7 +17,7 @@ _SAME = (
     *("pdist", "pixel_shuffle", "pixel_unshuffle", "celu", "selu", "threshold", "rms_norm"),
     *("gru", "lstm", "rnn_relu", "rnn_tanh", "gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"),
 )
-#: With a number for the reduction: 0 for none, 1 for mean, 2 for sum.
+#: With a number for the reduction: 0 for none, which PyTorch's parser takes for the default here, 1 for mean, 2 for sum.
 _LOSSES = {
     "binary_cross_entropy_with_logits": ("input", "target", "weight", "pos_weight", "reduction"),
     "cosine_embedding_loss": ("input1", "input2", "target", "margin", "reduction"),
@@ -52,8 +53,17 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
     def call_by_name(*args: Any, **kwargs: Any) -> Any:
         given = dict(zip(parameters, args, strict=False)) | {_OTHER_NAMES.get(key, key): value for key, value in kwargs.items()}
         given.pop(None, None)
-        if type(given.get("reduction")) is int:
+        if given.pop("generator", None) is not None:
+            raise NotImplementedError(
+                f"torch.{name} draws from the default generator here; set it with torch.manual_seed, and leave generator out"
+            )
+        if name in _LOSSES and type(given.setdefault("reduction", 0)) is int:
             given["reduction"] = ("none", "mean", "sum")[given["reduction"]]
+        for key in (parameters[0], "reduction"):
+            if not isinstance(given.get(key), (Tensor, str) if key != "reduction" else (str, type(None))):
+                raise TypeError(
+                    f"{name}(): argument '{key}' must be {'int' if key == 'reduction' else 'Tensor'}, not {type(given.get(key)).__name__}"
+                )
         if name == "embedding" and given.get("padding_idx") == -1:
             given["padding_idx"] = None  # here −1 stands for none
         return function(**given, **({"inplace": True} if inplace else {}))

@@ -203,7 +203,7 @@ def histc(input, bins=100, min=0, max=0, *, out=None):
 _Histogram, _HistogramOfPoints = (return_type(name, "hist", "bin_edges") for name in ("histogram", "histogramdd"))
 
 
-def histogram(input, bins, *, range=None, weight: Array | None = None, density=False, out=None):
+def histogram(input, bins=100, *, range=None, weight: Array | None = None, density=False, out=None):
     """How many elements lie in each bin, or their weights' sum, and the bins' edges.
 
     ``bins`` is a number of equal bins over ``range``, by default that of the elements, or the edges. ``density`` divides by the total and
@@ -214,7 +214,7 @@ def histogram(input, bins, *, range=None, weight: Array | None = None, density=F
     return result if out is None else write_out(out, result)
 
 
-def histogramdd(input, bins, *, range=None, weight: Array | None = None, density=False):
+def histogramdd(input, bins, range=None, weight: Array | None = None, density=False):
     """As :func:`histogram`, of points: the last dimension of ``input`` is that of a point, ``bins`` and ``range`` are for each."""
     size = input.size(-1) if input.dim() > 1 else 0
     if not size:

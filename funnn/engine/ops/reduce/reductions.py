@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +23,15 @@ from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast
+from funnn.functional._checks import has_symbol
 from funnn.functional._lp import lp_norm
 from funnn.functional._norm_kernel import near_mean
 
 
 def axes_of(dim: Any, input: Any) -> Any:
     """torch's dim as an axis or axes of ``input``: None and () mean all, and a number has one dimension of size 1."""
+    if input.ndim > 64:
+        raise RuntimeError(f"only tensors with up to 64 dims are supported, got {input.ndim}")
     if dim is None or dim == () or dim == []:
         return None
     axes = tuple(wrap_dim(d, input.ndim) for d in (dim if isinstance(dim, (tuple, list)) else (dim,)))
@@ -129,7 +134,7 @@ row("count_nonzero", count_nonzero)
 # -- variances
 
 
-def _moments(input, dim, unbiased, keepdim, correction):
+def _moments(name, input, dim, unbiased, keepdim, correction):
     """The variance and the mean over ``dim``."""
     if isinstance(dim, bool):  # the overload var(unbiased)
         dim, unbiased = None, dim
@@ -140,10 +145,17 @@ def _moments(input, dim, unbiased, keepdim, correction):
     shift = near_mean(x, tuple(range(x.ndim)) if axes is None else axes)
     x = x - shift
     mean = jnp.mean(x, axis=axes, keepdims=True) + shift
-    return (
-        jnp.var(x, axis=axes, ddof=ddof, keepdims=keepdim).astype(jnp.real(input).dtype),
-        (mean if keepdim else jnp.squeeze(mean, axes)).astype(input.dtype),
+    mean = (mean if keepdim else jnp.squeeze(mean, axes)).astype(input.dtype)
+    count, kind = math.prod(input.shape if axes is None else [input.shape[axis] for axis in axes]), jnp.real(input).dtype
+    if has_symbol((count,)):
+        return (jnp.var(x, axis=axes, keepdims=keepdim) * count / jnp.maximum(count - ddof, 0)).astype(kind), mean
+    if count > ddof:
+        return jnp.var(x, axis=axes, ddof=ddof, keepdims=keepdim).astype(kind), mean
+    warnings.warn(
+        f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel).",
+        stacklevel=2,
     )
+    return (jnp.var(x, axis=axes, keepdims=keepdim) * count / 0.0).astype(kind), mean
 
 
 def _root(variance):
@@ -154,22 +166,22 @@ def _root(variance):
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance over ``dim`` (all by default), divided by N − correction (1 by default)."""
-    return _moments(input, dim, unbiased, keepdim, correction)[0]
+    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance over ``dim`` (all by default)."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance and the mean over ``dim`` (all by default)."""
-    return _moments(input, dim, unbiased, keepdim, correction)
+    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance, and the mean over ``dim`` (all by default)."""
-    variance, mean = _moments(input, dim, unbiased, keepdim, correction)
+    variance, mean = _moments("std_mean", input, dim, unbiased, keepdim, correction)
     return _root(variance), mean
 
 

@@ -80,19 +80,24 @@ publish("zero_", zero_)
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor in another dtype, on another device, like another tensor or in a memory format; itself where nothing changes."""
-    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "other", "non_blocking"}:
+    if unknown := kwargs.keys() - {"dtype", "copy", "memory_format", "device", "tensor", "non_blocking"}:
         raise TypeError(f"to() received an invalid combination of arguments: unknown keyword {sorted(unknown)[0]!r}")
     flags = [arg for arg in args if isinstance(arg, bool)]  # non_blocking, copy
     kind, copied, format = kwargs.get("dtype"), kwargs.get("copy", len(flags) > 1 and flags[1]), kwargs.get("memory_format")
-    targets = [*args, *(kwargs[name] for name in ("device", "other") if kwargs.get(name) is not None)]
+    targets = [*args, *(kwargs[name] for name in ("device", "tensor") if kwargs.get(name) is not None)]
     place = None
     for target in targets:
         if isinstance(target, Tensor):
             kind, place = target.dtype, target.is_meta
         elif isinstance(target, _dtype.dtype):
             kind = target
-        elif isinstance(target, (str, int, _dtype.device)) and not isinstance(target, bool):
-            place = _dtype.wants_outline(target)
+        elif isinstance(target, (str, int, _dtype.device)):
+            if not isinstance(target, bool):
+                place = _dtype.wants_outline(target)
+        elif target in _dtype.PYTHON or target is float:
+            kind = _dtype.as_dtype(target)
+        elif target is not None:
+            raise TypeError(f"to(): a target must be a dtype, a device or a Tensor, not {type(target).__name__}")
     result = self if kind is None else convert(self, kind)
     if place is not None and place is not result.is_meta:
         result = _to_meta(result) if place else cpu(result)
@@ -107,7 +112,7 @@ def _to_meta(tensor: Tensor) -> Tensor:
     return result
 
 
-def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, *, memory_format: Any = None) -> Any:
     """The legacy type name (``'torch.FloatTensor'``), or the tensor converted to a type."""
     if dtype is None:
         return f"torch.{'meta.' if self.is_meta else ''}{self.dtype.legacy}Tensor"
@@ -118,7 +123,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         dtype = dtype.kind
     if dtype is None:
         raise ValueError("invalid type: expected a dtype, a tensor type such as torch.FloatTensor, or its name")
-    return convert(self, _dtype.as_dtype(dtype))
+    return to(self, _dtype.as_dtype(dtype), memory_format=memory_format)
 
 
 add_method("to", to)

@@ -124,7 +124,10 @@ def _publish_copies(name: str, change: Callable, pieces: Callable, grad: str, **
 
     def copy_pieces(input, *args, out=None, **kwargs):
         result = copies(input, change, pieces(input, *args, **kwargs))
-        return result if out is None else write_out(out, result)
+        if out is None:
+            return result
+        write_out(out, result)
+        return None  # as in torch
 
     copy_pieces.__doc__ = f"As torch.{name.removesuffix('_copy')}, each piece in memory of its own."
     publish(name, copy_pieces, method=False, **policies)

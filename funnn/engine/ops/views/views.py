@@ -16,7 +16,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
-from funnn.engine.ops.kit.table import add_property, gather_sizes, publish, write_out
+from funnn.engine.ops.kit.table import add_method, add_property, gather_sizes, publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -131,7 +131,7 @@ def _publish(
         publish_copy(f"{name}_copy", change, grad, arguments, exact_out=copy == "exact")
     if write:
         for alias in (name, *where.get("aliases", ())):
-            setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write), alias))
+            add_method(f"{alias}_", _becoming(run if write is True else make(write), alias))
 
 
 def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **policies: Any) -> None:
@@ -273,6 +273,16 @@ def _sizes(input, *size, **named):
     return (gather_sizes(size, named),)
 
 
+def _sizes_or_dtype(input, *size, dtype=None, **named):
+    """The same memory in another shape, or as numbers of another type."""
+    dtype = size[0] if size and isinstance(size[0], _dtype.dtype) else dtype
+    return (gather_sizes(size, named),) if dtype is None else (input.dtype, dtype)
+
+
+def _view_window(window: Window, *arguments: Any) -> Window:
+    return (windows.view if len(arguments) == 1 else windows.view_dtype)(window, *arguments)
+
+
 def _view_as(input, other: Array):
     """The same memory in the shape of ``other``."""
     return (tuple(other.shape),)
@@ -338,7 +348,7 @@ _publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, co
 publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias, exact_out=True)
 publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
 publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True, exact_out=True)
-publish_copy("view_copy", windows.view, "ViewBackward0", _sizes, exact_out=True)
+publish_copy("view_copy", _view_window, "ViewBackward0", _sizes_or_dtype, exact_out=True)
 _publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
 _publish_scatter("select_scatter", windows.select, _select)
 _publish_scatter("slice_scatter", windows.slice_, _slice, exact_out=True)

@@ -1,3 +1,5 @@
 """torch.cpu.amp.autocast_mode."""
 
-from funnn.torch.cpu.amp import autocast as autocast
+from funnn.torch.amp._older import names as _names
+
+autocast, _, _, _ = _names("cpu")

@@ -1,4 +1,6 @@
 """torch.cpu.amp.grad_scaler."""
 
+from funnn.torch.amp._older import names as _names
 from funnn.torch.amp.grad_scaler import OptState as OptState
-from funnn.torch.cpu.amp import GradScaler as GradScaler
+
+_, GradScaler, _, _ = _names("cpu")

@@ -1,5 +1,5 @@
 """torch.cuda.amp.autocast_mode."""
 
-from funnn.torch.cuda.amp import autocast as autocast
-from funnn.torch.cuda.amp import custom_bwd as custom_bwd
-from funnn.torch.cuda.amp import custom_fwd as custom_fwd
+from funnn.torch.amp._older import names as _names
+
+autocast, _, custom_fwd, custom_bwd = _names("cuda")

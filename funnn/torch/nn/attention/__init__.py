@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,17 @@ class SDPBackend(enum.Enum):
         return self.value
 
 
+#: The kernels of the innermost ``sdpa_kernel`` last, on each thread.
+_CHOICES = threading.local()
+_ALL = [SDPBackend(number) for number in (3, 1, 2, 0, 4)]  # by torch's priorities
+
+
+def _cur_sdpa_kernel_backends(with_priority: bool = False) -> list[SDPBackend]:
+    """The kernels that the innermost ``sdpa_kernel`` allows, in its order if ``with_priority``."""
+    now = getattr(_CHOICES, "now", _ALL)
+    return list(now) if with_priority else [backend for backend in _ALL if backend in now]
+
+
 @contextlib.contextmanager
 def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[dict]:
     """A context (and decorator) that asks for kernels of attention. All give the same numbers, so any choice of some is accepted as it is.
@@ -41,4 +53,9 @@ def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[dict]:
         raise RuntimeError(
             f"No viable backend for scaled_dot_product_attention was found in {chosen}. Name at least one, such as SDPBackend.MATH"
         )
-    yield {}
+    before = _cur_sdpa_kernel_backends(with_priority=True)
+    _CHOICES.now = [backend for backend in (chosen if set_priority else _ALL) if backend in chosen]
+    try:
+        yield {}
+    finally:
+        _CHOICES.now = before

@@ -1,0 +1,8 @@
+"""torch.cuda.amp.common."""
+
+from funnn.engine.types.dtype import accelerated as _accelerated
+
+
+def amp_definitely_not_available() -> bool:
+    """Whether there is no accelerator that computes with fewer bits."""
+    return not _accelerated()
