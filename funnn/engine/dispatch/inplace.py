@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
+from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor.history import SEVERAL_VIEWS
@@ -36,6 +40,21 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+
+
+def check_overlap(written: Tensor, sources: Iterable[Any]) -> None:
+    """Raise torch's error where a source is in part what is written: both are dense, and their stretches of one memory meet without being the same."""
+    for source in sources:
+        if source is written or getattr(source, "_storage", None) is not written._storage or not (source.numel() and written.numel()):
+            continue
+        ours, theirs = written._view_window(), source._view_window()
+        if ours == theirs or not (is_dense(ours.shape, ours.stride) and is_dense(theirs.shape, theirs.stride)):
+            continue
+        if ours.offset < theirs.offset + source.numel() and theirs.offset < ours.offset + written.numel():
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+                "Please clone() the tensor before performing the operation."
+            )
 
 
 def _is_leaf(tensor: Tensor) -> bool:
@@ -95,7 +114,9 @@ def _saved_results_move(result: Tensor, tensor: Tensor) -> None:
     if saved:
         storage = tensor._storage
         node.saved = [
-            (storage, storage.version, number) if kept is result._storage else (kept, version, number)
-            for kept, version, number in saved
-            if kept is not storage
+            (storage, storage.writes, item[2], storage.version if item[3] >= 0 else ~storage.version, tensor._window)
+            if item[0] is result._storage
+            else item
+            for item in saved
+            if item[0] is not storage
         ]

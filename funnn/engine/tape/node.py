@@ -91,7 +91,7 @@ class Node:
     def name(self) -> str:
         """The name of the step, as PyTorch has it: "AddBackward0"."""
         name = type(self).__name__
-        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
+        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards", "CopySlices") else name
 
     def spread(self, values: Iterable[Any], missing: Any) -> tuple[Any, ...]:
         """One value for every input of torch's node, from one for every edge."""

@@ -180,6 +180,9 @@ class History:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.requires_grad and value.dtype.category < 2:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
+        storage = self._storage
+        storage.writes += 1  # what saved the old one finds this tensor there
+        storage.moved = weakref.ref(self)
         self._set_storage(value)
 
     def detach(self) -> Tensor:

@@ -200,7 +200,7 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-row("clamp", clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"), inplace=True, aliases=("clip",), elementwise=True)
+row("clamp", clamp, _gradient_of_clamp, scalars=("min", "max"), inplace=True, aliases=("clip",), elementwise=True)
 row(
     "clamp_min",
     clamp_min,

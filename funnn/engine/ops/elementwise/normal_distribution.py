@@ -85,9 +85,9 @@ def log_ndtr(input):
 
 
 row("special.ndtr", floating(widened(ndtr)), "MulBackward1", elementwise=True)
-row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", saves=("result",), elementwise=True)
-row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", saves=("input", "result"), elementwise=True)
-row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", saves=("input", "result"), elementwise=True)
+row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", elementwise=True)
+row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", elementwise=True)
+row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", elementwise=True)
 
 
 # -- entropy
@@ -115,7 +115,7 @@ def xlog1py(input: Operand, other: Operand):
     return x * jnp.log1p(jnp.where(zero, 0, y))
 
 
-row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", saves=("input",), elementwise=True)
+row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", elementwise=True)
 row("special.xlog1py", xlog1py, by_operand("SpecialXlog1Py", 0, 2, 1), scalars=("input", "other"), elementwise=True)
 
 

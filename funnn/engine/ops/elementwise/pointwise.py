@@ -226,12 +226,12 @@ def _divided(name: str, pure: Any, grad: Any) -> None:
 _divided("floor_divide", floor_divide, None)
 _divided("remainder", remainder, by_operand("Remainder", 1, 0))
 _divided("fmod", fmod, by_operand("Fmod", 1, 0))
-row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",), elementwise=True, autocast={"cuda": WIDEST})
-row("hypot", hypot, saves=("input", "result"), inplace=True, elementwise=True)
-row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True, elementwise=True)
+row("atan2", atan2, inplace=True, aliases=("arctan2",), elementwise=True, autocast={"cuda": WIDEST})
+row("hypot", hypot, inplace=True, elementwise=True)
+row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, inplace=True, elementwise=True)
 row("ldexp", ldexp, inplace=True, elementwise=True)
-row("logaddexp", logaddexp, saves=("input",), elementwise=True)
-row("logaddexp2", logaddexp2, saves=("input",), elementwise=True)
+row("logaddexp", logaddexp, elementwise=True)
+row("logaddexp2", logaddexp2, elementwise=True)
 row("nextafter", nextafter, inplace=True, elementwise=True)
 
 _quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY) for number in (0, 2))
@@ -247,8 +247,8 @@ def _run_div(input, other, *, rounding_mode=None, out=None):
 
 publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"), elementwise=True, small=small.binary(np.true_divide, "fd"))
 
-_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",), autocast={"cuda": FLOAT32})
-_small_power = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FLOAT32})
+_power = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), autocast={"cuda": FLOAT32})
+_small_power = Op(pow, "PowBackward0", autocast={"cuda": FLOAT32})
 
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:

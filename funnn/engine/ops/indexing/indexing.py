@@ -11,7 +11,7 @@ from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, read_at, set_at
@@ -211,6 +211,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if source.dtype is not self.dtype and not (isinstance(key, Tensor) and key.dtype.name == "bool" and source.numel() == 1):
         _refuse_types(self, source)
     _check_source(view, arrays, source)
+    check_overlap(view, (source,))
     assign(view, call(_index_written, (view, source, tuple(arrays)), {}))
 
 

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 
 
-def write_out(out: Any, result: Any, exact: bool = False) -> Any:
-    """The result in ``out``, which is returned; ``exact``, the types must be equal."""
+def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) -> Any:
+    """The result, computed from ``operands``, in ``out``, which is returned; ``exact``, the types must be equal."""
     if isinstance(result, tuple):
         for target, value in zip(out, result, strict=True):
-            write_out(target, value, exact)
+            write_out(target, value, exact, operands)
         return out
     if exact and out.dtype is not result.dtype:
         wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
@@ -32,6 +32,7 @@ def write_out(out: Any, result: Any, exact: bool = False) -> Any:
                 stacklevel=3,
             )
         out.resize_(result._shape())
+    check_overlap(out, operands)
     return assign(out, result)
 
 
@@ -41,6 +42,6 @@ def exactly(run: Callable) -> Callable:
     @functools.wraps(run)
     def checked(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         result = run(*args, **kwargs) if out is None else uncast(run, *args, **kwargs)
-        return result if out is None else write_out(out, result, exact=True)
+        return result if out is None else write_out(out, result, True, args)
 
     return checked

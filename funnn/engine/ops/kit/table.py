@@ -10,7 +10,7 @@ from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
 from funnn.engine.ops.kit.out import write_out as write_out
@@ -28,7 +28,6 @@ def row(
     grad: str | Callable | None = None,
     *,
     scalars: tuple[str, ...] = (),
-    saves: tuple[str, ...] = (),
     autocast: Any = None,
     sizes: int | None = None,
     differentiable: bool = True,
@@ -37,14 +36,14 @@ def row(
     """Add an operation.
 
     Args:
-      pure, grad, scalars, saves, autocast: as in :class:`Op`.
+      pure, grad, scalars, autocast: as in :class:`Op`.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       policies: as in :func:`publish`.
     """
     wanted = tensors_of(pure)
     scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
-    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves, autocast=autocast)
+    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, autocast=autocast)
     run = _runner(op, sizes, policies.get("exact_out", False))
     dispatch = {"op": op, "op_args": sizes} if differentiable else {}
     function = _enter(name, run if differentiable else _constant(run), pure, **dispatch, **policies)
@@ -136,7 +135,7 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
         if kwargs and "out" in kwargs:
             out = kwargs.pop("out")
             result = call(op, args, kwargs) if out is None else uncast(call, op, args, kwargs)
-            return result if out is None else write_out(out, result, exact)
+            return result if out is None else write_out(out, result, exact, args)
         return call(op, args, kwargs)
 
     return call_with_options
@@ -194,6 +193,9 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
 
 def _writer(run: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        for value in args:
+            if getattr(value, "_storage", None) is self._storage:
+                check_overlap(self, args)
         result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
         return assign(self, result)
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call, call_key, fill
+from funnn.engine.dispatch.arguments import fill
+from funnn.engine.dispatch.call import Op, call, call_key
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.public import bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
@@ -43,7 +44,7 @@ def _make_runner(function: Callable) -> Callable:
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
     """The operation of a public pure function, as its row says."""
     row = ROWS.get(function, FunctionRow())
-    return Op(pure or function.pure, row.grad, scalars=function.scalars, saves=row.saves, order=row.order, autocast=row.autocast)
+    return Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
 
 
 def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:

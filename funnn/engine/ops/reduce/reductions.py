@@ -114,8 +114,8 @@ def count_nonzero(input, dim=None):
 
 
 row("sum", sum, _by_dim("Sum"), autocast={"cuda": FLOAT32}, small=small.reduction(np.add.reduce))
-row("nansum", nansum, saves=("input",))
-row("prod", prod, _by_dim("Prod"), saves=("input", "result"), autocast=FLOAT32)
+row("nansum", nansum)
+row("prod", prod, _by_dim("Prod"), autocast=FLOAT32)
 row("mean", mean, _by_dim("Mean"), small=small.reduction(small.mean, "fd"))
 row("nanmean", nanmean, "DivBackward0")
 row("count_nonzero", count_nonzero)
@@ -163,10 +163,10 @@ def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return _root(variance), mean
 
 
-row("var", var, saves=("input",))
-row("std", std, saves=("input", "result"))
-row("var_mean", var_mean, saves=("input",), method=False)
-row("std_mean", std_mean, saves=("input", "result"), method=False)
+row("var", var)
+row("std", std)
+row("var_mean", var_mean, method=False)
+row("std_mean", std_mean, method=False)
 
 
 # -- truth
@@ -258,7 +258,7 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     extreme_of.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
     over.__doc__ = f"The {name}imum over ``dim`` (all by default); equal ones share the gradient."
     publish(name, extreme_of, elementwise=True)
-    row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"), exact_out=True)
+    row(f"a{name}", named(over, f"a{name}"), exact_out=True)
 
 
 _extreme("max", jnp.max, jnp.argmax)
@@ -275,7 +275,7 @@ def aminmax(input, *, dim=None, keepdim=False):
     return _MinMax(jnp.min(input, axis=axes, keepdims=keepdim), jnp.max(input, axis=axes, keepdims=keepdim))
 
 
-row("aminmax", aminmax, saves=("input",), exact_out=True)
+row("aminmax", aminmax, exact_out=True)
 
 
 # -- norms
@@ -309,8 +309,8 @@ def _gradient_of_norm(input, p="fro", *args, **kwargs):
     return "SumBackward1" if p == "nuc" else "LinalgVectorNormBackward0"
 
 
-row("logsumexp", logsumexp, saves=("input", "result"))
-row("norm", norm, _gradient_of_norm, saves=("input", "result"), exact_out=True, autocast={"cuda": FLOAT32})
+row("logsumexp", logsumexp)
+row("norm", norm, _gradient_of_norm, exact_out=True, autocast={"cuda": FLOAT32})
 
 
 # -- hashes

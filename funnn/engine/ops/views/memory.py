@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.memory.storage import whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
@@ -38,6 +38,7 @@ _zeroed = Op(lambda like: jnp.zeros(like.shape, like.dtype), "ZeroBackward0")
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
+        check_overlap(self, (src,))
         return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
     if isinstance(src, (int, float, complex)):
         return fill_(self, src)
