@@ -14,6 +14,7 @@ from funnn.engine.memory.address import address_of
 from funnn.engine.memory.storage import Storage, Window
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.functional._warn import say
 
 
 class _Storage:
@@ -207,6 +208,11 @@ def _untyped_storage(self: Tensor) -> UntypedStorage:
 
 def _storage(self: Tensor) -> TypedStorage:
     """The memory that this tensor sees, as numbers of its type."""
+    say(
+        "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage class. This should only matter to you "
+        "if you are using storages directly.  To access UntypedStorage directly, use tensor.untyped_storage() instead of tensor.storage()",
+        once=True,
+    )
     return TypedStorage._of(self)
 
 

@@ -7,6 +7,7 @@ number compiles nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -29,6 +30,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.functional._warn import collected, say
 
 _KEYWORD = object()  # stands before the name of a keyword argument
 _TRACED_NUMBERS = (int, float, complex)
@@ -242,11 +244,16 @@ class Entry:
             raise in_torchs_words(error, self.op.name, arrays) from error
 
     def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        outputs = self._forward(*arrays)
-        return (tuple(outputs), Note(type(outputs))) if isinstance(outputs, tuple) else ((outputs,), Note(None))
+        with collected() as warned:
+            outputs = self._forward(*arrays)
+        note = Note(type(outputs) if isinstance(outputs, tuple) else None, warned=tuple(dict.fromkeys(warned)))
+        return (tuple(outputs) if isinstance(outputs, tuple) else (outputs,)), note
 
     def _with_vjp(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        outputs, vjp, note = self._record(*arrays)
+        with collected() as warned:
+            outputs, vjp, note = self._record(*arrays)
+        if warned:
+            note = dataclasses.replace(note, warned=tuple(dict.fromkeys(warned)))
         flat = tuple(outputs) if isinstance(outputs, tuple) else (outputs,)
         return (flat if vjp is None else (*flat, vjp)), note
 
@@ -396,6 +403,10 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     else:
         form = _form(tuple(key), op, args, kwargs, tensors, tracked)
         results, note = compute(form, tracing.cut(operands, tracked))
+    if note.warned:
+        shapes = [_dtype.Size(operand.shape) for operand in operands[:2] if isinstance(operand, Value)]
+        for text, category, once in note.warned:
+            say(text.format(*shapes) if "{0}" in text else text, category, once)
     if note.smooth is not None:
         return _record_call(results, note, form.owner, operands, tensors, tracing)
     if note.kind is None:

@@ -15,6 +15,11 @@ from funnn.engine.tensor.tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
+_NO_HISTORY = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it "
+    "is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
+    "to be tracked) or both outside (if you want the inplace to be tracked)."
+)
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
@@ -25,6 +30,8 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
         )
     if thread.grad and tensor.requires_grad:
+        if tensor._base is not None and tensor._grad_fn is None:
+            raise RuntimeError(_NO_HISTORY)
         if _is_leaf(tensor):
             raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
         base = tensor._base

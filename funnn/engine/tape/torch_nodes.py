@@ -1,9 +1,9 @@
 """What PyTorch's nodes have: the inputs that have a derivative, and what each saves.
 
-One line a node: the inputs in the order of ``next_functions``, then what is saved, under the names of ``_saved_…``. ``*`` marks tensors, ``*?other`` one that is
-saved where ``other`` needs a gradient, ``@1`` the result with that number, ``@-`` a result that the operation does not give here. ``self`` is the first
-argument; ``!`` marks a tensor that may be written in place, ``=`` one
-on which another depends that is saved. It is PyTorch 2.13's derivatives.yaml (BSD licence) for the operations that are there; a test compares it with the nodes themselves.
+One line a node: the inputs in the order of ``next_functions``, then what is saved, under the names of ``_saved_…``. ``*`` marks tensors, ``*?other`` one
+that is saved where ``other`` needs a gradient, ``!`` one that may be written in place, ``=`` one on which another depends that is saved; ``@1`` is the result
+with that number, ``@-`` one that the operation does not give here. ``self`` is the first argument. It is PyTorch 2.13's derivatives.yaml (BSD licence) for
+the operations that are there; a test compares it with the nodes themselves.
 """
 
 from __future__ import annotations

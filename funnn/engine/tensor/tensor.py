@@ -19,6 +19,7 @@ from funnn.engine.tensor.history import History
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
+from funnn.functional._warn import say
 
 
 def _is_local(array: Any) -> bool:
@@ -328,6 +329,11 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self._export()
 
     def _number(self) -> Any:
+        if self.requires_grad:
+            say(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior. Consider using tensor.detach() first.",
+                once=True,
+            )
         if self.numel() != 1:
             raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._shape())}")
         return self.item()

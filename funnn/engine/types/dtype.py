@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from funnn.engine.state import before_settings_change
+from funnn.functional._warn import warn
 
 
 class TorchType(type):
@@ -211,6 +212,9 @@ def cast(array: Any, kind: Any) -> Any:
             array = jnp.clip(array, -float(limits.max), float(limits.max))
         if "fnuz" in str(kind):
             array = jnp.where(jnp.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+    if jnp.iscomplexobj(array) and not jnp.issubdtype(kind, jnp.complexfloating) and kind != jnp.bool_:
+        warn("Casting complex values to real discards the imaginary part", once=True)
+        array = jnp.real(array)
     return array.astype(kind)
 
 

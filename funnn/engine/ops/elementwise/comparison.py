@@ -11,6 +11,7 @@ from jax import Array
 
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
@@ -239,6 +240,8 @@ def where(condition, input, other):
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype.of(condition.dtype).legacy}; "
             "compare it, or convert it with .bool()"
         )
+    if condition.dtype == jnp.uint8:
+        deprecated("uint8 condition")
     check_broadcast(condition, input, other)
     a, b = common(input, other)
     return jnp.where(condition, a, b)

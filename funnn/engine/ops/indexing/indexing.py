@@ -14,6 +14,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
@@ -99,6 +100,8 @@ def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, l
                 arrays.append(array)
                 dim += 1
         elif hasattr(item, "__index__"):
+            if isinstance(item, Tensor) and item.dtype.category > 1:
+                raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
             tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
         else:
             raise IndexError(
@@ -119,6 +122,8 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
                 thread.region.end_program("indices that are computed inside are checked before a tensor is written")
             value.known()
         return (value,)
+    if isinstance(item, Tensor) and item.dtype.name == "uint8":
+        deprecated("uint8 index")
     array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
     if isinstance(item, _SEQUENCES) and array.dtype.kind == "f":
         array = array.astype(np.int64)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.inplace import assign, check_overlap
+from funnn.functional._warn import say
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 
@@ -26,10 +26,10 @@ def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) 
         raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if out._shape() != result._shape():
         if out.numel():
-            warnings.warn(
+            say(
                 f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
-                f"output shape {list(result.shape)}; give an empty tensor, torch.empty(0), or one of that shape",
-                stacklevel=3,
+                f"output shape {list(result.shape)}. This behavior is deprecated, and in a future PyTorch release outputs will not be resized "
+                "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0)."
             )
         out.resize_(result._shape())
     check_overlap(out, operands)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from funnn.engine.dispatch.public import rename
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.program.value import filled, from_host
 from funnn.engine.state import thread
@@ -22,6 +22,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, check_device
+from funnn.functional._warn import say
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -104,11 +105,20 @@ def _converted(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtyp
     return kind
 
 
+_COPY = (
+    "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), "
+    "rather than {}(sourceTensor)."
+)
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
+        say(_COPY.format("torch.tensor"))
         array = data._read()
         return finish(array if dtype is None else _make(array.astype, as_dtype(dtype).numpy), requires_grad, device)
+    if type(data) in (list, tuple) and data and isinstance(data[0], np.ndarray):
+        deprecated("arrays")
     values, kind = _values(data)
     if dtype is not None or values.dtype == np.uint64:
         kind = _converted(data, values, kind if dtype is None else as_dtype(dtype))
@@ -126,6 +136,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor with the values of a NumPy array. The values are copied: later writes to either are not shared, unlike in torch."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if not ndarray.flags.writeable:
+        deprecated("read-only")
     return tensor(ndarray)
 
 
@@ -233,7 +245,7 @@ def arange(
 @factory
 def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """As arange, but with ``end`` itself, and of floating-point numbers by default. Deprecated."""
-    warnings.warn("torch.range is deprecated and will be removed: it includes the end, unlike Python's; use torch.arange", stacklevel=3)
+    deprecated("range")
     kind = _dtype.get_default_dtype() if dtype is None else dtype
     return _stepped({"start": start, "end": end, "step": step}, lambda steps: math.floor(steps) + 1, kind, device, requires_grad)
 
@@ -402,6 +414,9 @@ _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": fu
 
 def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
+        if function is tensor and args and isinstance(args[0], Tensor):
+            say(_COPY.format("tensor.new_tensor"))
+            return args[0].detach().clone().to(self.dtype if dtype is None else dtype).requires_grad_(bool(kwargs.get("requires_grad")))
         return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     make.__name__ = make.__qualname__ = name

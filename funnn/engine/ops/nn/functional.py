@@ -28,6 +28,7 @@ from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.layout import memory_order
+from funnn.functional._warn import collected
 
 
 def _make_runner(function: Callable) -> Callable:
@@ -226,7 +227,8 @@ def _planning(function: Callable, layout: tuple) -> Callable[..., tuple[tuple[An
     def plan(*arrays: Any) -> tuple[tuple[Any, ...], _Plan]:
         asking = _Asking()
         args, kwargs = fill(layout, iter(arrays))
-        result = function.pure(*args, **kwargs, **{function.key_name: asking})
+        with collected():  # the call itself will say it
+            result = function.pure(*args, **kwargs, **{function.key_name: asking})
         unchanged = next((number for number, array in enumerate(arrays) if result is array), None)
         return tuple(asking.zeros), _Plan(tuple(asking.draws), unchanged)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.functional._lp import lp_norm
+from funnn.functional._warn import warn
 
 
 def axes_of(dim: Any, input: Any) -> Any:
@@ -124,16 +126,19 @@ row("count_nonzero", count_nonzero)
 # -- variances
 
 
-def _moments(input, dim, unbiased, keepdim, correction):
+def _moments(input, dim, unbiased, keepdim, correction, name):
     """The variance and the mean over ``dim``."""
     if isinstance(dim, bool):  # the overload var(unbiased)
         dim, unbiased = None, dim
     _inexact("var", input, None)
     ddof = (1 if unbiased is None else int(unbiased)) if correction is None else correction
-    return (
-        jnp.var(input, axis=axes_of(dim, input), ddof=ddof, keepdims=keepdim),
-        jnp.mean(input, axis=axes_of(dim, input), keepdims=keepdim),
-    )
+    axes = axes_of(dim, input)
+    count = math.prod(input.shape if axes is None else [input.shape[axis] for axis in (axes if isinstance(axes, tuple) else (axes,))])
+    if isinstance(count, int) and count - ddof <= 0:
+        warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel)."
+        )
+    return jnp.var(input, axis=axes, ddof=ddof, keepdims=keepdim), jnp.mean(input, axis=axes, keepdims=keepdim)
 
 
 def _root(variance):
@@ -144,22 +149,22 @@ def _root(variance):
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance over ``dim`` (all by default), divided by N − correction (1 by default)."""
-    return _moments(input, dim, unbiased, keepdim, correction)[0]
+    return _moments(input, dim, unbiased, keepdim, correction, "var")[0]
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance over ``dim`` (all by default)."""
-    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+    return _root(_moments(input, dim, unbiased, keepdim, correction, "std")[0])
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance and the mean over ``dim`` (all by default)."""
-    return _moments(input, dim, unbiased, keepdim, correction)
+    return _moments(input, dim, unbiased, keepdim, correction, "var_mean")
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance, and the mean over ``dim`` (all by default)."""
-    variance, mean = _moments(input, dim, unbiased, keepdim, correction)
+    variance, mean = _moments(input, dim, unbiased, keepdim, correction, "std_mean")
     return _root(variance), mean
 
 

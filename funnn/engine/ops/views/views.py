@@ -16,6 +16,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import add_property, gather_sizes, publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -68,6 +69,8 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
         _saves_nothing(view)
     else:
         view = tensor._alias(None)
+        if tensor.requires_grad:  # of a tensor that gradients go to, a view without history is one too, as in torch
+            view._leaf_requires_grad = True
     view._window = None if window == whole(storage.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
@@ -346,29 +349,42 @@ _publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
 
 add_property(
     "T",
-    lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"),
+    lambda self: _reversed(self),
     doc="A view with the dimensions in reverse order: of a matrix, its transpose.",
 )
 add_property(
-    "mT", lambda self: _matrix(self, "mT").transpose(-2, -1), doc="A view with the last two dimensions exchanged: each matrix transposed."
+    "mT",
+    lambda self: _matrix(self, "mT").transpose(-2, -1) if self.dim() else _matrix(self, "mT"),
+    doc="A view with the last two dimensions exchanged: each matrix transposed.",
 )
 
 
+def _reversed(tensor: Tensor) -> Tensor:
+    dim = tensor.dim()
+    if dim != 2:
+        deprecated("T" if dim else "T of a number")
+    return make_view(tensor, windows.permute, (tuple(reversed(range(dim))),), "PermuteBackward0")
+
+
 def _matrix(tensor: Tensor, name: str) -> Tensor:
-    if tensor.dim() < 2:
+    if tensor.dim() == 0:
+        deprecated(f"{name.removesuffix('()')} of a number")
+    if tensor.dim() == 1:
         raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {tensor.dim()}-D tensor.")
     return tensor
 
 
 def _adjoint(tensor: Tensor) -> Tensor:
-    turned = tensor.transpose(-2, -1)
+    turned = tensor.transpose(-2, -1) if tensor.dim() else tensor
     return turned.conj() if tensor.is_complex() else turned
 
 
 def _hermitian(self: Tensor) -> Tensor:
     if self.dim() not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
-    return _adjoint(self) if self.dim() else self.conj() if self.is_complex() else self
+    if self.dim() == 0:
+        deprecated("H of a number")
+    return _adjoint(self)
 
 
 def adjoint(input):
