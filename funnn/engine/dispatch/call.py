@@ -28,6 +28,7 @@ from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
+from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.functional._warn import collected, say
@@ -351,6 +352,8 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
         key.append(SLOT)
     elif isinstance(value, np.generic):
         _flatten(value.item(), traced, operands, tensors, key)
+    elif hasattr(kind, PROTOCOL):
+        raise Foreign(f"expected Tensor as an operand, but got {kind.__name__}")
     else:
         key.append((kind, value))
 

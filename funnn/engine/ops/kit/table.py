@@ -53,9 +53,7 @@ def row(
         count = list(inspect.signature(pure).parameters).index(older)
         run = _with_older_overload(run, name, count, older)
     dispatch = {"op": op, "op_args": count} if differentiable else {}
-    function = _enter(name, run if differentiable else _constant(run), pure, **dispatch, **policies)
-    function.__signature__ = _public_signature(pure, sizes)
-    return function
+    return _enter(name, run if differentiable else _constant(run), pure, _public_signature(pure, sizes), **dispatch, **policies)
 
 
 def publish(name: str, run: Callable, like: Callable | None = None, **policies: Any) -> Callable:
@@ -79,6 +77,7 @@ def _enter(
     name: str,
     run: Callable,
     like: Callable | None,
+    signature: inspect.Signature | None = None,
     *,
     function: bool = True,
     method: bool = True,
@@ -87,37 +86,53 @@ def _enter(
     exact_out: bool = False,
     **dispatch: Any,
 ) -> Callable:
-    signature = inspect.signature(run if like is None else like)
-    run = overridable(run, **dispatch)
-    if like is not None:
-        functools.update_wrapper(run, like)
-    if like is not None or "named" in signature.parameters:  # which are the sizes: see gather_sizes
-        run.__signature__ = signature.replace(parameters=[item for key, item in signature.parameters.items() if key != "named"])
-    rename(run, name.rpartition(".")[2])
+    made: dict[str, Callable] = {}
     for alias in (name, *aliases):
+        function_of_alias = made[alias] = _named(run, alias, like, dispatch)
         _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
         if function:
-            FUNCTIONS[alias] = run
-        if "." in alias:
-            continue
-        if method:
-            setattr(Tensor, alias, run)
-        if inplace:
-            write = overridable(_writer(run, f"{alias}_"))
+            FUNCTIONS[alias] = function_of_alias
+        if method and "." not in alias:
+            setattr(Tensor, alias, function_of_alias)
+        if inplace and "." not in alias:
+            write = overridable(_writer(function_of_alias, f"{alias}_"))
             setattr(Tensor, f"{alias}_", write)
             if function:
                 FUNCTIONS[f"{alias}_"] = write
+        if signature is not None:
+            function_of_alias.__signature__ = signature
+    return made[name]
+
+
+def _named(run: Callable, name: str, like: Callable | None, dispatch: dict[str, Any]) -> Callable:
+    """What runs an operation, under one of its names."""
+    known = inspect.signature(run if like is None else like)
+    run = overridable(run, **dispatch)
+    if like is not None:
+        functools.update_wrapper(run, like)
+    if like is not None or "named" in known.parameters:  # which are the sizes: see gather_sizes
+        run.__signature__ = known.replace(parameters=[item for key, item in known.parameters.items() if key != "named"])
+    rename(run, name.replace(".", "_"))
     return run
+
+
+def under_another_name(function: Callable, name: str) -> Callable:
+    """A function of one namespace as one of another, whose name classes and modes are told."""
+    made = overridable(function)
+    rename(made, name)
+    return made
 
 
 def add_method(name: str, function: Callable) -> None:
     """Make a function on Tensors the method ``Tensor.name`` alone, which classes and modes may override as a row's."""
-    setattr(Tensor, name, overridable(function))
+    made = overridable(function)
+    rename(made, name)
+    setattr(Tensor, name, made)
 
 
 def add_property(name: str, get: Callable, put: Callable | None = None, doc: str | None = None) -> None:
-    """Make functions on Tensors the property ``Tensor.name``, which classes and modes may override as a row's."""
-    setattr(Tensor, name, property(overridable(get), put, None, doc or get.__doc__))
+    """Make functions on Tensors the property ``Tensor.name``; see ``engine.tensor.questions``, which names it."""
+    setattr(Tensor, name, property(get, put, None, doc or get.__doc__))
 
 
 def namespace(name: str) -> dict[str, Callable]:

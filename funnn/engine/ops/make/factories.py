@@ -347,6 +347,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
             fill(made, *args, **kwargs)
         return made.requires_grad_() if requires_grad else made
 
+    make.__name__ = make.__qualname__ = f"{name or function.__name__}_like"
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
     own, theirs = inspect.signature(make), inspect.signature(function)
     rest = _public(theirs, "size", "out", "memory_format")

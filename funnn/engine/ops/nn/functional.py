@@ -16,7 +16,7 @@ from funnn import functional as F
 from funnn.engine.dispatch.arguments import fill
 from funnn.engine.dispatch.call import Op, call, call_key
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.dispatch.public import bridge, overridable
+from funnn.engine.dispatch.public import ask_others, bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
@@ -28,6 +28,7 @@ from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.layout import memory_order
+from funnn.functional import _dispatch
 from funnn.functional._warn import collected
 
 
@@ -316,4 +317,5 @@ _WITH_EFFECTS: dict[Callable, Callable] = {
     F.unflatten: FUNCTIONS["unflatten"],
 }
 
+_dispatch.ask_others(ask_others)
 Tensor.__funnn_function__ = staticmethod(bridge(_make_runner))  # the bridge: what a public pure function does when it meets a Tensor
