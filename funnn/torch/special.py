@@ -14,7 +14,10 @@ _SHARED = {
     },
     **{"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "gammaln": "lgamma", "multigammaln": "mvlgamma", "psi": "digamma"},
 }
-_found = {**{name: _under_another_name(_namespace("")[shared], f"special_{name}") for name, shared in _SHARED.items()}, **_namespace("special")}
+_found = {
+    **{name: _under_another_name(_namespace("")[shared], f"special_{name}") for name, shared in _SHARED.items()},
+    **_namespace("special"),
+}
 
 __all__ = sorted(_found)
 

@@ -67,7 +67,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return NotImplemented
         with _overrides.DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))
-        return as_class(result, cls)
+        return result if func == Tensor.grad.__get__ else as_class(result, cls)  # type: ignore[comparison-overlap]
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor, memory and history, as an object of a subclass."""
