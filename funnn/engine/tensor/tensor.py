@@ -329,7 +329,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self._export()
 
     def _number(self) -> Any:
-        if self.requires_grad:
+        if thread.grad and self.requires_grad:
             say(
                 "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior. Consider using tensor.detach() first.",
                 once=True,

@@ -53,5 +53,5 @@ _TEXTS = {
 
 
 def deprecated(name: str) -> None:
-    """Say it, at the user's line."""
-    warn(_TEXTS[name], once=True)
+    """Say it, at the user's line; of ``range`` every time."""
+    warn(_TEXTS[name], once=name != "range")
