@@ -331,7 +331,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
     def _number(self) -> Any:
         if thread.grad and self.requires_grad:
             say(
-                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior. Consider using tensor.detach() first.",
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\nConsider using tensor.detach() first.",
                 once=True,
             )
         if self.numel() != 1:
