@@ -32,7 +32,7 @@ _SEVERAL = frozenset(
 #: Names that arguments of torch's nodes have here, where the function has none of torch's name.
 _OTHERWISE = {
     **{"mat": ("input",), "mat1": ("input",), "mat2": ("b", "other"), "vec": ("b", "other"), "tensor": ("b", "other")},
-    **{"other": ("y", "vec2"), "input2": ("L",), "indices": ("input",), "self": ("input",)},
+    **{"other": ("y", "vec2"), "input2": ("L",), "indices": ("input",), "LU": ("LU_data",), "B": ("input",), "self": ("input",)},
 }
 
 
@@ -91,6 +91,7 @@ class Saved(NamedTuple):
       result: the number of the result that it is, −1 of one that is not there; None of an argument.
       wanted: it is saved where this input needs a gradient; "": always.
       checked: whether writing in place to it is an error; decides: whether something else that is saved depends on it.
+      integers: "#" of a whole number, "[]" of several, else "".
     """
 
     name: str
@@ -99,6 +100,7 @@ class Saved(NamedTuple):
     wanted: str
     checked: bool
     decides: bool
+    integers: str
 
     def numbers(self, operands: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
         """Its operands, or ~ the result; none if it is not there."""
@@ -119,15 +121,10 @@ def node_of(name: str) -> tuple[tuple[str, ...], tuple[Saved, ...]] | None:
 
 def _saved(text: str) -> Saved:
     text, _, wanted = text.partition("?")
-    name, at, result = text.rstrip("*!=").partition("@")
-    return Saved(
-        name,
-        text[-1] in "*!=" or bool(at),
-        (-1 if result == "-" else int(result)) if at else None,
-        wanted,
-        text[-1] != "!",
-        text[-1] == "=",
-    )
+    name, at, result = text.rstrip("*!=#[]").partition("@")
+    last = text[-1]
+    number = (-1 if result == "-" else int(result)) if at else None
+    return Saved(name, last in "*!=" or bool(at), number, wanted, last != "!", last == "=", {"]": "[]", "#": "#"}.get(last, ""))
 
 
 class Torchs:

@@ -22,6 +22,7 @@ from funnn.engine.dispatch.arguments import SLOT, Torchs, fill, named_arguments
 from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
+from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
@@ -77,12 +78,13 @@ class Op:
 class Recording(Node):
     """A node made by :func:`call`, of one output."""
 
-    __slots__ = ("entry", "inputs", "note", "saved", "vjp")
+    __slots__ = ("entry", "inputs", "note", "saved", "view", "vjp")
 
     entry: Entry
     note: Note
     vjp: Any  # None once it is released
     inputs: Any  # operands; None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
+    view: Any  # of a view, the function that gives its window, and the arguments; else it is not there
     saved: Any  # (storage, its writes, the number of the input that it is of, or ~ that of the output, its version, the window);
     # the version is ~ where torch did not save it itself, but something that was computed from it on the way
     outputs: tuple[Any, ...] | None = None  # of several, shape and dtype of each, None for one without gradient
@@ -220,8 +222,8 @@ class Entry:
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
         self.name = name
-        self.type: Any = node_type(name, Recording) if tracked else None
-        self.several: Any = node_type(name, Several) if tracked else None
+        self.type: Any = node_type(name, Recording, saved_properties(name)) if tracked else None
+        self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
         self._second: Op | None = None
         self.again: Form | None = None  # see ``rewritten``
         self.torchs: Any = _torchs_node(op, name, layout, tracked) if tracked else None

@@ -164,10 +164,10 @@ class AccumulateGrad(Node):
 _node_types: dict[tuple[str, type], type] = {}
 
 
-def node_type(name: str, base: type) -> type:
-    """The class whose instances print as ``<name object at …>``."""
+def node_type(name: str, base: type, members: dict[str, Any] | None = None) -> type:
+    """The class, with such ``members``, whose instances print as ``<name object at …>``."""
     if (name, base) not in _node_types:
-        _node_types[name, base] = type(name, (base,), {"__slots__": ()})
+        _node_types[name, base] = type(name, (base,), {"__slots__": (), **(members or {})})
     return _node_types[name, base]
 
 

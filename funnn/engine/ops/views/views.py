@@ -66,6 +66,8 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
         view = read_view(tensor, change, args, grad)
         view._value, view._value_writes = view._storage.value, storage.writes
         view._storage = storage
+        if view._grad_fn is not None:
+            view._grad_fn.view = change, args
         _saves_nothing(view)
     else:
         view = tensor._alias(None)
@@ -137,12 +139,12 @@ def _publish(
             setattr(Tensor, f"{alias}_", _becoming(run if write is True else make(write), alias))
 
 
-def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **policies: Any) -> None:
+def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, suffix: str = "_copy", **policies: Any) -> None:
     """The values of a view in memory of their own."""
 
     def copy_of_view(input, *args, out=None, **kwargs):
         given = arguments(input, *args, **kwargs)
-        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}_copy")
+        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}{suffix}")
         return result if out is None else write_out(out, result)
 
     publish(name, copy_of_view, arguments, **{"method": False, **policies})
@@ -340,7 +342,7 @@ _publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy="exact", fun
 _publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy="exact", write="AsStridedBackward1")
 publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias, exact_out=True)
 publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
-publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True, exact_out=True)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, suffix="", method=True, exact_out=True)
 publish_copy("view_copy", windows.view, "ViewBackward0", _sizes, exact_out=True)
 _publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
 _publish_scatter("select_scatter", windows.select, _select)
