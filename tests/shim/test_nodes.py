@@ -147,3 +147,52 @@ def test_next_functions_of_the_database(op, dtype):
             continue
         got = [x.grad_fn for x in tensors(ours(*to_shim((sample.input, *sample.args)), **to_shim(dict(sample.kwargs))), shim.Tensor)]
         assert [nexts(node) for node in got] == [nexts(node) for node in expected]
+
+
+def graph(node):
+    """The graph behind a node, as text."""
+    if node is None:
+        return "-"
+    following = ", ".join(f"{graph(next_node)}{f'@{output}' if output else ''}" for next_node, output in node.next_functions)
+    return f"{node.name().removesuffix('Backward0')}({following})"
+
+
+def linear(t, *sizes, **options):
+    return t.nn.Linear(4, 3, **options)(t.ones(*sizes))
+
+
+def written(t, x, write):
+    z = x * 1
+    write(z)
+    return z
+
+
+GRAPHS = {
+    "a network": lambda t, x: t.nn.functional.cross_entropy(
+        t.nn.Sequential(t.nn.Linear(4, 5), t.nn.ReLU(), t.nn.Linear(5, 3))(x), t.tensor([0, 1])
+    ),
+    "linear of vectors": lambda t, x: linear(t, 4),
+    "linear of a batch of sequences": lambda t, x: linear(t, 2, 3, 4),
+    "linear without bias": lambda t, x: linear(t, 2, 4, bias=False) + linear(t, 2, 2, 4, bias=False).sum(),
+    "a convolutional network": lambda t, x: t.nn.Sequential(
+        *(t.nn.Conv2d(1, 2, 3), t.nn.BatchNorm2d(2), t.nn.ReLU(), t.nn.MaxPool2d(2), t.nn.Dropout(), t.nn.Flatten(), t.nn.Linear(2, 3))
+    )(t.ones(2, 1, 5, 5)),
+    "l1_loss": lambda t, x: t.nn.functional.l1_loss(x, t.zeros(2, 4)),
+    "activations": lambda t, x: t.nn.functional.softsign(x) + t.nn.functional.tanhshrink(x) + t.nn.functional.softmin(x, 1),
+    "prelu": lambda t, x: t.nn.functional.prelu(x, t.ones(1, requires_grad=True)),
+    "pools": lambda t, x: t.nn.functional.avg_pool1d(x[None], 2) + t.nn.functional.max_pool1d(x[None], 2),
+    "normalize": lambda t, x: t.nn.functional.normalize(x),
+    "outer": lambda t, x: t.outer(x[0], x[1]),
+    "attention by hand": lambda t, x: (x @ x.t()).softmax(-1) @ x,
+    "an item written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, x[1] * 2)),
+    "a number written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, 5)),
+    "a view written": lambda t, x: written(t, x, lambda z: z[0].mul_(2)),
+    "a view added to": lambda t, x: written(t, x, lambda z: z[0].add_(x[1])),
+}
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+def test_graphs_as_text(make):
+    """As torchviz and others walk it: nodes that one node stands for here are shown."""
+    texts = [graph(make(t, t.ones(2, 4, requires_grad=True)).grad_fn) for t in (torch, shim)]
+    assert texts[1] == texts[0]

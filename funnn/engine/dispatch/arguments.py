@@ -69,7 +69,10 @@ def named_arguments(pure: Callable[..., Any], layout: Any) -> dict[str, Any]:
     """The arguments of a call by name, with :class:`At` for operands; by torch's names too where those are others."""
     args, kwargs = fill(layout, map(At, itertools.count()))
     try:
-        bound = _signature(pure).bind(*args, **kwargs)
+        signature = _signature(pure)
+        if "drawn" in kwargs:  # random numbers, which the function is given beside its arguments
+            kwargs = {name: value for name, value in kwargs.items() if name in signature.parameters}
+        bound = signature.bind(*args, **kwargs)
     except (TypeError, ValueError):
         return {}
     bound.apply_defaults()

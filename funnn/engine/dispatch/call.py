@@ -23,6 +23,7 @@ from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import saved_properties
+from funnn.engine.dispatch.shown_nodes import shown_next
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
@@ -78,16 +79,23 @@ class Op:
 class Recording(Node):
     """A node made by :func:`call`, of one output."""
 
-    __slots__ = ("entry", "inputs", "note", "saved", "view", "vjp")
+    __slots__ = ("entry", "inputs", "note", "saved", "shown", "view", "vjp")
 
     entry: Entry
     note: Note
     vjp: Any  # None once it is released
     inputs: Any  # operands; None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
+    shown: Any  # its next functions, once somebody looked, where they are of ``shown_nodes``
     view: Any  # of a view, the function that gives its window, and the arguments; else it is not there
     saved: Any  # (storage, its writes, the number of the input that it is of, or ~ that of the output, its version, the window);
     # the version is ~ where torch did not save it itself, but something that was computed from it on the way
     outputs: tuple[Any, ...] | None = None  # of several, shape and dtype of each, None for one without gradient
+
+    @property
+    def next_functions(self) -> tuple[Any, ...]:
+        """As of any node; where torch has several nodes for the operation, these."""
+        shown = shown_next(self)
+        return super().next_functions if shown is None else shown
 
     @property
     def residuals(self) -> bool:
