@@ -50,8 +50,8 @@ def say(text: str, category: type[Warning] = UserWarning, once: bool = False) ->
 @contextlib.contextmanager
 def collected() -> Iterator[list[tuple[str, type[Warning], bool]]]:
     """Inside, what functions warn of is collected."""
-    before = _tracing.found
-    _tracing.found = found = []
+    found: list[tuple[str, type[Warning], bool]] = []
+    before, _tracing.found = _tracing.found, found
     try:
         yield found
     finally:

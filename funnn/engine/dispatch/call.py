@@ -235,7 +235,8 @@ class Entry:
         self._second: Op | None = None
         self.again: Form | None = None  # see ``rewritten``
         self.torchs: Any = _torchs_node(op, name, layout, tracked) if tracked else None
-        self.operands = operands if not tracked or self.torchs.inputs is None else _edges(self.torchs.inputs, tracked)
+        inputs = self.torchs.inputs if tracked else None
+        self.operands = operands if inputs is None else _edges(inputs, tracked)
 
     @property
     def function(self) -> Callable[..., tuple[tuple[Any, ...], Note]]:

@@ -198,4 +198,4 @@ def _install() -> None:
     for name in (*_PROPERTIES, *_CONSTANTS):
         found = inspect.getattr_static(Tensor, name)
         setattr(_owner(name), name, (_Asking if found.fset is None else _AskingProperty)(found, found.__get__))
-    Tensor.__iter__ = _iterate
+    setattr(Tensor, "__iter__", _iterate)  # noqa: B010
