@@ -140,7 +140,9 @@ def trunc_normal(
     distribution, in one draw. Source: torch.nn.init.trunc_normal_.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn("mean is more than 2 std from [a, b] in trunc_normal: almost nothing of the distribution is left", stacklevel=3)
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.", stacklevel=3
+        )
     source, low, high = random_source(source), *(0.5 * (1 + math.erf((x - mean) / std / math.sqrt(2))) for x in (a, b))
     draw = _redrawn_normal if high - low > 0.3 else _accepted_uniform
     values = None if isinstance(source, KeySource) else draw(source, tuple(shape), dtype, mean, std, a, b)

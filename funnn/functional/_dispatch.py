@@ -14,6 +14,15 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 PROTOCOL = "__funnn_function__"
 
+_others: Callable[..., Any] | None = None  # see ``ask_others``
+
+
+def ask_others(answer: Callable[..., Any]) -> None:
+    """From now on, calls without an argument of the protocol go to ``answer(function, args, kwargs)`` first, which may return NotImplemented."""
+    global _others
+    _others = answer
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -86,6 +95,10 @@ def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ..
             answer = getattr(type(argument), PROTOCOL, None)
             if answer is not None:
                 return answer(call, args, kwargs)
+        if _others is not None:
+            found = _others(call, args, kwargs)
+            if found is not NotImplemented:
+                return found
         return function(*args, **kwargs)
 
     wrapper: Any = call

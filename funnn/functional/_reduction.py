@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
-import warnings
 from typing import Any
 
 import jax
@@ -13,17 +10,9 @@ import jax.numpy as jnp
 from funnn.errors import ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._slope import with_slope
+from funnn.functional._warn import warn
 
 REDUCTIONS = ("none", "mean", "sum")
-
-
-def warn(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line that called into funnn, through however many of its own frames."""
-    level = 1
-    frame: types.FrameType | None = sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("funnn."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, category, stacklevel=level)
 
 
 def reduction_of(reduction: str, size_average: bool | None = None, reduce: bool | None = None, also: tuple[str, ...] = ()) -> str:
@@ -49,8 +38,11 @@ def warn_of_sizes(input: jax.Array, target: jax.Array) -> None:
     """torch's warning that a target of another size is broadcast."""
     if input.shape != target.shape:
         warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). "
-            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size."
+            "Using a target size ({1}) that is different to the input size ({0}). "
+            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            UserWarning,
+            input.shape,
+            target.shape,
         )
 
 

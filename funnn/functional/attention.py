@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
 from funnn.functional._attention_kernel import attend
 from funnn.functional._dispatch import composed, public
+from funnn.functional._warn import warn
 from funnn.functional.dropout import apply_mask, dropout
 from funnn.functional.linear import linear
 from funnn.functional.padding import pad
@@ -428,7 +428,7 @@ def _attention_bias(
     """Both masks as one number to add to the scores, broadcastable to (N, h, L, S + added); the added keys are never masked."""
     length, batch, source = query.shape[0], query.shape[1], key.shape[0]
     if attn_mask is not None and key_padding_mask is not None and attn_mask.dtype != key_padding_mask.dtype:
-        warnings.warn("Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.", stacklevel=4)
+        warn("Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.")
     total = None
     if attn_mask is not None:
         expected = (length, source) if attn_mask.ndim == 2 else (batch * heads, length, source)

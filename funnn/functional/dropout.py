@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Protocol
 
 import jax
@@ -13,6 +12,7 @@ from funnn.errors import ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import Public, public
+from funnn.functional._warn import warn
 
 
 def check_probability(p: float) -> None:
@@ -128,16 +128,18 @@ def _channels(n: int) -> Dropout:
                 raise ShapeError(
                     f"{name}: {expected}, but received a {input.ndim}D input. It drops channels; dropout drops elements of any shape."
                 )
-            warnings.warn(
+            warn(
                 f"{name}: Received a {input.ndim}-D input to {name}, which is deprecated and will result in an error in a future release. "
-                "To retain the behavior and silence this warning, please use dropout instead.",
-                stacklevel=3,
+                f"To retain the behavior and silence this warning, please use dropout instead. Note that {name} exists to provide channel-wise "
+                f"dropout on inputs with {n} spatial dimensions, a channel dimension, and an optional batch dimension (i.e. {n + 1}D or {n + 2}D "
+                "inputs).",
             )
         if n == 2 and input.ndim == 3:
-            warnings.warn(
+            warn(
                 "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - input is "
-                "interpreted as shape (N, C, L), where C is the channel dim. Use dropout1d for that.",
-                stacklevel=3,
+                "interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future release to interpret the "
+                "input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise dropout behavior, please switch to "
+                "using dropout1d instead.",
             )
         unbatched = n != 2 and input.ndim != n + 2
         result = _drop(name, input[None] if unbatched else input, p, training, key, feature=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._resize import cubic_weights
+from funnn.functional._warn import warn
 
 
 @public
@@ -93,10 +93,9 @@ def grid_sample(
 
 def _corners(align_corners: bool | None) -> bool:
     if align_corners is None:
-        warnings.warn(
+        warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
             "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
-            stacklevel=4,
         )
     return bool(align_corners)
 
@@ -214,10 +213,9 @@ def affine_grid(theta: jax.Array, size: Sequence[int], align_corners: bool | Non
             f"expected {[size[0], n, n + 1]}."
         )
     if align_corners and min(size[2:]) == 1:
-        warnings.warn(
+        warn(
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when align_corners=True. This is not an intended use "
             "case of affine_grid. See the documentation of affine_grid for details.",
-            stacklevel=3,
         )
     elif min(size) <= 0:
         raise ShapeError(f"Expected non-zero, positive output size. Got {size}")

@@ -15,7 +15,8 @@ from funnn._types import Arrays
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._reduction import index_type, reduction_of, warn
+from funnn.functional._reduction import index_type, reduction_of
+from funnn.functional._warn import warn
 from funnn.functional.class_loss import class_factors, class_indices, class_weight, cross_entropy, index_losses
 from funnn.functional.linear import linear
 

@@ -11,8 +11,9 @@ from jax import lax
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._reduction import operands, reduced, reduction_of, warn, warn_of_sizes
+from funnn.functional._reduction import operands, reduced, reduction_of, warn_of_sizes
 from funnn.functional._slope import magnitude, with_slope
+from funnn.functional._warn import warn
 
 #: ``d²/2c`` where |d| < b, and the straight line from there on.
 _bent = with_slope(
@@ -241,8 +242,8 @@ def kl_div(
     """
     if size_average is None and reduce is None and reduction == "mean":
         warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size. "
-            "'batchmean' divides only by the batch size, and aligns with the KL div math definition. "
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
             "'mean' will be changed to behave the same as 'batchmean' in the next major release."
         )
     reduction = reduction_of(reduction, size_average, reduce, also=("batchmean",))

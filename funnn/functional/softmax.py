@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 
 import jax
@@ -15,21 +14,19 @@ from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import public
+from funnn.functional._warn import warn
 
 
-def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
-    warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-        stacklevel=stacklevel + 2,  # torch counts from here to its caller; `public` and `_prepare` are two frames more
-    )
+def _implicit_dim(name: str, ndim: int) -> int:
+    warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.")
     return 0 if ndim in (0, 1, 3) else 1
 
 
-def _prepare(name: str, input: jax.Array, dim: int | None, stacklevel: int, dtype: DTypeLike | None) -> tuple[jax.Array, int, jnp.dtype]:
+def _prepare(name: str, input: jax.Array, dim: int | None, dtype: DTypeLike | None) -> tuple[jax.Array, int, jnp.dtype]:
     """The input in the dtype to compute in, the axis, and the dtype of the result."""
     input = check.array("input", input)
     input = check.floating(name, "input", input if dtype is None else input.astype(dtype))
-    axis = check.axis(_implicit_dim(name, input.ndim, stacklevel) if dim is None else dim, input.ndim)
+    axis = check.axis(_implicit_dim(name, input.ndim) if dim is None else dim, input.ndim)
     return input.astype(check.accumulator(input.dtype)), axis, input.dtype
 
 
@@ -68,7 +65,7 @@ def softmax(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, dtyp
     Args:
       input: ``x``, of any shape.
       dim: the axis of the sum. None takes torch's legacy choice, with a warning: 0 for inputs of rank 0, 1 or 3, else 1.
-      _stacklevel: where the warning points; as in torch.
+      _stacklevel: torch's; the warning points at the line that called, whatever it is.
       dtype: the input is converted to it first; default the input's.
 
     Returns:
@@ -85,7 +82,7 @@ def softmax(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, dtyp
       >>> softmax(jnp.array([[1.0, 1.0], [0.0, 200.0]]), dim=1).tolist()
       [[0.5, 0.5], [0.0, 1.0]]
     """
-    x, axis, result = _prepare("softmax", input, dim, _stacklevel, dtype)
+    x, axis, result = _prepare("softmax", input, dim, dtype)
     return _along_axis(_softmax, x, axis).astype(result)
 
 
@@ -96,7 +93,7 @@ def log_softmax(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, 
     Args:
       input: ``x``, of any shape.
       dim: the axis of the sum. None takes torch's legacy choice, with a warning: 0 for inputs of rank 0, 1 or 3, else 1.
-      _stacklevel: where the warning points; as in torch.
+      _stacklevel: torch's; the warning points at the line that called, whatever it is.
       dtype: the input is converted to it first; default the input's.
 
     Returns:
@@ -113,7 +110,7 @@ def log_softmax(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, 
       >>> log_softmax(jnp.array([0.0, 1000.0]), dim=0).tolist()
       [-1000.0, 0.0]
     """
-    x, axis, result = _prepare("log_softmax", input, dim, _stacklevel, dtype)
+    x, axis, result = _prepare("log_softmax", input, dim, dtype)
     return _along_axis(_log_softmax, x, axis).astype(result)
 
 
@@ -124,7 +121,7 @@ def softmin(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, dtyp
     Args:
       input: ``x``, of any shape.
       dim: the axis of the sum. None takes torch's legacy choice, with a warning: 0 for inputs of rank 0, 1 or 3, else 1.
-      _stacklevel: where the warning points; as in torch.
+      _stacklevel: torch's; the warning points at the line that called, whatever it is.
       dtype: the negated input is converted to it first; default the input's.
 
     Returns:
@@ -141,7 +138,7 @@ def softmin(input: jax.Array, dim: int | None = None, _stacklevel: int = 3, dtyp
       >>> softmin(jnp.array([[1.0, 1.0], [0.0, 200.0]]), dim=1).tolist()
       [[0.5, 0.5], [1.0, 0.0]]
     """
-    x, axis, result = _prepare("softmin", -check.array("input", input), dim, _stacklevel, dtype)
+    x, axis, result = _prepare("softmin", -check.array("input", input), dim, dtype)
     return _along_axis(_softmax, x, axis).astype(result)
 
 
@@ -174,7 +171,7 @@ def gumbel_softmax(
       [0.0, 1.0]
     """
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=3)
+        warn("`eps` parameter is deprecated and has no effect.")
     logits = check.floating("gumbel_softmax", "logits", logits)
     gumbels = -jnp.log(_random.required("gumbel_softmax", key, "a sample to take").exponential(logits.shape, logits.dtype))
     soft = softmax.pure((logits + gumbels) / tau, dim)

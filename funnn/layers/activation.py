@@ -209,7 +209,7 @@ class Hardtanh(Layer):
         for limit in ("min", "max"):
             given = getattr(self, f"{limit}_value")
             if given is not None:
-                warnings.warn(f"keyword argument `{limit}_value` is deprecated and rename to `{limit}_val`", FutureWarning, stacklevel=5)
+                warnings.warn(f"keyword argument `{limit}_value` is deprecated and renamed to `{limit}_val`", FutureWarning, stacklevel=5)
                 setattr(self, f"{limit}_val", given)
                 setattr(self, f"{limit}_value", None)
         if not self.max_val > self.min_val:

@@ -2,6 +2,7 @@
 
 import sys as _sys
 
+from funnn.engine.tensor import questions as _questions
 from funnn.torch import __future__ as __future__
 from funnn.torch import _dynamo as _dynamo
 from funnn.torch import _former_modules, _signatures, _unsupported
@@ -56,6 +57,7 @@ from funnn.torch.storage import is_storage as is_storage
 from funnn.torch.utils.dlpack import to_dlpack as to_dlpack
 
 _former_modules.register()
+_questions.prepare()
 __version__ = version.__version__
 torch = _sys.modules[__name__]  # which torch has as well
 has_lapack = has_openmp = has_spectral = True

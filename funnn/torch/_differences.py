@@ -69,8 +69,9 @@ DIFFERENCES = (
     Difference(
         "data writes",
         _MEMORY,
-        "Values that the backward pass needs are kept as they were: a write through `x.data` or by NumPy, which autograd does not see, changes "
-        "PyTorch's gradients and not these.",
+        "A write through `x.data`, or by NumPy, before `backward()` changes gradients as in PyTorch where PyTorch saved `x` or the result of an elementary function; "
+        "where its derivative reads something else that it saved (the statistics of LayerNorm, the places of a maximum), `backward()` raises "
+        "`NotImplementedError`. Where PyTorch has copied an operand first (`matmul` that broadcasts), it does not see the write, and funnn does.",
     ),
     Difference(
         "one device",
@@ -147,14 +148,10 @@ DIFFERENCES = (
         unseen="it is about speed",
     ),
     Difference(
-        "function of attributes",
+        "functions and methods",
         _SUBCLASSES,
-        "`__torch_function__` of subclasses, of other classes and of modes is asked by functions and operators, not by questions such as `x.shape`.",
-    ),
-    Difference(
-        "function of classes",
-        _SUBCLASSES,
-        "Classes that are no tensors are asked by functions of `torch`, not of `torch.nn.functional`.",
+        "`torch.add` and `torch.Tensor.add` are one function, which `__torch_function__` is asked for by either. A mode sees the operations of modules and "
+        "optimizers, not PyTorch's own steps in making and copying them.",
     ),
     Difference(
         "ends of vectors",

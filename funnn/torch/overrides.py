@@ -1,7 +1,6 @@
 """torch.overrides: what classes with ``__torch_function__`` and modes need.
 
-Every function of torch and of torch.nn.functional, every operator and the methods that return tensors ask first; questions of a tensor
-(``shape``, ``dim()``, ``requires_grad``, …) do not.
+Every function of torch and of torch.nn.functional, every operator, method and property of a tensor asks first.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import PROTOCOL, TorchFunctionMode, ask, candidates_in
+from funnn.engine.tensor.questions import nowrap
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.nn import functional
 
@@ -81,13 +81,16 @@ def is_tensor_like(inp: Any) -> bool:
 
 
 def is_tensor_method_or_property(func: Callable) -> bool:
-    """Whether a function is a method of Tensor; functions of torch and methods of the same name are one object here."""
-    return getattr(Tensor, getattr(func, "__name__", ""), None) is func
+    """Whether a function is a method of Tensor, or reads or writes a property; functions of torch and methods of the same name are one object here."""
+    return isinstance(getattr(func, "__self__", None), property) or getattr(Tensor, getattr(func, "__name__", ""), None) is func
 
 
 def resolve_name(f: Callable) -> str | None:
     """The name under which torch has a function; None if it has it not."""
     name = getattr(f, "__name__", "")
+    owner = getattr(f, "__self__", None)
+    if isinstance(owner, property):
+        return f"torch.Tensor.{getattr(owner, '__name__', '')}.{name}"
     for known, function in FUNCTIONS.items():
         if function is f:
             return f"torch.{known}"
@@ -102,10 +105,12 @@ def get_overridable_functions() -> dict[str, list[Callable]]:
     for name, function in FUNCTIONS.items():
         space = ".".join(["torch", *name.split(".")[:-1]])
         found.setdefault(space, []).append(function)
-    found["torch.Tensor"] = [method for name in dir(Tensor) if name[0] != "_" and callable(method := getattr(Tensor, name))]
+    members = [getattr(Tensor, name) for name in dir(Tensor) if name[0] != "_"]
+    found["torch.Tensor"] = [member.__get__ if isinstance(member, property) else member for member in members]
+    found["torch.Tensor"] = [member for member in found["torch.Tensor"] if callable(member)]
     return found
 
 
 def get_default_nowrap_functions() -> set[Callable]:
-    """Functions whose results the default ``__torch_function__`` leaves as they are: none, for questions of a tensor do not ask."""
-    return set()
+    """Functions whose results the default ``__torch_function__`` leaves as they are."""
+    return nowrap()

@@ -1,6 +1,7 @@
 """torch.special: gamma, error and Bessel functions, orthogonal polynomials, and others element by element."""
 
 from funnn.engine.ops.kit.table import namespace as _namespace
+from funnn.engine.ops.kit.table import under_another_name as _under_another_name
 
 #: Functions of the namespace ``torch`` that are here too: by their name there.
 _SHARED = {
@@ -13,7 +14,10 @@ _SHARED = {
     },
     **{"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "gammaln": "lgamma", "multigammaln": "mvlgamma", "psi": "digamma"},
 }
-_found = {**{name: _namespace("")[shared] for name, shared in _SHARED.items()}, **_namespace("special")}
+_found = {
+    **{name: _under_another_name(_namespace("")[shared], f"special_{name}") for name, shared in _SHARED.items()},
+    **_namespace("special"),
+}
 
 __all__ = sorted(_found)
 

@@ -18,6 +18,7 @@ from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.functional._warn import say
 
 
 class _Storage:
@@ -217,6 +218,11 @@ def _untyped_storage(self: Tensor) -> UntypedStorage:
 
 def _storage(self: Tensor) -> TypedStorage:
     """The memory that this tensor sees, as numbers of its type."""
+    say(
+        "TypedStorage is deprecated. It will be removed in the future and UntypedStorage will be the only storage class. This should only matter to you "
+        "if you are using storages directly.  To access UntypedStorage directly, use tensor.untyped_storage() instead of tensor.storage()",
+        once=True,
+    )
     return TypedStorage._of(self)
 
 

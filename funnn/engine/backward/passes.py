@@ -120,8 +120,8 @@ class Pass:
                     return None
             elif vjp.place != source or vjp.graph is not graph:
                 return None
-            for storage, version, _ in node.saved:
-                if storage.version != version:
+            for storage, writes, _, _, _ in node.saved:
+                if storage.writes != writes:
                     return None
             for edge, known in zip(node.edges, edges, strict=True):
                 if edge is None or known is None:

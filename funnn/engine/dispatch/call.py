@@ -7,6 +7,7 @@ number compiles nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -17,18 +18,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.arguments import SLOT, Torchs, fill, named_arguments
 from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
+from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
+from funnn.engine.dispatch.saved_names import saved_properties
+from funnn.engine.dispatch.shown_nodes import shown_next
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
 from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
+from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.functional._warn import collected, say
 
-_SLOT = object()  # stands for an array in the arguments' layout
 _KEYWORD = object()  # stands before the name of a keyword argument
 _TRACED_NUMBERS = (int, float, complex)
 
@@ -40,8 +46,7 @@ class Op:
       pure: takes arrays and static arguments, returns an array or a tuple of arrays.
       grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it.
       scalars: names of numeric arguments to trace instead of compiling them in.
-      saves: "input", "result" or both, where torch saves these for backward though the vjp here keeps something else; what the vjp keeps is
-        known by itself.
+      saves: of a function that is not torch's, operands that count as saved for backward beside those that the vjp keeps.
       order: the order of torch's node's inputs, where it is another.
       autocast: what operands are cast to under torch.autocast (see ``autocast``): a policy for all devices, or one for each kind of device; a policy
         may be a function of the call's arguments.
@@ -55,7 +60,7 @@ class Op:
         grad: str | Callable | None = None,
         *,
         scalars: tuple[str, ...] = (),
-        saves: tuple[str, ...] = (),
+        saves: tuple[int, ...] | None = None,
         order: tuple[int, ...] = (),
         autocast: Any = None,
     ):
@@ -74,14 +79,23 @@ class Op:
 class Recording(Node):
     """A node made by :func:`call`, of one output."""
 
-    __slots__ = ("entry", "inputs", "note", "saved", "vjp")
+    __slots__ = ("entry", "inputs", "note", "saved", "shown", "view", "vjp")
 
     entry: Entry
     note: Note
     vjp: Any  # None once it is released
     inputs: Any  # operands; None once they are released. Where the node is linear, of an operand with an edge shape and dtype alone
-    saved: Any  # (storage, its version, the number of the input that it is of, or ~ that of the output)
+    shown: Any  # its next functions, once somebody looked, where they are of ``shown_nodes``
+    view: Any  # of a view, the function that gives its window, and the arguments; else it is not there
+    saved: Any  # (storage, its writes, the number of the input that it is of, or ~ that of the output, its version, the window);
+    # the version is ~ where torch did not save it itself, but something that was computed from it on the way
     outputs: tuple[Any, ...] | None = None  # of several, shape and dtype of each, None for one without gradient
+
+    @property
+    def next_functions(self) -> tuple[Any, ...]:
+        """As of any node; where torch has several nodes for the operation, these."""
+        shown = shown_next(self)
+        return super().next_functions if shown is None else shown
 
     @property
     def residuals(self) -> bool:
@@ -105,34 +119,55 @@ class Recording(Node):
             raise RuntimeError(SECOND_TIME)
         if type(vjp) is Packed:
             vjp = vjp.unpack()
-        for storage, version, number in self.saved:
-            if storage.version != version:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
-                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
-                )
+        inputs = None
+        for storage, writes, _, _, _ in self.saved:
+            if storage.writes != writes:
+                self._check_versions()
+                if type(self.vjp) is Packed:
+                    break
+                by_result = rule_by_result(self)
+                if by_result is not None:
+                    return (call(_by_result(by_result[0], entry.name), (as_tensor(gradients[0]), by_result[1]), {}),)
+                inputs = operands_now(self)
+                vjp = vjp_now(self, self._without_shapes(inputs))
+                break
         chosen = gradients
         if self.outputs is not None:
             pairs = zip(gradients, self.outputs, strict=True)
             chosen = [zero_gradient(*output) if gradient is None else gradient for gradient, output in pairs if output]
         if create_graph:
-            inputs = self._any_inputs() if self.note.linear else self._input_tensors()
-            results = call(entry.second(), (*inputs, *map(as_tensor, chosen)), {})
+            inputs = self._without_shapes(inputs or self.inputs) if self.note.linear else self._input_tensors(inputs or self.inputs)
+            results = call(entry.second(self.note), (*inputs, *map(as_tensor, chosen)), {})
             return results if isinstance(results, tuple) else (results,)
         form, *kept = (PULL, vjp) if isinstance(vjp, Residuals) else vjp
         operands = [*kept, *chosen]
         return record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
 
-    def _any_inputs(self) -> list[Any]:
-        """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
-        return [zero_gradient(*item) if type(item) is tuple else item for item in self.inputs]
+    def _check_versions(self) -> None:
+        """Raise torch's error where a saved tensor was written in a way that autograd has seen."""
+        for storage, _, number, version, _ in self.saved:
+            if storage.version != version and version >= 0:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
+                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+                )
 
-    def _input_tensors(self) -> list[Any]:
+    def _without_shapes(self, inputs: list[Any]) -> list[Any]:
+        """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
+        return [zero_gradient(*item) if type(item) is tuple else item for item in inputs]
+
+    def _input_tensors(self, inputs: list[Any]) -> list[Any]:
         """The inputs with the history that they had, for a backward pass that is itself recorded."""
-        tensors = list(self.inputs)
+        tensors = list(inputs)
+        for storage, writes, number, _, window in self.saved:
+            if number >= 0 and storage.writes == writes:  # the memory itself, so that the new node finds later writes to it
+                tensors[number] = seen_at(storage, window)
         for position, edge in zip(self.entry.tracked, self.edges, strict=True):
-            tensors[position] = Tensor._wrap(tensors[position], *edge)
+            tensor = tensors[position]
+            if not isinstance(tensor, Tensor):
+                tensor = tensors[position] = Tensor._wrap(tensor)
+            tensor._grad_fn, tensor._output = edge
         return tensors
 
     def _describe(self, storage: Storage, number: int) -> str:
@@ -164,6 +199,11 @@ class Several(Recording):
     count: int
 
 
+@functools.lru_cache
+def _by_result(rule: Callable, name: str) -> Op:
+    return Op(rule, name)
+
+
 @functools.lru_cache(maxsize=4096)
 def _pull_unpacked(structure: Any) -> Form:
     """As ``PULL``, of a vjp that is given by its leaves."""
@@ -188,11 +228,15 @@ class Entry:
     """A function for given static arguments and given inputs that need gradients."""
 
     def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
-        self.op, self.layout, self.count, self.tracked, self.operands = op, layout, count, tracked, operands
+        self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
         self.name = name
-        self.type: Any = node_type(name, Recording) if tracked else None
-        self.several: Any = node_type(name, Several) if tracked else None
+        self.type: Any = node_type(name, Recording, saved_properties(name)) if tracked else None
+        self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
         self._second: Op | None = None
+        self.again: Form | None = None  # see ``rewritten``
+        torchs: Any = _torchs_node(op, name, layout, tracked) if tracked else None
+        self.torchs, inputs = torchs, torchs.inputs if tracked else None
+        self.operands = operands if inputs is None else _edges(inputs, tracked)
 
     @property
     def function(self) -> Callable[..., tuple[tuple[Any, ...], Note]]:
@@ -212,11 +256,16 @@ class Entry:
             raise in_torchs_words(error, self.op.name, arrays) from error
 
     def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        outputs = self._forward(*arrays)
-        return (tuple(outputs), Note(type(outputs))) if isinstance(outputs, tuple) else ((outputs,), Note(None))
+        with collected() as warned:
+            outputs = self._forward(*arrays)
+        note = Note(type(outputs) if isinstance(outputs, tuple) else None, warned=tuple(dict.fromkeys(warned)))
+        return (tuple(outputs) if isinstance(outputs, tuple) else (outputs,)), note
 
     def _with_vjp(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        outputs, vjp, note = self._record(*arrays)
+        with collected() as warned:
+            outputs, vjp, note = self._record(*arrays)
+        if warned:
+            note = dataclasses.replace(note, warned=tuple(dict.fromkeys(warned)))
         flat = tuple(outputs) if isinstance(outputs, tuple) else (outputs,)
         return (flat if vjp is None else (*flat, vjp)), note
 
@@ -239,13 +288,17 @@ class Entry:
         kept = jax.tree.leaves(vjp)
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
-        inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or (i == 0 and "input" in self.op.saves)]
-        saved = [~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept) or (i == 0 and "result" in self.op.saves)]
+        saved = self.torchs.saved
+        if saved is not None:
+            saved = tuple([number for number in saved if ~number < len(flat)])
+        else:
+            inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or i in (self.op.saves or ())]
+            saved = (*inputs, *[~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept)])
         smooth = tuple(bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array in flat)
-        return outputs, vjp, Note(kind, smooth, (*inputs, *saved), bool(kept), self.tracked)
+        return outputs, vjp, Note(kind, smooth, saved, bool(kept or saved), self.tracked)
 
-    def second(self) -> Op:
-        """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too."""
+    def second(self, note: Note) -> Op:
+        """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too; it saves what the operation did."""
         if self._second is None:
 
             def backward(*arrays: Any) -> Any:
@@ -254,24 +307,22 @@ class Entry:
                 results = vjp(tuple(gradients))
                 return results if len(results) > 1 else results[0]
 
-            self._second = Op(backward, self.name)
+            self._second = Op(backward, self.name, saves=tuple([number for number in note.saved if number >= 0]))
         return self._second
+
+
+def _torchs_node(op: Op, name: str, layout: Any, tracked: tuple[int, ...]) -> Torchs:
+    return Torchs(name, op.name, named_arguments(op.pure, layout) if op.saves is None else {}, tracked)
+
+
+def _edges(inputs: tuple[int | None, ...], tracked: tuple[int, ...]) -> tuple[int | None, ...]:
+    """The numbers of the edges of operands that have one."""
+    return tuple([tracked.index(number) if number in tracked else None for number in inputs])
 
 
 def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
     """torch's gradient of a complex number, ∂L/∂x + i·∂L/∂y, is the conjugate of JAX's."""
     return jax.tree.map(jnp.conj, vjp(jax.tree.map(jnp.conj, gradients)))
-
-
-def fill(layout: Any, arrays: Any) -> Any:
-    """The arguments of a call: the layout with arrays, an iterator, in their places."""
-    if layout is _SLOT:
-        return next(arrays)
-    if isinstance(layout, (tuple, list)) and not hasattr(layout, "_fields"):
-        return type(layout)(fill(item, arrays) for item in layout)
-    if isinstance(layout, dict):
-        return {name: fill(item, arrays) for name, item in layout.items()}
-    return layout
 
 
 #: The operations on numbers of 8 bits: what moves them, compares them, and converts them.
@@ -291,7 +342,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
     if isinstance(value, Tensor):
         operands.append(value._operand())
         tensors.append(value)
-        key.append(_SLOT)
+        key.append(SLOT)
     elif kind in _TRACED_NUMBERS and traced:
         operands.append(value)
         tensors.append(None)
@@ -309,9 +360,11 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
     elif isinstance(value, (Value, jax.Array, np.ndarray)):
         operands.append(value if isinstance(value, Value) else Value(copied(value)))  # whose array it is may write into it before this runs
         tensors.append(None)
-        key.append(_SLOT)
+        key.append(SLOT)
     elif isinstance(value, np.generic):
         _flatten(_dtype.plain_number(value) if traced else value.item(), traced, operands, tensors, key)
+    elif hasattr(kind, PROTOCOL):
+        raise Foreign(f"expected Tensor as an operand, but got {kind.__name__}")
     else:
         key.append((kind, value))
 
@@ -321,7 +374,7 @@ def _layout(value: Any, traced: bool) -> Any:
     if isinstance(value, np.generic):
         value = _dtype.plain_number(value) if traced else value.item()
     if isinstance(value, (Tensor, Value, jax.Array, np.ndarray)) or (traced and type(value) in _TRACED_NUMBERS):
-        return _SLOT
+        return SLOT
     return type(value)(_layout(item, traced) for item in value) if type(value) in (tuple, list) else value
 
 
@@ -344,7 +397,7 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
             continue
         operands.append(value._storage.value if value._window is None and tracing is None else value._operand())
         tensors.append(value)
-        key.append(_SLOT)
+        key.append(SLOT)
     for name, value in kwargs.items():
         key.append(_KEYWORD)
         key.append(name)
@@ -364,6 +417,10 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
     else:
         form = _form(tuple(key), op, args, kwargs, tensors, tracked)
         results, note = compute(form, tracing.cut(operands, tracked))
+    if note.warned:
+        shapes = [_dtype.Size(operand.shape) for operand in operands[:2] if isinstance(operand, Value)]
+        for text, category, once in note.warned:
+            say(text.format(*shapes) if "{0}" in text else text, category, once)
     if note.smooth is not None:
         return _record_call(results, note, form.owner, operands, tensors, tracing)
     if note.kind is None:
@@ -481,6 +538,11 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
             storage = tensor._storage
             if storage.inference and not inference:
                 raise RuntimeError(INFERENCE_SAVED)
-            saved.append((storage, storage.version, number))  # not the tensor: it may hold the node
+            saved.append((storage, storage.writes, number, storage.version, tensor._window))  # not the tensor: it may hold the node
+    if entry.torchs.saved is None:
+        for number, tensor in (*enumerate(tensors), *[(~number, tensor) for number, tensor in enumerate(wrapped)]):
+            if tensor is not None and number not in note.saved:
+                storage = tensor._storage
+                saved.append((storage, storage.writes, number, ~storage.version, tensor._window))
     node.saved = saved
     return result

@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
+from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor.history import SEVERAL_VIEWS
@@ -15,6 +16,11 @@ from funnn.engine.tensor.tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
+_NO_HISTORY = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it "
+    "is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
+    "to be tracked) or both outside (if you want the inplace to be tracked)."
+)
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
@@ -25,6 +31,8 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
         )
     if thread.grad and tensor.requires_grad:
+        if tensor._base is not None and tensor._grad_fn is None:
+            raise RuntimeError(_NO_HISTORY)
         if _is_leaf(tensor):
             raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
         base = tensor._base
@@ -69,19 +77,24 @@ def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
     one, other = target._view_window(), operand._view_window()
     if (one.shape, one.stride, one.offset) == (other.shape, other.stride, other.offset):
         return exactly
-    if not (_is_dense(one) and _is_dense(other)):
+    if not (is_dense(one.shape, one.stride) and is_dense(other.shape, other.stride)):
         return False
     return one.offset < other.offset + math.prod(other.shape) and other.offset < one.offset + math.prod(one.shape)
 
 
-def _is_dense(window: Any) -> bool:
-    """Whether the elements fill a piece of memory, in some order of the dimensions."""
-    step = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(window.stride, window.shape, strict=True) if size != 1):
-        if stride != step:
-            return False
-        step *= size
-    return True
+def check_overlap(written: Tensor, sources: Iterable[Any]) -> None:
+    """Raise torch's error where a source is in part what is written: both are dense, and their stretches of one memory meet without being the same."""
+    for source in sources:
+        if source is written or getattr(source, "_storage", None) is not written._storage or not (source.numel() and written.numel()):
+            continue
+        ours, theirs = written._view_window(), source._view_window()
+        if ours == theirs or not (is_dense(ours.shape, ours.stride) and is_dense(theirs.shape, theirs.stride)):
+            continue
+        if ours.offset < theirs.offset + source.numel() and theirs.offset < ours.offset + written.numel():
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+                "Please clone() the tensor before performing the operation."
+            )
 
 
 def _is_leaf(tensor: Tensor) -> bool:
@@ -141,7 +154,9 @@ def _saved_results_move(result: Tensor, tensor: Tensor) -> None:
     if saved:
         storage = tensor._storage
         node.saved = [
-            (storage, storage.version, number) if kept is result._storage else (kept, version, number)
-            for kept, version, number in saved
-            if kept is not storage
+            (storage, storage.writes, item[2], storage.version if item[3] >= 0 else ~storage.version, tensor._window)
+            if item[0] is result._storage
+            else item
+            for item in saved
+            if item[0] is not storage
         ]

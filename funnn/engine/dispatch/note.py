@@ -19,6 +19,7 @@ class Note:
       smooth: of each result whether it has a gradient; None where no vjp was asked for, or there is no gradient.
       saved: the inputs that the vjp keeps, and ~ of the outputs; residuals: whether it keeps anything at all.
       tracked: the inputs with a gradient; linear: whether nothing that is kept depends on them.
+      warned: what the function warned of, (text, category, whether once) of each.
     """
 
     kind: type | None
@@ -27,6 +28,7 @@ class Note:
     residuals: bool = False
     tracked: tuple[int, ...] = ()
     linear: bool = False
+    warned: tuple[tuple[str, type[Warning], bool], ...] = ()
 
     def refined(self, jaxpr: Jaxpr) -> Note:
         """The note with ``linear``, which only the whole trace tells."""

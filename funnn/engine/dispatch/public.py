@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from funnn.engine.dispatch.call import Op, call
@@ -13,16 +15,35 @@ from funnn.engine.dispatch.torch_reading import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
-from funnn.engine.tensor.overrides import ask, candidates_in
+from funnn.engine.tensor.overrides import ask, candidates_in, watch
 from funnn.engine.tensor.sparse import NoDenseMemory, handle
 from funnn.engine.tensor.tensor import Tensor
 
+_codes: set[CodeType] = set()  # of the functions made here
+
 
 def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """The answer of a class that is no Tensor, for a call that has failed; NotImplemented where there is none."""
-    if thread.ask is None and thread.ask_classes and candidates_in((args, kwargs.values())):
-        return ask(function, args, kwargs)
-    return NotImplemented
+    """The answer of a class that is no Tensor, for a call that has failed; NotImplemented where there is none.
+
+    From the first such class on, functions ask before they run. What failed inside of another function is that one's to ask.
+    """
+    if not thread.ask_classes or not candidates_in((args, kwargs.values())):
+        return NotImplemented
+    frame = sys._getframe(2).f_back
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("funnn."):
+        if frame.f_code in _codes:
+            return NotImplemented
+        frame = frame.f_back
+    watch()
+    return ask(function, args, kwargs)
+
+
+def ask_others(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none."""
+    if not candidates_in((args, kwargs.values())):
+        return NotImplemented
+    watch()
+    return ask(function, args, kwargs)
 
 
 def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[str, ...] | None, args: tuple, kwargs: dict) -> Any:
@@ -51,6 +72,7 @@ def rename(function: Callable, name: str) -> None:
     """Give a function made here torch's name of it, which tracebacks and profiles then show too."""
     function.__name__ = function.__qualname__ = name
     function.__code__ = function.__code__.replace(co_name=name)
+    _codes.add(function.__code__)
     speaks(function.__code__)
 
 

@@ -80,12 +80,16 @@ class Memory:
 
     def copy_into(self, value: Value) -> None:
         """Let a value have the numbers as they are now."""
-        last = self.last
-        if last is not None and same_bits(self.numbers, as_numpy(last.array)):
-            value.array = last.array
+        if self.last is not None and self.is_as_read():
+            value.array = self.last.array
         else:
             value.array = self.numbers.copy()
         self.remember(value)
+
+    def is_as_read(self) -> bool:
+        """Whether the numbers are those that were read last."""
+        last = self.last
+        return last is not None and last.array is not None and same_bits(self.numbers, as_numpy(last.array))
 
     def remember(self, value: Value | None) -> None:
         """The memory has these numbers."""
@@ -163,9 +167,10 @@ class SharedStorage(Storage):
 
     @property
     def writes(self) -> int:
-        """Another number each time, since NumPy may have written: whoever remembers what he read reads again."""
+        """Another number where NumPy has written since the memory was last read, or may have: whoever remembers what he read reads again."""
         count: int = _count.__get__(self)
-        if self.memory.pending is None:
+        memory = self.memory
+        if memory.pending is None and not memory.is_as_read():
             count += 1
             _count.__set__(self, count)
         return count

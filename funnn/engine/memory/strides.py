@@ -38,6 +38,9 @@ def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:
         storage.value = run(_transposing(order), [value])
     tensor._window = Window(shape, stride, 0)
     tensor._value, tensor._value_writes = value, storage.writes
+    saved = getattr(tensor._grad_fn, "saved", None)
+    if saved:
+        tensor._grad_fn.saved = [(*item[:4], tensor._window) if item[0] is storage else item for item in saved]
     return tensor
 
 
@@ -54,7 +57,7 @@ def _result_stride(shape: tuple[int, ...], operands: tuple[Any, ...]) -> tuple[i
     if all(is_contiguous(Window(shape, stride, 0)) for shape, stride in operands):
         return None
     first = operands[0][1]
-    if all(operand == (shape, first) for operand in operands) and _is_dense(shape, first):
+    if all(operand == (shape, first) for operand in operands) and is_dense(shape, first):
         return first
     order = _from_the_innermost(shape, [_spread(shape, *operand) for operand in operands])
     return None if order == list(reversed(range(len(shape)))) else stride_in_order(shape, tuple(reversed(order)))
@@ -62,10 +65,10 @@ def _result_stride(shape: tuple[int, ...], operands: tuple[Any, ...]) -> tuple[i
 
 def preserved_stride(shape: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of a new tensor like one with these: the same where its elements fill a stretch of memory, else in the same order."""
-    return stride if _is_dense(shape, stride) else _result_stride(shape, ((shape, stride),)) or contiguous_stride(shape)
+    return stride if is_dense(shape, stride) else _result_stride(shape, ((shape, stride),)) or contiguous_stride(shape)
 
 
-def _is_dense(shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
+def is_dense(shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
     """Whether the elements fill a stretch of memory, each once."""
     step = 1
     for dim in sorted((dim for dim in range(len(shape)) if shape[dim] != 1), key=lambda dim: stride[dim]):

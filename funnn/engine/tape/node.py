@@ -92,7 +92,7 @@ class Node:
     def name(self) -> str:
         """The name of the step, as PyTorch has it: "AddBackward0"."""
         name = type(self).__name__
-        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards") else name
+        return f"torch::autograd::{name}" if name in ("AccumulateGrad", "CopyBackwards", "CopySlices") else name
 
     def spread(self, values: Iterable[Any], missing: Any) -> tuple[Any, ...]:
         """One value for every input of torch's node, from one for every edge."""
@@ -168,10 +168,10 @@ class AccumulateGrad(Node):
 _node_types: dict[tuple[str, type], type] = {}
 
 
-def node_type(name: str, base: type) -> type:
-    """The class whose instances print as ``<name object at …>``."""
+def node_type(name: str, base: type, members: dict[str, Any] | None = None) -> type:
+    """The class, with such ``members``, whose instances print as ``<name object at …>``."""
     if (name, base) not in _node_types:
-        _node_types[name, base] = type(name, (base,), {"__slots__": ()})
+        _node_types[name, base] = type(name, (base,), {"__slots__": (), **(members or {})})
     return _node_types[name, base]
 
 

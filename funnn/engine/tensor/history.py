@@ -7,11 +7,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from funnn.engine.state import thread
-from funnn.engine.tape.node import AccumulateGrad, Hooks, RemovableHandle
+from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle
+from funnn.functional._warn import say
 
 if TYPE_CHECKING:
     from funnn.engine.tensor.tensor import Tensor
 
+_NO_LEAF = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated during autograd.backward(). If "
+    "you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor "
+    "by mistake, make sure you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
+)
 SEVERAL_VIEWS = (
     "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
     "You should replace the inplace operation by an out-of-place one."
@@ -108,7 +114,7 @@ class History:
             )
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
             raise RuntimeError(
-                f"only Tensors of floating point dtype can require gradients; this one is {self.dtype}, convert it with .float()"
+                f"only Tensors of floating point and complex dtype can require gradients; this one is {self.dtype}, convert it with .float()"
             )
         if requires_grad and self._storage.inference and not thread.inference:
             raise RuntimeError(
@@ -142,6 +148,8 @@ class History:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward accumulated; None before."""
+        if self._grad is None and self._grad_fn is not None and not self.retains_grad and type(self._grad_fn) is not Gate:
+            say(_NO_LEAF)
         return self._grad
 
     @grad.setter
@@ -180,6 +188,9 @@ class History:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.requires_grad and value.dtype.category < 2:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
+        storage = self._storage
+        storage.writes += 1  # what saved the old one finds this tensor there
+        storage.moved = weakref.ref(self)
         self._set_storage(value)
 
     def detach(self) -> Tensor:

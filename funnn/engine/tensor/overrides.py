@@ -15,9 +15,23 @@ from funnn.engine.state import ThreadState, thread
 PROTOCOL = "__torch_function__"
 
 
+class Foreign(TypeError):
+    """An operation was given an object of a class that is no Tensor and overrides functions."""
+
+
+#: Called when a class or a mode that overrides functions is there for the first time.
+prepared: list[Callable[[], None]] = []
+
+
 def watch() -> None:
     """From now on functions ask, in every thread: a class that overrides them has been defined."""
+    _prepare()
     ThreadState.ask = staticmethod(ask)
+
+
+def _prepare() -> None:
+    while prepared:
+        prepared.pop()()
 
 
 def ask(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], relevant: tuple[Any, ...] | None = None) -> Any:
@@ -78,6 +92,7 @@ class TorchFunctionMode:
         raise NotImplementedError(f"{type(self).__name__} has no {PROTOCOL}")
 
     def __enter__(self) -> Any:
+        _prepare()
         thread.ask = ask
         thread.function_modes = (*thread.function_modes, self)
         return self

@@ -21,6 +21,7 @@ from funnn.engine.tensor.history import History
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
+from funnn.functional._warn import say
 
 
 def _is_local(array: Any) -> bool:
@@ -68,7 +69,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             return NotImplemented
         with _overrides.DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))
-        return as_class(result, cls)
+        return result if func == Tensor.grad.__get__ else as_class(result, cls)  # type: ignore[comparison-overlap]
 
     def as_subclass(self, cls: type) -> Any:
         """The same tensor, memory and history, as an object of a subclass."""
@@ -370,6 +371,11 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self._export()
 
     def _number(self) -> Any:
+        if thread.grad and self.requires_grad:
+            say(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\nConsider using tensor.detach() first.",
+                once=True,
+            )
         if self.numel() != 1:
             raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(self._shape())}")
         return self.item()

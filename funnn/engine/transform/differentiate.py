@@ -14,6 +14,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.transform.transform import batched
+from funnn.functional._warn import say
 
 
 class GradientEdge(NamedTuple):
@@ -79,6 +80,13 @@ def _sequence(value: Any, length: int | None = None) -> list:
     return [value] if isinstance(value, (Tensor, GradientEdge)) else list(value)
 
 
+_CYCLE = (
+    "Using backward() with create_graph=True will create a reference cycle between the parameter and its gradient which can cause a memory leak. We "
+    "recommend using autograd.grad when creating the graph to avoid this. If you have to use this function, make sure to reset the .grad fields of "
+    "your parameters to None after use to break the cycle and avoid the leak."
+)
+
+
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
@@ -117,6 +125,8 @@ def backward(
                 place.retain_grad()
         only = {_edge(place)[0] for place in inputs}
     keep = create_graph if retain_graph is None else retain_graph
+    if create_graph:
+        say(_CYCLE, once=True)
     begin_backward()
     pull_gradients(roots, retain_graph=keep, create_graph=create_graph, accumulate_only=only)
 

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from funnn.engine.state import before_settings_change, thread
+from funnn.functional._warn import warn
 
 
 class TorchType(type):
@@ -226,8 +227,11 @@ def cast(array: Any, kind: Any) -> Any:
             array = jnp.clip(array, -float(limits.max), float(limits.max))
         if "fnuz" in str(kind):
             array = jnp.where(jnp.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+    if jnp.iscomplexobj(array) and not jnp.issubdtype(kind, jnp.complexfloating) and kind != jnp.bool_:
+        warn("Casting complex values to real discards the imaginary part", once=True)
+        array = jnp.real(array)
     if np.dtype(kind).kind in "iu" and array.dtype.kind not in "biu":
-        return _integers(jnp.real(array), np.dtype(kind), jnp)
+        return _integers(array, np.dtype(kind), jnp)
     return array.astype(kind)
 
 

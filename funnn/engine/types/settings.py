@@ -11,6 +11,7 @@ import jax
 
 from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import dtype as _dtype
+from funnn.functional import _warn
 
 _DEBUG_MODES = ("default", "warn", "error")
 #: torch's name of a precision -> JAX's, which counts on accelerators.
@@ -23,7 +24,6 @@ _kept: dict[str, Any] = {
     "deterministic": "default",
     "threads": os.cpu_count(),
     "interop": os.cpu_count(),
-    "warn": False,
 }
 
 
@@ -152,19 +152,24 @@ def get_default_device() -> _dtype.device:
 
 def set_default_tensor_type(t: Any) -> None:
     """The default floating-point type, from torch.DoubleTensor or its name. Deprecated: see set_default_dtype."""
+    _warn.warn(
+        "torch.set_default_tensor_type() is deprecated as of PyTorch 2.1, please use torch.set_default_dtype() and torch.set_default_device() as "
+        "alternatives.",
+        once=True,
+    )
     name = (t if isinstance(t, str) else t.__name__).rpartition(".")[2]
     kind = next((kind for kind in _dtype.ALL if f"{kind.legacy}Tensor" == name), t)
     _dtype.set_default_dtype(kind)
 
 
 def set_warn_always(b: bool) -> None:
-    """Whether what warns once in a program (of arrays that are not writable) warns always; of all else, Python's filters of warnings decide."""
-    _kept["warn"] = bool(b)
+    """Whether warnings that are given once in a program are given every time."""
+    _warn.always = bool(b)
 
 
 def is_warn_always_enabled() -> bool:
     """What was set."""
-    return _kept["warn"]
+    return _warn.always
 
 
 def set_flush_denormal(mode: bool) -> bool:

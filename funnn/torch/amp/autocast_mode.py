@@ -41,7 +41,7 @@ class autocast:
         self.fast_dtype = _autocast.get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = _autocast.is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
         if enabled and self.device == "cuda" and not _dtype.accelerated():
-            warnings.warn("CUDA is not available: JAX sees no GPU. Disabling autocast.", stacklevel=2)
+            warnings.warn("CUDA is not available or torch_xla is imported. Disabling autocast.", stacklevel=2)
             enabled = False
         if enabled and self.fast_dtype not in _LOWER[self.device]:
             name = self.device.upper()

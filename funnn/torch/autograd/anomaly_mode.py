@@ -32,7 +32,10 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan: bool = True):
         self._check_nan = check_nan
-        warnings.warn("Anomaly Detection has been enabled. It makes the program slower; use it to find an error only.", stacklevel=2)
+        warnings.warn(
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for debugging.",
+            stacklevel=2,
+        )
 
     def __enter__(self) -> None:
         set_detect_anomaly.__init__(self, True, self._check_nan)

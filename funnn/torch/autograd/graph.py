@@ -25,6 +25,7 @@ def increment_version(tensor: Any) -> None:
     """Say that a tensor (or each of several) was written by a way that nobody saw."""
     for item in [tensor] if isinstance(tensor, Tensor) else tensor:
         item._storage.version += 1
+        item._storage.writes += 1
 
 
 class saved_tensors_hooks:

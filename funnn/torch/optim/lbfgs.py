@@ -75,7 +75,7 @@ class _Point:
             thread.grad = before
         self.first = loss if self.first is None else self.first
         gradients = [p.grad.to_dense()._read() if p.grad is not None else jnp.zeros(p._shape(), p.dtype.numpy) for p in self.params]
-        return float(loss), _flat(gradients)
+        return float(loss.detach() if isinstance(loss, Tensor) else loss), _flat(gradients)
 
     def move(self, t: Any, direction: Any) -> None:
         for param, array in zip(self.params, _moved([p._read() for p in self.params], t, direction), strict=True):

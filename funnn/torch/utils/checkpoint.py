@@ -22,6 +22,12 @@ class CheckpointError(RuntimeError):
     """What was computed again is not what was computed first."""
 
 
+_RECOMMENDED = (
+    "use_reentrant=False is recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for "
+    "more details on the differences between the two variants."
+)
+
+
 def noop_context_fn() -> tuple:
     """Two contexts that do nothing."""
     return contextlib.nullcontext(), contextlib.nullcontext()
@@ -154,8 +160,8 @@ def checkpoint(
     """
     if use_reentrant is None:
         warnings.warn(
-            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly; use_reentrant=False is recommended, the default "
-            "is True",
+            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, calling checkpoint without "
+            f"use_reentrant will raise an exception. {_RECOMMENDED}",
             stacklevel=2,
         )
         use_reentrant = True
@@ -192,7 +198,11 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     if kwargs:
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint.checkpoint_sequential: pass use_reentrant explicitly; the default is True", stacklevel=2)
+        warnings.warn(
+            "torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly. In version 2.9 we will raise "
+            f"an exception if use_reentrant is not passed. {_RECOMMENDED}",
+            stacklevel=2,
+        )
         use_reentrant = True
     functions = list(functions.children()) if hasattr(functions, "children") else list(functions)
     size = len(functions) // segments

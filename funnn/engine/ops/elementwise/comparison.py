@@ -11,6 +11,7 @@ from jax import Array
 
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
@@ -222,7 +223,7 @@ def _gradient_of_clamp(input, min=None, max=None):
     return f"ClampBackward{0 if isinstance(min, Tensor) or isinstance(max, Tensor) else 1}"
 
 
-_bounded = Op(clamp, _gradient_of_clamp, saves=("input",), scalars=("min", "max"))
+_bounded = Op(clamp, _gradient_of_clamp, scalars=("min", "max"))
 _bounded_below = Op(clamp_min, lambda input, min: f"ClampMinBackward{int(isinstance(min, Tensor))}", scalars=("min",))
 _bounded_above = Op(clamp_max, lambda input, max: f"ClampMaxBackward{int(isinstance(max, Tensor))}", scalars=("max",))
 
@@ -281,6 +282,8 @@ def where(condition, input, other):
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtype.of(condition.dtype).legacy}; "
             "compare it, or convert it with .bool()"
         )
+    if condition.dtype == jnp.uint8:
+        deprecated("uint8 condition")
     check_broadcast(condition, input, other)
     a, b = common(input, other)
     return jnp.where(condition, a, b)

@@ -51,8 +51,8 @@ def angle(input):
 
 
 row("complex", complex, method=False, exact_out=True, elementwise=True)
-row("polar", polar, saves=("result",), method=False, exact_out=True, elementwise=True, autocast={"cpu": FLOAT32})
-row("angle", angle, saves=("input",), elementwise=True)
+row("polar", polar, method=False, exact_out=True, elementwise=True, autocast={"cpu": FLOAT32})
+row("angle", angle, elementwise=True)
 
 _conjugate = Op(lambda input: jnp.conj(input), "ConjBackward0")
 _conjugate_now = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward0")

@@ -86,9 +86,9 @@ def log_ndtr(input):
 
 
 row("special.ndtr", floating(widened(ndtr)), "MulBackward1", elementwise=True)
-row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", saves=("result",), elementwise=True)
-row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", saves=("input", "result"), elementwise=True)
-row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", saves=("input", "result"), elementwise=True)
+row("special.ndtri", floating(widened(ndtri)), "SpecialNdtriBackward0", elementwise=True)
+row("special.erfcx", floating(widened(erfcx)), "SpecialErfcxBackward0", elementwise=True)
+row("special.log_ndtr", floating(widened(log_ndtr)), "SpecialLogNdtrBackward0", elementwise=True)
 
 
 # -- entropy
@@ -126,7 +126,7 @@ def _x_log1p_y(x, y):
 _times_log1p = with_slopes(_x_log1p_y, _slope_of_factor, lambda t, result, x, y: t * x / (y + 1))
 
 
-row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", saves=("input",), elementwise=True)
+row("special.entr", floating(widened(entr)), "SpecialEntrBackward0", elementwise=True)
 row("special.xlog1py", xlog1py, by_operand("SpecialXlog1Py", 0, 2, 1), scalars=("input", "other"), elementwise=True)
 
 

@@ -112,7 +112,9 @@ _remainder = widened(
 
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
-    if isinstance(exponent, (int, float)) and hasattr(input, "dtype") and not hasattr(exponent, "dtype"):  # a small power that was compiled in
+    if (
+        isinstance(exponent, (int, float)) and hasattr(input, "dtype") and not hasattr(exponent, "dtype")
+    ):  # a small power that was compiled in
         a = promoted(input, exponent)[0]
         return jnp.sqrt(a) if exponent == 0.5 else lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
@@ -249,12 +251,13 @@ def _gradient_of_pow(input, exponent):
 
 
 _BINARY = ("input", "other")
-row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True, elementwise=True, small=small.binary(np.add))
+row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), older="alpha", inplace=True, elementwise=True, small=small.binary(np.add))
 row(
     "sub",
     sub,
     "SubBackward0",
     scalars=(*_BINARY, "alpha"),
+    older="alpha",
     inplace=True,
     aliases=("subtract",),
     elementwise=True,
@@ -287,12 +290,12 @@ def _divided(name: str, pure: Any, grad: Any) -> None:
 _divided("floor_divide", floor_divide, None)
 _divided("remainder", remainder, by_operand("Remainder", 1, 0))
 _divided("fmod", fmod, by_operand("Fmod", 1, 0))
-row("atan2", atan2, saves=("input",), inplace=True, aliases=("arctan2",), elementwise=True, autocast={"cuda": WIDEST})
-row("hypot", hypot, saves=("input", "result"), inplace=True, elementwise=True)
-row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, saves=("input", "result"), inplace=True, elementwise=True)
+row("atan2", atan2, inplace=True, aliases=("arctan2",), elementwise=True, autocast={"cuda": WIDEST})
+row("hypot", hypot, inplace=True, elementwise=True)
+row("copysign", copysign, by_operand("Copysign"), scalars=_BINARY, inplace=True, elementwise=True)
 row("ldexp", ldexp, inplace=True, elementwise=True)
-row("logaddexp", logaddexp, saves=("input",), elementwise=True)
-row("logaddexp2", logaddexp2, saves=("input",), elementwise=True)
+row("logaddexp", logaddexp, elementwise=True)
+row("logaddexp2", logaddexp2, elementwise=True)
 row("nextafter", nextafter, inplace=True, elementwise=True)
 
 _quotient, _rounded_quotient = (Op(div, f"DivBackward{number}", scalars=_BINARY) for number in (0, 2))
@@ -308,8 +311,8 @@ def _run_div(input, other, *, rounding_mode=None, out=None):
 
 publish("div", _run_div, div, inplace=True, aliases=("divide", "true_divide"), elementwise=True, small=small.binary(np.true_divide, "fd"))
 
-_power_op = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), saves=("input",), autocast={"cuda": FLOAT32})
-_small_power_op = Op(pow, "PowBackward0", saves=("input",), autocast={"cuda": FLOAT32})
+_power_op = Op(pow, _gradient_of_pow, scalars=("input", "exponent"), autocast={"cuda": FLOAT32})
+_small_power_op = Op(pow, "PowBackward0", autocast={"cuda": FLOAT32})
 
 
 def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
@@ -419,8 +422,8 @@ row(
     exact_out=True,
     elementwise=True,
 )
-row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
-row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), older="value", inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), older="value", inplace=True, elementwise=True, autocast={"cuda": WIDEST})
 publish("masked_fill", masked_fill, inplace=True)
 
 

@@ -93,11 +93,11 @@ def mvlgamma(input, p):
     return jnp.sum(lgamma(input[..., None] - steps), -1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
-row("lgamma", floating(lgamma), saves=("input",), inplace=True, elementwise=True)
-row("digamma", floating(digamma), saves=("input",), inplace=True, elementwise=True)
-row("mvlgamma", floating(widened(mvlgamma)), saves=("input",), inplace=True)
+row("lgamma", floating(lgamma), inplace=True, elementwise=True)
+row("digamma", floating(digamma), inplace=True, elementwise=True)
+row("mvlgamma", floating(widened(mvlgamma)), inplace=True)
 
-_polygamma_op = Op(polygamma, saves=("input",))
+_polygamma_op = Op(polygamma)
 
 
 def _run_polygamma(n, input, *, out=None):
@@ -139,8 +139,8 @@ def _incomplete(name, function, input, other):
     return jnp.where(at_limit, limit, widened(function)(jnp.where(at_limit, 1, a), x))
 
 
-row("igamma", igamma, saves=("input",), inplace=True, elementwise=True)
-row("igammac", igammac, saves=("input",), inplace=True, elementwise=True)
+row("igamma", igamma, inplace=True, elementwise=True)
+row("igammac", igammac, inplace=True, elementwise=True)
 
 
 # -- the error function
@@ -156,8 +156,8 @@ def erfinv(input):
     return lax.erf_inv(input)
 
 
-row("erfc", floating(erfc), saves=("input",), inplace=True, elementwise=True)
-row("erfinv", floating(erfinv), saves=("result",), inplace=True, elementwise=True, autocast={"cuda": FLOAT32})
+row("erfc", floating(erfc), inplace=True, elementwise=True)
+row("erfinv", floating(erfinv), inplace=True, elementwise=True, autocast={"cuda": FLOAT32})
 
 
 # -- Bessel functions
@@ -174,7 +174,7 @@ def _i0_jvp(primals, tangents):
     return i0(*primals), jsp.i1(*primals) * tangents[0]  # jax's own is wrong at 0
 
 
-row("i0", floating(widened(i0)), saves=("input",), inplace=True, elementwise=True)
+row("i0", floating(widened(i0)), inplace=True, elementwise=True)
 
 
 # -- of elementary functions, with care at the ends
@@ -235,6 +235,6 @@ def _x_log_y(x, y):
 _times_log = with_slopes(_x_log_y, _slope_of_factor, lambda t, result, x, y: t * x / y)
 
 
-row("sinc", floating(widened(sinc)), saves=("input",), inplace=True, elementwise=True)
-row("logit", floating(widened(logit)), saves=("input",), inplace=True, elementwise=True)
+row("sinc", floating(widened(sinc)), inplace=True, elementwise=True)
+row("logit", floating(widened(logit)), inplace=True, elementwise=True)
 row("xlogy", xlogy, by_operand("Xlogy", 0, 2, 1), scalars=("input", "other"), inplace=True, elementwise=True)

@@ -24,48 +24,44 @@ from funnn.functional._slope import magnitude, with_slopes
 # -- elementary functions
 
 
-def _elementary(name: str, function: Callable, saves: str, doc: str, **policies: Any) -> None:
-    """A row of a function of one number whose results are floating-point numbers; ``saves`` is what torch saves of it."""
+def _elementary(name: str, function: Callable, doc: str, **policies: Any) -> None:
+    """A row of a function of one number whose results are floating-point numbers."""
     node = "Log1PBackward0" if name == "log1p" else f"{name.capitalize()}Backward0"
-    row(name, floating(function, name, doc), node, saves=(saves,), inplace=True, elementwise=True, **policies)
+    row(name, floating(function, name, doc), node, inplace=True, elementwise=True, **policies)
 
 
 _elementary(
     "exp",
     jnp.exp,
-    "result",
     "e to the power of each number.",
     autocast={"cuda": FLOAT32},
     small=small.elementwise(np.exp, "fd", rounded=True),
 )
-_elementary("exp2", widened(jnp.exp2), "result", "2 to the power of each number.")
-_elementary("expm1", jnp.expm1, "result", "e^x − 1, exact where x is near 0.", autocast={"cuda": FLOAT32})
+_elementary("exp2", widened(jnp.exp2), "2 to the power of each number.")
+_elementary("expm1", jnp.expm1, "e^x − 1, exact where x is near 0.", autocast={"cuda": FLOAT32})
 _elementary(
     "log",
     jnp.log,
-    "input",
     "The natural logarithm; NaN of negative numbers, −∞ of 0.",
     autocast={"cuda": FLOAT32},
     small=small.elementwise(np.log, "fd", rounded=True),
 )
-_elementary("log2", jnp.log2, "input", "The logarithm to base 2; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
-_elementary("log10", jnp.log10, "input", "The logarithm to base 10; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
-_elementary("log1p", jnp.log1p, "input", "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.", autocast={"cuda": FLOAT32})
-_elementary("sqrt", jnp.sqrt, "result", "The square root √x; NaN of negative numbers.", small=small.elementwise(np.sqrt, "fd"))
+_elementary("log2", jnp.log2, "The logarithm to base 2; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("log10", jnp.log10, "The logarithm to base 10; NaN of negative numbers, −∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("log1p", jnp.log1p, "log(1 + x), exact where x is near 0; NaN below −1, −∞ at −1.", autocast={"cuda": FLOAT32})
+_elementary("sqrt", jnp.sqrt, "The square root √x; NaN of negative numbers.", small=small.elementwise(np.sqrt, "fd"))
 _elementary(
     "rsqrt",
     with_slopes(lax.rsqrt, lambda t, result, x: t * (-0.5 * result**3)),
-    "result",
     "1/√x; NaN of negative numbers, ∞ of 0.",
     autocast={"cuda": FLOAT32},
 )
-_elementary("sin", jnp.sin, "input", "The sine of angles in radians.", small=small.elementwise(np.sin, "fd", rounded=True))
-_elementary("cos", jnp.cos, "input", "The cosine of angles in radians.", small=small.elementwise(np.cos, "fd", rounded=True))
-_elementary("tan", jnp.tan, "result", "The tangent of angles in radians.", autocast={"cuda": FLOAT32})
+_elementary("sin", jnp.sin, "The sine of angles in radians.", small=small.elementwise(np.sin, "fd", rounded=True))
+_elementary("cos", jnp.cos, "The cosine of angles in radians.", small=small.elementwise(np.cos, "fd", rounded=True))
+_elementary("tan", jnp.tan, "The tangent of angles in radians.", autocast={"cuda": FLOAT32})
 _elementary(
     "asin",
     jnp.arcsin,
-    "input",
     "The angle in [−π/2, π/2] whose sine is x; NaN where |x| > 1.",
     aliases=("arcsin",),
     autocast={"cuda": FLOAT32},
@@ -73,35 +69,30 @@ _elementary(
 _elementary(
     "acos",
     jnp.arccos,
-    "input",
     "The angle in [0, π] whose cosine is x; NaN where |x| > 1.",
     aliases=("arccos",),
     autocast={"cuda": FLOAT32},
 )
-_elementary("atan", jnp.arctan, "input", "The angle in (−π/2, π/2) whose tangent is x.", aliases=("arctan",))
-_elementary("sinh", jnp.sinh, "input", "The hyperbolic sine (e^x − e^−x)/2.", autocast={"cuda": FLOAT32})
-_elementary("cosh", jnp.cosh, "input", "The hyperbolic cosine (e^x + e^−x)/2.", autocast={"cuda": FLOAT32})
+_elementary("atan", jnp.arctan, "The angle in (−π/2, π/2) whose tangent is x.", aliases=("arctan",))
+_elementary("sinh", jnp.sinh, "The hyperbolic sine (e^x − e^−x)/2.", autocast={"cuda": FLOAT32})
+_elementary("cosh", jnp.cosh, "The hyperbolic cosine (e^x + e^−x)/2.", autocast={"cuda": FLOAT32})
 _elementary(
     "tanh",
     jnp.tanh,
-    "result",
     "The hyperbolic tangent (e^x − e^−x)/(e^x + e^−x), in (−1, 1).",
     small=small.elementwise(np.tanh, "fd", rounded=True),
 )
-_elementary("asinh", jnp.arcsinh, "input", "The number whose hyperbolic sine is x, log(x + √(x² + 1)).", aliases=("arcsinh",))
-_elementary(
-    "acosh", jnp.arccosh, "input", "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.", aliases=("arccosh",)
-)
+_elementary("asinh", jnp.arcsinh, "The number whose hyperbolic sine is x, log(x + √(x² + 1)).", aliases=("arcsinh",))
+_elementary("acosh", jnp.arccosh, "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.", aliases=("arccosh",))
 _elementary(
     "atanh",
     jnp.arctanh,
-    "input",
     "The number whose hyperbolic tangent is x, ½·log((1 + x)/(1 − x)); NaN where |x| > 1.",
     aliases=("arctanh",),
 )
-_elementary("sigmoid", jax.nn.sigmoid, "result", "The logistic function 1/(1 + e^−x), in (0, 1).")
-_elementary("erf", lax.erf, "input", "The error function 2/√π · ∫₀ˣ e^(−t²) dt.")
-_elementary("reciprocal", jnp.reciprocal, "result", "1/x; ∞ of 0.", autocast={"cuda": FLOAT32})
+_elementary("sigmoid", jax.nn.sigmoid, "The logistic function 1/(1 + e^−x), in (0, 1).")
+_elementary("erf", lax.erf, "The error function 2/√π · ∫₀ˣ e^(−t²) dt.")
+_elementary("reciprocal", jnp.reciprocal, "1/x; ∞ of 0.", autocast={"cuda": FLOAT32})
 
 
 def deg2rad(input):
@@ -176,7 +167,6 @@ row(
     "abs",
     abs,
     "AbsBackward0",
-    saves=("input",),
     inplace=True,
     aliases=("absolute",),
     exact_out=True,
@@ -184,11 +174,11 @@ row(
     small=small.elementwise(np.absolute),
 )
 row("neg", neg, "NegBackward0", inplace=True, aliases=("negative",), exact_out=True, elementwise=True, small=small.elementwise(np.negative))
-row("relu", relu, "ReluBackward0", saves=("result",), inplace=True, elementwise=True, small=small.relu)
+row("relu", relu, "ReluBackward0", inplace=True, elementwise=True, small=small.relu)
 row("sign", sign, inplace=True, exact_out=True, elementwise=True)
-row("sgn", sgn, saves=("input", "result"), inplace=True, exact_out=True, elementwise=True)
+row("sgn", sgn, inplace=True, exact_out=True, elementwise=True)
 row("signbit", signbit, exact_out=True, elementwise=True)
-row("square", square, "PowBackward0", saves=("input",), inplace=True, elementwise=True, small=small.elementwise(np.square))
+row("square", square, "PowBackward0", inplace=True, elementwise=True, small=small.elementwise(np.square))
 
 
 def _inplace_abs(plain):
@@ -313,7 +303,7 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None):
     return input
 
 
-row("nan_to_num", nan_to_num, saves=("input",), inplace=True, exact_out=True, elementwise=True)
+row("nan_to_num", nan_to_num, inplace=True, exact_out=True, elementwise=True)
 
 
 _Frexp = return_type("frexp", "mantissa", "exponent")

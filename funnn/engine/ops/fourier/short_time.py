@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -11,6 +9,7 @@ from jax import Array
 from funnn import functional as F
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
 from funnn.engine.ops.linalg.matrix_checks import raise_failure
 
@@ -67,6 +66,8 @@ def stft(
         return_complex = input.is_complex() or (window is not None and window.is_complex())
         if not return_complex:
             raise RuntimeError("stft requires the return_complex parameter be given for real inputs: use return_complex=True")
+    if window is None:
+        deprecated("window")
     if align_to_window is not None and center:
         raise refuse("stft align_to_window should only be set when center = false")
     if not (input.is_floating_point() or input.is_complex()):
@@ -93,7 +94,7 @@ def stft(
     result = call(_stft_op, (input, window, n_fft, hop_length, win_length, bool(normalized), bool(onesided)), {})
     if return_complex:
         return result
-    warnings.warn("stft with return_complex=False is deprecated: use return_complex=True, and view_as_real of the result", stacklevel=2)
+    deprecated("stft")
     return FUNCTIONS["view_as_real"](result)
 
 

@@ -11,10 +11,11 @@ from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign, check_writable
+from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
@@ -127,6 +128,8 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
                 thread.region.end_program("indices that are computed inside are checked before a tensor is written")
             value.known()
         return (value,)
+    if isinstance(item, Tensor) and item.dtype.name == "uint8":
+        deprecated("uint8 index")
     array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
     if isinstance(item, _SEQUENCES) and array.dtype.kind == "f":
         array = array.astype(np.int64)
@@ -225,6 +228,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if source.dtype is not self.dtype and not (isinstance(key, Tensor) and key.dtype.name == "bool" and source.numel() == 1):
         _refuse_types(self, source)
     _check_source(view, arrays, source)
+    check_overlap(view, (source,))
     if type(view._storage) is SharedStorage:
         check_writable(view)
         if put_into_memory(view, arrays, source):

@@ -35,7 +35,7 @@ def _segment_reduce(data, lengths, reduce, axis, initial):
     return result.reshape(*batch, count, *data.shape[axis + 1 :])
 
 
-_segment_op = Op(_segment_reduce, "SegmentReduceBackward0", saves=("result",))
+_segment_op = Op(_segment_reduce, "SegmentReduceBackward0")
 
 
 def segment_reduce(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from funnn.engine.dispatch.public import overridable
-from funnn.engine.ops.kit.table import FUNCTIONS, add_method, add_property
-from funnn.engine.tensor.history import History
+from funnn.engine.ops.kit.table import FUNCTIONS, add_method
 from funnn.engine.tensor.tensor import Tensor
 
 
@@ -16,5 +15,3 @@ def let_the_rest_ask() -> None:
             if getattr(Tensor, name, None) is old:
                 setattr(Tensor, name, FUNCTIONS[name])
     add_method("__deepcopy__", Tensor.__deepcopy__)  # of rooms below, which cannot
-    data = vars(History)["data"]
-    add_property("data", data.fget, data.fset)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.ops.kit.return_types import with_out
+from funnn.functional._warn import say
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 
 
-def write_out(out: Any, result: Any, exact: bool = False) -> Any:
-    """The result in ``out``, which is returned; ``exact``, the types must be equal."""
+def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) -> Any:
+    """The result, computed from ``operands``, in ``out``, which is returned; ``exact``, the types must be equal."""
     if isinstance(result, tuple):
         for target, value in zip(out, result, strict=True):
-            write_out(target, value, exact)
+            write_out(target, value, exact, operands)
         return with_out(result, out)
     if exact and out.dtype is not result.dtype:
         wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
@@ -27,12 +27,13 @@ def write_out(out: Any, result: Any, exact: bool = False) -> Any:
         raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if out._shape() != result._shape():
         if out.numel():
-            warnings.warn(
+            say(
                 f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does not match the required "
-                f"output shape {list(result.shape)}; give an empty tensor, torch.empty(0), or one of that shape",
-                stacklevel=3,
+                f"output shape {list(result.shape)}. This behavior is deprecated, and in a future PyTorch release outputs will not be resized "
+                "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0)."
             )
         out.resize_(result._shape())
+    check_overlap(out, operands)
     return assign(out, result)
 
 
@@ -42,6 +43,6 @@ def exactly(run: Callable) -> Callable:
     @functools.wraps(run)
     def checked(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         result = run(*args, **kwargs) if out is None else uncast(run, *args, **kwargs)
-        return result if out is None else write_out(out, result, exact=True)
+        return result if out is None else write_out(out, result, True, args)
 
     return checked

@@ -10,7 +10,7 @@ from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
 from funnn.engine.ops.kit.out import write_out as write_out
@@ -18,6 +18,7 @@ from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
 from funnn.engine.program.graph import count_checks, settle_checks
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.functional._warn import warn
 
 FUNCTIONS: dict[str, Callable] = {}
 _CHECKED: set[str] = set()  # names of functions that look at their operands, or whose pure function does
@@ -29,28 +30,31 @@ def row(
     grad: str | Callable | None = None,
     *,
     scalars: tuple[str, ...] = (),
-    saves: tuple[str, ...] = (),
     autocast: Any = None,
     sizes: int | None = None,
+    older: str | None = None,
     differentiable: bool = True,
     **policies: Any,
 ) -> Callable:
     """Add an operation.
 
     Args:
-      pure, grad, scalars, saves, autocast: as in :class:`Op`.
+      pure, grad, scalars, autocast: as in :class:`Op`.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
+      older: the number that PyTorch's older overload takes behind the first operand: ``add(input, alpha, other)``.
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       policies: as in :func:`publish`.
     """
     wanted = tensors_of(pure)
     scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
-    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, saves=saves, autocast=autocast)
+    op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, autocast=autocast)
     run = _runner(op, sizes, policies.get("exact_out", False))
-    dispatch = {"op": op, "op_args": sizes} if differentiable else {}
-    function = _enter(name, run if differentiable else _constant(run), pure, **dispatch, **policies)
-    function.__signature__ = _public_signature(pure, sizes)
-    return function
+    count = sizes
+    if older is not None:
+        count = list(inspect.signature(pure).parameters).index(older)
+        run = _with_older_overload(run, name, count, older)
+    dispatch = {"op": op, "op_args": count} if differentiable else {}
+    return _enter(name, run if differentiable else _constant(run), pure, _public_signature(pure, sizes), **dispatch, **policies)
 
 
 def publish(name: str, run: Callable, like: Callable | None = None, **policies: Any) -> Callable:
@@ -74,6 +78,7 @@ def _enter(
     name: str,
     run: Callable,
     like: Callable | None,
+    signature: inspect.Signature | None = None,
     *,
     function: bool = True,
     method: bool = True,
@@ -82,39 +87,55 @@ def _enter(
     exact_out: bool = False,
     **dispatch: Any,
 ) -> Callable:
-    signature = inspect.signature(run if like is None else like)
-    plain, run = run, overridable(run, names=tuple(alias.replace(".", "_") for alias in (name, *aliases)), **dispatch)
-    if like is not None:
-        functools.update_wrapper(run, like)
-    if like is not None or "named" in signature.parameters:  # which are the sizes: see gather_sizes
-        run.__signature__ = signature.replace(parameters=[item for key, item in signature.parameters.items() if key != "named"])
-    rename(run, name.rpartition(".")[2])
-    # what add_ calls leaves it to add_ to say which arguments it takes
-    inner = overridable(plain, public=run, names=(), **dispatch) if inplace else run
+    made: dict[str, Callable] = {}
     for alias in (name, *aliases):
+        function_of_alias = made[alias] = _named(run, alias, (name, *aliases), like, dispatch)
         _CHECKED.update((alias, f"{alias}_") if inplace else (alias,))
         if function:
-            FUNCTIONS[alias] = run
-        if "." in alias:
-            continue
-        if method:
-            setattr(Tensor, alias, run)
-        if inplace:
-            write = overridable(_writer(inner, run, f"{alias}_"), names=(f"{alias}_",))
+            FUNCTIONS[alias] = function_of_alias
+        if method and "." not in alias:
+            setattr(Tensor, alias, function_of_alias)
+        if inplace and "." not in alias:
+            # what add_ calls leaves it to add_ to say which arguments it takes
+            inner = overridable(run, public=function_of_alias, names=(), **dispatch)
+            write = overridable(_writer(inner, function_of_alias, f"{alias}_"), names=(f"{alias}_",))
             setattr(Tensor, f"{alias}_", write)
             if function:
                 FUNCTIONS[f"{alias}_"] = write
+        if signature is not None:
+            function_of_alias.__signature__ = signature
+    return made[name]
+
+
+def _named(run: Callable, name: str, names: tuple[str, ...], like: Callable | None, dispatch: dict[str, Any]) -> Callable:
+    """What runs an operation, under one of its names; it takes the overloads of all."""
+    known = inspect.signature(run if like is None else like)
+    run = overridable(run, names=tuple(alias.replace(".", "_") for alias in names), **dispatch)
+    if like is not None:
+        functools.update_wrapper(run, like)
+    if like is not None or "named" in known.parameters:  # which are the sizes: see gather_sizes
+        run.__signature__ = known.replace(parameters=[item for key, item in known.parameters.items() if key != "named"])
+    rename(run, name.replace(".", "_"))
     return run
+
+
+def under_another_name(function: Callable, name: str) -> Callable:
+    """A function of one namespace as one of another, whose name classes and modes are told."""
+    made = overridable(function)
+    rename(made, name)
+    return made
 
 
 def add_method(name: str, function: Callable) -> None:
     """Make a function on Tensors the method ``Tensor.name`` alone, which classes and modes may override as a row's."""
-    setattr(Tensor, name, overridable(function, names=(name,)))
+    made = overridable(function, names=(name,))
+    rename(made, name)
+    setattr(Tensor, name, made)
 
 
 def add_property(name: str, get: Callable, put: Callable | None = None, doc: str | None = None) -> None:
-    """Make functions on Tensors the property ``Tensor.name``, which classes and modes may override as a row's."""
-    setattr(Tensor, name, property(overridable(get), put, None, doc or get.__doc__))
+    """Make functions on Tensors the property ``Tensor.name``; see ``engine.tensor.questions``, which names it."""
+    setattr(Tensor, name, property(get, put, None, doc or get.__doc__))
 
 
 def namespace(name: str) -> dict[str, Callable]:
@@ -139,10 +160,27 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
         if kwargs and "out" in kwargs:
             out = kwargs.pop("out")
             result = call(op, args, kwargs) if out is None else uncast(call, op, args, kwargs)
-            return result if out is None else write_out(out, result, exact)
+            return result if out is None else write_out(out, result, exact, args)
         return call(op, args, kwargs)
 
     return call_with_options
+
+
+def _with_older_overload(run: Callable, name: str, count: int, number: str) -> Callable:
+    """``run`` that takes ``count`` operands, also with a number behind the first of them."""
+
+    def run_either(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == count + 1 and not isinstance(args[1], Tensor):
+            others = ", ".join(f"Tensor {other}" for other in (("other",) if count == 2 else ("tensor1", "tensor2")))
+            warn(
+                f"This overload of {name} is deprecated:\n\t{name}(Tensor input, Number {number}, {others}, *, Tensor out = None)\n"
+                f"Consider using one of the following signatures instead:\n\t{name}(Tensor input, {others}, *, Number {number} = 1, Tensor out = None)",
+                once=True,
+            )
+            return run(args[0], *args[2:], **{number: args[1]}, **kwargs)
+        return run(*args, **kwargs)
+
+    return run_either
 
 
 def _public_signature(pure: Callable, sizes: int | None) -> inspect.Signature:
@@ -197,6 +235,9 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
 
 def _writer(run: Callable, public: Callable, name: str) -> Callable:
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        for value in args:
+            if getattr(value, "_storage", None) is self._storage:
+                check_overlap(self, args)
         checks = count_checks()
         result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
         if count_checks() > checks:  # of an index that is computed

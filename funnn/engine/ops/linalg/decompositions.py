@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import refusing, without_derivative
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
@@ -92,6 +93,7 @@ _cholesky_op = Op(_cholesky, "CholeskyBackward0", autocast={"cpu": FLOAT32})
 
 def cholesky(input, upper=False, *, out=None):
     """The older name of linalg.cholesky."""
+    deprecated("cholesky")
     factor, info = call(_cholesky_op, (input, upper), {})
     raise_failure("cholesky", info, _not_definite)
     return factor if out is None else write_out(out, factor)
@@ -132,6 +134,7 @@ def linalg_qr(A: Array, mode="reduced"):
 
 def qr(input, some=True):
     """The older form of linalg.qr: reduced, or complete without ``some``."""
+    deprecated("qr")
     return _QR(*linalg_qr(input, "reduced" if some else "complete"))
 
 
@@ -248,6 +251,7 @@ checked_rows(
 
 def lu(A: Array, pivot=True, get_infos=False, out=None):
     """The older form of linalg.lu_factor: (LU, pivots), with ``get_infos`` also where it failed."""
+    deprecated("lu")
     outputs = FUNCTIONS["linalg.lu_factor_ex"](A, pivot=pivot)
     if get_infos:
         result = _WithInfo(*outputs)

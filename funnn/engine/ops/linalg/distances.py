@@ -68,6 +68,6 @@ def _renorm(input, p, dim, maxnorm):
     return input * jnp.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).astype(norm.dtype)
 
 
-row("dist", dist, saves=("input", "result"), autocast={"cuda": FLOAT32})
+row("dist", dist, autocast={"cuda": FLOAT32})
 row("cdist", cdist, method=False, autocast=FLOAT32)
-row("renorm", renorm, saves=("input",), inplace=True, exact_out=True, autocast={"cuda": FLOAT32})
+row("renorm", renorm, inplace=True, exact_out=True, autocast={"cuda": FLOAT32})

@@ -11,6 +11,7 @@ from jax.scipy.linalg import expm
 from funnn.engine.dispatch.autocast import LOWER
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
@@ -133,6 +134,7 @@ def multi_dot(tensors, *, out=None):
 
 def chain_matmul(*matrices, out=None):
     """The older form of linalg.multi_dot."""
+    deprecated("chain_matmul")
     if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):
         matrices = tuple(matrices[0])
     return matrices[0] if len(matrices) == 1 else multi_dot(matrices, out=out)

@@ -56,7 +56,7 @@ def _vector_norm(x, ord, axes, keepdim, dtype):
     return lp_norm(x, ord, axes, keepdims=keepdim)
 
 
-_vector_op = Op(_vector_norm, "LinalgVectorNormBackward0", saves=("input", "result"))
+_vector_op = Op(_vector_norm, "LinalgVectorNormBackward0")
 
 
 def vector_norm(input, ord=2, dim=None, keepdim=False, *, dtype=None, out=None):

@@ -13,6 +13,7 @@ from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import LOWER, WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
@@ -262,6 +263,7 @@ _cross_op = Op(_cross, "LinalgCrossBackward0", autocast={"cuda": WIDEST})
 def cross(input, other: Array, dim=None, *, out=None):
     """The vector product along ``dim``, which has three elements; by default the first such dimension."""
     if dim is None:
+        deprecated("cross")
         dim = next((axis for axis, size in enumerate(input.shape) if size == 3), None)
         if dim is None:
             raise RuntimeError(f"no dimension of size 3 in input, whose shape is {list(input.shape)}")

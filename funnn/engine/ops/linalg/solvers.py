@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.ops.linalg.decompositions import first_zero_pivot
@@ -160,6 +161,7 @@ _Triangular = return_type("triangular_solve", "solution", "cloned_coefficient")
 
 def triangular_solve(input, A: Array, upper=True, transpose=False, unitriangular=False):
     """The older form of linalg.solve_triangular: the solution of A·X = input (Aᵀ·X = input with ``transpose``), and A."""
+    deprecated("triangular_solve")
     square("triangular_solve", A)
     matrices("triangular_solve", input, "b")
     same_types("triangular_solve", b=input, A=A)
@@ -254,6 +256,7 @@ def _lu_solved(packed, pivots, right, transpose):
 
 def _older_lu_solve(input, LU_data: Array, LU_pivots: Array):
     """The older form of linalg.lu_solve: LU_data·X = input."""
+    deprecated("lu_solve")
     return lu_solve(LU_data, LU_pivots, input)
 
 

@@ -18,6 +18,7 @@ from funnn.engine.memory.numpy_memory import check_order, on_memory_of
 from funnn.engine.memory.storage import contiguous_stride
 from funnn.engine.memory.strides import preserved_stride, with_stride
 from funnn.engine.memory.view_geometry import alias
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.ops.make.data import fitting, number_of, values_of
 from funnn.engine.ops.views.views import make_view
@@ -33,6 +34,7 @@ from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
 from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.settings import is_warn_always_enabled
+from funnn.functional._warn import say
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -46,11 +48,20 @@ def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
+_COPY = (
+    "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or sourceTensor.detach().clone().requires_grad_(True), "
+    "rather than {}(sourceTensor)."
+)
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
     if isinstance(data, Tensor):
+        say(_COPY.format("torch.tensor"))
         array = data._read()
         return finish(array if dtype is None else _make(cast, array, as_dtype(dtype).numpy), requires_grad, device)
+    if type(data) in (list, tuple) and data and isinstance(data[0], np.ndarray):
+        deprecated("arrays")
     values, kind = values_of(list(data) if isinstance(data, bytearray) else data, dtype is None)
     if dtype is not None or values.dtype == np.uint64:
         kind = fitting(data, values, kind if dtype is None else as_dtype(dtype))
@@ -223,7 +234,7 @@ def arange(
 @factory
 def range_(start: Any, end: Any, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """As arange, but with ``end`` itself, and of floating-point numbers by default. Deprecated."""
-    warnings.warn("torch.range is deprecated and will be removed: it includes the end, unlike Python's; use torch.arange", stacklevel=3)
+    deprecated("range")
     kind = _dtype.get_default_dtype() if dtype is None else dtype
     return _stepped({"start": start, "end": end, "step": step}, lambda steps: math.floor(steps) + 1, kind, device, requires_grad)
 
@@ -417,6 +428,9 @@ def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
         if self.is_meta:
             kwargs.setdefault("device", _dtype.META)
+        if function is tensor and args and isinstance(args[0], Tensor):
+            say(_COPY.format("tensor.new_tensor"))
+            return args[0].detach().clone().to(self.dtype if dtype is None else dtype).requires_grad_(bool(kwargs.get("requires_grad")))
         return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     make.__name__ = make.__qualname__ = name

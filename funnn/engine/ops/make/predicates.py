@@ -237,5 +237,5 @@ def vander(x: Array, N=None, increasing=False):
 for _function in (can_cast, typename, vander):
     FUNCTIONS[_function.__name__] = _function
 for _function in FUNCTIONS.values():
-    if _function.__module__ == __name__:
+    if _function.__module__ == __name__ or _function.__name__ == "from_numpy":
         _function.asks = False  # a question of a tensor is not overridden

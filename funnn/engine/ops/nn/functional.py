@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from funnn import functional as F
+from funnn.engine.dispatch.arguments import fill
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.call import Op, call, call_key, fill
+from funnn.engine.dispatch.call import Op, call, call_key
 from funnn.engine.dispatch.inplace import assign
-from funnn.engine.dispatch.public import bridge, overridable
+from funnn.engine.dispatch.public import ask_others, bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS, write_out
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
@@ -30,6 +31,8 @@ from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.layout import memory_order
+from funnn.functional import _dispatch
+from funnn.functional._warn import collected
 
 
 def _make_runner(function: Callable) -> Callable:
@@ -48,7 +51,7 @@ def _make_runner(function: Callable) -> Callable:
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
     """The operation of a public pure function, as its row says."""
     row = ROWS.get(function, FunctionRow())
-    return Op(pure or function.pure, row.grad, scalars=function.scalars, saves=row.saves, order=row.order, autocast=row.autocast)
+    return Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
 
 
 def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
@@ -251,7 +254,8 @@ def _planning(function: Callable, layout: tuple) -> Callable[..., tuple[tuple[An
     def plan(*arrays: Any) -> tuple[tuple[Any, ...], _Plan]:
         asking = _Asking()
         args, kwargs = fill(layout, iter(arrays))
-        result = function.pure(*args, **kwargs, **{function.key_name: asking})
+        with collected():  # the call itself will say it
+            result = function.pure(*args, **kwargs, **{function.key_name: asking})
         unchanged = next((number for number, array in enumerate(arrays) if result is array), None)
         return tuple(asking.zeros), _Plan(tuple(asking.draws), unchanged)
 
@@ -345,4 +349,5 @@ _WITH_EFFECTS: dict[Callable, Callable] = {
     F.unflatten: FUNCTIONS["unflatten"],
 }
 
+_dispatch.ask_others(ask_others)
 Tensor.__funnn_function__ = staticmethod(bridge(_make_runner))  # the bridge: what a public pure function does when it meets a Tensor

@@ -1,6 +1,6 @@
 """The functions of funnn.functional on Tensors: one row a function that is more than its pure function under its own name.
 
-A row says what torch calls the grad_fn and saves of it, to what autocast casts its operands, whether it computes element by element, what tries to compute
+A row says what torch calls the grad_fn, to what autocast casts its operands, whether it computes element by element, what tries to compute
 few numbers with NumPy, and what looks at values first.
 """
 
@@ -23,14 +23,13 @@ class FunctionRow(NamedTuple):
     """What is said of a function.
 
     Attributes:
-      grad, saves, order, autocast: as in ``Op``.
+      grad, order, autocast: as in ``Op``.
       elementwise, small: as in ``overridable``.
       check: looks at the values of those arguments that it names, and raises for what torch refuses.
       check_result: looks at the result and the arguments.
     """
 
     grad: str | Callable | None = None
-    saves: tuple[str, ...] = ()
     order: tuple[int, ...] = ()
     autocast: Any = None
     elementwise: bool = False
@@ -171,9 +170,9 @@ row(F.unfold, "Im2ColBackward0")
 row(F.embedding_bag, "EmbeddingBagBackward0", check=checks.bags)
 row(F.linear, _linear_grad, order=(2, 0, 1), autocast=LOWER)
 row(F.grouped_mm, "GroupedMmBackward0")
-row(F.relu, "ReluBackward0", saves=("result",), elementwise=True, small=small.relu)
-row(F.tanh, "TanhBackward0", saves=("result",), elementwise=True, small=small.elementwise(np.tanh, "fd", rounded=True))
-row(F.sigmoid, "SigmoidBackward0", saves=("result",), elementwise=True)
+row(F.relu, "ReluBackward0", elementwise=True, small=small.relu)
+row(F.tanh, "TanhBackward0", elementwise=True, small=small.elementwise(np.tanh, "fd", rounded=True))
+row(F.sigmoid, "SigmoidBackward0", elementwise=True)
 row(F.relu6, "HardtanhBackward0", elementwise=True)
 row(F.selu, "EluBackward0", elementwise=True)
 row(F.logsigmoid, "LogSigmoidBackward0")
@@ -183,8 +182,8 @@ row(F.prelu, "PreluKernelBackward0", autocast=LOWER, elementwise=True)
 row(F.rrelu, lambda input, *rest, training=False, **named: "RreluWithNoiseBackward0")
 row(F.softmin, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.gumbel_softmax, lambda logits, tau=1, hard=False, *rest, **named: "AddBackward0" if hard else "SoftmaxBackward0")
-row(F.softmax, "SoftmaxBackward0", saves=("result",), autocast={"cuda": FLOAT32})
-row(F.log_softmax, "LogSoftmaxBackward0", saves=("result",), autocast={"cuda": FLOAT32})
+row(F.softmax, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
+row(F.log_softmax, "LogSoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.conv1d, _unbatched("ConvolutionBackward0", 2), autocast=LOWER)
 row(F.conv2d, _unbatched("ConvolutionBackward0", 3), autocast=LOWER)
 row(F.conv3d, _unbatched("ConvolutionBackward0", 4), autocast=LOWER)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +25,7 @@ from funnn.engine.types.dtype import cast
 from funnn.functional._checks import has_symbol
 from funnn.functional._lp import lp_norm
 from funnn.functional._norm_kernel import near_mean
+from funnn.functional._warn import warn
 
 
 def axes_of(dim: Any, input: Any) -> Any:
@@ -124,8 +124,8 @@ def count_nonzero(input, dim=None):
 
 
 row("sum", sum, _by_dim("Sum"), autocast={"cuda": FLOAT32}, small=small.reduction(np.add.reduce))
-row("nansum", nansum, saves=("input",))
-row("prod", prod, _by_dim("Prod"), saves=("input", "result"), autocast=FLOAT32)
+row("nansum", nansum)
+row("prod", prod, _by_dim("Prod"), autocast=FLOAT32)
 row("mean", mean, _by_dim("Mean"), small=small.reduction(small.mean, "fd"))
 row("nanmean", nanmean, "DivBackward0")
 row("count_nonzero", count_nonzero)
@@ -134,7 +134,7 @@ row("count_nonzero", count_nonzero)
 # -- variances
 
 
-def _moments(name, input, dim, unbiased, keepdim, correction):
+def _moments(input, dim, unbiased, keepdim, correction, name):
     """The variance and the mean over ``dim``."""
     if isinstance(dim, bool):  # the overload var(unbiased)
         dim, unbiased = None, dim
@@ -151,9 +151,8 @@ def _moments(name, input, dim, unbiased, keepdim, correction):
         return (jnp.var(x, axis=axes, keepdims=keepdim) * count / jnp.maximum(count - ddof, 0)).astype(kind), mean
     if count > ddof:
         return jnp.var(x, axis=axes, ddof=ddof, keepdims=keepdim).astype(kind), mean
-    warnings.warn(
-        f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel).",
-        stacklevel=2,
+    warn(
+        f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor (input numel divided by output numel)."
     )
     return (jnp.var(x, axis=axes, keepdims=keepdim) * count / 0.0).astype(kind), mean
 
@@ -166,29 +165,29 @@ def _root(variance):
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance over ``dim`` (all by default), divided by N − correction (1 by default)."""
-    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
+    return _moments(input, dim, unbiased, keepdim, correction, "var")[0]
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance over ``dim`` (all by default)."""
-    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
+    return _root(_moments(input, dim, unbiased, keepdim, correction, "std")[0])
 
 
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The variance and the mean over ``dim`` (all by default)."""
-    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
+    return _moments(input, dim, unbiased, keepdim, correction, "var_mean")
 
 
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The root of the variance, and the mean over ``dim`` (all by default)."""
-    variance, mean = _moments("std_mean", input, dim, unbiased, keepdim, correction)
+    variance, mean = _moments(input, dim, unbiased, keepdim, correction, "std_mean")
     return _root(variance), mean
 
 
-row("var", var, saves=("input",))
-row("std", std, saves=("input", "result"))
-row("var_mean", var_mean, saves=("input",), method=False)
-row("std_mean", std_mean, saves=("input", "result"), method=False)
+row("var", var)
+row("std", std)
+row("var_mean", var_mean, method=False)
+row("std_mean", std_mean, method=False)
 
 
 # -- truth
@@ -299,7 +298,7 @@ def _extreme(name: str, everything: Any, position: Any) -> None:
     extreme_of.__doc__ = f"The {name}imum of all elements; with ``dim`` a pair (values, indices); with a tensor, element by element."
     over.__doc__ = f"The {name}imum over ``dim`` (all by default); equal ones share the gradient."
     publish(name, extreme_of, elementwise=True)
-    row(f"a{name}", named(over, f"a{name}"), saves=("input", "result"), exact_out=True)
+    row(f"a{name}", named(over, f"a{name}"), exact_out=True)
 
 
 _largest, _smallest = _shared(jnp.max), _shared(jnp.min)
@@ -317,7 +316,7 @@ def aminmax(input, *, dim=None, keepdim=False):
     return _MinMax(_smallest(input, axes, keepdim), _largest(input, axes, keepdim))
 
 
-row("aminmax", aminmax, saves=("input",), exact_out=True)
+row("aminmax", aminmax, exact_out=True)
 
 
 # -- norms
@@ -351,8 +350,8 @@ def _gradient_of_norm(input, p="fro", *args, **kwargs):
     return "SumBackward1" if p == "nuc" else "LinalgVectorNormBackward0"
 
 
-row("logsumexp", logsumexp, saves=("input", "result"))
-row("norm", norm, _gradient_of_norm, saves=("input", "result"), exact_out=True, autocast={"cuda": FLOAT32})
+row("logsumexp", logsumexp)
+row("norm", norm, _gradient_of_norm, exact_out=True, autocast={"cuda": FLOAT32})
 
 
 # -- hashes

@@ -21,7 +21,7 @@ def _total(function, name, docstring, **policies):
         return widened(function)(cast(input, result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
 
     total.__name__, total.__doc__ = name, docstring
-    row(name, total, saves=("input", "result") if name == "cumprod" else (), inplace=True, autocast={"cuda": FLOAT32}, **policies)
+    row(name, total, inplace=True, autocast={"cuda": FLOAT32}, **policies)
 
 
 _total(lax.cumsum, "cumsum", "The sums of the elements up to each along ``dim``; integers as int64.", exact_out=True)
@@ -36,7 +36,7 @@ def logcumsumexp(input, dim):
     return lax.associative_scan(log_sum, input, axis=axis) if jnp.iscomplexobj(input) else lax.cumlogsumexp(input, axis=axis)
 
 
-row("logcumsumexp", logcumsumexp, saves=("input", "result"), exact_out=True)
+row("logcumsumexp", logcumsumexp, exact_out=True)
 
 
 def _extreme(function, name, docstring):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import jax.numpy as jnp
 from jax import lax
 
@@ -17,6 +15,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.functional._norm_kernel import near_mean
+from funnn.functional._warn import warn
 
 _ROUNDED = {"lower": jnp.floor, "higher": jnp.ceil, "nearest": jnp.round}
 
@@ -116,9 +115,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
     else:
         norm = total - correction * jnp.sum(weights * aweights) / total
     if isinstance(norm, int) and norm <= 0:
-        warnings.warn(
-            "cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.", stacklevel=2
-        )
+        warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.")
     norm = jnp.maximum(norm, 0)
     x = x - mean
     weighted = x if weights is None else x * weights

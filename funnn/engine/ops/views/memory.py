@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import Op, call
-from funnn.engine.dispatch.inplace import assign, check_writable
+from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.memory.storage import whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
@@ -42,6 +42,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         if src.is_meta is not self.is_meta:
             check_writable(self)
             return self if self.is_meta else cpu(src)  # there is nothing to write, or nothing to read
+        check_overlap(self, (src,))
         return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
     if isinstance(src, (int, float, complex)):
         return fill_(self, src)

@@ -12,6 +12,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import plan_window, read_window, whole
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.ops.views.views import make_view
 from funnn.engine.tensor.tensor import Tensor
@@ -256,6 +257,8 @@ def meshgrid(*tensors: Array, indexing=None):
     tensors = _given(tensors)
     if not tensors:
         raise ValueError("meshgrid expects a non-empty TensorList")
+    if indexing is None:
+        deprecated("meshgrid")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for tensor in tensors:

@@ -16,6 +16,7 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import add_method, add_property, gather_sizes, publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -65,9 +66,13 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
         view = read_view(tensor, change, args, grad)
         view._value, view._value_writes = view._storage.value, storage.writes
         view._storage = storage
+        if view._grad_fn is not None:
+            view._grad_fn.view = change, args
         _saves_nothing(view)
     else:
         view = tensor._alias(None)
+        if tensor.requires_grad:  # of a tensor that gradients go to, a view without history is one too, as in torch
+            view._leaf_requires_grad = True
     view._window = None if window == whole(storage.shape) else window
     base = tensor._base if tensor._base is not None else tensor
     view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
@@ -134,12 +139,12 @@ def _publish(
             add_method(f"{alias}_", _becoming(run if write is True else make(write), alias))
 
 
-def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, **policies: Any) -> None:
+def publish_copy(name: str, change: Callable, grad: str | Callable, arguments: Callable, suffix: str = "_copy", **policies: Any) -> None:
     """The values of a view in memory of their own."""
 
     def copy_of_view(input, *args, out=None, **kwargs):
         given = arguments(input, *args, **kwargs)
-        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}_copy")
+        result = read_view(input, change, given, f"{grad(*given) if callable(grad) else grad}{suffix}")
         return result if out is None else write_out(out, result)
 
     publish(name, copy_of_view, arguments, **{"method": False, **policies})
@@ -347,7 +352,7 @@ _publish("unfold", windows.unfold, "UnfoldBackward0", _unfold, copy="exact", fun
 _publish("as_strided", windows.as_strided, "AsStridedBackward0", _as_strided, copy="exact", write="AsStridedBackward1")
 publish_copy("alias_copy", windows.alias, "AliasBackward0", _alias, exact_out=True)
 publish_copy("slice_copy", windows.slice_, "SliceBackward0", _slice)
-publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, method=True, exact_out=True)
+publish_copy("narrow_copy", windows.slice_, "NarrowCopyBackward0", _narrow_copy, suffix="", method=True, exact_out=True)
 publish_copy("view_copy", _view_window, "ViewBackward0", _sizes_or_dtype, exact_out=True)
 _publish_scatter("diagonal_scatter", windows.diagonal, _diagonal)
 _publish_scatter("select_scatter", windows.select, _select)
@@ -356,29 +361,42 @@ _publish_scatter("as_strided_scatter", windows.as_strided, _as_strided)
 
 add_property(
     "T",
-    lambda self: make_view(self, windows.permute, (tuple(reversed(range(self.dim()))),), "PermuteBackward0"),
+    lambda self: _reversed(self),
     doc="A view with the dimensions in reverse order: of a matrix, its transpose.",
 )
 add_property(
-    "mT", lambda self: _matrix(self, "mT").transpose(-2, -1), doc="A view with the last two dimensions exchanged: each matrix transposed."
+    "mT",
+    lambda self: _matrix(self, "mT").transpose(-2, -1) if self.dim() else _matrix(self, "mT"),
+    doc="A view with the last two dimensions exchanged: each matrix transposed.",
 )
 
 
+def _reversed(tensor: Tensor) -> Tensor:
+    dim = tensor.dim()
+    if dim != 2:
+        deprecated("T" if dim else "T of a number")
+    return make_view(tensor, windows.permute, (tuple(reversed(range(dim))),), "PermuteBackward0")
+
+
 def _matrix(tensor: Tensor, name: str) -> Tensor:
-    if tensor.dim() < 2:
+    if tensor.dim() == 0:
+        deprecated(f"{name.removesuffix('()')} of a number")
+    if tensor.dim() == 1:
         raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {tensor.dim()}-D tensor.")
     return tensor
 
 
 def _adjoint(tensor: Tensor) -> Tensor:
-    turned = tensor.transpose(-2, -1)
+    turned = tensor.transpose(-2, -1) if tensor.dim() else tensor
     return turned.conj() if tensor.is_complex() else turned
 
 
 def _hermitian(self: Tensor) -> Tensor:
     if self.dim() not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
-    return _adjoint(self) if self.dim() else self.conj() if self.is_complex() else self
+    if self.dim() == 0:
+        deprecated("H of a number")
+    return _adjoint(self)
 
 
 def adjoint(input):

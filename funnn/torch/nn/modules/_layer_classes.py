@@ -6,6 +6,7 @@ from funnn import functional as F
 from funnn import layers
 from funnn.engine.tensor.tensor import Tensor as _Tensor
 from funnn.engine.types.dtype import get_default_dtype
+from funnn.functional._warn import say as _say
 from funnn.torch.nn._packed import takes_packed
 from funnn.torch.nn.modules._embeddings import _Table
 from funnn.torch.nn.modules._normalizations import SyncBatchNorm as SyncBatchNorm
@@ -225,6 +226,30 @@ class EmbeddingBag(_Table, layer=layers.EmbeddingBag): ...
 class _Transformer(LayerModule, file="transformer"): ...
 class TransformerEncoder(_Transformer, layer=layers.TransformerEncoder):
     use_nested_tensor = False
+
+    def _adopt(self, layer, dtype, source, drawn=True):
+        super()._adopt(layer, dtype, source, drawn)
+        reason = _why_not_nested(self.layers[0]) if len(self.layers) and self.enable_nested_tensor else ""
+        if reason:
+            _say(f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer{reason}")
+
+
+def _why_not_nested(encoder):
+    """Why torch could not leave out padded positions in evaluation; "" where it could."""
+    if not isinstance(encoder, TransformerEncoderLayer):
+        return " was not TransformerEncoderLayer"
+    attention = encoder.self_attn
+    return next((reason for reason, holds in (
+        (".norm_first was True", encoder.norm_first),
+        (".self_attn.batch_first was not True(use batch_first for better inference performance)", not attention.batch_first),
+        (".self_attn._qkv_same_embed_dim was not True", not attention._qkv_same_embed_dim),
+        (".self_attn was passed bias=False", attention.in_proj_bias is None),
+        (".activation_relu_or_gelu was not True", not encoder.activation_relu_or_gelu),
+        (".norm1.eps was not equal to encoder_layer.norm2.eps", encoder.norm1.eps != encoder.norm2.eps),
+        (".self_attn.num_heads is odd", attention.num_heads % 2 == 1),
+    ) if holds), "")
+
+
 class TransformerDecoder(_Transformer, layer=layers.TransformerDecoder): ...
 class TransformerEncoderLayer(_Transformer, layer=layers.TransformerEncoderLayer, placed=True):
     @Computed

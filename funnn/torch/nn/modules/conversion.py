@@ -40,7 +40,12 @@ class Conversion:
             if isinstance(kind, dtype) and not (kind.is_floating_point or kind.is_complex):
                 raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
             if isinstance(kind, dtype) and kind.is_complex:
-                warnings.warn("Complex modules are a new feature: not every module accepts complex parameters", stacklevel=2)
+                warnings.warn(
+                    "Complex modules are a new feature under active development whose design may change, and some modules might not work as "
+                    "expected when using complex tensors as parameters or buffers. Please file an issue at "
+                    "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml if a complex module does not work as expected.",
+                    stacklevel=2,
+                )
         layout = kwargs.pop("memory_format", None)
 
         def convert(tensor: Tensor) -> Tensor:

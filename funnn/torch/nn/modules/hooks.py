@@ -259,7 +259,8 @@ class _Crossing:
 
     def _without_inputs(self) -> None:
         warnings.warn(
-            "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require gradients.",
+            "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs require gradients. "
+            "See https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module.register_full_backward_hook for more details.",
             stacklevel=2,
         )
         for hook in self.hooks:
@@ -303,13 +304,15 @@ def _hook_last_node(module: Any, hooks: list[Callable], args: tuple, output: Any
         node.register_hook(functools.partial(hook, module))
     problem = _what_is_missed(args, output, node)
     if problem is not None:
-        warnings.warn(f"Using {problem}. Please use register_full_backward_hook to see all of them.", FutureWarning, stacklevel=4)
+        warnings.warn(
+            f"Using {problem}. Please use register_full_backward_hook to get the documented behavior.", FutureWarning, stacklevel=4
+        )
 
 
 def _what_is_missed(args: tuple, output: Any, node: Any) -> str | None:
     """Why hooks on the last node do not see the gradients of all inputs and outputs."""
     outputs = output if isinstance(output, tuple) else (output,)
-    hooks, missing = "a non-full backward hook when", "is deprecated: it will be missing some"
+    hooks, missing = "a non-full backward hook when", "is deprecated and will be removed in future versions. This hook will be missing some"
     if not all(isinstance(item, Tensor) for item in outputs):
         return (
             f"non-full backward hooks on a Module that does not return a single Tensor or a tuple of Tensors {missing} of the grad_output"

@@ -154,8 +154,9 @@ class DataLoader(Generic[T_co]):
                 "which is smaller than what this DataLoader is going to create."
             )
             warnings.warn(
-                f"This DataLoader will create {self.num_workers} worker processes in total. {advice} They would wait for each other; "
-                "lower the worker number to avoid potential slowness/freeze if necessary.",
+                f"This DataLoader will create {self.num_workers} worker processes in total. {advice} Please be aware that "
+                "excessive worker creation might get DataLoader running slow or even freeze, lower the worker number to avoid potential "
+                "slowness/freeze if necessary.",
                 stacklevel=3,
             )
 
@@ -172,7 +173,7 @@ class _Epoch:
     """One pass over a loader's dataset, here or by workers."""
 
     def __init__(self, loader: DataLoader):
-        self._loader, self._given, self._workers = loader, 0, None
+        self._loader, self._given, self._workers, self._announced = loader, 0, None, loader._announced
         if loader.pin_memory:
             _warn_of_pinning(loader.pin_memory_device)
         if loader.num_workers:
@@ -184,6 +185,7 @@ class _Epoch:
 
     def restart(self) -> None:
         """Another pass with the same workers."""
+        self._announced = self._loader._announced
         self._given = 0
         self._workers.restart()
 
@@ -196,10 +198,10 @@ class _Epoch:
     def __next__(self) -> Any:
         data = self._fetch(next(self._indices)) if self._workers is None else next(self._workers)
         self._given += 1
-        announced = self._loader._announced
+        announced = self._announced
         if announced is not None and self._given > announced:
             warnings.warn(
-                f"Length of IterableDataset {self._loader.dataset} was reported to be {announced} (when accessing len(dataloader)), but "
+                f"Length of IterableDataset {self._loader.dataset} was reported to be {announced}(when accessing len(dataloader)), but "
                 f"{self._given} samples have been fetched. "
                 + ("Give each worker its part of the stream, by get_worker_info()" if self._workers else ""),
                 stacklevel=2,
@@ -212,7 +214,7 @@ def _warn_of_pinning(device: str) -> None:
         warnings.warn(f"pin_memory_device is deprecated, and ignored: {device!r}", stacklevel=4)
     if jax.default_backend() == "cpu":
         warnings.warn(
-            "'pin_memory' argument is set as true but no accelerator is found: JAX runs on the CPU, and memory is not pinned", stacklevel=4
+            "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.", stacklevel=4
         )
 
 

@@ -1,0 +1,144 @@
+"""``grad_fn._saved_self``, ``_saved_dim``, …: what torch's nodes show of what they saved, under the names of its table."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from funnn.engine.dispatch.arguments import At, Saved, named_arguments, node_of, operands_in
+from funnn.engine.dispatch.rewritten import seen_at
+from funnn.engine.memory.storage import contiguous_stride, whole
+from funnn.engine.program.value import Value, from_host
+from funnn.engine.tape.node import SECOND_TIME, AccumulateGrad
+from funnn.engine.tensor.tensor import Tensor
+
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+class SavedTensor:
+    """``grad_fn._raw_saved_self``: a tensor that was saved, which hooks could pack in torch."""
+
+    def __init__(self, tensor: Tensor | None):
+        self.data = tensor
+
+    def register_hooks(self, pack_hook: Callable[..., Any], unpack_hook: Callable[..., Any]) -> None:
+        """Not supported for one tensor of one node."""
+        raise NotImplementedError(
+            "register_hooks of one saved tensor is not supported; use torch.autograd.graph.saved_tensors_hooks around the operation"
+        )
+
+
+@functools.cache
+def saved_properties(name: str) -> dict[str, property]:
+    """The properties of the nodes that torch calls so, but for those of nodes that it does not have."""
+    node = node_of(name)
+    found: dict[str, property] = {}
+    for item in () if node is None else node[1]:
+        if item.tensor:
+            found[f"_saved_{item.name}"] = property(functools.partial(_tensor, item))
+            found[f"_raw_saved_{item.name}"] = property(functools.partial(_raw, item))
+        else:
+            found[f"_saved_{item.name}"] = property(functools.partial(_attribute, item))
+    return found
+
+
+def _raw(item: Saved, node: Any) -> SavedTensor:
+    return SavedTensor(_tensor(item, node))
+
+
+def _named(node: Any) -> dict[str, Any]:
+    named = named_arguments(node.entry.op.pure, node.entry.layout)
+    if hasattr(node, "view"):
+        change, args = node.view
+        named.update(zip([*change.__code__.co_varnames[1 : len(args) + 1]], args, strict=False))
+        named.setdefault("end", sys.maxsize if named.get("stop") is None else named["stop"])
+    if node.entry.name == "ConvolutionBackward0":
+        named.setdefault("transposed", "transpose" in node.entry.op.name)
+        named.setdefault("output_padding", (0,) * (len(_shape(node, named["input"])) - 2))
+    return named
+
+
+def _tensor(item: Saved, node: Any) -> Any:
+    if node.vjp is None or node.inputs is None:
+        raise RuntimeError(SECOND_TIME)
+    kept = {number: (storage, window) for storage, _, number, version, window in node.saved if version >= 0}
+    if item.result is not None:
+        if ~item.result not in kept:
+            return None
+        result = seen_at(*kept[~item.result])
+        return _with_history(result, (node, item.result)) if result.dtype.category >= 2 else result
+    value = _named(node).get(item.name)
+    tensors = [_operand(node, number, kept) for number in operands_in(value)]
+    if type(value) is At:
+        return tensors[0]
+    return tuple(tensors) if isinstance(value, (tuple, list)) else None
+
+
+def _operand(node: Any, number: int, kept: dict[int, Any]) -> Any:
+    tracked, given = node.entry.tracked, node.inputs[number]
+    if number not in kept:
+        if isinstance(given, Value) and number not in tracked:
+            return Tensor._wrap(given)
+        return Tensor._wrap(from_host(np.asarray(given))) if isinstance(given, (int, float, complex)) else None
+    tensor = seen_at(*kept[number])
+    if number not in tracked:
+        return tensor
+    edge = node.edges[tracked.index(number)]
+    leaf = edge[0].variable if type(edge[0]) is AccumulateGrad else None
+    return leaf if leaf is not None and leaf._storage is tensor._storage else _with_history(tensor, edge)
+
+
+def _with_history(tensor: Tensor, edge: tuple[Any, int]) -> Tensor:
+    tensor._grad_fn, tensor._output = edge
+    return tensor
+
+
+def _attribute(item: Saved, node: Any) -> Any:
+    named = _named(node)
+    if item.name in named:
+        return _as_torch_has_it(item, _static(node, named[item.name]))
+    for end, of in _OF_SHAPE.items():
+        owner, found, rest = item.name.partition(end)
+        if found and owner in named:
+            return of(_shape(node, named[owner]), rest)
+    return None
+
+
+def _static(node: Any, value: Any) -> Any:
+    if type(value) is At:
+        if node.inputs is None:
+            raise RuntimeError(SECOND_TIME)
+        return node.inputs[value.number]
+    return value
+
+
+def _as_torch_has_it(item: Saved, value: Any) -> Any:
+    """Whole numbers without a sign, as torch shows them: −1 is 2⁶⁴ − 1; and one where torch has several as a tuple."""
+    if item.name == "reduction" and value in _REDUCTIONS:
+        return _REDUCTIONS[value]
+    if item.integers == "[]" and isinstance(value, (int, tuple, list)):
+        return tuple([number + (number < 0) * 2**64 for number in ((value,) if isinstance(value, int) else value)])
+    if item.integers == "#" and isinstance(value, int):
+        return value + (value < 0) * 2**64
+    return value
+
+
+def _shape(node: Any, value: Any) -> tuple[int, ...]:
+    numbers = list(operands_in(value))
+    if not numbers or node.inputs is None:
+        return ()
+    operand = node.inputs[numbers[0]]
+    return operand[0] if type(operand) is tuple else tuple(operand.shape) if hasattr(operand, "shape") else ()
+
+
+#: What torch saves of an operand's shape: the end of the name -> (shape, what stands behind it) -> value.
+_OF_SHAPE: dict[str, Callable[[tuple[int, ...], str], Any]] = {
+    "_sym_sizes": lambda shape, rest: shape,
+    "_sym_numel": lambda shape, rest: int(np.prod(shape)),
+    "_sym_strides": lambda shape, rest: contiguous_stride(whole(shape).shape),
+    "_sym_argsize_": lambda shape, rest: shape[int(rest.replace("minus_", "-"))],
+}

@@ -1,0 +1,198 @@
+"""What autograd shows of its graph: the names of nodes, their next functions, and what they say that they saved."""
+
+import pytest
+import torch
+from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+
+import funnn.torch as shim
+from funnn.engine.tape.torch_nodes import NODES
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def shown(t, node):
+    """The name of a node, and what it saved; of tensors shape, dtype and whether they have a history."""
+
+    def plain(value):
+        if isinstance(value, t.Tensor):
+            return "tensor", tuple(value.shape), str(value.dtype), value.requires_grad, value.is_leaf
+        return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+    saved = {name: plain(getattr(node, name)) for name in dir(node) if name.startswith("_saved")}
+    return node.name(), type(node).__name__, saved, [name for name in dir(node) if name.startswith("_raw_saved")]
+
+
+COMMON = {
+    "mul": lambda t, x, w: x * 2,
+    "mul of tensors": lambda t, x, w: x * x,
+    "exp": lambda t, x, w: x.exp(),
+    "matmul": lambda t, x, w: x @ w,
+    "sum": lambda t, x, w: x.sum(-1, keepdim=True),
+    "mean": lambda t, x, w: x.mean(),
+    "pow": lambda t, x, w: x.pow(2),
+    "transpose": lambda t, x, w: x.transpose(0, 1),
+    "select": lambda t, x, w: x[0],
+    "slice": lambda t, x, w: x[:, 1:],
+    "softmax": lambda t, x, w: t.nn.functional.softmax(x, -1),
+    "max": lambda t, x, w: x.max(1).values,
+    "cat": lambda t, x, w: t.cat([x, x], 1),
+    "view": lambda t, x, w: x.view(6),
+    "add": lambda t, x, w: x + 1,
+    "clamp": lambda t, x, w: x.clamp(0, 1),
+    "mse_loss": lambda t, x, w: t.nn.functional.mse_loss(x, x.detach()),
+    "conv1d": lambda t, x, w: t.nn.functional.conv1d(x[None], t.ones(1, 2, 1, requires_grad=True), t.ones(1)),
+    "unsqueeze": lambda t, x, w: x.unsqueeze(0),
+    "std": lambda t, x, w: x.std(),
+    "index_select": lambda t, x, w: x.index_select(1, t.tensor([0, 2])),
+    "index": lambda t, x, w: x[t.tensor([0, 1])],
+    "div": lambda t, x, w: x / x,
+    "repeat": lambda t, x, w: x.repeat(2, 1),
+}
+
+
+@pytest.mark.parametrize("make", COMMON.values(), ids=COMMON)
+def test_what_common_nodes_saved(make):
+    def of(t):
+        x, w = t.arange(1.0, 7.0).reshape(2, 3).requires_grad_(), t.ones(3, 2, requires_grad=True)
+        return shown(t, make(t, x, w).grad_fn)
+
+    assert of(shim) == of(torch)
+
+
+def test_saved_tensors_themselves():
+    for t in (torch, shim):
+        x = t.ones(3, requires_grad=True)
+        y, z = x.pow(2), x.exp()
+        assert y.grad_fn._saved_self is x and z.grad_fn._saved_result is not z and z.grad_fn._saved_result.equal(z)
+        assert z.grad_fn._saved_result.grad_fn is z.grad_fn
+        z.sum().backward()
+        with pytest.raises(RuntimeError, match="after they have already been freed"):
+            _ = z.grad_fn._saved_result
+
+
+#: Where the sample's node is one of several in torch, or a choice that torch makes by sizes: names alone are compared, or nothing.
+OTHER_NODES = (
+    "linalg.lstsq",
+    "linalg.lu",
+    "lu_unpack",
+    "lu",
+    "float",
+    "linalg.tensorinv",
+    "block_diag",
+    "stft",
+    "svd",
+    "_native_batch_norm_legit",
+)
+CONJUGATES = (
+    "fft.ifft",
+    "fft.ifft2",
+    "fft.ifftn",
+    "fft.ihfft",
+    "fft.ihfft2",
+    "fft.ihfftn",
+)  # which torch takes lazily, in a node of their own
+#: Operations that have another node in place.
+IN_PLACE = ("acosh", "asinh", "atanh", "conj_physical", "polygamma")
+OPS = {
+    op_id(op): (op, torch.float32)
+    for op in op_db
+    if torch.float32 in op.dtypes
+    and op.supports_autograd
+    and op.name not in (*OTHER_NODES, *CONJUGATES)
+    and None not in next(iter(forms(op).values()), (None,))
+}
+
+
+@every(OPS)
+def test_nodes_of_the_database(op, dtype):
+    """The node of each operation has torch's name, and the names of what torch's saved."""
+    for form, (theirs, ours) in forms(op).items():
+        in_place = form.endswith("_") and not form.endswith("__")
+        if ours is None or (in_place and op.name in IN_PLACE):
+            continue
+        for sample in samples(op, dtype, True, most=1):
+            names = []
+            for t, function, args, kwargs in (
+                (torch, theirs, (sample.input, *sample.args), dict(sample.kwargs)),
+                (shim, ours, to_shim((sample.input, *sample.args)), to_shim(dict(sample.kwargs))),
+            ):
+                t.manual_seed(0)
+                if in_place:
+                    args = (args[0].clone(), *args[1:])
+                try:
+                    results = tensors(function(*args, **kwargs), t.Tensor)
+                except (RuntimeError, TypeError):
+                    return
+                nodes = [x.grad_fn for x in results]
+                names.append(
+                    [None if n is None else (n.name(), [a for a in dir(n) if a.startswith("_saved") and n.name() in NODES]) for n in nodes]
+                )
+            assert names[1] == names[0]
+
+
+def nexts(node):
+    return [None if following is None else following.name() for following, _ in node.next_functions]
+
+
+@every(OPS)
+def test_next_functions_of_the_database(op, dtype):
+    """Where torch has one node for the operation, it leads to what torch's leads to: one entry an input, None where there is nothing."""
+    (theirs, ours), *_ = forms(op).values()
+    for sample in samples(op, dtype, True, most=1):
+        try:
+            expected = [x.grad_fn for x in tensors(theirs(sample.input, *sample.args, **sample.kwargs), torch.Tensor)]
+        except (RuntimeError, TypeError):
+            continue
+        if any(node is None or set(nexts(node)) - {None, "torch::autograd::AccumulateGrad"} for node in expected):
+            continue
+        got = [x.grad_fn for x in tensors(ours(*to_shim((sample.input, *sample.args)), **to_shim(dict(sample.kwargs))), shim.Tensor)]
+        assert [nexts(node) for node in got] == [nexts(node) for node in expected]
+
+
+def graph(node):
+    """The graph behind a node, as text."""
+    if node is None:
+        return "-"
+    following = ", ".join(f"{graph(next_node)}{f'@{output}' if output else ''}" for next_node, output in node.next_functions)
+    return f"{node.name().removesuffix('Backward0')}({following})"
+
+
+def linear(t, *sizes, **options):
+    return t.nn.Linear(4, 3, **options)(t.ones(*sizes))
+
+
+def written(t, x, write):
+    z = x * 1
+    write(z)
+    return z
+
+
+GRAPHS = {
+    "a network": lambda t, x: t.nn.functional.cross_entropy(
+        t.nn.Sequential(t.nn.Linear(4, 5), t.nn.ReLU(), t.nn.Linear(5, 3))(x), t.tensor([0, 1])
+    ),
+    "linear of vectors": lambda t, x: linear(t, 4),
+    "linear of a batch of sequences": lambda t, x: linear(t, 2, 3, 4),
+    "linear without bias": lambda t, x: linear(t, 2, 4, bias=False) + linear(t, 2, 2, 4, bias=False).sum(),
+    "a convolutional network": lambda t, x: t.nn.Sequential(
+        *(t.nn.Conv2d(1, 2, 3), t.nn.BatchNorm2d(2), t.nn.ReLU(), t.nn.MaxPool2d(2), t.nn.Dropout(), t.nn.Flatten(), t.nn.Linear(2, 3))
+    )(t.ones(2, 1, 5, 5)),
+    "l1_loss": lambda t, x: t.nn.functional.l1_loss(x, t.zeros(2, 4)),
+    "activations": lambda t, x: t.nn.functional.softsign(x) + t.nn.functional.tanhshrink(x) + t.nn.functional.softmin(x, 1),
+    "prelu": lambda t, x: t.nn.functional.prelu(x, t.ones(1, requires_grad=True)),
+    "pools": lambda t, x: t.nn.functional.avg_pool1d(x[None], 2) + t.nn.functional.max_pool1d(x[None], 2),
+    "normalize": lambda t, x: t.nn.functional.normalize(x),
+    "outer": lambda t, x: t.outer(x[0], x[1]),
+    "attention by hand": lambda t, x: (x @ x.t()).softmax(-1) @ x,
+    "an item written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, x[1] * 2)),
+    "a number written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, 5)),
+    "a view written": lambda t, x: written(t, x, lambda z: z[0].mul_(2)),
+    "a view added to": lambda t, x: written(t, x, lambda z: z[0].add_(x[1])),
+}
+
+
+@pytest.mark.parametrize("make", GRAPHS.values(), ids=GRAPHS)
+def test_graphs_as_text(make):
+    """As torchviz and others walk it: nodes that one node stands for here are shown."""
+    texts = [graph(make(t, t.ones(2, 4, requires_grad=True)).grad_fn) for t in (torch, shim)]
+    assert texts[1] == texts[0]
