@@ -17,7 +17,7 @@ from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
 from funnn.functional._dispatch import P, Public, PublicFunction, R, public
-from funnn.functional._lp import magnitude
+from funnn.functional._slope import magnitude
 
 
 class MaxPool(Public, Protocol):

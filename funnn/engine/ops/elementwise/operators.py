@@ -13,7 +13,7 @@ from funnn.engine.types.dtype import dtype
 
 
 def _method(function: Callable, inplace: bool) -> Callable:
-    def method(self: Tensor, other: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Tensor:
         if isinstance(other, (Tensor, int, float, complex)):
             return function(self, other)
         if isinstance(other, np.ndarray):  # in place, Python asks the operator that makes a new tensor, as with torch
