@@ -367,5 +367,4 @@ def softshrink(input: jax.Array, lambd: float = 0.5) -> jax.Array:
     if not lambd >= 0:
         raise ArgumentError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
     high, low = _constant(lambd, input), _constant(-lambd, input)
-    inner = jnp.where(jnp.isnan(input), input, jnp.zeros((), input.dtype))
-    return jnp.where(input > high, input - high, jnp.where(input < low, input + high, inner))
+    return jnp.where(input > high, input - high, jnp.where(input < low, input + high, input * 0))  # NaN stays, and the sign of 0

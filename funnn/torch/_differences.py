@@ -69,8 +69,8 @@ DIFFERENCES = (
     Difference(
         "data writes",
         _MEMORY,
-        "A write through `x.data`, or by NumPy, before `backward()` changes gradients as in PyTorch where PyTorch saved `x` or the result of an elementary function; "
-        "where its derivative reads something else that it saved (the statistics of LayerNorm, the places of a maximum), `backward()` raises "
+        "A write through `x.data`, or by NumPy, before `backward()` changes gradients as in PyTorch where PyTorch saved `x` or the result of an elementary "
+        "function; where its derivative reads something else that it saved (the statistics of LayerNorm, the places of a maximum), `backward()` raises "
         "`NotImplementedError`. Where PyTorch has copied an operand first (`matmul` that broadcasts), it does not see the write, and funnn does.",
     ),
     Difference(

@@ -247,9 +247,10 @@ def cast_on_host(values: Any, kind: np.dtype) -> np.ndarray:
 def _integers(array: Any, kind: np.dtype, numpy: Any) -> Any:
     """Floats rounded to zero, by x86's instructions, which PyTorch uses: to int64 for 64 bits and for uint32, and to int32 for the others, whose
     low bits an integer of fewer bits takes. NaN and what is out of that range is the smallest int64 or int32."""
-    wide: Any = np.dtype(np.int64 if kind.itemsize == 8 or kind == np.uint32 else np.int32)
+    wide = np.int64 if kind.itemsize == 8 or kind == np.uint32 else np.int32
     array = array if array.dtype.itemsize >= 4 else array.astype(np.float32)
-    limit, lowest = 2.0 ** (8 * wide.itemsize - 1), np.iinfo(wide).min
+    lowest = int(np.iinfo(wide).min)
+    limit = -float(lowest)
 
     def signed(numbers: Any) -> Any:
         return numpy.where(numpy.abs(numbers) < limit, numbers.astype(wide), lowest)

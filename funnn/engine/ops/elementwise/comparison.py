@@ -238,28 +238,21 @@ def _run_bounded(op, *operands, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish(
-    "clamp",
-    lambda input, min=None, max=None, *, out=None: _run_bounded(_bounded, input, min, max, out=out),
-    clamp,
-    inplace=True,
-    aliases=("clip",),
-    elementwise=True,
-)
-publish(
-    "clamp_min",
-    lambda input, min, *, out=None: _run_bounded(_bounded_below, input, min, out=out),
-    clamp_min,
-    inplace=True,
-    elementwise=True,
-)
-publish(
-    "clamp_max",
-    lambda input, max, *, out=None: _run_bounded(_bounded_above, input, max, out=out),
-    clamp_max,
-    inplace=True,
-    elementwise=True,
-)
+def _clamp(input, min=None, max=None, *, out=None):
+    return _run_bounded(_bounded, input, min, max, out=out)
+
+
+def _clamp_min(input, min, *, out=None):
+    return _run_bounded(_bounded_below, input, min, out=out)
+
+
+def _clamp_max(input, max, *, out=None):
+    return _run_bounded(_bounded_above, input, max, out=out)
+
+
+for _run, _pure, _aliases in ((_clamp, clamp, ("clip",)), (_clamp_min, clamp_min, ()), (_clamp_max, clamp_max, ())):
+    _run.__doc__ = _pure.__doc__
+    publish(_pure.__name__, _run, inplace=True, aliases=_aliases, elementwise=True)
 
 
 # -- choosing

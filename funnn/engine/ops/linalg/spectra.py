@@ -70,7 +70,20 @@ def eigvals(input):
     """The eigenvalues of linalg.eig."""
     if not square("linalg.eigvals", input).size:
         return _complex(input).reshape(input.shape[:-1])
-    return lax.linalg.eig(input, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
+    return _eigenvalues(input)
+
+
+@jax.custom_jvp
+def _eigenvalues(array):
+    return lax.linalg.eig(array, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
+
+
+@_eigenvalues.defjvp
+def _eigenvalues_jvp(primals, tangents):
+    """dλ = diag(V⁻¹ dA V), of which there are further derivatives, as JAX has none of its own rule."""
+    values, vectors = lax.linalg.eig(*primals, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
+    turned = jnp.linalg.solve(vectors, tangents[0].astype(vectors.dtype) @ vectors)
+    return values, jnp.diagonal(turned, axis1=-2, axis2=-1)
 
 
 _finite("linalg.eigh", linalg_eigh, "LinalgEighBackward0", lambda result: result.eigenvalues, exact_out=True)
