@@ -199,13 +199,35 @@ def test_hooks_leaves_and_second_derivatives():
     same(program)
 
 
-def test_a_freed_graph():
+def test_gather_and_parts_of_the_same_indices():
+    def program(torch):
+        x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+        picked = torch.gather(x, 1, torch.tensor([[0, 0], [2, 1]]), sparse_grad=True)
+        (picked * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        print(x.grad)
+        index, values = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]]), torch.arange(4.0, requires_grad=True)
+        a, b = (torch.sparse_coo_tensor(index[:, part], values[part], (3, 3)) for part in (slice(2), slice(2, 4)))
+        (a + b * 2).to_dense().square().sum().backward()
+        return (a + b).to_dense().detach(), (a * a + b).to_dense().detach(), values.grad
+
+    same(program)
+
+
+def test_a_freed_graph_and_changed_indices():
     def twice(torch):
         values = torch.ones(2, requires_grad=True)
         matrix = torch.sparse_coo_tensor([[0, 1], [1, 0]], values, (2, 2))
         for _ in range(2):
             (matrix @ torch.ones(2, 1)).sum().backward()
 
+    def changed(torch):
+        index, values = torch.tensor([[0, 1], [1, 0]]), torch.ones(2, requires_grad=True)
+        matrix = torch.sparse_coo_tensor(index, values, (2, 2))
+        index.zero_()
+        (matrix.to_dense() * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        return matrix._indices(), values.grad
+
+    same(changed)  # torch reads the indices as they are then
     same_error(twice, RuntimeError, "second time")
 
 
