@@ -5,6 +5,7 @@ import io
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -307,5 +308,10 @@ def test_beside_compiled_functions_and_transformations():
     gradient = shim.func.grad(lambda x: shim.sparse.mm(matrix, x).pow(2).sum())(d)
     assert shim.allclose(gradient, 2 * matrix.to_dense().T @ expected)
     assert shim.allclose(shim.func.vmap(lambda x: shim.mm(matrix, x))(shim.stack([d, 2 * d]))[1], 2 * expected)
+    module = shim.nn.Linear(2, 2)
+    module.register_buffer("adjacency", matrix)
+    module.forward = lambda x, plain=module.forward: shim.mm(module.adjacency, plain(x))
+    layer, params, state = shim.to_functional(module)
+    np.testing.assert_allclose(layer.apply(params, state, d._read())[0], module(d).detach().numpy(), rtol=1e-5)
     with shim.autograd.set_detect_anomaly(True):
         shim.sparse.mm(matrix.requires_grad_(), d).sum().backward()
