@@ -315,3 +315,14 @@ def test_beside_compiled_functions_and_transformations():
     np.testing.assert_allclose(layer.apply(params, state, d._read())[0], module(d).detach().numpy(), rtol=1e-5)
     with shim.autograd.set_detect_anomaly(True):
         shim.sparse.mm(matrix.requires_grad_(), d).sum().backward()
+
+
+def test_warnings_come_once_at_the_users_line(monkeypatch):
+    monkeypatch.setattr("funnn.engine.ops.sparse.construct._warned", set())
+    with pytest.warns(UserWarning, match="Sparse invariant checks are implicitly disabled") as found:
+        for _ in range(2):
+            shim.sparse_coo_tensor([[0]], [1.0], (2,))
+    assert len(found) == 1
+    assert found[0].filename == __file__
+    with pytest.warns(UserWarning, match="Sparse CSR tensor support is in beta state"):
+        shim.eye(2).to_sparse_csr()
