@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import funnn.torch as shim
+from funnn.engine.ops.sparse import construct
 from tests.shim.twin import same, same_error
 
 pytestmark = pytest.mark.filterwarnings(
@@ -318,7 +319,8 @@ def test_beside_compiled_functions_and_transformations():
 
 
 def test_warnings_come_once_at_the_users_line(monkeypatch):
-    monkeypatch.setattr("funnn.engine.ops.sparse.construct._warned", set())
+    monkeypatch.setattr(construct, "_warned", set())
+    monkeypatch.setattr(construct._settings, "checks", None)
     with pytest.warns(UserWarning, match="Sparse invariant checks are implicitly disabled") as found:
         for _ in range(2):
             shim.sparse_coo_tensor([[0]], [1.0], (2,))
