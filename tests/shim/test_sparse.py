@@ -309,6 +309,26 @@ def test_beside_compiled_functions_and_transformations():
     gradient = shim.func.grad(lambda x: shim.sparse.mm(matrix, x).pow(2).sum())(d)
     assert shim.allclose(gradient, 2 * matrix.to_dense().T @ expected)
     assert shim.allclose(shim.func.vmap(lambda x: shim.mm(matrix, x))(shim.stack([d, 2 * d]))[1], 2 * expected)
+    values, index = shim.rand(4), matrix.indices()
+
+    def of_values(values):
+        made = shim.sparse_coo_tensor(index, values, (3, 3))
+        return (shim.sparse.mm(made * made + made, d) + shim.mm(made, d) + made.t().coalesce().to_dense()[:, :2]).sin().sum()
+
+    def densely(values):
+        made = shim.zeros(3, 3).index_put((index[0], index[1]), values)
+        return ((made * made + made) @ d + made @ d + made.t()[:, :2]).sin().sum()
+
+    for transformed in (
+        shim.func.grad,
+        shim.func.hessian,
+        shim.func.jacfwd,
+        lambda f: lambda x: shim.func.jvp(f, (x,), (shim.ones(4),))[1],
+    ):
+        assert shim.allclose(transformed(of_values)(values), transformed(densely)(values), 1e-4, 1e-5)
+    batch = shim.stack([values, 2 * values])
+    assert shim.allclose(shim.func.vmap(of_values)(batch), shim.func.vmap(densely)(batch))
+    assert shim.allclose(shim.autograd.functional.hessian(of_values, values), shim.func.hessian(densely)(values), 1e-4, 1e-5)
     module = shim.nn.Linear(2, 2)
     module.register_buffer("adjacency", matrix)
     module.forward = lambda x, plain=module.forward: shim.mm(module.adjacency, plain(x))
