@@ -5,10 +5,12 @@ import io
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 
 import funnn.torch as shim
+from funnn.engine.ops.sparse import construct
 from tests.shim.twin import same, same_error
 
 pytestmark = pytest.mark.filterwarnings(
@@ -199,13 +201,35 @@ def test_hooks_leaves_and_second_derivatives():
     same(program)
 
 
-def test_a_freed_graph():
+def test_gather_and_parts_of_the_same_indices():
+    def program(torch):
+        x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+        picked = torch.gather(x, 1, torch.tensor([[0, 0], [2, 1]]), sparse_grad=True)
+        (picked * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        print(x.grad)
+        index, values = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]]), torch.arange(4.0, requires_grad=True)
+        a, b = (torch.sparse_coo_tensor(index[:, part], values[part], (3, 3)) for part in (slice(2), slice(2, 4)))
+        (a + b * 2).to_dense().square().sum().backward()
+        return (a + b).to_dense().detach(), (a * a + b).to_dense().detach(), values.grad
+
+    same(program)
+
+
+def test_a_freed_graph_and_changed_indices():
     def twice(torch):
         values = torch.ones(2, requires_grad=True)
         matrix = torch.sparse_coo_tensor([[0, 1], [1, 0]], values, (2, 2))
         for _ in range(2):
             (matrix @ torch.ones(2, 1)).sum().backward()
 
+    def changed(torch):
+        index, values = torch.tensor([[0, 1], [1, 0]]), torch.ones(2, requires_grad=True)
+        matrix = torch.sparse_coo_tensor(index, values, (2, 2))
+        index.zero_()
+        (matrix.to_dense() * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        return matrix._indices(), values.grad
+
+    same(changed)  # torch reads the indices as they are then
     same_error(twice, RuntimeError, "second time")
 
 
@@ -285,5 +309,42 @@ def test_beside_compiled_functions_and_transformations():
     gradient = shim.func.grad(lambda x: shim.sparse.mm(matrix, x).pow(2).sum())(d)
     assert shim.allclose(gradient, 2 * matrix.to_dense().T @ expected)
     assert shim.allclose(shim.func.vmap(lambda x: shim.mm(matrix, x))(shim.stack([d, 2 * d]))[1], 2 * expected)
+    values, index = shim.rand(4), matrix.indices()
+
+    def of_values(values):
+        made = shim.sparse_coo_tensor(index, values, (3, 3))
+        return (shim.sparse.mm(made * made + made, d) + shim.mm(made, d) + made.t().coalesce().to_dense()[:, :2]).sin().sum()
+
+    def densely(values):
+        made = shim.zeros(3, 3).index_put((index[0], index[1]), values)
+        return ((made * made + made) @ d + made @ d + made.t()[:, :2]).sin().sum()
+
+    for transformed in (
+        shim.func.grad,
+        shim.func.hessian,
+        shim.func.jacfwd,
+        lambda f: lambda x: shim.func.jvp(f, (x,), (shim.ones(4),))[1],
+    ):
+        assert shim.allclose(transformed(of_values)(values), transformed(densely)(values), 1e-4, 1e-5)
+    batch = shim.stack([values, 2 * values])
+    assert shim.allclose(shim.func.vmap(of_values)(batch), shim.func.vmap(densely)(batch))
+    assert shim.allclose(shim.autograd.functional.hessian(of_values, values), shim.func.hessian(densely)(values), 1e-4, 1e-5)
+    module = shim.nn.Linear(2, 2)
+    module.register_buffer("adjacency", matrix)
+    module.forward = lambda x, plain=module.forward: shim.mm(module.adjacency, plain(x))
+    layer, params, state = shim.to_functional(module)
+    np.testing.assert_allclose(layer.apply(params, state, d._read())[0], module(d).detach().numpy(), rtol=1e-5)
     with shim.autograd.set_detect_anomaly(True):
         shim.sparse.mm(matrix.requires_grad_(), d).sum().backward()
+
+
+def test_warnings_come_once_at_the_users_line(monkeypatch):
+    monkeypatch.setattr(construct, "_warned", set())
+    monkeypatch.setattr(construct._settings, "checks", None)
+    with pytest.warns(UserWarning, match="Sparse invariant checks are implicitly disabled") as found:
+        for _ in range(2):
+            shim.sparse_coo_tensor([[0]], [1.0], (2,))
+    assert len(found) == 1
+    assert found[0].filename == __file__
+    with pytest.warns(UserWarning, match="Sparse CSR tensor support is in beta state"):
+        shim.eye(2).to_sparse_csr()

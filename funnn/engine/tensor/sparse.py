@@ -85,7 +85,7 @@ class SparseTensor(Tensor):
     def _of(cls, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool) -> Self:
         """A sparse tensor without history, on the memory of ``elements``."""
         tensor = object.__new__(cls)
-        tensor._pattern, tensor._elements, tensor._size = pattern, elements.detach(), tuple(size)
+        tensor._pattern, tensor._elements, tensor._size = pattern, elements._bare(), tuple(size)  # tangents stay
         tensor._coalesced = coalesced or elements._shape()[0] < 2
         if thread.region is not None:
             thread.region.problem = "it makes sparse tensors"
@@ -147,7 +147,9 @@ class SparseTensor(Tensor):
     def _bare(self) -> SparseTensor:
         return self._alias()
 
-    detach = _bare
+    def detach(self) -> SparseTensor:
+        """The same elements as a tensor without history; in forward mode without tangent."""
+        return SparseTensor._of(self._pattern, self._elements.detach(), self._size, self._coalesced)
 
     @property
     def data(self) -> Tensor:

@@ -14,6 +14,7 @@ from funnn.engine.program.value import copied
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node
 from funnn.engine.tensor.generator import default_generator
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.listener import Listener, cut
 from funnn.layers import Layer
@@ -98,7 +99,7 @@ class _Lent:
         self.module, self.given, self.key, self.train = module, given, key, train
 
     def __enter__(self) -> _Lent:
-        tensors = dict(self.module.named_parameters()) | dict(self.module.named_buffers())
+        tensors = dict(self.module.named_parameters()) | buffers_of(self.module)
         missing, unknown = tensors.keys() - self.given.keys(), self.given.keys() - tensors.keys()
         if missing or unknown:
             raise ValueError(
@@ -118,7 +119,7 @@ class _Lent:
         return self
 
     def state(self) -> Any:
-        return checkpoint.unflatten({name: buffer._read() for name, buffer in self.module.named_buffers()})
+        return checkpoint.unflatten({name: buffer._read() for name, buffer in buffers_of(self.module).items()})
 
     def __exit__(self, *exc: Any) -> None:
         self.lent.__exit__(None, None, None)
@@ -128,11 +129,17 @@ class _Lent:
             attributes.update(before)
 
 
+def buffers_of(module: Module) -> dict[str, Tensor]:
+    """The buffers that become arrays of the state, by name; sparse ones stay with the Module, as constants."""
+    return {name: buffer for name, buffer in module.named_buffers() if not isinstance(buffer, SparseTensor)}
+
+
 def to_functional(module: Module) -> tuple[Layer, dict, dict]:
     """A Module as ``(layer, params, state)``: the same computation as a pure pair, with the Module's present values.
 
     Modules of torch.nn and Sequentials of them become the Layers they are derived from; any other Module becomes a Layer that runs its
-    forward. The arrays are shared with the Module until one of both changes (arrays are immutable), so nothing is copied.
+    forward. The arrays are shared with the Module until one of both changes (arrays are immutable), so nothing is copied. Sparse buffers are no
+    arrays of the state: they stay with the Module, as constants.
 
     >>> import funnn.torch as torch
     >>> layer, params, state = to_functional(torch.nn.Linear(2, 3))
@@ -142,7 +149,7 @@ def to_functional(module: Module) -> tuple[Layer, dict, dict]:
     if not isinstance(module, Module):
         raise TypeError(f"to_functional takes a torch.nn.Module, got {type(module).__name__}")
     params = checkpoint.unflatten({name: parameter._export() for name, parameter in module.named_parameters()})
-    state = checkpoint.unflatten({name: buffer._export() for name, buffer in module.named_buffers()})
+    state = checkpoint.unflatten({name: buffer._export() for name, buffer in buffers_of(module).items()})
     return (_without_sharing(module) and _as_layer(module)) or ModuleLayer(module), params, state
 
 

@@ -10,7 +10,7 @@ from funnn import checkpoint
 from funnn._summary import Recorder, Summary, summary
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import settings as _settings
-from funnn.torch._bridge.functional import ModuleLayer
+from funnn.torch._bridge.functional import ModuleLayer, buffers_of
 from funnn.torch.nn.modules.hooks import everywhere
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import is_lazy
@@ -18,7 +18,7 @@ from funnn.torch.nn.parameter import is_lazy
 
 @summary.register
 def _of_module(module: Module, *inputs: Any, train: bool = False, depth: int | None = None, **kwargs: Any) -> Summary:
-    parameters, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    parameters, buffers = dict(module.named_parameters()), buffers_of(module)
     for name, tensor in (parameters | buffers).items():
         if is_lazy(tensor):
             raise ValueError(f"summary: {name!r} has no shape yet; call the module once, which gives its lazy modules their shapes")

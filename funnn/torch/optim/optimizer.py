@@ -371,7 +371,7 @@ def _cast(value: Any, param: Tensor) -> Any:
     """Tensors of a loaded state, also inside containers, in the parameter's dtype if that is a floating one."""
     if not param.is_floating_point():
         return value
-    return map_items(lambda item: item.to(param.dtype) if isinstance(item, Tensor) else item, value)
+    return map_items(lambda item: item.to(param.dtype).to_dense() if isinstance(item, Tensor) else item, value)  # torch has sparse momentum
 
 
 def _own_tensors(value: Any, copy: bool = False) -> Any:

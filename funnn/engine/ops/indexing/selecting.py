@@ -12,6 +12,8 @@ from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, gather_from_memory, grid, read_at, vector
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
+from funnn.engine.state import thread
+from funnn.engine.tensor.sparse import NoDenseMemory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_broadcast, int32, int64
 
@@ -41,6 +43,8 @@ def gather(input, dim, index: Array, *, sparse_grad=False, out=None):
                     f"Size does not match at dimension {axis} expected index {other} to be no larger than self {shape} apart from dimension {dim}"
                 )
         check_bounds(index, shape[dim], _BOUNDS % dim)
+    if sparse_grad and thread.grad and input.requires_grad and thread.tracing is None:
+        raise NoDenseMemory("gather() with sparse_grad")  # which sparse tensors answer
     result = call(_gathered, (input, dim, index), {})
     return result if out is None else write_out(out, result)
 

@@ -160,9 +160,9 @@ def _add_to_dense(input: Any, other: SparseTensor, alpha: Any, name: str) -> Ten
         )
     if not (tracked(other) and other.is_leaf):
         return FUNCTIONS["add"](input, dense(other), alpha=alpha)
-    total = FUNCTIONS["add"](input, dense(other.detach()), alpha=alpha)  # the gradient of the sparse leaf is dense, too
+    total = FUNCTIONS["add"](input, dense(other._bare()), alpha=alpha)  # the gradient of the sparse leaf is dense, too
     edges = (other._edge(), total._edge() if total.requires_grad else None)
-    return linked(total.detach(), name, edges, lambda gradient: (gradient if alpha == 1 else gradient * alpha, gradient))
+    return linked(total._bare(), name, edges, lambda gradient: (gradient if alpha == 1 else gradient * alpha, gradient))
 
 
 def _merged(a: np.ndarray, b: np.ndarray) -> tuple[list[int], list[int]]:
@@ -199,7 +199,7 @@ def _add_sparse(a: SparseTensor, b: SparseTensor, alpha: Any, name: str) -> Spar
             f"add: expected 'self' and 'other' to have same number of sparse dimensions, but got {len(a._pattern.sizes)} and {len(b._pattern.sizes)}"
         )
     if tracked(a) or tracked(b):  # their gradient is that of the sum, also where they have no element
-        total = _add_sparse(a.detach(), b.detach(), alpha, name)
+        total = _add_sparse(a._bare(), b._bare(), alpha, name)
         edges = (a._edge() if tracked(a) else None, b._edge() if tracked(b) else None)
         return linked(total, name, edges, lambda gradient: (gradient, gradient if alpha == 1 else gradient * alpha))
     left, right = elements_of(a), elements_of(b)
@@ -274,7 +274,7 @@ def _linked_to_leaf(leaf: Tensor, at: SparseTensor) -> Tensor:
     """What a dense leaf has at the places of a sparse tensor, with the gradient there."""
     pattern, size, coalesced = at._pattern, at._size, at._coalesced
     rule = lambda gradient: (make(pattern, gradient, size, coalesced),)  # noqa: E731
-    return linked(elements_at(leaf.detach(), pattern), "MulBackward0", (leaf._edge(),), rule)
+    return linked(elements_at(leaf._bare(), pattern), "MulBackward0", (leaf._edge(),), rule)
 
 
 def _multiply_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:

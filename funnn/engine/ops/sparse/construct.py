@@ -13,6 +13,7 @@ from funnn.engine.ops.make.factories import tensor
 from funnn.engine.ops.sparse.elements import make
 from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
+from funnn.engine.program.graph import users_line
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -44,7 +45,7 @@ def warn_once(text: str) -> None:
     """torch's warning, the first time."""
     if text not in _warned:
         _warned.add(text)
-        warnings.warn(text, UserWarning, stacklevel=4)
+        warnings.warn_explicit(text, UserWarning, *users_line())
 
 
 def checks_enabled() -> bool | None:

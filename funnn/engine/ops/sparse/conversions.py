@@ -123,7 +123,7 @@ def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None
         raise RuntimeError("dtype argument is not supported by sparse_to_dense; convert the result")
     if masked_grad is False and tracked(self):
         sparse = sparse_dim(self)
-        return linked(dense(self.detach()), "ToDenseBackward0", (self._edge(),), lambda gradient: (to_sparse(gradient, sparse),))
+        return linked(dense(self._bare()), "ToDenseBackward0", (self._edge(),), lambda gradient: (to_sparse(gradient, sparse),))
     return dense(self)
 
 

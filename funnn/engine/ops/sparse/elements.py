@@ -54,7 +54,7 @@ def tracked(tensor: Tensor) -> bool:
 
 def elements_of(tensor: SparseTensor) -> Tensor:
     """The elements with the tensor's history: their gradient is a sparse one of the tensor."""
-    elements = tensor._elements.detach()
+    elements = tensor._elements._bare()
     if not tracked(tensor):
         return elements
     pattern, size, coalesced = tensor._pattern, tensor._size, tensor._coalesced
@@ -116,7 +116,7 @@ def renamed(result: Tensor, name: str) -> Tensor:
     """A dense result of several steps, which torch makes in one."""
     if not result.requires_grad or isinstance(result, SparseTensor):
         return result
-    return linked(result.detach(), name, (result._edge(),), lambda gradient: (gradient,))
+    return linked(result._bare(), name, (result._edge(),), lambda gradient: (gradient,))
 
 
 def coalesced(tensor: SparseTensor) -> SparseTensor:

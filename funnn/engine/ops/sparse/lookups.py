@@ -1,4 +1,4 @@
-"""Rows of a table whose gradient is sparse: ``embedding(sparse=True)`` and ``embedding_bag(sparse=True)``."""
+"""What is looked up with a sparse gradient: ``embedding(sparse=True)``, ``embedding_bag(sparse=True)``, ``gather(sparse_grad=True)``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 
 from funnn import functional as F
 from funnn.engine.dispatch.call import Op, call
+from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.sparse.elements import linked, make, tracked
+from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.kernels import take
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
+from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -38,6 +41,21 @@ def look_up_sparsely(function: Callable, op: Op, given: dict[str, Any]) -> Tenso
         rows = FUNCTIONS["cat"]([rows, rows.new_zeros(1, rows.size(1))])
         rest["padding_idx"] = index.size(0)
     return call(op, (), {**rest, "input": numbered.reshape(input.shape), "weight": rows})
+
+
+@handles("gather")
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None) -> Any:
+    if isinstance(input, SparseTensor) or isinstance(index, SparseTensor) or out is not None:
+        return NotImplemented
+    shape, at = input._shape(), Tensor._wrap(index._operand())
+    dim = wrap_dim(dim, max(len(shape), 1))
+
+    def rule(gradient: Tensor) -> tuple[Tensor]:
+        rows = [constant(axis.reshape(-1)) for axis in np.indices(at._shape(), np.int64)]
+        rows[dim] = at.reshape(-1).to(_dtype.int64)
+        return (make(Pattern.coo(FUNCTIONS["stack"](rows), shape), gradient.reshape(-1), shape),)
+
+    return linked(FUNCTIONS["gather"](input.detach(), dim, index), "GatherBackward0", (input._edge(),), rule)
 
 
 def _rows(weight: Tensor, input: Tensor, padding: int | None, rows: Tensor, by_frequency: bool) -> Tensor:

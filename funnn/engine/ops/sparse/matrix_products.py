@@ -38,7 +38,7 @@ def _multiply(sparse: SparseTensor, other: Tensor, name: str, masked: bool) -> T
         of_sparse = own.outer(kept.conj()) if kept.dim() == 1 else own @ kept.mH
         return of_sparse, gradient
 
-    return linked(result.detach(), name, edges, rule)
+    return linked(result._bare(), name, edges, rule)
 
 
 def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -> SparseTensor:
@@ -46,7 +46,7 @@ def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -
     _check_types(a, b)
     if not masked and (tracked(a) or tracked(b)):
         first, second = a, b
-        plain = _sparse_product(a.detach(), b.detach(), name, True)
+        plain = _sparse_product(a._bare(), b._bare(), name, True)
         edges = (a._edge() if tracked(a) else None, b._edge() if tracked(b) else None)
         return linked(plain, name, edges, lambda gradient: (gradient @ second.mH, first.mH @ gradient))
     layout = a.layout
@@ -94,11 +94,11 @@ def _mm(a: Tensor, b: Tensor, name: str, masked: bool) -> Tensor:
 
 def _multiply_leaf(a: Tensor, b: SparseTensor, name: str) -> Tensor:
     """A dense matrix times a sparse leaf, whose gradient is dense."""
-    plain = b.detach()
+    plain = b._bare()
     result = product(plain._pattern.index(1), plain._pattern.index(0), plain._elements, a.t(), b._size[1], name).t()
     edges = (b._edge(), result._edge() if result.requires_grad else None)
     kept = Tensor._wrap(a._operand(), *(a._edge() if a.requires_grad else ()))
-    return linked(result.detach(), name, edges, lambda gradient: (kept.mH @ gradient, gradient))
+    return linked(result._bare(), name, edges, lambda gradient: (kept.mH @ gradient, gradient))
 
 
 @handles("mm")
@@ -146,7 +146,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
         return result
     edges = (input._edge(), result._edge() if result.requires_grad else None)
     kept = Tensor._wrap(mat2._operand(), *(mat2._edge() if mat2.requires_grad else ()))
-    return linked(result.detach(), "BmmBackward0", edges, lambda gradient: (gradient @ kept.mH, gradient))
+    return linked(result._bare(), "BmmBackward0", edges, lambda gradient: (gradient @ kept.mH, gradient))
 
 
 def _addmm(input: Tensor, a: Tensor, b: Tensor, beta: Any, alpha: Any, name: str, masked: bool) -> Tensor:

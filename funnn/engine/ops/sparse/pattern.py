@@ -84,12 +84,15 @@ class Pattern:
 
     def _once(self, name: str, make: Any) -> Any:
         """What ``make()`` gives, made again when the parts have been written."""
-        writes = tuple([part._storage.writes for part in self.parts])
-        if writes != self._writes:
+        if (writes := self.writes()) != self._writes:
             self._known, self._writes = {}, writes
         if name not in self._known:
             self._known[name] = make()
         return self._known[name]
+
+    def writes(self) -> tuple[int, ...]:
+        """How often each part has been written."""
+        return tuple([part._storage.writes for part in self.parts])
 
     def indices(self) -> Tensor:
         """The indices (s, n), whatever the layout."""
@@ -131,7 +134,9 @@ class Pattern:
         return math.prod(self.sizes)
 
     def same(self, other: Pattern) -> bool:
-        """Whether both say the same of the same sparse dimensions, in the same order, without a comparison of indices that are not known to be."""
-        return self is other or (
-            self.layout is other.layout and all(a._storage is b._storage for a, b in zip(self.parts, other.parts, strict=True))
-        )
+        """Whether both say the same of the same dimensions, as far as is known without a comparison of indices: they see the same memory."""
+        if self is other:
+            return True
+        pairs = zip(self.parts, other.parts, strict=False)
+        shared = all(a._storage is b._storage and a._view_window() == b._view_window() for a, b in pairs)
+        return shared and self.layout is other.layout and self.sizes == other.sizes
