@@ -15,12 +15,15 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_indexing_views import VIEW_STEPS, WRITE_STEPS
+from test_indexing_views import GRAD_STEPS, VIEW_STEPS, WRITE_STEPS, programs
+from test_indexing_views import perform as make_step
 from test_reduce_overhead import Ran
 from twin import same, same_error
 
 import funnn.torch as shim
+from funnn.engine.memory import shared
 from funnn.engine.memory.shared import SharedStorage
+from funnn.engine.ops.kit import index_kernels
 from funnn.engine.ops.make import factories
 
 DTYPES = ["float16", "float32", "float64", "complex64", "complex128", "int8", "int16", "int32", "int64"]
@@ -432,10 +435,10 @@ def test_training_goes_on_as_before_when_the_arrays_are_gone():
     net = shim.nn.Linear(64, 64)
     optimizer = shim.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     arrays = [p.detach().numpy() for p in net.parameters()]
-    for shared in (True, False):
+    for is_shared in (True, False):
         net(shim.ones(2, 64)).sum().backward()
         optimizer.step()
-        assert {isinstance(p._storage, SharedStorage) for p in net.parameters()} == {shared} == {bool(arrays)}
+        assert {isinstance(p._storage, SharedStorage) for p in net.parameters()} == {is_shared} == {bool(arrays)}
         arrays = None
 
 
@@ -714,8 +717,37 @@ def perform(t, program, looks):
     return found, tensors, [np.array(item) for item in arrays]
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("looks", [True, False], ids=["looks", "waits"])
-@settings(fast, max_examples=60)
+@settings(fast, max_examples=40)
 @given(program=st.lists(steps, min_size=3, max_size=10))
-def test_random_programs(looks, program):
-    same(lambda t: perform(t, program, looks))
+def test_random_programs(looks, large, program):
+    """Also with what is done of large memory alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        if large:
+            patch.setattr(shared, "_AT_ONCE", 0)
+            patch.setattr(index_kernels, "_LARGE", 0)
+        same(lambda t: perform(t, program, looks))
+
+
+@settings(fast, max_examples=40)
+@given(program=programs(VIEW_STEPS | GRAD_STEPS | {name: WRITE_STEPS[name] for name in ("add_", "mul_", "copy_", "fill_", "assign")}, 7))
+def test_random_gradients(program):
+    """Of tensors whose arrays are held."""
+
+    def go(t):
+        array, arrays = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 24, []
+        leaf = t.from_numpy(array).requires_grad_()
+        pool = [leaf.clone(), leaf * 2]
+        for step in program:
+            arrays += [x.detach().numpy() for x in pool[::2]]
+            make_step(t, pool, [step], VIEW_STEPS | WRITE_STEPS | GRAD_STEPS)
+        try:
+            sum((x * (i + 1)).sum() for i, x in enumerate(pool)).backward()
+        except RuntimeError as error:
+            return "modified" in str(error) or "more than one element" in str(error)
+        with t.no_grad():
+            leaf -= leaf.grad
+        return leaf, array, [x.detach() for x in pool], [np.array(item) for item in arrays]
+
+    same(go, (1e-4, 1e-4))
