@@ -719,7 +719,7 @@ def perform(t, program, looks):
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("looks", [True, False], ids=["looks", "waits"])
-@settings(fast, max_examples=40)
+@settings(fast, max_examples=25)
 @given(program=st.lists(steps, min_size=3, max_size=10))
 def test_random_programs(looks, large, program):
     """Also with what is done of large memory alone."""
@@ -730,7 +730,7 @@ def test_random_programs(looks, large, program):
         same(lambda t: perform(t, program, looks))
 
 
-@settings(fast, max_examples=40)
+@settings(fast, max_examples=25)
 @given(program=programs(VIEW_STEPS | GRAD_STEPS | {name: WRITE_STEPS[name] for name in ("add_", "mul_", "copy_", "fill_", "assign")}, 7))
 def test_random_gradients(program):
     """Of tensors whose arrays are held."""
