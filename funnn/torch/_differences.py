@@ -49,7 +49,8 @@ DIFFERENCES = (
     Difference(
         "compiled writes",
         _MEMORY,
-        "Writes inside a function compiled by `torch.compile` are seen by NumPy when the function ends, or where it breaks.",
+        "Writes inside a function compiled by `torch.compile` are seen by NumPy when the function ends, or where it breaks; with "
+        '`mode="reduce-overhead"`, calls that write memory that NumPy sees are not replayed.',
         unseen="after the call it is as in PyTorch",
     ),
     Difference(
@@ -203,14 +204,14 @@ DIFFERENCES = (
     Difference(
         "sparse derivatives",
         _SPARSE,
-        "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others. A sparse gradient "
-        "may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same.",
+        "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others, in forward mode and "
+        "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same.",
     ),
     Difference(
         "sparse becomes dense",
         _SPARSE,
         "A sparse gradient that flows on to an operation on dense tensors is dense from there on: after `embedding(i, w * 2, sparse=True)`, `w.grad` is "
-        "dense. `torch.gather` with `sparse_grad=True` gives a dense gradient.",
+        "dense.",
     ),
     Difference(
         "sparse optimizers",

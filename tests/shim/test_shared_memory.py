@@ -13,9 +13,6 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from test_indexing_views import VIEW_STEPS, WRITE_STEPS
 from test_reduce_overhead import Ran
 from twin import same, same_error
 
@@ -432,10 +429,10 @@ def test_training_goes_on_as_before_when_the_arrays_are_gone():
     net = shim.nn.Linear(64, 64)
     optimizer = shim.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     arrays = [p.detach().numpy() for p in net.parameters()]
-    for shared in (True, False):
+    for is_shared in (True, False):
         net(shim.ones(2, 64)).sum().backward()
         optimizer.step()
-        assert {isinstance(p._storage, SharedStorage) for p in net.parameters()} == {shared} == {bool(arrays)}
+        assert {isinstance(p._storage, SharedStorage) for p in net.parameters()} == {is_shared} == {bool(arrays)}
         arrays = None
 
 
@@ -631,91 +628,3 @@ def test_copies_share_nothing():
         return a, x, copies, copy.copy(x).data_ptr() == x.data_ptr()
 
     same(program)
-
-
-# -- random programs: tensors, arrays on their memory, and numbers that were computed from them
-
-ARRAY_STEPS = {
-    "numpy": lambda t, x, n, a, b: x.detach().numpy(),
-    "asarray": lambda t, x, n, a, b: np.asarray(x.detach()),
-    "from_dlpack": lambda t, x, n, a, b: np.from_dlpack(x.detach()) if all(x.stride()) else None,
-    "transposed": lambda t, x, n, a, b: n.T,
-    "part": lambda t, x, n, a, b: n[a % len(n) :] if n.ndim and len(n) else None,
-    "flat copy": lambda t, x, n, a, b: n.ravel().copy(),
-}
-NUMPY_STEPS = {
-    "+=": lambda t, x, n, a, b: n.__iadd__(a + 1),
-    "fill": lambda t, x, n, a, b: n.fill(b),
-    "[a] =": lambda t, x, n, a, b: n.__setitem__(a % len(n), b) if n.ndim and len(n) else None,
-    "out=": lambda t, x, n, a, b: np.multiply(n, 2, out=n),
-    "sort": lambda t, x, n, a, b: n.sort() if n.ndim else None,
-}
-TENSOR_STEPS = {
-    "from_numpy": lambda t, x, n, a, b: t.from_numpy(n),
-    "as_tensor": lambda t, x, n, a, b: t.as_tensor(n),
-    "tensor": lambda t, x, n, a, b: t.tensor(n),
-    "dlpack": lambda t, x, n, a, b: t.from_dlpack(n),
-    "detach": lambda t, x, n, a, b: x.detach(),
-    "data": lambda t, x, n, a, b: x.data,
-    "clone": lambda t, x, n, a, b: x.contiguous().clone(),
-    "times": lambda t, x, n, a, b: x.contiguous() * 2,
-    "sum": lambda t, x, n, a, b: x.sum(),
-    "indexed": lambda t, x, n, a, b: x[t.tensor([a % x.size(0), b % x.size(0)])].contiguous(),
-    "masked": lambda t, x, n, a, b: x[x > a].sum(),
-    "deepcopy": lambda t, x, n, a, b: copy.deepcopy(x.contiguous()),
-    "pickled": lambda t, x, n, a, b: pickle.loads(pickle.dumps(x.contiguous())),
-    "double": lambda t, x, n, a, b: x.contiguous().double().float(),
-}
-MORE_WRITES = {
-    "zero_": lambda t, x, n, a, b: x.zero_() if 0 not in x.stride() else None,
-    "out": lambda t, x, n, a, b: t.add(x, 1, out=x) if 0 not in x.stride() else None,
-    "copy of an array": lambda t, x, n, a, b: x.copy_(t.from_numpy(n)) if n.shape == tuple(x.shape) and 0 not in x.stride() else None,
-    "resize_": lambda t, x, n, a, b: x.resize_(x.size(0)) is None or None,
-    "set_": lambda t, x, n, a, b: x.set_(t.from_numpy(n)) is None or None,
-    "index_add_": lambda t, x, n, a, b: x.index_add_(0, t.tensor([0]), t.ones(1, *x.shape[1:])) if 0 not in x.stride() else None,
-    "address": lambda t, x, n, a, b: x.data_ptr() < 0 or None,
-    "drop": lambda t, x, n, a, b: "drop",
-}
-STEPS = {
-    **{name: (lambda t, x, n, a, b, f=f: f(t, x, a % x.dim(), a, b)) for name, f in (VIEW_STEPS | WRITE_STEPS).items()},
-    **(ARRAY_STEPS | NUMPY_STEPS | TENSOR_STEPS | MORE_WRITES),
-}
-# many more views and writes of tensors than of arrays are known; draw both as often
-KINDS = [list(kind) for kind in (VIEW_STEPS, WRITE_STEPS | MORE_WRITES, ARRAY_STEPS, NUMPY_STEPS, TENSOR_STEPS)]
-number = st.integers(0, 3)
-steps = st.tuples(st.integers(0, 9), st.integers(0, 9), st.sampled_from(KINDS).flatmap(st.sampled_from), number, number)
-fast = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-
-
-def perform(t, program, looks):
-    """What the tensors and arrays hold after each step, if somebody looks then, and at the end; and what raised."""
-    array = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
-    tensors, arrays, found = [t.arange(24.0).view(2, 3, 4), t.from_numpy(array)], [array], []
-    for one, other, name, a, b in program:
-        x, n = tensors[one % len(tensors)], arrays[other % len(arrays)]
-        if not x.dim() or not x.numel():
-            continue
-        try:
-            result = STEPS[name](t, x, n, a, b)
-        except (RuntimeError, IndexError, ValueError) as error:
-            found.append((name, type(error).__name__))
-            continue
-        if isinstance(result, np.ndarray) and name in ARRAY_STEPS:
-            arrays.append(result)
-        elif isinstance(result, str):
-            arrays, n, result = [np.ones((2, 2), np.float32)], None, None
-            gc.collect()
-        elif result is not None and not isinstance(result, np.ndarray) and all(result is not item for item in tensors):
-            tensors.append(result)
-        if looks:
-            found.append([(item.detach().clone(), item.storage_offset()) for item in tensors])
-            found.append([[step for step, size in zip(item.stride(), item.shape, strict=True) if size > 1] for item in tensors])
-            found.append([item.copy() for item in arrays])
-    return found, tensors, [np.array(item) for item in arrays]
-
-
-@pytest.mark.parametrize("looks", [True, False], ids=["looks", "waits"])
-@settings(fast, max_examples=60)
-@given(program=st.lists(steps, min_size=3, max_size=10))
-def test_random_programs(looks, program):
-    same(lambda t: perform(t, program, looks))

@@ -75,14 +75,16 @@ class Storage:
 
     def read(self, window: Window) -> Value:
         """The numbers of a window, which may be pending."""
-        plan, starts = plan_window(self.shape, window, self.dtype)
-        value: Value = run(reading(plan), [self.value, *starts])
-        return value
+        value = self.value
+        plan, starts = plan_window(value.shape, window, value.dtype)
+        found: Value = run(reading(plan), [value, *starts])
+        return found
 
     def write(self, window: Window, values: Value, tracked: bool) -> None:
         """Write the numbers of a window."""
-        plan, starts = plan_window(self.shape, window, self.dtype)
-        self.value = run(writing(plan), [self.value, values, *starts])
+        value = self.value
+        plan, starts = plan_window(value.shape, window, value.dtype)
+        self.value = run(writing(plan), [value, values, *starts])
         self.writes += 1
         self.version += tracked
 
