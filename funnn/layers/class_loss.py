@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from funnn import functional as F
-from funnn.functional._reduction import warn
+from funnn.functional._warn import warn
 from funnn.layers._layer import Spec
 from funnn.layers.loss import Loss, given
 

@@ -174,11 +174,15 @@ def _owner(name: str) -> type:
     return next(kind for kind in Tensor.__mro__ if name in vars(kind))
 
 
+def _always(value: Any) -> Callable[[Any], Any]:
+    return lambda self: value
+
+
 def prepare() -> None:
     """Give properties and operators the names that torch's have, once all of them are there; what asks is put in their places later."""
     for name in _CONSTANTS:
         value = inspect.getattr_static(Tensor, name)
-        setattr(Tensor, name, property(lambda self, value=value: value, doc=f"{value}, as of all tensors."))
+        setattr(Tensor, name, property(_always(value), doc=f"{value}, as of all tensors."))
     for name in (*_PROPERTIES, *_CONSTANTS):
         old = inspect.getattr_static(Tensor, name)
         made = _Property(old.fget, old.fset, old.fdel, old.__doc__)
