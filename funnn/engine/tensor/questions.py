@@ -166,7 +166,8 @@ def _asks_first(answer: Callable[..., Any], asked: Callable[..., Any]) -> Callab
 
 
 def _iterate(self: Any) -> Any:
-    self.dim()
+    if self.dim() == 0:
+        raise TypeError("iteration over a 0-d tensor")
     return iter(self.unbind(0))
 
 
