@@ -234,8 +234,9 @@ class Entry:
         self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
         self._second: Op | None = None
         self.again: Form | None = None  # see ``rewritten``
-        torchs: Any = _torchs_node(op, name, layout, tracked) if tracked else None
-        self.torchs, inputs = torchs, torchs.inputs if tracked else None
+        torchs = _torchs_node(op, name, layout, tracked) if tracked else None
+        self.torchs: Any = torchs
+        inputs = None if torchs is None else torchs.inputs
         self.operands = operands if inputs is None else _edges(inputs, tracked)
 
     @property

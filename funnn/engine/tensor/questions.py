@@ -167,7 +167,8 @@ def _asks_first(answer: Callable[..., Any], asked: Callable[..., Any]) -> Callab
 
 
 def _iterate(self: Any) -> Any:
-    self.dim()
+    if self.dim() == 0:
+        raise TypeError("iteration over a 0-d tensor")
     return iter(self.unbind(0))
 
 
@@ -175,14 +176,15 @@ def _owner(name: str) -> type:
     return next(kind for kind in Tensor.__mro__ if name in vars(kind))
 
 
-def _constant(value: Any) -> property:
-    return property(lambda self: value, doc=f"{value}, as of all tensors.")
+def _always(value: Any) -> Callable[[Any], Any]:
+    return lambda self: value
 
 
 def prepare() -> None:
     """Give properties and operators the names that torch's have, once all of them are there; what asks is put in their places later."""
     for name in _CONSTANTS:
-        setattr(Tensor, name, _constant(inspect.getattr_static(Tensor, name)))
+        value = inspect.getattr_static(Tensor, name)
+        setattr(Tensor, name, property(_always(value), doc=f"{value}, as of all tensors."))
     for name in (*_PROPERTIES, *_CONSTANTS):
         old = inspect.getattr_static(Tensor, name)
         made = _Property(old.fget, old.fset, old.fdel, old.__doc__)
