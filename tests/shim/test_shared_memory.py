@@ -375,14 +375,30 @@ def test_training_that_an_array_sees():
     same(program, (2e-4, 1e-5))
 
 
-def test_numbers_that_backward_needs():
-    """They are those of the forward pass; torch would take those that NumPy wrote since."""
-    a = np.array([1.0, 2.0])
-    w = shim.tensor([3.0, 4.0], dtype=shim.float64, requires_grad=True)
-    y = (shim.from_numpy(a) * w).sum()
-    a[:] = 9
-    y.backward()
-    assert w.grad.tolist() == [1.0, 2.0] and y.item() == 11
+@pytest.mark.parametrize("use", [lambda t, x, w: x * w, lambda t, x, w: (x * w).exp(), lambda t, x, w: t.nn.functional.linear(x, w[None])])
+def test_backward_sees_what_numpy_wrote_since(use):
+    def program(t):
+        a = np.array([1.0, 2.0])
+        w = t.tensor([3.0, 4.0], dtype=t.float64, requires_grad=True)
+        y = use(t, t.from_numpy(a), w).sum()
+        a[:] = 9
+        y.backward()
+        return y, w.grad
+
+    same(program)
+
+
+def test_backward_where_numpy_wrote_nothing():
+    """Of what is shared the numbers are compared, and a derivative that could not be computed anew need not be."""
+
+    def program(t):
+        x, w = t.from_numpy(np.arange(12.0, dtype=np.float32).reshape(4, 3)), t.ones(3, requires_grad=True)
+        for _ in range(3):
+            y = t.nn.functional.layer_norm(x, (3,), w) + t.nn.functional.batch_norm(x, None, None, w, training=True)
+            y.square().sum().backward()
+        return w.grad
+
+    same(program)
 
 
 # -- for how long
