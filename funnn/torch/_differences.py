@@ -24,11 +24,12 @@ class Difference(NamedTuple):
     unseen: str | None = None
 
 
-_MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _NUMBERS, _SPARSE = (
+_MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _ARGUMENTS, _NUMBERS, _SPARSE = (
     "Memory",
     "Devices and threads",
     "Compiled functions",
     "Subclasses, overrides and workers",
+    "Arguments and errors",
     "Numbers",
     "Sparse tensors",
 )
@@ -155,6 +156,33 @@ DIFFERENCES = (
         "optimizers, not PyTorch's own steps in making and copying them.",
     ),
     Difference(
+        "texts of parsers",
+        _ARGUMENTS,
+        "Calls are taken as PyTorch's parsers take them, by every overload and name, and what they refuse is a TypeError in their words; an error that a "
+        "kernel finds first (a dtype, a shape) may come before it. A parser's text names the arguments of the function, also where a method was called.",
+    ),
+    Difference(
+        "arrays beside tensors",
+        _ARGUMENTS,
+        "Beside a tensor, an array of NumPy or JAX counts as a tensor where PyTorch refuses it (`torch.add(x, array)`); an operator (`x * array`) gives "
+        "NumPy's type, as with PyTorch.",
+    ),
+    Difference(
+        "numbers of numpy",
+        _ARGUMENTS,
+        "NumPy's float32 and float16 numbers in a list are taken for an integer tensor, as its float64 numbers are in PyTorch.",
+    ),
+    Difference(
+        "errors without a gpu",
+        _ARGUMENTS,
+        "Without a GPU, `x.cuda()` raises what is both an AssertionError, as PyTorch's builds for CPUs raise, and a RuntimeError, as its others do.",
+    ),
+    Difference(
+        "out beside an operand",
+        _ARGUMENTS,
+        "An `out` that lies beside an operand, and over it only once it has been resized, is not refused.",
+    ),
+    Difference(
         "ends of vectors",
         _NUMBERS,
         "Where PyTorch's own answer depends on how many numbers there are (its kernels for eight numbers and for one differ), one of them is given: a "
@@ -180,12 +208,6 @@ DIFFERENCES = (
         "numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of `log_ndtr` at −∞; so may those that its "
         "rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the "
         "formula's, where PyTorch's is that of a positive one.",
-    ),
-    Difference(
-        "arrays beside tensors",
-        _NUMBERS,
-        "Beside a tensor, an array of NumPy or JAX counts as a tensor where PyTorch refuses it (`torch.add(x, array)`); an operator (`x * array`) gives "
-        "NumPy's type, as with PyTorch.",
     ),
     Difference(
         "order of sums",

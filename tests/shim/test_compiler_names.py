@@ -34,7 +34,6 @@ def _as_before():
     for library in (theirs, shim):
         library.compiler.set_stance("default")
         library._dynamo.reset()
-    theirs.distributions.Distribution.set_default_validate_args(True)  # which PyTorch's torch.compile switches off for good
 
 
 def small(torch):

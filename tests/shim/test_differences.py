@@ -113,6 +113,35 @@ def _(t):
     return t.add is t.Tensor.add
 
 
+@shows("texts of parsers")
+def _(t):
+    try:
+        t.ones(2).topk("a")
+    except TypeError as error:
+        print(error)
+
+
+@shows("arrays beside tensors")
+def _(t):
+    return t.add(t.ones(2), np.ones(2))
+
+
+@shows("numbers of numpy")
+def _(t):
+    return t.tensor([np.float32(1)], dtype=t.int64)
+
+
+@shows("errors without a gpu")
+def _(t):
+    return t.ones(2).cuda()
+
+
+@shows("out beside an operand")
+def _(t):
+    x = t.arange(6.0)
+    return t.cumsum(x[2:5], 0, out=x[:2])
+
+
 @shows("ends of vectors")
 def _(t):
     x = t.full((64,), float("nan"), requires_grad=True)
@@ -133,11 +162,6 @@ def _(t):
 @shows("nan in loops")
 def _(t):
     return t.nn.functional.multi_margin_loss(t.tensor([[float("nan"), 1.0, 2.0]]), t.tensor([1]))
-
-
-@shows("arrays beside tensors")
-def _(t):
-    return t.add(t.ones(2), np.ones(2))
 
 
 @shows("sparse layouts")

@@ -137,7 +137,7 @@ def share(storage: Storage, into: np.ndarray | None = None) -> Memory | None:
 
 def _is_here(array: Any) -> bool:
     """Whether the numbers lie in this machine's memory, as those of new tensors do."""
-    if isinstance(array, np.ndarray):
+    if isinstance(array, np.ndarray | np.generic):
         return True
     if isinstance(array, jax.core.Tracer) or type(array.sharding) is not SingleDeviceSharding:
         return False

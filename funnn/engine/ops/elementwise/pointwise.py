@@ -112,9 +112,8 @@ _remainder = widened(
 
 def pow(input: Operand, exponent: Operand):
     """input to the power of exponent."""
-    if (
-        isinstance(exponent, (int, float)) and hasattr(input, "dtype") and not hasattr(exponent, "dtype")
-    ):  # a small power that was compiled in
+    compiled_in = isinstance(exponent, (int, float)) and hasattr(input, "dtype") and not hasattr(exponent, "dtype")
+    if compiled_in:  # a small power
         a = promoted(input, exponent)[0]
         return jnp.sqrt(a) if exponent == 0.5 else lax.integer_pow(a, exponent)
     a, b = promoted(input, exponent)
