@@ -178,11 +178,6 @@ DIFFERENCES = (
         "Without a GPU, `x.cuda()` raises what is both an AssertionError, as PyTorch's builds for CPUs raise, and a RuntimeError, as its others do.",
     ),
     Difference(
-        "out beside an operand",
-        _ARGUMENTS,
-        "An `out` that lies beside an operand, and over it only once it has been resized, is not refused.",
-    ),
-    Difference(
         "ends of vectors",
         _NUMBERS,
         "Where PyTorch's own answer depends on how many numbers there are (its kernels for eight numbers and for one differ), one of them is given: a "

@@ -136,12 +136,6 @@ def _(t):
     return t.ones(2).cuda()
 
 
-@shows("out beside an operand")
-def _(t):
-    x = t.arange(6.0)
-    return t.cumsum(x[2:5], 0, out=x[:2])
-
-
 @shows("ends of vectors")
 def _(t):
     x = t.full((64,), float("nan"), requires_grad=True)
