@@ -214,9 +214,9 @@ DIFFERENCES = (
     Difference(
         "sparse layouts",
         _SPARSE,
-        "The layouts are `torch.sparse_coo`, and for matrices `torch.sparse_csr` and `torch.sparse_csc`, without batches and dense dimensions. A sparse "
-        "tensor is of a subclass of `torch.Tensor` that prints as it does. What an operation refuses is a `NotImplementedError`, as in PyTorch, and says "
-        "the way round.",
+        "The layouts are `torch.sparse_coo`, and for matrices `torch.sparse_csr` and `torch.sparse_csc`, without batches and dense dimensions; there are "
+        "none on `'meta'`. A sparse tensor is of a subclass of `torch.Tensor` that prints as it does. What an operation refuses is a "
+        "`NotImplementedError`, as in PyTorch, and says the way round.",
     ),
     Difference(
         "sparse derivatives",

@@ -173,7 +173,16 @@ def stored(t):
     return t.load(io.BytesIO(stream.getvalue()))["a"].stride()
 
 
-@pytest.mark.parametrize("program", [made, written, filled_later, skeletons, trained, stored])
+def given(t):
+    """Results in an ``out``, other sizes, mixed precision."""
+    x, out = t.ones(2, 3, device="meta"), t.empty(0, device="meta")
+    print(t.exp(x, out=out) is out, out, t.sort(x, out=(t.empty(0, device="meta"), t.empty(0, dtype=t.long, device="meta"))))
+    print(t.zeros(3, out=t.empty(0, device="meta")), t.arange(3, out=t.empty(0, device="meta")), x.resize_(4, 5), x.stride(), x.resize_(2))
+    with t.autocast("cpu", t.bfloat16):
+        return t.nn.Linear(3, 2, device="meta")(t.ones(2, 3, device="meta")).dtype is t.float32
+
+
+@pytest.mark.parametrize("program", [made, written, filled_later, skeletons, trained, stored, given])
 def test_programs(program):
     same(program)
 
@@ -190,6 +199,10 @@ REFUSED = {
     "together": (RuntimeError, "is not on the expected device meta", lambda t: t.ones(2, device="meta") + t.ones(2)),
     "module": (NotImplementedError, "Please use torch.nn.Module.to_empty", lambda t: t.nn.Linear(2, 2, device="meta").to("cpu")),
     "nonzero": (NotImplementedError, "", lambda t: t.ones(2, device="meta").nonzero()),
+    "out": (RuntimeError, "from device meta to device cpu", lambda t: t.exp(t.ones(2, device="meta"), out=t.empty(2))),
+    "out on meta": (RuntimeError, "from device cpu to device meta", lambda t: t.mv(t.eye(2), t.ones(2), out=t.empty(2, device="meta"))),
+    "outs": (RuntimeError, "from device meta", lambda t: t.sort(t.ones(2, device="meta"), out=(t.empty(0), t.empty(0, dtype=t.long)))),
+    "sparse": (NotImplementedError, "", lambda t: t.eye(2, device="meta").to_sparse()),
     "input": (RuntimeError, "is not on the expected device", lambda t: t.nn.Linear(2, 2, device="meta")(t.ones(1, 2))),
 }
 
@@ -205,6 +218,21 @@ def test_nothing_is_written_without_numbers():
     with pytest.raises(RuntimeError, match="is not on the expected device meta"):
         x.add_(shim.ones(2, device="meta"))
     assert x.tolist() == [1, 1]
+
+
+SPARSE = {
+    "to": lambda t: t.eye(2).to_sparse().to("meta"),
+    "made": lambda t: t.sparse_coo_tensor([[0, 1]], [1.0, 2.0], (2,), device="meta"),
+    "of zeros": lambda t: t.sparse_coo_tensor((2, 2), device="meta"),
+    "compressed": lambda t: t.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), device="meta"),
+    "gradient": lambda t: t.nn.Embedding(3, 2, sparse=True, device="meta")(t.tensor([0], device="meta")).sum().backward(),
+}
+
+
+@pytest.mark.parametrize("program", SPARSE.values(), ids=SPARSE)
+def test_there_are_no_sparse_tensors(program):
+    with pytest.raises(NotImplementedError, match="no sparse tensors on the device 'meta'"):
+        program(shim)
 
 
 def test_files_are_torchs():

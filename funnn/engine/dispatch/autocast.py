@@ -84,7 +84,7 @@ class Casting:
         if not isinstance(value, Tensor):
             return value
         dtype = value.dtype
-        if dtype is kind or not dtype.is_floating_point or dtype is _dtype.float64:
+        if dtype is kind or not dtype.is_floating_point or dtype is _dtype.float64 or value.is_meta:
             return value
         keep = settings.cache_enabled and kind is self.dtype and dtype is _dtype.float32
         if keep and value.requires_grad and value._grad_fn is None and value._base is None:
@@ -93,7 +93,7 @@ class Casting:
 
     def _widest(self, values: Any) -> _dtype.dtype | None:
         """float32 if an operand is; else all are of the region's type, and stay. Where there is float64, promotion is as without autocast."""
-        kinds = [value.dtype for value in items_of(values) if isinstance(value, Tensor) and value.is_floating_point()]
+        kinds = [value.dtype for value in items_of(values) if isinstance(value, Tensor) and value.is_floating_point() and not value.is_meta]
         if _dtype.float64 in kinds or set(kinds) <= {self.dtype}:
             return None
         before = kinds[: kinds.index(_dtype.float32)] if _dtype.float32 in kinds else kinds  # behind a float32, torch takes any type

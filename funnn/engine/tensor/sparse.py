@@ -50,6 +50,13 @@ def refuse(name: str, backend: str) -> NoReturn:
     raise error
 
 
+def refuse_meta() -> NoReturn:
+    """Raise for a sparse tensor on 'meta': where elements are is a question of numbers."""
+    error = NoDenseMemory("there are no sparse tensors on the device 'meta'; use dense ones there, or sparse ones on a device with numbers")
+    error.refused = True
+    raise error
+
+
 def handle(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], error: NoDenseMemory) -> Any:
     """What ``function``, which failed with ``error``, does with sparse tensors."""
     handler = HANDLERS.get(function)
@@ -84,6 +91,8 @@ class SparseTensor(Tensor):
     @classmethod
     def _of(cls, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool) -> Self:
         """A sparse tensor without history, on the memory of ``elements``."""
+        if elements.is_meta:
+            refuse_meta()
         tensor = object.__new__(cls)
         tensor._pattern, tensor._elements, tensor._size = pattern, elements._bare(), tuple(size)  # tangents stay
         tensor._coalesced = coalesced or elements._shape()[0] < 2

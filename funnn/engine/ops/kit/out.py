@@ -20,6 +20,10 @@ def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) 
         for target, value in zip(out, result, strict=True):
             write_out(target, value, exact, operands)
         return with_out(result, out)
+    if out.is_meta is not result.is_meta:
+        raise RuntimeError(
+            f"Attempting to copy from device {result.device} to device {out.device}, but cross-device copies are not allowed! Give an out like the result"
+        )
     if exact and out.dtype is not result.dtype:
         wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
         raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {got} instead; give torch.empty(0, dtype={result.dtype})")

@@ -150,7 +150,7 @@ def factory(function: Callable) -> Callable:
                 f"dtype {as_dtype(dtype).legacy} does not match dtype of out parameter ({out.dtype.legacy}); leave dtype out"
             )
         requires_grad = kwargs.pop("requires_grad", False)
-        result = write_out(out, function(*args, dtype=out.dtype, **kwargs))
+        result = write_out(out, function(*args, dtype=out.dtype, **({"device": out.device} | kwargs)))
         return result.requires_grad_() if requires_grad else result
 
     own, added = inspect.signature(function), inspect.signature(make, follow_wrapped=False).parameters

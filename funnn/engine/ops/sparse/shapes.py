@@ -15,7 +15,7 @@ from funnn.engine.ops.sparse.elements import coalesced, elements_at, elements_of
 from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.kernels import take
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
-from funnn.engine.tensor.sparse import SparseTensor, refuse
+from funnn.engine.tensor.sparse import SparseTensor, refuse, refuse_meta
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
@@ -306,6 +306,8 @@ def to(self: SparseTensor, *args: Any, **kwargs: Any) -> SparseTensor:
     """The tensor in another dtype, on another device or like another tensor; itself where nothing changes."""
     like_it = [item.dtype if isinstance(item, SparseTensor) else item for item in args]
     probe = self._elements.detach().to(*like_it, **{name: value for name, value in kwargs.items() if name != "copy"})
+    if probe.is_meta:
+        refuse_meta()
     flags = [arg for arg in args if isinstance(arg, bool)]
     result = _converted(self, probe.dtype)
     return result.clone() if result is self and kwargs.get("copy", len(flags) > 1 and flags[1]) else result

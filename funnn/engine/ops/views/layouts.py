@@ -104,10 +104,13 @@ def resize_(self: Array, *size, memory_format=None, **named):
     missing = math.prod(shape) - available
     if missing > 0 and type(self._storage) is SharedStorage:
         raise RuntimeError("Trying to resize storage that is not resizable")
-    if missing > 0:
+    if missing > 0 and self.is_meta:
+        self._storage = Storage(outlined((available + missing,), self.dtype.numpy))
+    elif missing > 0:
         present = self.as_strided((available,), (1,), window.offset)._read()
         with jax.enable_x64(True):
             self._storage = Storage(jnp.pad(present, (0, missing)))
+    if missing > 0:
         window = Window((), (), 0)
     order = order_of(memory_format, len(shape)) or tuple(range(len(shape)))
     window = window._replace(shape=shape, stride=stride_in_order(shape, order))
