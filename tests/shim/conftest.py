@@ -1,4 +1,4 @@
-"""What PyTorch's own compiler leaves behind is undone after each test, so that no test depends on which ran before it."""
+"""What PyTorch leaves behind is undone after each test, so that no test depends on which ran before it."""
 
 import sys
 
@@ -6,7 +6,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _distributions_check_arguments():
+def _torch_as_before():
     yield
     if (torch := sys.modules.get("torch")) is not None:
         torch.distributions.Distribution.set_default_validate_args(True)  # which torch.compile switches off for good
+        torch.nn.modules.module._global_forward_hooks_with_kwargs.clear()  # of which removed hooks leave an entry

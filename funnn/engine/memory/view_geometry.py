@@ -67,7 +67,7 @@ def slice_(window: Window, dim: int, start: int | None, stop: int | None, step: 
     dim = wrap_dim(dim, len(window.shape))
     span = range(*slice(start, stop, step).indices(window.shape[dim]))
     shape, stride = list(window.shape), list(window.stride)
-    offset = window.offset + span.start * stride[dim] if len(span) else window.offset
+    offset = window.offset + span.start * stride[dim]
     shape[dim], stride[dim] = len(span), stride[dim] * step
     return window._replace(shape=tuple(shape), stride=tuple(stride), offset=offset)
 
