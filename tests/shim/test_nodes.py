@@ -91,6 +91,9 @@ CONJUGATES = (
     "fft.ihfft2",
     "fft.ihfftn",
 )  # which torch takes lazily, in a node of their own
+SPARSE = ("sparse.sampled_addmm", "sparse.mm", "to_sparse")  # of samples in other layouts, or with such a result: see test_sparse.py
+#: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
+ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
 #: Operations that have another node in place.
 IN_PLACE = ("acosh", "asinh", "atanh", "conj_physical", "polygamma")
 OPS = {
@@ -98,7 +101,7 @@ OPS = {
     for op in op_db
     if torch.float32 in op.dtypes
     and op.supports_autograd
-    and op.name not in (*OTHER_NODES, *CONJUGATES)
+    and op.name not in (*OTHER_NODES, *CONJUGATES, *SPARSE)
     and None not in next(iter(forms(op).values()), (None,))
 }
 
@@ -134,7 +137,7 @@ def nexts(node):
     return [None if following is None else following.name() for following, _ in node.next_functions]
 
 
-@every(OPS)
+@every({name: case for name, case in OPS.items() if case[0].name not in ELSEWHERE})
 def test_next_functions_of_the_database(op, dtype):
     """Where torch has one node for the operation, it leads to what torch's leads to: one entry an input, None where there is nothing."""
     (theirs, ours), *_ = forms(op).values()

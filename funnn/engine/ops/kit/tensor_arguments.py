@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from funnn.engine.program.value import Value
+from funnn.engine.tensor.overrides import PROTOCOL
 from funnn.engine.tensor.tensor import Tensor
 
 #: A Tensor, or a number beside one.
@@ -55,7 +56,7 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
             elif parameter == _ONE_OF:
                 if len(args) == 2 and all(isinstance(arg, _NUMBERS) or (isinstance(arg, jax.Array) and arg.weak_type) for arg in args):
                     raise TypeError(f"{name.rpartition('.')[2]}(): one of two operands must be Tensor, got two numbers")
-            elif not isinstance(value, _TAKEN):
+            elif not _is_taken(value):
                 raise TypeError(
                     f"{name.rpartition('.')[2]}(): argument '{parameter}' (position {position + 1}) must be Tensor, not {type(value).__name__}; "
                     "make one with torch.tensor(…)"
@@ -65,7 +66,12 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
     return checked
 
 
+def _is_taken(value: Any) -> bool:
+    """Whether a value is a tensor or what counts as one; of a class that overrides functions that is for the class to say."""
+    return isinstance(value, _TAKEN) or hasattr(type(value), PROTOCOL)
+
+
 def _check_each(tensors: tuple) -> None:
     for number, value in enumerate(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors):
-        if not isinstance(value, _TAKEN):
+        if not _is_taken(value):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(value).__name__}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.overrides import PROTOCOL
 from funnn.engine.tensor.tensor import Tensor
 
 #: In the same order.
@@ -60,7 +61,8 @@ def _by_name(name: str, parameters: tuple, inplace: bool = False) -> Callable:
         if name in _LOSSES and type(given.setdefault("reduction", 0)) is int:
             given["reduction"] = ("none", "mean", "sum")[given["reduction"]]
         for key in (parameters[0], "reduction"):
-            if not isinstance(given.get(key), (Tensor, str) if key != "reduction" else (str, type(None))):
+            value = given.get(key)
+            if not (isinstance(value, (Tensor, str) if key != "reduction" else (str, type(None))) or hasattr(type(value), PROTOCOL)):
                 raise TypeError(
                     f"{name}(): argument '{key}' must be {'int' if key == 'reduction' else 'Tensor'}, not {type(given.get(key)).__name__}"
                 )

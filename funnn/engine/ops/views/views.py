@@ -113,7 +113,7 @@ def _publish(
     arguments: Callable,
     *,
     copy: bool | str = False,
-    write: bool | str = False,
+    write: bool | str | Callable = False,
     **where: Any,
 ) -> None:
     """``arguments(tensor, …)`` turns torch's arguments into those of ``change``; its signature and docstring are the function's.
@@ -330,18 +330,26 @@ def _alias(input):
     return ()
 
 
-def _squeeze_grad(dim):
-    return f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
+def _squeeze_grad(dim, first=0):
+    return f"SqueezeBackward{first + (0 if dim is None else 1 if isinstance(dim, int) else 2)}"
 
 
 _publish("permute", windows.permute, "PermuteBackward0", _permute, copy="exact")
-_publish("transpose", windows.transpose, "TransposeBackward0", _transpose, copy="exact", write=True, aliases=("swapaxes", "swapdims"))
-_publish("t", windows.permute, "TBackward0", _t, copy="exact", write=True)
+_publish(
+    "transpose",
+    windows.transpose,
+    "TransposeBackward0",
+    _transpose,
+    copy="exact",
+    write="TransposeBackward1",
+    aliases=("swapaxes", "swapdims"),
+)
+_publish("t", windows.permute, "TBackward0", _t, copy="exact", write="TBackward1")
 _publish("movedim", windows.permute, "PermuteBackward0", _movedim, aliases=("moveaxis",))
 _publish("select", windows.select, "SelectBackward0", _select, copy=True)
 _publish("narrow", windows.slice_, "SliceBackward0", _narrow)
-_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy="exact", write=True)
-_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy="exact", write=True)
+_publish("unsqueeze", windows.unsqueeze, "UnsqueezeBackward0", _unsqueeze, copy="exact", write="UnsqueezeBackward1")
+_publish("squeeze", windows.squeeze, _squeeze_grad, _squeeze, copy="exact", write=lambda *dims: _squeeze_grad(*dims, first=3))
 _publish("expand", windows.expand, "ExpandBackward0", _expand, copy="exact", function=False)
 _publish("expand_as", windows.expand, "ExpandBackward0", _expand_as, function=False)
 _publish("broadcast_to", windows.expand, "ExpandBackward0", _expand)
