@@ -250,13 +250,12 @@ def _gradient_of_pow(input, exponent):
 
 
 _BINARY = ("input", "other")
-row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), older="alpha", inplace=True, elementwise=True, small=small.binary(np.add))
+row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True, elementwise=True, small=small.binary(np.add))
 row(
     "sub",
     sub,
     "SubBackward0",
     scalars=(*_BINARY, "alpha"),
-    older="alpha",
     inplace=True,
     aliases=("subtract",),
     elementwise=True,
@@ -421,8 +420,8 @@ row(
     exact_out=True,
     elementwise=True,
 )
-row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), older="value", inplace=True, elementwise=True, autocast={"cuda": WIDEST})
-row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), older="value", inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
 publish("masked_fill", masked_fill, inplace=True)
 
 

@@ -18,7 +18,6 @@ from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
 from funnn.engine.program.graph import count_checks, settle_checks
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.functional._warn import warn
 
 FUNCTIONS: dict[str, Callable] = {}
 _CHECKED: set[str] = set()  # names of functions that look at their operands, or whose pure function does
@@ -32,7 +31,6 @@ def row(
     scalars: tuple[str, ...] = (),
     autocast: Any = None,
     sizes: int | None = None,
-    older: str | None = None,
     differentiable: bool = True,
     **policies: Any,
 ) -> Callable:
@@ -41,7 +39,6 @@ def row(
     Args:
       pure, grad, scalars, autocast: as in :class:`Op`.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
-      older: the number that PyTorch's older overload takes behind the first operand: ``add(input, alpha, other)``.
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       policies: as in :func:`publish`.
     """
@@ -49,11 +46,7 @@ def row(
     scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
     op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, autocast=autocast)
     run = _runner(op, sizes, policies.get("exact_out", False))
-    count = sizes
-    if older is not None:
-        count = list(inspect.signature(pure).parameters).index(older)
-        run = _with_older_overload(run, name, count, older)
-    dispatch = {"op": op, "op_args": count} if differentiable else {}
+    dispatch = {"op": op, "op_args": sizes} if differentiable else {}
     return _enter(name, run if differentiable else _constant(run), pure, _public_signature(pure, sizes), **dispatch, **policies)
 
 
@@ -164,23 +157,6 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
         return call(op, args, kwargs)
 
     return call_with_options
-
-
-def _with_older_overload(run: Callable, name: str, count: int, number: str) -> Callable:
-    """``run`` that takes ``count`` operands, also with a number behind the first of them."""
-
-    def run_either(*args: Any, **kwargs: Any) -> Any:
-        if len(args) == count + 1 and not isinstance(args[1], Tensor):
-            others = ", ".join(f"Tensor {other}" for other in (("other",) if count == 2 else ("tensor1", "tensor2")))
-            warn(
-                f"This overload of {name} is deprecated:\n\t{name}(Tensor input, Number {number}, {others}, *, Tensor out = None)\n"
-                f"Consider using one of the following signatures instead:\n\t{name}(Tensor input, {others}, *, Number {number} = 1, Tensor out = None)",
-                once=True,
-            )
-            return run(args[0], *args[2:], **{number: args[1]}, **kwargs)
-        return run(*args, **kwargs)
-
-    return run_either
 
 
 def _public_signature(pure: Callable, sizes: int | None) -> inspect.Signature:
