@@ -71,6 +71,11 @@ def handle(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any
     refuse(function.__name__, "SparseCsrCPU" if csr else "SparseCPU")
 
 
+def _turned(name: str) -> Any:
+    """A property that is a view of a dense tensor."""
+    return property(lambda self: HANDLERS[getattr(Tensor, name).fget](self))
+
+
 class SparseTensor(Tensor):
     """A tensor of which a pattern says where the elements are; the others are zero.
 
@@ -109,6 +114,8 @@ class SparseTensor(Tensor):
     @property
     def _window(self) -> Any:  # type of the base's attribute
         raise NoDenseMemory(_NO_MEMORY)
+
+    T, mT, H, mH = map(_turned, ("T", "mT", "H", "mH"))
 
     @property
     def device(self) -> _dtype.device:

@@ -56,10 +56,10 @@ def register_handlers() -> None:
         _enter(name, handler)
     same = {getattr(function, "__wrapped__", function): handler for function, handler in HANDLERS.items()}
     for name in [*dir(Tensor), *FUNCTIONS]:  # aliases are functions of their own
-        function = FUNCTIONS.get(name) or getattr(Tensor, name)
-        handler = same.get(getattr(function, "__wrapped__", None)) if callable(function) else None
-        if handler is not None and name not in _handlers:
-            _enter(name, handler)
+        function: Any = FUNCTIONS.get(name) or getattr(Tensor, name)
+        found = same.get(getattr(function, "__wrapped__", None)) if callable(function) else None
+        if found is not None and name not in _handlers:
+            _enter(name, found)
     for name in dir(Tensor):
         function = getattr(Tensor, name)
         if callable(function) and function in HANDLERS and f"{name}_" not in _handlers:
@@ -68,8 +68,6 @@ def register_handlers() -> None:
 
 def _enter(name: str, handler: Callable) -> None:
     method = getattr(Tensor, name, None)
-    if isinstance(method, property):
-        setattr(SparseTensor, name, property(handler))
     for function in (FUNCTIONS.get(name), method.fget if isinstance(method, property) else method, getattr(F, name, None)):
         if callable(function):
             HANDLERS[function] = handler
