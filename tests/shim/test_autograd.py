@@ -144,9 +144,10 @@ ELSEWHERE = {
     **dict.fromkeys(("_weight_norm", "norm_except_dim"), "test_nn_utils.py"),
     **dict.fromkeys(("_sample_dirichlet", "_standard_gamma", "binomial", "poisson"), "test_distributions.py"),
     **dict.fromkeys(
-        ("smm", "hspmm", "sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor"), "test_sparse.py"
+        ("smm", "hspmm", "sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor"),
+        "test_sparse_tensors.py",
     ),
-    **{f"sparse.{name}": "test_sparse.py" for name in ("mm", "addmm", "sum", "softmax", "log_softmax", "spdiags", "sampled_addmm")},
+    **{f"sparse.{name}": "test_sparse_tensors.py" for name in ("mm", "addmm", "sum", "softmax", "log_softmax", "spdiags", "sampled_addmm")},
     **dict.fromkeys(("chain_matmul", "slogdet", "fft.fftfreq", "fft.rfftfreq"), "test_tensor.py"),
 }
 

@@ -91,7 +91,11 @@ CONJUGATES = (
     "fft.ihfft2",
     "fft.ihfftn",
 )  # which torch takes lazily, in a node of their own
-SPARSE = ("sparse.sampled_addmm", "sparse.mm", "to_sparse")  # of samples in other layouts, or with such a result: see test_sparse.py
+SPARSE = (
+    "sparse.sampled_addmm",
+    "sparse.mm",
+    "to_sparse",
+)  # of samples in other layouts, or with such a result: see test_sparse_tensors.py
 #: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
 ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
 #: Operations that have another node in place.

@@ -122,6 +122,11 @@ class _Property(property):
     __name__: str
 
 
+def is_question(function: Any) -> bool:
+    """Whether what a mode is asked for is a question, and no operation."""
+    return function.__name__ in ("__get__", "__set__", "__delete__", *_METHODS)
+
+
 def nowrap() -> set[Any]:
     """Questions whose answers the default ``__torch_function__`` leaves as they are."""
     return {Tensor.grad.__get__}

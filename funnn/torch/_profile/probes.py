@@ -19,6 +19,7 @@ from funnn.engine.program.region import Region
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import TorchFunctionMode
+from funnn.engine.tensor.questions import is_question
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform import differentiate
 from funnn.torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -171,7 +172,7 @@ class _Clock(TorchFunctionMode):
     """A mode that measures the functions of torch that a program calls; what they call themselves does not ask it."""
 
     def __torch_function__(self, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if _inside():
+        if _inside() or is_question(func):
             return NotImplemented
         return measure(func.__name__.strip("_"), func, args, kwargs or {})
 
