@@ -388,6 +388,22 @@ def test_backward_sees_what_numpy_wrote_since(use):
     same(program)
 
 
+@pytest.mark.parametrize("function", ["tanh", "exp", "softmax", "layer_norm"])
+def test_a_result_that_is_looked_at_before_backward(function):
+    def program(t):
+        x = t.tensor([[0.5, -1.0, 2.0]], requires_grad=True)
+        y = (
+            t.nn.functional.layer_norm(x, (3,))
+            if function == "layer_norm"
+            else getattr(t, function)(x, *([1] if function == "softmax" else []))
+        )
+        seen = y.detach().numpy(), x.detach().numpy()
+        (y * y).sum().backward()
+        return x.grad, *seen
+
+    same(program)
+
+
 def test_backward_where_numpy_wrote_nothing():
     """Of what is shared the numbers are compared, and a derivative that could not be computed anew need not be."""
 

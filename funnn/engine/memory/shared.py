@@ -170,10 +170,10 @@ class SharedStorage(Storage):
 
     @property
     def writes(self) -> int:
-        """Another number where NumPy has written since the memory was last read, or may have: whoever remembers what he read reads again."""
+        """As of any storage; another number, too, where NumPy is seen to have written since the memory was last read."""
         count: int = _count.__get__(self)
         memory = self.memory
-        if memory.pending is None and not memory.is_as_read():
+        if memory.pending is None and memory.last is not None and not memory.is_as_read():
             count += 1
             _count.__set__(self, count)
         return count

@@ -126,7 +126,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             thread.tracing.read(storage, self)
         if self._window is None:
             return storage.value if type(storage) is Storage else storage.snapshot()
-        if self._value_writes != storage.writes:
+        if self._value_writes != storage.writes or type(storage) is not Storage:
             self._value = storage.read(self._window)
             self._value_writes = storage.writes
         return self._value
