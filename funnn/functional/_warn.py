@@ -36,8 +36,8 @@ def warn(text: str, category: type[Warning] = UserWarning, *shapes: Any, once: b
 
 def say(text: str, category: type[Warning] = UserWarning, once: bool = False) -> None:
     """As ``warn``, whoever traces; through however many frames of funnn's own."""
-    if once and not always:
-        if text in _said:
+    if once:
+        if text in _said and not always:
             return
         _said.add(text)
     level = 1

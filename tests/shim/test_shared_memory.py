@@ -18,7 +18,6 @@ from twin import same, same_error
 
 import funnn.torch as shim
 from funnn.engine.memory.shared import SharedStorage
-from funnn.engine.ops.make import factories
 
 DTYPES = ["float16", "float32", "float64", "complex64", "complex128", "int8", "int16", "int32", "int64"]
 THREE = np.ones(3)
@@ -250,7 +249,7 @@ def test_errors(name):
 def test_what_is_not_writable_warns_once_and_stays_as_it_is(name, monkeypatch):
     array = np.frombuffer(b"abcdefgh", np.float32)
     make = {"NumPy array": lambda t: t.from_numpy(array), "buffer": lambda t: t.frombuffer(b"abcdefgh", dtype=t.float32)}[name]
-    monkeypatch.setattr(factories, "_warned", set())
+    monkeypatch.setattr("funnn.functional._warn._said", set())
     texts = []
     for t in (torch, shim):
         t.set_warn_always(True)

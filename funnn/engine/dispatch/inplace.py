@@ -51,6 +51,10 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
         )
 
 
+_TOGETHER = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+    "Please clone() the tensor before performing the operation."
+)
 #: Functions whose result may not lie on an operand; that of others may, if it lies exactly there.
 _APART = frozenset(("cat", "gather", "index_select", "kthvalue", "masked_select", "scatter", "scatter_add", "take"))
 
@@ -66,15 +70,14 @@ def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
             if isinstance(operand, (tuple, list)):
                 check_out(name, target, operand)
             elif isinstance(operand, Tensor) and operand._storage is target._storage and _lie_together(target, operand, name in _APART):
-                raise RuntimeError(
-                    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
-                    "Please clone() the tensor before performing the operation."
-                )
+                raise RuntimeError(_TOGETHER)
 
 
 def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
     """Whether two windows on a storage share elements, both being dense; unless ``exactly``, those that are the same do not count."""
     one, other = target._view_window(), operand._view_window()
+    if 0 in one.shape or 0 in other.shape:
+        return False
     if (one.shape, one.stride, one.offset) == (other.shape, other.stride, other.offset):
         return exactly
     if not (is_dense(one.shape, one.stride) and is_dense(other.shape, other.stride)):
@@ -83,18 +86,10 @@ def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
 
 
 def check_overlap(written: Tensor, sources: Iterable[Any]) -> None:
-    """Raise torch's error where a source is in part what is written: both are dense, and their stretches of one memory meet without being the same."""
+    """Raise torch's error where a source is in part what is written."""
     for source in sources:
-        if source is written or getattr(source, "_storage", None) is not written._storage or not (source.numel() and written.numel()):
-            continue
-        ours, theirs = written._view_window(), source._view_window()
-        if ours == theirs or not (is_dense(ours.shape, ours.stride) and is_dense(theirs.shape, theirs.stride)):
-            continue
-        if ours.offset < theirs.offset + source.numel() and theirs.offset < ours.offset + written.numel():
-            raise RuntimeError(
-                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
-                "Please clone() the tensor before performing the operation."
-            )
+        if source is not written and getattr(source, "_storage", None) is written._storage and _lie_together(written, source, False):
+            raise RuntimeError(_TOGETHER)
 
 
 def _is_leaf(tensor: Tensor) -> bool:

@@ -46,9 +46,6 @@ _TEXTS = {
     "Instead, use torch.arange, which produces values in [start, end).",
     "arrays": "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with "
     "numpy.array() before converting to a tensor.",
-    "read-only": "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means writing to this tensor will "
-    "result in undefined behavior. You may want to copy the array to protect its data or make it writable before converting it to a tensor. This "
-    "type of warning will be suppressed for the rest of this program.",
 }
 
 

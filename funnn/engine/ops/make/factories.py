@@ -6,7 +6,6 @@ import functools
 import inspect
 import math
 import operator
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, write_out
 from funnn.engine.ops.make.data import fitting, number_of, values_of
 from funnn.engine.ops.views.views import make_view
-from funnn.engine.program.graph import users_line
 from funnn.engine.program.outline import outline_of, outlined
 from funnn.engine.program.value import filled, from_host, is_on_cpu
 from funnn.engine.state import thread
@@ -33,7 +31,6 @@ from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
 from funnn.engine.types.sequences import is_sequence
-from funnn.engine.types.settings import is_warn_always_enabled
 from funnn.functional._warn import say
 
 
@@ -85,14 +82,12 @@ _NOT_WRITABLE = (
     "The given {} is not writable, and PyTorch does not support non-writable tensors. This means {}. You may want to copy the {} to protect its data "
     "or make it writable before converting it to a tensor. This type of warning will be suppressed for the rest of this program."
 )
-_warned: set[str] = set()
 
 
 def warn_unless_writable(array: np.ndarray, what: str, means: str) -> None:
     """Warn of what is not to be written (a tensor that is written gets memory of its own), once or as ``torch.set_warn_always`` says."""
-    if not array.flags.writeable and (what not in _warned or is_warn_always_enabled()):
-        _warned.add(what)
-        warnings.warn_explicit(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), UserWarning, *users_line())
+    if not array.flags.writeable:
+        say(_NOT_WRITABLE.format(what, means, what.rpartition(" ")[2]), once=True)
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from funnn.engine.ops.make.factories import tensor
 from funnn.engine.ops.sparse.elements import make
 from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
-from funnn.engine.program.graph import users_line
 from funnn.engine.tensor.sparse import SparseTensor, refuse_meta
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
+from funnn.functional._warn import say
 
 _COMPRESSED = (_layout.sparse_csr, _layout.sparse_csc)
 
@@ -29,7 +28,6 @@ class _Settings(threading.local):
 
 
 _settings = _Settings()
-_warned: set[str] = set()
 _UNCHECKED = (
     "Sparse invariant checks are implicitly disabled. Memory errors (e.g. SEGFAULT) will occur when operating on a sparse tensor which violates the "
     "invariants, but checks incur performance overhead. To silence this warning, explicitly opt in or out. See "
@@ -43,9 +41,7 @@ _BETA = (
 
 def warn_once(text: str) -> None:
     """torch's warning, the first time."""
-    if text not in _warned:
-        _warned.add(text)
-        warnings.warn_explicit(text, UserWarning, *users_line())
+    say(text, once=True)
 
 
 def checks_enabled() -> bool | None:
