@@ -1,4 +1,4 @@
-"""Warnings of functions that may be traced: said where the user called, or left to whoever traces, who says them at every call."""
+"""Warnings of functions that may be traced: given where the user called, or left to whoever traces, who gives them at every call."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ import threading
 import types
 import warnings
 from collections.abc import Iterator
-from typing import Any
+
+Warned = tuple[str, type[Warning], bool]  # a text, its category, and whether it is to be given once in a program
 
 
 class _Tracing(threading.local):
-    """What the functions that this thread traces warn of: (text, category, once); None where it traces none."""
+    """What the functions that this thread traces warn of; None where nobody collects it."""
 
-    found: list[tuple[str, type[Warning], bool]] | None = None
+    found: list[Warned] | None = None
 
 
 _tracing = _Tracing()
-_said: set[str] = set()
-#: Whether what is said once is said always; ``torch.set_warn_always``.
-always = False
 
 
-def warn(text: str, category: type[Warning] = UserWarning, *shapes: Any, once: bool = False) -> None:
-    """Warn at the line that called into funnn, ``once`` in a program or every time.
+def warn(text: str, category: type[Warning] = UserWarning, *shapes: object) -> None:
+    """Warn at the line that called into funnn.
 
     In ``text``, ``{0}`` and ``{1}`` are ``shapes``, those of the first two operands.
     """
+    if not left_to_collector(text, category):
+        warn_at_users_line(text.format(*shapes) if shapes else text, category)
+
+
+def left_to_collector(text: str, category: type[Warning], once: bool = False) -> bool:
+    """Leave a warning to whoever traces; False where nobody does."""
     if _tracing.found is None:
-        say(text.format(*shapes) if shapes else text, category, once)
-    else:
-        _tracing.found.append((text, category, once))
+        return False
+    _tracing.found.append((text, category, once))
+    return True
 
 
-def say(text: str, category: type[Warning] = UserWarning, once: bool = False) -> None:
-    """As ``warn``, whoever traces; through however many frames of funnn's own."""
-    if once:
-        if text in _said and not always:
-            return
-        _said.add(text)
+def warn_at_users_line(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, through however many frames of funnn's own."""
     level = 1
     frame: types.FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("funnn.", "jax.")):
@@ -48,9 +48,9 @@ def say(text: str, category: type[Warning] = UserWarning, once: bool = False) ->
 
 
 @contextlib.contextmanager
-def collected() -> Iterator[list[tuple[str, type[Warning], bool]]]:
+def collected() -> Iterator[list[Warned]]:
     """Inside, what functions warn of is collected."""
-    found: list[tuple[str, type[Warning], bool]] = []
+    found: list[Warned] = []
     before, _tracing.found = _tracing.found, found
     try:
         yield found

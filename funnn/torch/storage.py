@@ -18,7 +18,7 @@ from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 
 class _Storage:

@@ -55,6 +55,7 @@ def outlines(result: Any, kind: type) -> list:
 @pytest.mark.parametrize("op", [*exhaustive.one_each(OPS, lambda op: op.name.split(".")[0][:2], op_id)])
 def test_operations(op):
     """Each form of an operation, where PyTorch has it on 'meta' and it is no error with numbers."""
+    compared = 0
     for sample in samples(op, dtype_of(op), False, most=1):
         for theirs, ours in forms(op).values():
             args, kwargs = (sample.input, *sample.args), sample.kwargs
@@ -65,6 +66,9 @@ def test_operations(op):
             except Exception:
                 continue
             assert outlines(ours(*own_args, **own_kwargs), shim.Tensor) == outlines(expected, torch.Tensor)
+            compared += 1
+    if not compared:
+        pytest.skip("PyTorch's does not run on 'meta', or not with these numbers")
 
 
 #: The lazy ones have no shapes yet.

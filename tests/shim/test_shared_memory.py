@@ -249,7 +249,7 @@ def test_errors(name):
 def test_what_is_not_writable_warns_once_and_stays_as_it_is(name, monkeypatch):
     array = np.frombuffer(b"abcdefgh", np.float32)
     make = {"NumPy array": lambda t: t.from_numpy(array), "buffer": lambda t: t.frombuffer(b"abcdefgh", dtype=t.float32)}[name]
-    monkeypatch.setattr("funnn.functional._warn._said", set())
+    monkeypatch.setattr("funnn.engine.types.warning._said", set())
     texts = []
     for t in (torch, shim):
         t.set_warn_always(True)

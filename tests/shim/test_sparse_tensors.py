@@ -339,7 +339,7 @@ def test_beside_compiled_functions_and_transformations():
 
 
 def test_warnings_come_once_at_the_users_line(monkeypatch):
-    monkeypatch.setattr("funnn.functional._warn._said", set())
+    monkeypatch.setattr("funnn.engine.types.warning._said", set())
     monkeypatch.setattr(construct._settings, "checks", None)
     with pytest.warns(UserWarning, match="Sparse invariant checks are implicitly disabled") as found:
         for _ in range(2):

@@ -33,7 +33,8 @@ from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad,
 from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.functional._warn import collected, say
+from funnn.engine.types.warning import say
+from funnn.functional._warn import collected
 
 _KEYWORD = object()  # stands before the name of a keyword argument
 _TRACED_NUMBERS = (int, float, complex)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 if TYPE_CHECKING:
     from funnn.engine.tensor.tensor import Tensor

@@ -21,7 +21,7 @@ from funnn.engine.tensor.history import History
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 
 def _is_local(array: Any) -> bool:

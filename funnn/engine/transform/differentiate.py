@@ -14,7 +14,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.transform.transform import batched
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 
 class GradientEdge(NamedTuple):

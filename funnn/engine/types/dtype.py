@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from funnn.engine.state import before_settings_change, thread
-from funnn.functional._warn import warn
+from funnn.engine.types.warning import warn
 
 
 class TorchType(type):

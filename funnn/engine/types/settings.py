@@ -11,7 +11,7 @@ import jax
 
 from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import dtype as _dtype
-from funnn.functional import _warn
+from funnn.engine.types import warning as _warn
 
 _DEBUG_MODES = ("default", "warn", "error")
 #: torch's name of a precision -> JAX's, which counts on accelerators.

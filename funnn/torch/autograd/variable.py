@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.engine.tensor.tensor import Tensor
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 
 class _VariableMeta(type):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from funnn.functional._warn import warn
+from funnn.engine.types.warning import warn
 
 _TEXTS = {
     "qr": "torch.qr is deprecated in favor of torch.linalg.qr and will be removed in a future PyTorch release.\n"

@@ -9,7 +9,7 @@ from typing import Any
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.ops.kit.return_types import with_out
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
 

@@ -31,7 +31,7 @@ from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
 from funnn.engine.types.sequences import is_sequence
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:

@@ -22,10 +22,10 @@ from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import cast
+from funnn.engine.types.warning import warn
 from funnn.functional._checks import has_symbol
 from funnn.functional._lp import lp_norm
 from funnn.functional._norm_kernel import near_mean
-from funnn.functional._warn import warn
 
 
 def axes_of(dim: Any, input: Any) -> Any:

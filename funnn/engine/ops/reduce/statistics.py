@@ -14,8 +14,8 @@ from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.warning import warn
 from funnn.functional._norm_kernel import near_mean
-from funnn.functional._warn import warn
 
 _ROUNDED = {"lower": jnp.floor, "higher": jnp.ceil, "nearest": jnp.round}
 

@@ -16,7 +16,7 @@ from funnn.engine.tensor.sparse import SparseTensor, refuse_meta
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.functional._warn import say
+from funnn.engine.types.warning import say
 
 _COMPRESSED = (_layout.sparse_csr, _layout.sparse_csc)
 

@@ -6,7 +6,7 @@ from funnn import functional as F
 from funnn import layers
 from funnn.engine.tensor.tensor import Tensor as _Tensor
 from funnn.engine.types.dtype import get_default_dtype
-from funnn.functional._warn import say as _say
+from funnn.engine.types.warning import say as _say
 from funnn.torch.nn._packed import takes_packed
 from funnn.torch.nn.modules._embeddings import _Table
 from funnn.torch.nn.modules._normalizations import SyncBatchNorm as SyncBatchNorm
