@@ -30,6 +30,7 @@ FILE, ZIPPED, LEGACY = range(3)
 #: An input may take so many seconds, and its memory may be so many bytes and so many for each of its own.
 SECONDS, ALWAYS, EACH = 2.0, 96 << 20, 64
 _STORAGE = bytes(range(64))
+LIST_OF_STORAGES = b"\x80\x02]q\x00X\x01\x00\x00\x000a."  # one, in the older format
 
 
 def as_file(data: bytes) -> bytes:
@@ -44,7 +45,7 @@ def as_file(data: bytes) -> bytes:
                 archive.writestr(f"archive/{name}", member)
         return file.getvalue()
     head = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00."
-    return head + content + b"\x80\x02]q\x00X\x01\x00\x00\x000a." + struct.pack("<q", 16) + _STORAGE
+    return head + content + LIST_OF_STORAGES + struct.pack("<q", 16) + _STORAGE
 
 
 def check(data: bytes, by_torch: bool = False) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import reprlib
+from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import Any, Literal
 
 #: Whether there is nothing in the file, its container is damaged, its pickle is damaged or no data, or it holds what is not supported.
 Kind = Literal["empty", "container", "pickle", "unsupported"]
@@ -32,3 +34,26 @@ class CheckpointError(ValueError):
     def of(self, file: str) -> CheckpointError:
         """The whole message: the file, the place, what is wrong and what to do."""
         return CheckpointError(f"{file}: {self}; {self.fix}" if self.fix else f"{file}: {self}", self.kind, self.fix)
+
+
+class _Shown(reprlib.Repr):
+    """Values in messages, of which a hostile file decides how large and how deep they are."""
+
+    _PLAIN = NoneType, bool, float, complex, type, FunctionType, BuiltinFunctionType
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 1000 else f"an integer of {x.bit_length()} bits"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        return repr(x[: self.maxstring]) + "..." * (len(x) > self.maxstring)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        return repr(x)[:200] if isinstance(x, self._PLAIN) else f"<{type(x).__name__}>"
+
+
+#: A value in a few letters, in no time.
+shown = _Shown().repr

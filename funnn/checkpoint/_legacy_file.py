@@ -43,12 +43,17 @@ class Legacy:
         storages = self._look()
         end = source.tell()
         keys = self._plain("the list of storages")
-        if not isinstance(keys, list) or len(keys) != len(set(map(str, keys))) or not storages.keys() <= set(map(str, keys)):
+        if (
+            not isinstance(keys, list)
+            or not all(type(key) is str for key in keys)
+            or set(keys) != storages.keys()
+            or len(keys) != len(storages)
+        ):
             raise CheckpointError("the list of storages is damaged")
         self.records: dict[str, Record] = {}
         position = source.tell()
-        for key in map(str, keys):
-            position = self._read(key, storages.get(key), position)
+        for key in keys:
+            position = self._read(key, storages[key], position)
         source.seek(start)
         self._pickle = source.read(end - start)
 
@@ -83,11 +88,9 @@ class Legacy:
         run(_Looking(_NOTHING, note, self.source.end - self.source.tell()), self.source)
         return found
 
-    def _read(self, key: str, storage: Described | None, position: int) -> int:
+    def _read(self, key: str, storage: Described, position: int) -> int:
         """Take the next storage, and say where the one after it begins."""
         place = f"the storage {key[:100]}"
-        if storage is None:
-            raise CheckpointError(f"{place} is of no tensor")
         self.source.seek(position)
         head = self.source.read(8)
         if len(head) != 8 or struct.unpack("<q", head)[0] != storage.length:

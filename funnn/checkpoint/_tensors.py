@@ -7,16 +7,15 @@ is given is checked against the storage before an array is made.
 from __future__ import annotations
 
 import math
-import reprlib
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from funnn.checkpoint._errors import CheckpointError
-from funnn.checkpoint._unpickle import Vocabulary, check_key
+from funnn.checkpoint._errors import CheckpointError, shown
+from funnn.checkpoint._unpickle import Vocabulary, ordered, set_of
 
 
 class StorageType(NamedTuple):
@@ -54,6 +53,7 @@ STORAGES = {
 }
 _DTYPES = {kind: name for name, (_, kind) in TYPES.items()}
 _MOST_DIMENSIONS = 64  # that NumPy knows
+_MOST_WAYS = 2  # in which tensors of one storage are conjugated and negated; each is a copy
 _LONGEST = 1 << 62  # bytes that a tensor can be said to reach over
 
 
@@ -64,13 +64,14 @@ class Record:
       array: its values, flat; bytes if it is not ``typed``.
       location: where the file says that it was ('cpu', 'cuda:0').
       made: what the reader made of it, for the next tensor that sees it.
+      ways: its numbers conjugated and negated, for :func:`resolve`.
     """
 
-    __slots__ = ("array", "location", "made", "resolved", "typed")
+    __slots__ = ("array", "location", "made", "typed", "ways")
 
     def __init__(self, array: np.ndarray, location: str = "cpu", typed: bool = True):
         self.array, self.location, self.typed, self.made = array, location, typed, None
-        self.resolved: dict[tuple[np.dtype, bool, bool], np.ndarray] = {}
+        self.ways: dict[Any, Any] = {}
 
 
 class Described(NamedTuple):
@@ -100,16 +101,16 @@ def describe(identity: Any) -> Described:
       CheckpointError: it is of something else, or of a kind that is not supported.
     """
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
-        raise CheckpointError(f"Only persistent_load of storage is allowed, but got {reprlib.repr(identity)}")
+        raise CheckpointError(f"Only persistent_load of storage is allowed, but got {shown(identity)}")
     kind, key, location, count = identity[1:5]
     if not isinstance(kind, StorageType) or kind.dtype is None:
-        name = reprlib.repr(getattr(kind, "name", kind))
+        name = shown(getattr(kind, "name", kind))
         raise CheckpointError(f"storages of type {name} are not supported", "unsupported", "convert the tensor and save it again")
     if len(identity) > 5 and identity[5] is not None:
         raise CheckpointError("the file has a view of a storage, as PyTorch 0.3 wrote", "unsupported", "load and save it with a newer one")
     key, location = (item.decode("latin1") if isinstance(item, bytes) else item for item in (key, location))
     if not (isinstance(key, str) and isinstance(location, str) and type(count) is int and 0 <= count < _LONGEST):
-        raise CheckpointError(f"the storage {reprlib.repr(key)} at {reprlib.repr(location)} is said to have {reprlib.repr(count)} numbers")
+        raise CheckpointError(f"the storage {shown(key)} at {shown(location)} is said to have {shown(count)} numbers")
     return Described(kind, key, location, count)
 
 
@@ -122,15 +123,19 @@ def check_window(count: int, offset: Any, size: Any, stride: Any) -> None:
     Raises:
       CheckpointError: for it, and for what is no offset, size or stride.
     """
-    said = f"size {reprlib.repr(size)}, strides {reprlib.repr(stride)} and offset {reprlib.repr(offset)}"
-    whole = isinstance(size, (tuple, list)) and isinstance(stride, (tuple, list)) and all(type(n) is int for n in (offset, *size, *stride))
-    if not whole or len(size) != len(stride) or len(size) > _MOST_DIMENSIONS or min((offset, *size, *stride)) < 0:
-        raise CheckpointError(f"the file has a tensor of {said}")
+    whole = isinstance(size, (tuple, list)) and isinstance(stride, (tuple, list)) and len(size) == len(stride) <= _MOST_DIMENSIONS
+    if not whole or not all(type(n) is int and 0 <= n < _LONGEST for n in (offset, *size, *stride)):
+        raise CheckpointError(f"the file has a tensor of {_said(offset, size, stride)}")
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if last >= count and 0 not in size:
-        raise CheckpointError(f"the file has a tensor of {said}, which reaches to number {last} of a storage of {count}")
-    if math.prod(length for length in size if length) >= _LONGEST or max((0, *stride)) >= _LONGEST:
-        raise CheckpointError(f"the file has a tensor of {said}: no array is so large")
+        text = f"which reaches to number {last} of a storage of {count}"
+        raise CheckpointError(f"the file has a tensor of {_said(offset, size, stride)}, {text}")
+    if math.prod(length for length in size if length) >= _LONGEST:
+        raise CheckpointError(f"the file has a tensor of {_said(offset, size, stride)}: no array is so large")
+
+
+def _said(offset: Any, size: Any, stride: Any) -> str:
+    return f"size {shown(size)}, strides {shown(stride)} and offset {shown(offset)}"
 
 
 def check_flags(requires_grad: Any, metadata: Any) -> tuple[bool, bool]:
@@ -141,9 +146,9 @@ def check_flags(requires_grad: Any, metadata: Any) -> tuple[bool, bool]:
     """
     flags = {} if metadata is None else metadata
     if type(requires_grad) is not bool and requires_grad is not None:
-        raise CheckpointError(f"requires_grad of a tensor is {reprlib.repr(requires_grad)}")
+        raise CheckpointError(f"requires_grad of a tensor is {shown(requires_grad)}")
     if not isinstance(flags, dict) or not flags.keys() <= {"conj", "neg"}:
-        raise CheckpointError(f"a tensor has the flags {reprlib.repr(metadata)}, which are not supported", "unsupported")
+        raise CheckpointError(f"a tensor has the flags {shown(metadata)}, which are not supported", "unsupported")
     return bool(flags.get("conj")), bool(flags.get("neg"))
 
 
@@ -154,14 +159,27 @@ def typed(memory: np.ndarray, dtype: Any) -> np.ndarray:
       CheckpointError: it is no such type.
     """
     if not isinstance(dtype, np.dtype) or dtype not in _DTYPES:
-        raise CheckpointError(f"{reprlib.repr(dtype)} is no type of numbers that torch has")
+        raise CheckpointError(f"{shown(dtype)} is no type of numbers that torch has")
     return memory[: memory.nbytes // dtype.itemsize * dtype.itemsize // memory.itemsize].view(dtype)
 
 
-def resolve(memory: np.ndarray, conj: bool, neg: bool) -> np.ndarray:
-    """All numbers of a storage, conjugated and negated."""
-    memory = memory.conj() if conj else memory
-    return -memory if neg else memory
+def resolve(ways: dict[Any, Any], memory: np.ndarray, flags: tuple[bool, bool], made: Callable[[np.ndarray], Any] = np.asarray) -> Any:
+    """All numbers of a storage, conjugated and negated as the flags say.
+
+    Args:
+      ways: what was made of this storage so far.
+
+    Raises:
+      CheckpointError: it is the third way in which this storage is seen; each takes memory.
+    """
+    key = memory.dtype, *flags
+    if key not in ways:
+        if len(ways) == _MOST_WAYS:
+            raise CheckpointError(f"a storage is seen in more than {_MOST_WAYS} ways, conjugated or negated")
+        conj, neg = flags
+        memory = memory.conj() if conj else memory
+        ways[key] = made(-memory if neg else memory)
+    return ways[key]
 
 
 def rebuild_array(
@@ -169,15 +187,12 @@ def rebuild_array(
 ) -> np.ndarray:
     """The tensor as a view of its storage's array."""
     if not isinstance(record, Record):
-        raise CheckpointError(f"a tensor is to be rebuilt on {reprlib.repr(record)}, which is no storage")
+        raise CheckpointError(f"a tensor is to be rebuilt on {shown(record)}, which is no storage")
     memory = record.array if dtype is None else typed(record.array, dtype)
     check_window(memory.size, offset, size, stride)
     flags = check_flags(requires_grad, metadata)
     if any(flags):
-        key = memory.dtype, *flags
-        if key not in record.resolved:
-            record.resolved[key] = resolve(memory, *flags)
-        memory = record.resolved[key]
+        memory = resolve(record.ways, memory, flags)
     if 0 in size:
         return np.empty(tuple(size), memory.dtype)
     unit = memory.itemsize
@@ -193,7 +208,7 @@ def rebuild_typed(
 
 def _rebuild_parameter(data: Any, requires_grad: Any = None, hooks: Any = None, state: Any = None) -> np.ndarray:
     if not isinstance(data, np.ndarray):
-        raise CheckpointError(f"a parameter is to be rebuilt of {reprlib.repr(data)}, which is no tensor")
+        raise CheckpointError(f"a parameter is to be rebuilt of {shown(data)}, which is no tensor")
     return data
 
 
@@ -203,7 +218,7 @@ def rebuild_of_type(functions: Iterable[Callable[..., Any]]) -> Callable[..., An
 
     def rebuild(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
         if id(function) not in known or type(arguments) is not tuple:
-            raise CheckpointError(f"Trying to rebuild a tensor by unrecognized function {reprlib.repr(function)}")
+            raise CheckpointError(f"Trying to rebuild a tensor by unrecognized function {shown(function)}")
         return function(*arguments)
 
     return rebuild
@@ -223,28 +238,12 @@ def _refused(name: str) -> Callable[..., Any]:
 
 def _only(value: Any, *kinds: type) -> Any:
     if type(value) not in kinds:
-        raise CheckpointError(f"{reprlib.repr(value)} stands where {' or '.join(kind.__name__ for kind in kinds)} is expected")
+        raise CheckpointError(f"{shown(value)} stands where {' or '.join(kind.__name__ for kind in kinds)} is expected")
     return value
-
-
-def _ordered(items: Any = ()) -> OrderedDict[Any, Any]:
-    made: OrderedDict[Any, Any] = OrderedDict()
-    for pair in _only(items, list, tuple):
-        if type(pair) not in (list, tuple) or len(pair) != 2:
-            raise CheckpointError(f"{reprlib.repr(pair)} is no pair of a key and a value")
-        check_key(pair[0])
-        made[pair[0]] = pair[1]
-    return made
 
 
 def _counter(counts: Any = None) -> Counter[Any]:
     return Counter({} if counts is None else _only(counts, dict))
-
-
-def _set(items: Any = ()) -> set[Any]:
-    for item in _only(items, list, tuple):
-        check_key(item)
-    return set(items)
 
 
 def _bytearray(source: Any = b"", encoding: Any = "latin-1") -> bytearray:
@@ -257,7 +256,7 @@ def _complex(real: Any, imag: Any = 0.0) -> complex:
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     if encoding not in ("latin1", "latin-1"):
-        raise CheckpointError(f"bytes in a file are encoded as latin1, not {reprlib.repr(encoding)}")
+        raise CheckpointError(f"bytes in a file are encoded as latin1, not {shown(encoding)}")
     encoded: bytes = _only(text, str).encode("latin1")
     return encoded
 
@@ -266,10 +265,10 @@ _FACTORIES = {kind.__name__: kind for kind in (list, dict, int, float, str, set,
 
 
 def _defaultdict(factory: Any = None) -> defaultdict[Any, Any]:
-    if factory is _set:
+    if factory is set_of:
         return defaultdict(set)
     if factory is not None and not (isinstance(factory, Name) and factory.name in _FACTORIES):
-        raise CheckpointError(f"a defaultdict of {reprlib.repr(factory)} is not supported", "unsupported", "save a dict")
+        raise CheckpointError(f"a defaultdict of {shown(factory)} is not supported", "unsupported", "save a dict")
     return defaultdict(None if factory is None else _FACTORIES[factory.name])
 
 
@@ -285,9 +284,9 @@ def device_name(kind: Any, index: Any = None) -> str:
 
 #: what any file may call
 PLAIN_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _ordered,
+    "collections.OrderedDict": ordered,
     "collections.Counter": _counter,
-    "builtins.set": _set,
+    "builtins.set": set_of,
     "builtins.complex": _complex,
     "builtins.bytearray": _bytearray,
     "_codecs.encode": _encode,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-import reprlib
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict, defaultdict
@@ -17,7 +16,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple, cast
 
-from funnn.checkpoint._errors import CheckpointError
+from funnn.checkpoint._errors import CheckpointError, shown
+from funnn.checkpoint._keys import Keys
 
 _MARK = object()
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
@@ -26,8 +26,6 @@ _ALWAYS, _EACH = 32 << 20, 32
 #: Types of numbers of which some are not supported, and how numbers are quantized.
 _TYPE = re.compile(r"torch\.(q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
 _DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
-_LARGEST_KEY = 1 << 60  # above, Python gives integers the hashes of smaller ones
-_KEY_PARTS = 1000  # numbers and texts in a key, each counted as often as it stands there
 
 
 #: What a pickle is read from.
@@ -107,12 +105,13 @@ class Reader:
         self.memo: list[Any] = []
         self.later: dict[int, Any] = {}  # what is put elsewhere than at the memo's end
         self.budget = _ALWAYS + _EACH * length
+        self.keys = Keys(self.spend)
 
     def spend(self, size: int) -> None:
-        """Take note of an object's bytes."""
+        """Take note of what an object costs, in bytes of memory or in about as many nanoseconds."""
         self.budget -= size
         if self.budget < 0:
-            raise CheckpointError("the objects would take far more memory than the file; no file that torch.save wrote does that")
+            raise CheckpointError("the objects would take far more memory, or time, than the file; no file that torch.save wrote does that")
 
     def check(self, result: Any) -> None:
         """Look at what is the whole pickle's object."""
@@ -200,26 +199,21 @@ class Reader:
         target = self.top()
         if type(target) not in _DICTS:
             raise CheckpointError(f"Can only SETITEM for dict, collections.OrderedDict, collections.Counter, but got {type(target)}")
-        for key in items[::2]:
-            check_key(key)
-        self.spend(100 * len(items[::2]))
         for key, value in zip(items[::2], items[1::2], strict=True):
+            self.keys.check(target, key)
             target[key] = value
 
     def add_items(self) -> None:
         items = self.since_mark()
-        if type(self.top()) is not set:
-            raise CheckpointError(f"Can only add to sets, but got {type(self.top())}")
-        self.spend(100 * len(items))
+        target = self.top()
+        if type(target) is not set:
+            raise CheckpointError(f"Can only add to sets, but got {type(target)}")
         for item in items:
-            check_key(item)
-        self.top().update(items)
+            self.keys.check(target, item)
+            target.add(item)
 
     def freeze(self) -> None:
-        items = self.since_mark()
-        for item in items:
-            check_key(item)
-        self.push(frozenset(items))
+        self.push(frozenset(set_of(self.keys, self.since_mark())))
 
     def top(self) -> Any:
         value = self.pop()
@@ -233,15 +227,17 @@ class Reader:
     def reduce(self) -> None:
         function, arguments = self.two()
         if id(function) not in self.callable:
-            raise CheckpointError(f"Trying to call reduce for unrecognized function {reprlib.repr(function)}")
+            raise CheckpointError(f"Trying to call reduce for unrecognized function {shown(function)}")
         if type(arguments) is not tuple:
             raise CheckpointError(f"the arguments of a call must be a tuple, but got {type(arguments)}")
+        if function is ordered or function is set_of:
+            arguments = self.keys, *arguments
         self.push(function(*arguments))
 
     def new(self) -> None:
         kind, arguments = self.two()
         if id(kind) not in self.makers or not isinstance(kind, type):
-            raise CheckpointError(f"Can only create new object for classes allowlisted via `add_safe_globals` but got {reprlib.repr(kind)}")
+            raise CheckpointError(f"Can only create new object for classes allowlisted via `add_safe_globals` but got {shown(kind)}")
         self.push(kind.__new__(kind, *arguments))
 
     def build(self) -> None:
@@ -268,26 +264,30 @@ def _set_attributes(instance: OrderedDict[Any, Any], state: Any) -> None:
     vars(instance).update(state)
 
 
-def check_key(value: Any) -> None:
-    """Refuse a key whose hash takes long, or is made so that many keys have the same.
+def ordered(keys: Keys, items: Any = ()) -> OrderedDict[Any, Any]:
+    """The OrderedDict of a list of pairs."""
+    made: OrderedDict[Any, Any] = OrderedDict()
+    for pair in _sequence(items):
+        if len(_sequence(pair)) != 2:
+            raise CheckpointError(f"{shown(pair)} is no pair of a key and a value")
+        keys.check(made, pair[0])
+        made[pair[0]] = pair[1]
+    return made
 
-    Raises:
-      CheckpointError: for it.
-    """
-    waiting, parts = [value], 0
-    while waiting:
-        item = waiting.pop()
-        parts += 1
-        if type(item).__hash__ is None:
-            raise CheckpointError(
-                f"a {type(item).__name__} is a key of a dict or in a set", "unsupported", "save it under a name or a number"
-            )
-        if isinstance(item, tuple):
-            waiting.extend(item[: _KEY_PARTS + 1])
-        elif isinstance(item, complex) or (isinstance(item, int) and abs(item) >= _LARGEST_KEY):
-            raise CheckpointError(f"{reprlib.repr(item)} is a key of a dict or in a set, which is not supported for such numbers")
-        if parts > _KEY_PARTS:
-            raise CheckpointError(f"a key of a dict, or an item of a set, has more than {_KEY_PARTS} parts")
+
+def set_of(keys: Keys, items: Any = ()) -> set[Any]:
+    """The set of a list's items."""
+    made: set[Any] = set()
+    for item in _sequence(items):
+        keys.check(made, item)
+        made.add(item)
+    return made
+
+
+def _sequence(value: Any) -> Any:
+    if type(value) not in (list, tuple):
+        raise CheckpointError(f"{shown(value)} stands where list or tuple is expected")
+    return value
 
 
 def check_depth(tree: Any) -> None:

@@ -7,7 +7,6 @@ import math
 import os
 import pickle
 import pickletools
-import reprlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from funnn.checkpoint._errors import CheckpointError, Kind
+from funnn.checkpoint._errors import CheckpointError, Kind, shown
 from funnn.checkpoint._legacy_write import write_legacy
 from funnn.checkpoint._source import File
 from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
@@ -152,7 +151,7 @@ def _rebuild_tensor(
 ) -> Tensor:
     """A tensor on a storage of the file; the first tensor decides in which shape the storage keeps its array."""
     if not isinstance(memory, TypedStorage) or not isinstance(kind, (_dtype.dtype, type(None))):
-        raise CheckpointError(f"a tensor is to be rebuilt on a {type(memory).__name__} as {reprlib.repr(kind)}")
+        raise CheckpointError(f"a tensor is to be rebuilt on a {type(memory).__name__} as {shown(kind)}")
     kind = memory.dtype if kind is None else kind
     storage, count = memory._tensor._storage, memory.nbytes() // kind.itemsize
     check_window(count, offset, size, stride)
@@ -164,7 +163,7 @@ def _rebuild_tensor(
             Tensor, storage, Window(tuple(size), tuple(stride), offset, None if kind.numpy == storage.dtype else kind), bool(requires_grad)
         )
     if any(flags):
-        storage = Storage(resolve(np.asarray(storage.array).reshape(-1), *flags))
+        storage = resolve(memory.ways, np.asarray(storage.array).reshape(-1), flags, Storage)
     window = Window(tuple(size), tuple(stride), offset)
     whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
     if isinstance(storage.array, np.ndarray) and not any(flags) and storage.writes == 0 and storage.array.ndim == 1:
@@ -186,11 +185,11 @@ def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, me
 def _rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any) -> Tensor:
     """A tensor without numbers, as on the device 'meta'."""
     if not isinstance(kind, _dtype.dtype):
-        raise CheckpointError(f"a meta tensor is to be rebuilt as {reprlib.repr(kind)}")
+        raise CheckpointError(f"a meta tensor is to be rebuilt as {shown(kind)}")
     size, stride = sizes(size), sizes(stride)
     count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=False))
     if len(size) != len(stride) or min((*size, *stride), default=0) < 0 or count.bit_length() > 62:
-        raise CheckpointError(f"a meta tensor of shape {reprlib.repr(size)} is said to have the strides {reprlib.repr(stride)}")
+        raise CheckpointError(f"a meta tensor of shape {shown(size)} is said to have the strides {shown(stride)}")
     check_flags(requires_grad, None)
     return on_memory(Tensor, Storage(outlined((count,), kind.numpy)), Window(size, stride, 0), bool(requires_grad))
 
@@ -203,7 +202,10 @@ def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: Any
 
 def _rebuild_sparse(layout: Any, data: Any) -> SparseTensor:
     if not isinstance(layout, _layout.layout) or type(data) is not tuple or not all(isinstance(item, Tensor) for item in data[:2]):
-        raise CheckpointError(f"a sparse tensor is to be rebuilt of {reprlib.repr(layout)} and {reprlib.repr(data)}")
+        raise CheckpointError(f"a sparse tensor is to be rebuilt of {shown(layout)} and {shown(data)}")
+    for part in data:
+        if isinstance(part, Tensor) and part.nbytes > part.untyped_storage().nbytes():
+            raise CheckpointError("a part of a sparse tensor is larger than its storage")
     if layout is _layout.sparse_coo:
         coalesced = bool(data[3]) if len(data) > 3 else None
         return FUNCTIONS["sparse_coo_tensor"](*data[:3], is_coalesced=coalesced, check_invariants=True)
@@ -215,14 +217,14 @@ _REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_paramete
 
 def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: Any) -> Tensor:
     if not (isinstance(kind, type) and issubclass(kind, Tensor)):
-        raise CheckpointError(f"a tensor is to be of {reprlib.repr(kind)}, which is no class of tensors here")
-    if function not in _REBUILDERS:
-        raise CheckpointError(f"Trying to rebuild a tensor of type {reprlib.repr(kind)} by unrecognized function {reprlib.repr(function)}")
+        raise CheckpointError(f"a tensor is to be of {shown(kind)}, which is no class of tensors here")
+    if not any(function is known for known in _REBUILDERS):
+        raise CheckpointError(f"Trying to rebuild a tensor of type {shown(kind)} by unrecognized function {shown(function)}")
     tensor = function(*arguments)
     if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
         kind, state = Buffer, {name: value for name, value in state.items() if name != "_is_buffer"}
     if isinstance(tensor, SparseTensor) and kind is not Tensor:
-        raise CheckpointError(f"a sparse tensor is of class {reprlib.repr(kind)}", "unsupported", "save it as a plain tensor")
+        raise CheckpointError(f"a sparse tensor is of class {shown(kind)}", "unsupported", "save it as a plain tensor")
     if type(tensor) is not kind and not isinstance(tensor, SparseTensor):
         tensor = on_memory(kind, tensor._storage, tensor._window, tensor.requires_grad)
     return _with_state(tensor, state)
@@ -232,7 +234,7 @@ def _with_state(tensor: Tensor, state: Any) -> Any:
     for names in state if isinstance(state, tuple) else (state or {},):
         for name, value in (names or {}).items():
             if is_own(name):
-                raise CheckpointError(f"a tensor in the file has an attribute of the reserved name {reprlib.repr(name)}")
+                raise CheckpointError(f"a tensor in the file has an attribute of the reserved name {shown(name)}")
             setattr(tensor, name, value)
     return tensor
 
@@ -240,7 +242,7 @@ def _with_state(tensor: Tensor, state: Any) -> Any:
 def _get_layout(name: str) -> Any:
     found = getattr(_layout, str(name).removeprefix("torch."), None)
     if not isinstance(found, _layout.layout):
-        text = f"the layout {reprlib.repr(name)} is not supported"
+        text = f"the layout {shown(name)} is not supported"
         raise CheckpointError(text, "unsupported", "convert the tensor to a dense one and save it again")
     return found
 
@@ -386,6 +388,7 @@ def _place(record: Record, map_location: Any) -> Any:
             "container",
         )
     made = object.__new__(TypedStorage)._see(Storage(record.array), _dtype.dtype.of(record.array.dtype))
+    made.ways = record.ways
     if (
         _dtype.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
         == _dtype.META

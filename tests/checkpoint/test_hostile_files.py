@@ -35,6 +35,38 @@ def tensor(offset=0, size=(2,), stride=(1,), rest=b"\x89}", kind="FloatStorage",
     return call + storage(kind, count) + number(offset) + sizes + rest + b"tR"
 
 
+def frozensets(slot):
+    """A frozenset that holds two others, which hold the same two, and so on."""
+    put, get = b"q" + bytes([slot]), b"h" + bytes([slot])
+    return b"(" * 61 + b"K\x01\x91" + (put + b"(" + get + b"\x91\x91") * 60
+
+
+def minus_one_or_two(bits):
+    """Fourteen numbers, each -1 or -2, which have the same hash."""
+    return b"".join(b"J" + (-1 - (bits >> place & 1)).to_bytes(4, "little", signed=True) for place in range(14))
+
+
+def turned(*names):
+    """A tensor that is to be conjugated, or negated."""
+    return tensor(size=(1,), rest=b"\x89}}" + b"".join(text(name) + b"\x88s" for name in names), kind="ComplexFloatStorage", count=1)
+
+
+def huge_sizes():
+    """Sixty sizes and strides whose product takes long."""
+    sizes = b"\x8b" + (1_000_000).to_bytes(4, "little") + b"\x7f" * 1_000_000 + b"q\0(" + b"h\0" * 60 + b"tq\1"
+    return sizes + REBUILD + storage() + b"K\0h\1h\1\x89}tR"
+
+
+def sparse(count):
+    """A sparse vector all of whose elements are one number."""
+    layout = b"ctorch.serialization\n_get_layout\n" + text("torch.sparse_coo") + b"\x85R"
+    parts = (
+        tensor(size=(1, count), stride=(0, 0), kind="LongStorage", count=1),
+        tensor(size=(count,), stride=(0,), kind="LongStorage", count=1),
+    )
+    return b"ctorch._utils\n_rebuild_sparse_tensor\n(" + layout + b"(" + b"".join(parts) + number(10) + b"\x85ttR"
+
+
 HOSTILE = {
     "a class of tensors is called": b"ctorch\nTensor\n" + number(2) + b"\x85" + text("T") + b"\x86R",
     "a class of parameters is called": b"ctorch.nn.parameter\nParameter\n" + number(2) + b"\x85" + text("V100000") + b"\x86R",
@@ -61,6 +93,15 @@ HOSTILE = {
     "two million sets": b"\x8f" * 2_000_000,
     "an OrderedDict without items()": b"ccollections\nOrderedDict\n)R}" + text("items") + number(1) + b"sb",
     "a mark as an object": b"]((ae",
+    "an array of 7**10 numbers is called": tensor(size=(7,) * 10, stride=(0,) * 10) + b")R",
+    "an OrderedDict of a doubling tuple is called": b"ccollections\nOrderedDict\n)R" + text("a") + b")" + b"q\0h\0\x86" * 60 + b"s)R",
+    "sizes of a million bytes": huge_sizes(),
+    "frozensets that double": b"}" + frozensets(0) + b"K\x01s" + frozensets(1) + b"K\x01s",
+    "a key of a thousand parts, over and over": b"}(" + b"K\x01" * 900 + b"tq\0K\x01s" + b"h\0K\x01s" * 100_000,
+    "sets of one list, over and over": b"](" + b"K\x01" * 2000 + b"eq\0c__builtin__\nset\nq\1h\0\x85q\2R" + b"h\1h\2R" * 20_000,
+    "tuples that have one hash": b"}(" + b"".join(b"(" + minus_one_or_two(number) + b"tK\x01" for number in range(2**14)) + b"u",
+    "a sparse tensor of 2**40 numbers at one place": sparse(2**40),
+    "a storage in three ways": b"](" + b"".join(turned(*names) for names in (["conj"], ["neg"], ["conj", "neg"])) + b"e",
 }
 
 
@@ -106,6 +147,8 @@ def test_hostile_containers(load):
     deflated = zipped(b"\x80\x02" + tensor(count=1 << 26) + b".", bytes(1 << 28), how=zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match=r"data/0 is compressed or encrypted, .*zip -0"):
         load(deflated)
+    legacy = fuzz_checkpoint.as_file(bytes([fuzz_checkpoint.LEGACY]) + b"\x80\x02" + tensor(count=16) + b".")
+    assert np.asarray(load(io.BytesIO(legacy))).shape == (2,)
     moved = bytearray(honest)
     directory = moved.index(b"PK\1\2")
     moved[directory + 42 : directory + 46] = b"\xff\xff\xff\x7f"  # where a member begins
@@ -118,6 +161,9 @@ def test_hostile_containers(load):
         b"\x80\x02",
         b"x" * 600,
         bytes(257) + b"ustar",
+        legacy.replace(fuzz_checkpoint.LIST_OF_STORAGES, b"\x80\x02])" + b"q\0h\0\x86" * 60 + b"a."),
+        legacy.replace(fuzz_checkpoint.LIST_OF_STORAGES, b"\x80\x02](X\x01\0\0\x000X\x01\0\0\x000e."),
+        legacy.replace(fuzz_checkpoint.LIST_OF_STORAGES, b"\x80\x02N."),
     ):
         with pytest.raises(CheckpointError):
             load(io.BytesIO(content))
