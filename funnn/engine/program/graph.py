@@ -8,7 +8,6 @@ shapes of all results, and at the end the program that runs it, and nothing is e
 from __future__ import annotations
 
 import collections
-import sys
 import threading
 import weakref
 from collections import deque
@@ -17,8 +16,9 @@ from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
 from funnn.engine.program.outline import NOWHERE, check_together, outlined_results
-from funnn.engine.program.programs import compute_ahead, find_program
-from funnn.engine.program.report import counting
+from funnn.engine.program.programs import compute_ahead, find_program, picked
+from funnn.engine.program.report import counting, users_line
+from funnn.engine.program.unread import Unread, is_worth
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import settings as _settings
@@ -58,9 +58,10 @@ class State(dict[tuple[Any, ...], Step]):
       programs: those that run what was recorded; stepwise: what runs it without one.
       visits: how often it came; spent: the seconds that it took without a program, about; used: whether it came since states were forgotten.
       depth: how many steps lead here; passes: the backward passes that began here (see ``backward.passes``).
+      unread: whether the gradients that an optimizer used are left out; None where that is yet to be seen.
     """
 
-    __slots__ = ("before", "depth", "leaves", "passes", "programs", "results", "spent", "step", "stepwise", "used", "visits")
+    __slots__ = ("before", "depth", "leaves", "passes", "programs", "results", "spent", "step", "stepwise", "unread", "used", "visits")
 
     def __init__(self, before: State | None, step: Step | None, results: int, leaves: int):
         self.before, self.step, self.results, self.leaves = before, step, results, leaves
@@ -69,6 +70,7 @@ class State(dict[tuple[Any, ...], Step]):
         self.visits, self.spent, self.used = 0, 0.0, False
         self.depth: int = 0 if before is None else before.depth + 1
         self.passes: dict[Any, list[Any]] = {}
+        self.unread: bool | None = None
 
     def steps(self) -> list[Step]:
         """The steps that lead here."""
@@ -149,6 +151,7 @@ class Graph:
       first: what the first record is known by; backwards: whether a backward pass is among them.
       checks: what to look at once the values are known, with the user's line.
       runner, outputs: what runs it, and what that gave.
+      used: gradients that an optimizer's step among the records has used.
     """
 
     __slots__ = (
@@ -165,6 +168,7 @@ class Graph:
         "size",
         "state",
         "targets",
+        "used",
     )
 
     def __init__(self) -> None:
@@ -180,6 +184,7 @@ class Graph:
         self.outputs: deque[Any] = deque()
         self.runner: Any = None
         self.targets: list[Any] | None = None
+        self.used: list[Value] = []
 
     @property
     def last(self) -> State:
@@ -220,6 +225,18 @@ class Graph:
         self.leaves = [leaf for record in self.records for leaf in record[1]]
         self.targets = [target for record in self.records for reference in record[2] if (target := reference()) is not None]
         self.records = []  # which hold the leaves too
+        if self.used:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Let gradients that were used wait until somebody asks, which is seldom."""
+        used, self.used = [value for value in dict.fromkeys(self.used) if value.graph is self], []
+        state, region = self.state, thread.region
+        if state.unread is None:
+            state.unread = is_worth(self.leaves, used)
+        if state.unread and used and (region is None or region.settles):
+            unread = Unread(state, self.leaves, used)
+            self.targets = [target for target in self.targets or () if target.graph is not unread]
 
     def _run(self) -> None:
         targets: Any = self.targets
@@ -233,7 +250,7 @@ class Graph:
                 self.runner.run(self.outputs, self.leaves)
         results = self.outputs[0]
         if len(results) != len(targets):
-            results = [results[self.runner.places[target.place]] for target in targets]
+            results = picked(self.runner, results, [target.place for target in targets])
         for target, array in zip(targets, results, strict=True):
             if type(target) is Value:
                 target.numbers = None
@@ -448,14 +465,6 @@ def flush() -> None:
 before_settings_change.append(flush)
 
 
-def users_line() -> tuple[str, int]:
-    """File and line of the innermost frame that is not the library's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("funnn", "jax"):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
 def check_later(check: Callable[[], None]) -> None:
     """Run ``check``, which holds pending values, when they are known; what it raises tells the line that recorded them."""
     graph = thread.graph
@@ -477,6 +486,13 @@ def look_ahead(value: Value) -> None:
         if array is not None:
             value.numbers = None
             value.array = array
+
+
+def use_up(gradients: list[Value]) -> None:
+    """Take note that an optimizer has just used gradients: few programs read them afterwards, and the pending graph need not give them."""
+    graph = thread.graph
+    if graph is not None and not graph.closed:
+        graph.used += gradients
 
 
 def count_checks() -> int:
