@@ -130,7 +130,9 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--output", metavar="FILE", help="of a notebook: where it goes with what its cells gave")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
-    run.add_argument("-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE [ARGS]", help="run a program given as text, as python -c does")
+    run.add_argument(
+        "-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE [ARGS]", help="run a program given as text, as python -c does"
+    )
     run.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file or a notebook (.ipynb)")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
     run.set_defaults(usage_error=run.error)

@@ -9,7 +9,9 @@ from typing import Any
 from funnn.errors import MixedTorchError
 
 #: Modules of which nobody wants to know: PyTorch's own, this package, and those of Python, into which PyTorch puts functions.
-_LEFT_OUT = {"torch", "torchgen", "functorch", "_remote_module_non_scriptable", "funnn", "__mp_main__", *sys.stdlib_module_names} - {"__main__"}
+_LEFT_OUT = {"torch", "torchgen", "functorch", "_remote_module_non_scriptable", "funnn", "__mp_main__", *sys.stdlib_module_names} - {
+    "__main__"
+}
 _SHOWN_MODULES, _SHOWN_NAMES = 6, 3
 
 

@@ -58,7 +58,7 @@ def run_module(name: str, args: Sequence[str] = ()) -> dict[str, Any]:
     """
     with _as_main([name, *args], Path.cwd()) as main:
         spec = _main_spec(name)
-        code = spec.loader.get_code(spec.name)  # type: ignore[union-attr]
+        code = spec.loader.get_code(spec.name)
         sys.argv[0] = str(spec.origin)
         vars(main).update(__spec__=spec, __file__=spec.origin, __package__=spec.parent, __loader__=spec.loader, __cached__=spec.cached)
         return _run_code(code, main)

@@ -113,7 +113,12 @@ def test_the_stand_in_has_the_version_of_the_shim():
 
 def test_names_specs_and_their_restoration():
     ours = funnn.torch
-    before = dict(os.environ), list(sys.path), list(sys.meta_path), {name: module.__spec__ for name, module in sys.modules.items() if hasattr(module, "__spec__")}
+    before = (
+        dict(os.environ),
+        list(sys.path),
+        list(sys.meta_path),
+        {name: module.__spec__ for name, module in sys.modules.items() if hasattr(module, "__spec__")},
+    )
     with _import_torch.torch_is_funnn():
         import torch as inside
         import torch.nn.functional as F
@@ -205,16 +210,25 @@ def test_run_module_and_code(tmp_path, monkeypatch, capsys):
         (tmp_path / "parts" / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
     assert __main__.main(["run", "-m", "parts", "-m", "--profile"]) == 0
-    assert capsys.readouterr().out == f"__main__ parts parts.__main__ {[str(tmp_path / 'parts' / '__main__.py'), '-m', '--profile']} torch.nn\n"
+    assert (
+        capsys.readouterr().out
+        == f"__main__ parts parts.__main__ {[str(tmp_path / 'parts' / '__main__.py'), '-m', '--profile']} torch.nn\n"
+    )
     assert "parts" not in sys.modules
     assert __main__.main(["run", "--no-cache", "-c", "import sys, torch; print(torch.__name__, sys.argv, sys.path[0])", "-c"]) == 0
     assert capsys.readouterr().out == "torch ['-c', '-c'] \n"
-    for name, text in (("no_such", "No module named no_such"), ("no.such", "No module named no.such"), ("json", "No module named json.__main__")):
+    for name, text in (
+        ("no_such", "No module named no_such"),
+        ("no.such", "No module named no.such"),
+        ("json", "No module named json.__main__"),
+    ):
         assert __main__.main(["run", "-m", name]) == 1
         assert text in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("line", [["run"], ["run", "-m"], ["run", "--output", "x", "a.py"], ["run", "--profile", "a.ipynb"], ["run", "a.ipynb", "x"]])
+@pytest.mark.parametrize(
+    "line", [["run"], ["run", "-m"], ["run", "--output", "x", "a.py"], ["run", "--profile", "a.ipynb"], ["run", "a.ipynb", "x"]]
+)
 def test_wrong_command_lines(line, capsys):
     with pytest.raises(SystemExit) as caught:
         __main__.main(line)
@@ -224,7 +238,9 @@ def test_wrong_command_lines(line, capsys):
 @pytest.mark.parametrize("command", [["funnn", "run", "-m", "pytest"], ["pytest", "-p", "funnn.torch.pytest"]], ids=["run", "plugin"])
 def test_pytest(command, tmp_path):
     (tmp_path / "conftest.py").write_text("import torch\n")
-    (tmp_path / "test_it.py").write_text("import torch\n\ndef test_it():\n    assert torch.nn.__name__ == 'torch.nn' and torch.__version__.endswith('funnn')\n")
+    (tmp_path / "test_it.py").write_text(
+        "import torch\n\ndef test_it():\n    assert torch.nn.__name__ == 'torch.nn' and torch.__version__.endswith('funnn')\n"
+    )
     done = python("-m", *command, "-q", "-p", "no:cacheprovider", cwd=tmp_path)
     assert done.stdout.splitlines()[-1].startswith("1 passed")
 
@@ -233,7 +249,10 @@ def test_pytest(command, tmp_path):
 
 
 def notebook(path, *cells):
-    cells = [{"cell_type": "code", "id": str(n), "metadata": {}, "outputs": [], "execution_count": None, "source": cell} for n, cell in enumerate(cells)]
+    cells = [
+        {"cell_type": "code", "id": str(n), "metadata": {}, "outputs": [], "execution_count": None, "source": cell}
+        for n, cell in enumerate(cells)
+    ]
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     return str(path)
 
@@ -242,10 +261,14 @@ def test_a_notebook(tmp_path, capfd):
     pytest.importorskip("nbclient", reason="an extra")
     pytest.importorskip("ipykernel", reason="an extra")
     child = "print(__import__('subprocess').check_output([__import__('sys').executable, '-c', 'import torch; print(torch.__name__)'], text=True))"
-    file = notebook(tmp_path / "a.ipynb", f"import torch\n{child}", "torch.manual_seed(0); torch.rand(2)", "torch.no_such", "print('not run')")
+    file = notebook(
+        tmp_path / "a.ipynb", f"import torch\n{child}", "torch.manual_seed(0); torch.rand(2)", "torch.no_such", "print('not run')"
+    )
     assert __main__.main(["run", "--output", str(tmp_path / "b.ipynb"), file]) == 1
     out, err = capfd.readouterr()
-    assert out == f"torch\n\n{torch.manual_seed(0) and torch.rand(2)}\n" and "AttributeError: module 'torch' has no attribute 'no_such'" in err
+    assert (
+        out == f"torch\n\n{torch.manual_seed(0) and torch.rand(2)}\n" and "AttributeError: module 'torch' has no attribute 'no_such'" in err
+    )
     assert json.loads((tmp_path / "b.ipynb").read_text())["cells"][1]["outputs"]
 
 

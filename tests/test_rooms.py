@@ -58,7 +58,13 @@ ROOMS = """
 #: and internals of JAX that a release may not have.
 INSIDE_FUNCTIONS = {
     "_digits": {"tqdm.tqdm"},
-    "_run_notebook": {"ipykernel", "nbformat", "nbclient.NotebookClient", "nbclient.exceptions.CellExecutionError", "nbclient.exceptions.DeadKernelError"},
+    "_run_notebook": {
+        "ipykernel",
+        "nbformat",
+        "nbclient.NotebookClient",
+        "nbclient.exceptions.CellExecutionError",
+        "nbclient.exceptions.DeadKernelError",
+    },
     "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch", "funnn.torch.autograd.profiler"},
     "__main__": {
         "jax",

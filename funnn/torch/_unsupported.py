@@ -172,7 +172,9 @@ class _Finder:
         is_ours = name.startswith("funnn.torch.") or (name.startswith("torch.") and sys.modules.get("torch") is sys.modules["funnn.torch"])
         if is_ours and (reason := _reason(parent, leaf)) is not None and sys._getframe(2).f_code is not importlib.util.find_spec.__code__:
             other = f"funnn.{name}" if name.startswith("torch.") else name.removeprefix("funnn.")
-            raise UnsupportedModule(reason, name=other)  # by its other name: `from torch import x` swallows what says that torch.x is not there
+            raise UnsupportedModule(
+                reason, name=other
+            )  # by its other name: `from torch import x` swallows what says that torch.x is not there
 
 
 sys.meta_path.append(_Finder)
