@@ -1,4 +1,4 @@
-"""The command line: ``python -m funnn digits``, ``python -m funnn run SCRIPT`` and ``python -m funnn --version``."""
+"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``check PATH`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
     main.add_argument("--version", action=_Version, help="print the versions of funnn, JAX and Python, and the devices")
-    commands = main.add_subparsers(dest="command", metavar="{digits,run}")
+    commands = main.add_subparsers(dest="command", metavar="{digits,run,check}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
@@ -136,6 +136,15 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file or a notebook (.ipynb)")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
     run.set_defaults(usage_error=run.error)
+    check = commands.add_parser(
+        "check",
+        help="say which names of torch programs use, and what becomes of each on funnn",
+        description="Reads programs and runs nothing. Of each name of torch and torchvision that they use it says whether it is the same on funnn, differs "
+        "(how), or is missing (the way round), with its lines. Exit code 0: all are there; 1: one is missing; 2: a program can't be read.",
+    )
+    check.add_argument("paths", nargs="+", metavar="PATH", help="Python files, notebooks, and folders of them")
+    check.add_argument("--json", action="store_true", help="one JSON document with all names and places")
+    check.add_argument("--all", action="store_true", help="list the names that are the same, too")
     return main
 
 
@@ -148,6 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "run":
         return _run_program(options)
+    if options.command == "check":
+        from funnn._check.command import check
+
+        return check(options.paths, as_json=options.json, every=options.all)
     from funnn.examples.data import load_digits
 
     try:

@@ -48,6 +48,9 @@ ROOMS = """
     torch.utils
     torch._profile torch.autograd.profiler
     torch
+    _check _check.names _check.sources
+    _check.status
+    _check.command
     _run _run_notebook
     examples
     _digits _digits_report _digits_picture
@@ -72,6 +75,7 @@ INSIDE_FUNCTIONS = {
         "funnn",
         "funnn._run",
         "funnn._run_notebook",
+        "funnn._check.command",
         "funnn._digits",
         "funnn._digits_report",
         "funnn._digits_picture",
