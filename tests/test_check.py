@@ -17,9 +17,13 @@ PROGRAMS = {
                 {1: "nn", 2: "nn.Linear nn.functional", 3: "", 4: "nn.Linear nn.ReLU nn.functional.relu ones"}),
     "a submodule binds its top": ("import torch.utils.data\ntorch.utils.data.DataLoader, torch.ones", {1: "utils.data", 2: "ones utils.data.DataLoader"}),
     "a chain is one use, at its end": ("import torch\nx = (torch.nn\n  .functional.relu(\n  torch.ones(2)))", {1: "", 3: "nn.functional.relu", 4: "ones"}),
-    "aliases by assignment": ("import torch\nF = torch.nn.functional\nrelu = F.relu\nrelu(1)", {1: "", 2: "nn.functional", 3: "nn.functional.relu", 4: "nn.functional.relu"}),
+    "aliases by assignment": (
+        "import torch\nF = torch.nn.functional\nrelu = F.relu\nrelu(1)",
+        {1: "", 2: "nn.functional", 3: "nn.functional.relu", 4: "nn.functional.relu"}),
     "of one name that becomes two things": ("import torch\nF = torch.nn\nF = 3\nF.relu", {1: "", 2: "nn"}),
-    "parameters and loops hide": ("import torch.nn as F\ndef f(F, x=F.Tanh):\n  return F.a\n[F.b for F in x]\nlambda F: F.c\nF.ReLU", {1: "nn", 2: "nn.Tanh", 6: "nn.ReLU"}),
+    "parameters and loops hide": (
+        "import torch.nn as F\ndef f(F, x=F.Tanh):\n  return F.a\n[F.b for F in x]\nlambda F: F.c\nF.ReLU",
+        {1: "nn", 2: "nn.Tanh", 6: "nn.ReLU"}),
     "scopes": ("def f():\n  import torch\n  def g():\n    return torch.ones\ntorch.zeros", {2: "", 4: "ones"}),
     "a class's names are not its methods'": ("import torch\nclass A:\n  torch = 3\n  def f(self): return torch.ones\n  torch.zeros", {1: "", 4: "ones"}),
     "bases, decorators, annotations": ("import torch\n@torch.no_grad()\nclass A(torch.nn.Module):\n  def f(self, x: torch.Tensor) -> torch.Size: ...",
@@ -28,8 +32,12 @@ PROGRAMS = {
                                  {1: "", 2: "ones", 3: "Tensor.a", 4: "Tensor.add Tensor.b", 5: "Tensor.max", 6: "load", 7: "Tensor.add"}),
     "and those that are not": ("import torch\nx = torch.ones(2)\nx = f(x)\nx.a\ndef g(x): return x.b\nfor y in x: y.c", {1: "", 2: "ones"}),
     "star": ("from torch.nn import *\nLinear, no_such", {1: "nn", 2: "nn.Linear"}),
-    "ready for absence": ("try:\n  import torch.fx\nexcept ImportError:\n  torch = None\nif hasattr(torch, 'mps'): torch.mps.f\ntorch.onnx", {2: "fx?", 5: "mps.f?", 6: "onnx"}),
-    "other exceptions are not that": ("import torch\ntry: torch.a\nexcept (KeyError, ValueError): torch.b\ntry: torch.c\nexcept: pass", {1: "", 2: "a", 3: "b", 4: "c?"}),
+    "ready for absence": (
+        "try:\n  import torch.fx\nexcept ImportError:\n  torch = None\nif hasattr(torch, 'mps'): torch.mps.f\ntorch.onnx",
+        {2: "fx?", 5: "mps.f?", 6: "onnx"}),
+    "other exceptions are not that": (
+        "import torch\ntry: torch.a\nexcept (KeyError, ValueError): torch.b\ntry: torch.c\nexcept: pass",
+        {1: "", 2: "a", 3: "b", 4: "c?"}),
     "what is written": ("import torch\ntorch.backends.cudnn.benchmark = True\ndel torch.a.b", {1: "", 2: "backends.cudnn", 3: "a"}),
     "not torch's": ("import numpy as torch\nfrom .torch import nn\nfrom mytorch import a\ntorch.ones, nn.Linear, a.b", {}),
 }  # fmt: skip

@@ -213,12 +213,9 @@ def _bind(node: ast.AST, scope: _Scope) -> None:
         scope.bind(node.targets[0].id, node.value)
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
         scope.bind(node.target.id, node.value)
-    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        scope.bind(node.name, None)
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        scope.bind(node.name, None)
-    elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
-        scope.bind(node.name, None)
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
+        if node.name:
+            scope.bind(node.name, None)
     else:
         for target in _targets(node):
             for part in ast.walk(target):

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _SUFFIXES = (".py", ".ipynb")
 #: Folders in which nobody's own programs lie.
@@ -74,7 +74,7 @@ def _parse(text: str | bytes) -> ast.Module:
         return ast.parse(text)
 
 
-def _notebook(content: dict) -> Program:
+def _notebook(content: dict[str, Any]) -> Program:
     text, cells, line = "", [], 1
     for number, cell in enumerate(content["cells"]):
         source = "".join(cell["source"])
