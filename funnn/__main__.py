@@ -1,4 +1,4 @@
-"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``check PATH`` and ``--version``."""
+"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``check PATH``, ``port SCRIPT`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
     main.add_argument("--version", action=_Version, help="print the versions of funnn, JAX and Python, and the devices")
-    commands = main.add_subparsers(dest="command", metavar="{digits,run,check}")
+    commands = main.add_subparsers(dest="command", metavar="{digits,run,check,port}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
@@ -145,6 +145,19 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("paths", nargs="+", metavar="PATH", help="Python files, notebooks, and folders of them")
     check.add_argument("--json", action="store_true", help="one JSON document with all names and places")
     check.add_argument("--all", action="store_true", help="list the names that are the same, too")
+    port = commands.add_parser(
+        "port",
+        help="change a script's import lines so that it runs on funnn by itself",
+        description="Changes the import lines of a PyTorch script, and nothing else, so that it imports funnn.torch; prints the diff.",
+    )
+    port.add_argument("script", metavar="SCRIPT", help="a Python file")
+    port.add_argument("-o", "--output", metavar="OUT", help="where the changed program goes; without it, only the diff is printed")
+    port.add_argument(
+        "--verify", action="store_true", help="run the script with PyTorch, and what it becomes with funnn, and compare what they print"
+    )
+    port.add_argument(
+        "--args", nargs=argparse.REMAINDER, default=[], metavar="ARGS", help="the last option: the script's arguments, for --verify"
+    )
     return main
 
 
@@ -161,6 +174,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from funnn._check.command import check
 
         return check(options.paths, as_json=options.json, every=options.all)
+    if options.command == "port":
+        from funnn._port.command import port
+
+        return port(options.script, options.output, check=options.verify, args=options.args)
     from funnn.examples.data import load_digits
 
     try:

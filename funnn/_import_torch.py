@@ -51,13 +51,13 @@ class _Finder(importlib.abc.MetaPathFinder):
         package = name.partition(".")[0]
         if package not in _PACKAGES:
             return None
-        if _PACKAGES[package] and (real := _installed(package)) is not None:
+        if _PACKAGES[package] and (real := installed(package)) is not None:
             return real if name == package else None
         return _spec(name)
 
 
-def _installed(package: str) -> importlib.machinery.ModuleSpec | None:
-    """The package itself, where it is installed."""
+def installed(package: str) -> importlib.machinery.ModuleSpec | None:
+    """The spec of the package itself, where it is installed."""
     return importlib.machinery.PathFinder.find_spec(package, [entry for entry in sys.path if entry != ANSWERS])
 
 
@@ -237,7 +237,7 @@ def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
 
 def _pop_answered() -> dict[str, types.ModuleType]:
     """Take the modules of the answered packages out of ``sys.modules``."""
-    answered = [package for package, only_if_absent in _PACKAGES.items() if not (only_if_absent and _installed(package))]
+    answered = [package for package, only_if_absent in _PACKAGES.items() if not (only_if_absent and installed(package))]
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in answered}
 
 

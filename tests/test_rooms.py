@@ -51,6 +51,9 @@ ROOMS = """
     _check _check.names _check.sources
     _check.status
     _check.command
+    _port _port.edits
+    _port.imports _port.verify
+    _port.command
     _run _run_notebook
     examples
     _digits _digits_report _digits_picture
@@ -76,6 +79,7 @@ INSIDE_FUNCTIONS = {
         "funnn._run",
         "funnn._run_notebook",
         "funnn._check.command",
+        "funnn._port.command",
         "funnn._digits",
         "funnn._digits_report",
         "funnn._digits_picture",
