@@ -27,3 +27,7 @@ class ArgumentError(ValueError, RuntimeError):
 
 class AssertedError(ValueError, RuntimeError, AssertionError):
     """Shapes or arguments do not fit, where torch checks it by an assertion."""
+
+
+class MixedTorchError(ImportError, TypeError):
+    """PyTorch itself is in use where funnn.torch was to be: a program imports both, or imported PyTorch before ``funnn.install()``."""

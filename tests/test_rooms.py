@@ -11,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors _types
+    errors _types _other_torch
     functional
     init
     layers
@@ -44,10 +44,17 @@ ROOMS = """
     torch._compile
     torch.compiler
     _import_torch
+    _answers.torch
     torch.utils
     torch._profile torch.autograd.profiler
     torch
-    _run
+    _check _check.names _check.sources
+    _check.status
+    _check.command
+    _port _port.edits
+    _port.imports _port.verify
+    _port.command
+    _run _run_notebook
     examples
     _digits _digits_report _digits_picture
     __main__
@@ -57,12 +64,22 @@ ROOMS = """
 #: and internals of JAX that a release may not have.
 INSIDE_FUNCTIONS = {
     "_digits": {"tqdm.tqdm"},
+    "_run_notebook": {
+        "ipykernel",
+        "nbformat",
+        "nbclient.NotebookClient",
+        "nbclient.exceptions.CellExecutionError",
+        "nbclient.exceptions.DeadKernelError",
+    },
     "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch", "funnn.torch.autograd.profiler"},
     "__main__": {
         "jax",
         "importlib.metadata",
         "funnn",
         "funnn._run",
+        "funnn._run_notebook",
+        "funnn._check.command",
+        "funnn._port.command",
         "funnn._digits",
         "funnn._digits_report",
         "funnn._digits_picture",

@@ -2,6 +2,8 @@
 
 import sys as _sys
 
+from funnn._import_torch import install as install
+from funnn._import_torch import uninstall as uninstall
 from funnn.engine.tensor import questions as _questions
 from funnn.torch import __future__ as __future__
 from funnn.torch import _dynamo as _dynamo
@@ -72,7 +74,7 @@ def get_device_module(device=None):
 
 def __getattr__(name):
     """For what is not there: the reason, where torch has it."""
-    _unsupported.missing(_sys.modules[__name__], "torch", name)
+    _unsupported.missing(torch, "torch", name)
 
 
 _signatures.lend(_sys.modules[__name__], _signatures.Functions)

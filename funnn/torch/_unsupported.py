@@ -6,6 +6,7 @@ The error is an AttributeError too, so that ``hasattr`` says no and ``getattr`` 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import sys
 from types import ModuleType
@@ -151,7 +152,7 @@ def missing(owner: object, kind: str, name: str) -> NoReturn:
     """Raise for an attribute of ``owner``, a ``kind``, that is not there: with the reason if torch has it, else a plain AttributeError."""
     if (reason := _reason(kind, name)) is not None:
         raise Unsupported(reason, name=name, obj=owner)
-    what = f"module 'funnn.{kind}'" if kind.partition(".")[0] == "torch" else f"{kind!r} object"
+    what = f"module {owner.__name__!r}" if isinstance(owner, ModuleType) else f"{kind!r} object"
     raise AttributeError(f"{what} has no attribute {name!r}", name=name, obj=owner)
 
 
@@ -162,13 +163,18 @@ def watch(*modules: ModuleType) -> None:
 
 
 class _Finder:
-    """Asked last, for a module of this package that nothing has found: the import says why, as reading the name does."""
+    """Asked last, for a module of this package that nothing has found: the import says why, as reading the name does. ``importlib.util.find_spec`` is
+    not told why, but that it is not there."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        parent, _, leaf = name.rpartition(".")
-        if name.startswith("funnn.torch.") and (reason := _reason(parent.removeprefix("funnn."), leaf)) is not None:
-            raise UnsupportedModule(reason, name=name)
+        parent, _, leaf = name.removeprefix("funnn.").rpartition(".")
+        is_ours = name.startswith("funnn.torch.") or (name.startswith("torch.") and sys.modules.get("torch") is sys.modules["funnn.torch"])
+        if is_ours and (reason := _reason(parent, leaf)) is not None and sys._getframe(2).f_code is not importlib.util.find_spec.__code__:
+            other = f"funnn.{name}" if name.startswith("torch.") else name.removeprefix("funnn.")
+            raise UnsupportedModule(
+                reason, name=other
+            )  # by its other name: `from torch import x` swallows what says that torch.x is not there
 
 
 sys.meta_path.append(_Finder)

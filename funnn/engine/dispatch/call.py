@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn import _other_torch
 from funnn.engine.dispatch.arguments import SLOT, Torchs, fill, named_arguments
 from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
@@ -366,6 +367,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
     elif isinstance(value, np.generic):
         _flatten(_dtype.plain_number(value) if traced else value.item(), traced, operands, tensors, key)
     elif hasattr(kind, PROTOCOL):
+        _other_torch.refuse_object(value)
         raise Foreign(f"expected Tensor as an operand, but got {kind.__name__}")
     else:
         key.append((kind, value))

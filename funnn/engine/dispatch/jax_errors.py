@@ -13,7 +13,8 @@ def raised_by_jax(error: Exception) -> bool:
     trace: Any = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
+    package = trace.tb_frame.f_globals.get("__package__") or ""
+    return package.partition(".")[0] != "funnn" or any("JAX" in note for note in getattr(error, "__notes__", ()))
 
 
 #: What core functions advise, in torch's words.
