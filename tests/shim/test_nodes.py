@@ -168,6 +168,42 @@ def linear(t, *sizes, **options):
     return t.nn.Linear(4, 3, **options)(t.ones(*sizes))
 
 
+RECURRENT = {
+    "RNN": {},
+    "RNN of relu": {"nonlinearity": "relu"},
+    "GRU": {},
+    "LSTM": {},
+    "LSTM with projection": {"proj_size": 2},
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.5}, {"batch_first": True, "bias": False}], ids=str)
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_nodes_of_recurrent_networks(kind, options):
+    """The output's node, and those of the final states: of a batch, of one sequence, and of packed ones; each has the way on."""
+
+    def names(t):
+        net = getattr(t.nn, kind.split()[0])(3, 4, **RECURRENT[kind], **options)
+        packed = t.nn.utils.rnn.pack_padded_sequence(t.ones(3, 3, 3), [3, 2, 1], batch_first="batch_first" in options)
+        for x in (t.ones(5, 2, 3), t.ones(5, 3), packed):
+            results = tensors(net(x), t.Tensor)
+            yield [(r.grad_fn.name(), r.output_nr) for r in results if r.requires_grad]
+            assert results[-1].grad_fn is results[-1].grad_fn
+            assert (results[-1] * 2).grad_fn.next_functions[0][0] is results[-1].grad_fn
+            results[-1].sum().backward()
+
+    assert list(names(shim)) == list(names(torch))
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_nodes_of_recurrent_cells(kind):
+    def names(t):
+        cell = getattr(t.nn, kind)(3, 4)
+        return [[r.grad_fn.name() for r in tensors(cell(x), t.Tensor)] for x in (t.ones(2, 3), t.ones(3))]
+
+    assert names(shim) == names(torch)
+
+
 def written(t, x, write):
     z = x * 1
     write(z)

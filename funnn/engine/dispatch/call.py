@@ -23,7 +23,7 @@ from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import saved_properties
-from funnn.engine.dispatch.shown_nodes import shown_next
+from funnn.engine.dispatch.shown_nodes import Shown, shown_next
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
@@ -45,7 +45,7 @@ class Op:
 
     Args:
       pure: takes arrays and static arguments, returns an array or a tuple of arrays.
-      grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it.
+      grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it, or one for each result.
       scalars: names of numeric arguments to trace instead of compiling them in.
       saves: of a function that is not torch's, operands that count as saved for backward beside those that the vjp keeps.
       order: the order of torch's node's inputs, where it is another.
@@ -195,9 +195,21 @@ class Recording(Node):
 class Several(Recording):
     """One of several outputs."""
 
-    __slots__ = ("count", "outputs")
+    __slots__ = ("count", "outputs", "shown_outputs")
 
     count: int
+    shown_outputs: Any  # the nodes of the outputs, once somebody looked, where torch has several
+
+    def of_output(self, index: int) -> Node:
+        names = self.entry.names
+        if not names:
+            return self
+        if not hasattr(self, "shown_outputs"):
+            self.shown_outputs = {}
+        if index not in self.shown_outputs:
+            self.shown_outputs[index] = node_type(names[index], Shown)(((self, index),))
+        shown: Node = self.shown_outputs[index]
+        return shown
 
 
 @functools.lru_cache
@@ -228,9 +240,11 @@ class Packed:
 class Entry:
     """A function for given static arguments and given inputs that need gradients."""
 
-    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: Any, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
-        self.name = name
+        self.names: tuple[str, ...] = name if isinstance(name, tuple) else ()  # of the results' nodes, where torch has several
+        name = self.names[0] if self.names else name
+        self.name: str = name
         self.type: Any = node_type(name, Recording, saved_properties(name)) if tracked else None
         self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
         self._second: Op | None = None
