@@ -70,32 +70,15 @@ def test_saved_tensors_themselves():
             _ = z.grad_fn._saved_result
 
 
-#: Where the sample's node is one of several in torch, or a choice that torch makes by sizes: names alone are compared, or nothing.
-OTHER_NODES = (
-    "linalg.lstsq",
-    "linalg.lu",
-    "lu_unpack",
-    "lu",
-    "float",
-    "linalg.tensorinv",
-    "block_diag",
-    "stft",
-    "svd",
-    "_native_batch_norm_legit",
-)
-CONJUGATES = (
-    "fft.ifft",
-    "fft.ifft2",
-    "fft.ifftn",
-    "fft.ihfft",
-    "fft.ihfft2",
-    "fft.ihfftn",
-)  # which torch takes lazily, in a node of their own
-SPARSE = (
-    "sparse.sampled_addmm",
-    "sparse.mm",
-    "to_sparse",
-)  # of samples in other layouts, or with such a result: see test_sparse_tensors.py
+#: Operations whose nodes have other names, and why.
+OTHER_NODES = {
+    "linalg.lstsq": "residuals that are not there are a slice here",
+    "linalg.tensorinv": "torch makes a view of a tensor whose strides differ",
+    "block_diag": "torch's node does not show the sizes that its table lists",
+    "svd": "what the third result's node, a transposition, saved is not there",
+    "_native_batch_norm_legit": "it is native_batch_norm here",
+    **dict.fromkeys(("sparse.sampled_addmm", "sparse.mm", "to_sparse"), "of samples in other layouts, or with such a result: see test_sparse_tensors.py"),
+}
 #: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
 ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
 #: Operations that have another node in place.
@@ -105,7 +88,7 @@ OPS = {
     for op in op_db
     if torch.float32 in op.dtypes
     and op.supports_autograd
-    and op.name not in (*OTHER_NODES, *CONJUGATES, *SPARSE)
+    and op.name not in OTHER_NODES
     and None not in next(iter(forms(op).values()), (None,))
 }
 

@@ -179,6 +179,15 @@ def _pad_cast(args: tuple, kwargs: dict) -> str | None:
     return FLOAT32 if how == "replicate" or (how == "reflect" and len(pad) <= 4) else None
 
 
+def _conv_grad(rank: int) -> Callable:
+    """torch puts the convolution of complex numbers together from three."""
+
+    def name(input, *args, **kwargs):
+        return "SqueezeBackward1" if input.dim() == rank else "AddBackward0" if input.is_complex() else "ConvolutionBackward0"
+
+    return name
+
+
 # -- the rows
 
 row(F.scaled_dot_product_attention, _attention_grad, autocast=LOWER)
@@ -209,12 +218,12 @@ row(F.softmin, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.gumbel_softmax, lambda logits, tau=1, hard=False, *rest, **named: "AddBackward0" if hard else "SoftmaxBackward0")
 row(F.softmax, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.log_softmax, "LogSoftmaxBackward0", autocast={"cuda": FLOAT32})
-row(F.conv1d, _unbatched("ConvolutionBackward0", 2), autocast=LOWER)
-row(F.conv2d, _unbatched("ConvolutionBackward0", 3), autocast=LOWER)
-row(F.conv3d, _unbatched("ConvolutionBackward0", 4), autocast=LOWER)
-row(F.conv_transpose1d, _unbatched("ConvolutionBackward0", 2), autocast=LOWER)
-row(F.conv_transpose2d, _unbatched("ConvolutionBackward0", 3), autocast=LOWER)
-row(F.conv_transpose3d, _unbatched("ConvolutionBackward0", 4), autocast=LOWER)
+row(F.conv1d, _conv_grad(2), autocast=LOWER)
+row(F.conv2d, _conv_grad(3), autocast=LOWER)
+row(F.conv3d, _conv_grad(4), autocast=LOWER)
+row(F.conv_transpose1d, _conv_grad(2), autocast=LOWER)
+row(F.conv_transpose2d, _conv_grad(3), autocast=LOWER)
+row(F.conv_transpose3d, _conv_grad(4), autocast=LOWER)
 row(F.conv_tbc, "ConvTbcBackward0")
 row(F.max_pool1d, "SqueezeBackward1")
 row(F.max_pool2d, "MaxPool2DWithIndicesBackward0")
