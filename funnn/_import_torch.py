@@ -13,9 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from funnn._torch_names import OwnFinder
+
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, and nothing else."""
+    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, and nothing else; their classes print as torch's."""
+
+    def __init__(self) -> None:
+        self._own = OwnFinder()
+
+    def install(self) -> None:
+        """Answer from now on."""
+        sys.meta_path[:0] = [self, self._own]
+
+    def uninstall(self) -> None:
+        """Answer no longer."""
+        sys.meta_path.remove(self)
+        sys.meta_path.remove(self._own)
+        self._own.restore()
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         return importlib.machinery.ModuleSpec(name, self) if name.partition(".")[0] == "torch" else None
@@ -31,12 +46,13 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             raise ModuleNotFoundError(f"No module named {module.__name__!r}", name=module.__name__) from None
+        self._own.rename_all(name)
 
 
 def answer_torch() -> None:
     """From now on ``import torch`` gives funnn.torch in this process."""
     _pop_torch()
-    sys.meta_path.insert(0, _Finder())
+    _Finder().install()
 
 
 class _Answer:
@@ -70,12 +86,12 @@ def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
     before = _pop_torch()
     known = set(sys.modules)
     finder = _Finder()
-    sys.meta_path.insert(0, finder)
+    finder.install()
     try:
         with _in_new_processes():
             yield
     finally:
-        sys.meta_path.remove(finder)
+        finder.uninstall()
         _pop_torch()
         sys.modules.update(before)
         if folder is not None:

@@ -104,9 +104,9 @@ def _missing_name(error: BaseException) -> str | None:
 
 
 def _torch_name(module: str | None) -> str | None:
-    """``torch.x`` for ``funnn.torch.x``, None for other modules."""
+    """``torch.x`` for ``funnn.torch.x`` and itself, None for other modules."""
     parts = (module or "").split(".")
-    return ".".join(parts[1:]) if parts[:2] == ["funnn", "torch"] else None
+    return ".".join(parts[1:]) if parts[:2] == ["funnn", "torch"] else module if parts[0] == "torch" else None
 
 
 def _is_machinery(traceback: types.TracebackType) -> bool:

@@ -181,7 +181,7 @@ _node_types: dict[tuple[str, type], type] = {}
 def node_type(name: str, base: type, members: dict[str, Any] | None = None) -> type:
     """The class, with such ``members``, whose instances print as ``<name object at …>``."""
     if (name, base) not in _node_types:
-        _node_types[name, base] = type(name, (base,), {"__slots__": (), **(members or {})})
+        _node_types[name, base] = type(name, (base,), {"__slots__": (), "__module__": "builtins", **(members or {})})
     return _node_types[name, base]
 
 
