@@ -17,7 +17,7 @@ FILE = Path(__file__).with_name("recorded.json")
 def main() -> None:
     """Run all expressions on torchvision."""
     import torch
-    import torchvision
+    import torchvision.transforms.v2
 
     from tests.vision.cases import TABLES, namespace, result
 

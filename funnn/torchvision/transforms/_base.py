@@ -8,11 +8,14 @@ from typing import Any
 
 import funnn.torch as torch
 from funnn.torch import nn
+from funnn.torchvision.transforms import functional
 
 
 class Transform(nn.Module):
     """A transform of one image: :meth:`draw` what is random, and :meth:`apply` it."""
 
+    #: The functions that it calls.
+    functional: Any = functional
     #: Whether it moves pixels, and so whatever belongs to places of the image.
     geometric = False
 

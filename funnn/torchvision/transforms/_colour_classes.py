@@ -10,7 +10,7 @@ import funnn.torch as torch
 from funnn.torchvision.transforms import functional as F
 from funnn.torchvision.transforms._base import Transform, WithProbability, sequence, uniform
 
-_ADJUST = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+_ADJUST = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 
 
 class ColorJitter(Transform):
@@ -69,7 +69,7 @@ class ColorJitter(Transform):
         order, *factors = drawn
         for i in order.tolist():
             if factors[i] is not None:
-                img = _ADJUST[i](img, factors[i])
+                img = getattr(self.functional, _ADJUST[i])(img, factors[i])
         return img
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class Grayscale(Transform):
         self.num_output_channels = num_output_channels
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.rgb_to_grayscale(img, num_output_channels=self.num_output_channels)
+        return self.functional.rgb_to_grayscale(img, num_output_channels=self.num_output_channels)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
@@ -104,14 +104,14 @@ class RandomGrayscale(WithProbability):
         super().__init__(p)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.rgb_to_grayscale(img, num_output_channels=F.get_image_num_channels(img))
+        return self.functional.rgb_to_grayscale(img, num_output_channels=F.get_image_num_channels(img))
 
 
 class RandomInvert(WithProbability):
     """White minus the values, with probability ``p``."""
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.invert(img)
+        return self.functional.invert(img)
 
 
 class RandomPosterize(WithProbability):
@@ -122,7 +122,7 @@ class RandomPosterize(WithProbability):
         self.bits = bits
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.posterize(img, self.bits)
+        return self.functional.posterize(img, self.bits)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bits={self.bits},p={self.p})"
@@ -136,7 +136,7 @@ class RandomSolarize(WithProbability):
         self.threshold = threshold
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.solarize(img, self.threshold)
+        return self.functional.solarize(img, self.threshold)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(threshold={self.threshold},p={self.p})"
@@ -150,7 +150,7 @@ class RandomAdjustSharpness(WithProbability):
         self.sharpness_factor = sharpness_factor
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.adjust_sharpness(img, self.sharpness_factor)
+        return self.functional.adjust_sharpness(img, self.sharpness_factor)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sharpness_factor={self.sharpness_factor},p={self.p})"
@@ -160,14 +160,14 @@ class RandomAutocontrast(WithProbability):
     """Each channel's values stretched from black to white, with probability ``p``."""
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.autocontrast(img)
+        return self.functional.autocontrast(img)
 
 
 class RandomEqualize(WithProbability):
     """Each channel's histogram made flat, with probability ``p``."""
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.equalize(img)
+        return self.functional.equalize(img)
 
 
 class GaussianBlur(Transform):
@@ -211,7 +211,7 @@ class GaussianBlur(Transform):
         return self.get_params(self.sigma[0], self.sigma[1])
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.gaussian_blur(img, self.kernel_size, [drawn, drawn])
+        return self.functional.gaussian_blur(img, self.kernel_size, [drawn, drawn])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(kernel_size={self.kernel_size}, sigma={self.sigma})"

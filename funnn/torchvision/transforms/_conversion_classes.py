@@ -89,7 +89,7 @@ class ConvertImageDtype(Transform):
         self.dtype = dtype
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.convert_image_dtype(img, self.dtype)
+        return self.functional.convert_image_dtype(img, self.dtype)
 
 
 class Normalize(Transform):
@@ -106,7 +106,7 @@ class Normalize(Transform):
         self.mean, self.std, self.inplace = mean, std, inplace
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.normalize(img, self.mean, self.std, self.inplace)
+        return self.functional.normalize(img, self.mean, self.std, self.inplace)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(mean={self.mean}, std={self.std})"

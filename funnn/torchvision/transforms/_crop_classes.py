@@ -44,7 +44,7 @@ class Resize(Transform):
         self.interpolation = as_mode(interpolation)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.resize(img, self.size, self.interpolation, self.max_size, self.antialias)
+        return self.functional.resize(img, self.size, self.interpolation, self.max_size, self.antialias)
 
     def __repr__(self) -> str:
         mode = self.interpolation.value
@@ -65,7 +65,7 @@ class CenterCrop(Transform):
         self.size = two_sizes(size)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.center_crop(img, self.size)
+        return self.functional.center_crop(img, self.size)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
@@ -95,7 +95,7 @@ class Pad(Transform):
         self.padding, self.fill, self.padding_mode = padding, fill, padding_mode
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.pad(img, self.padding, self.fill, self.padding_mode)
+        return self.functional.pad(img, self.padding, self.fill, self.padding_mode)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
@@ -127,14 +127,18 @@ class RandomCrop(Transform):
         _, height, width = F.get_dimensions(img)
         return _place(height, width, *output_size)
 
+    def _sides(self) -> list[int]:
+        """Left, top, right and bottom."""
+        sides = list(self.padding) if isinstance(self.padding, (list, tuple)) else [self.padding]
+        return sides * (4 // len(sides))
+
     def draw(self, img: Any) -> Any:
         """The borders, then top, left, height and width."""
         _, height, width = F.get_dimensions(img)
         borders = []
         if self.padding is not None:
-            sides = list(self.padding) if isinstance(self.padding, (list, tuple)) else [self.padding]
-            left, top, right, bottom = sides * (4 // len(sides))
-            borders.append(self.padding)
+            left, top, right, bottom = self._sides()
+            borders.append([left, top, right, bottom])
             width, height = width + left + right, height + top + bottom
         if self.pad_if_needed and width < self.size[1]:
             borders.append([self.size[1] - width, 0])
@@ -147,8 +151,8 @@ class RandomCrop(Transform):
     def apply(self, img: Any, drawn: Any) -> Any:
         borders, place = drawn
         for border in borders:
-            img = F.pad(img, border, self.fill, self.padding_mode)
-        return F.crop(img, *place)
+            img = self.functional.pad(img, border, self.fill, self.padding_mode)
+        return self.functional.crop(img, *place)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
@@ -168,7 +172,7 @@ class RandomHorizontalFlip(WithProbability):
     geometric = True
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.hflip(img)
+        return self.functional.hflip(img)
 
 
 class RandomVerticalFlip(WithProbability):
@@ -177,7 +181,7 @@ class RandomVerticalFlip(WithProbability):
     geometric = True
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.vflip(img)
+        return self.functional.vflip(img)
 
 
 class RandomResizedCrop(Transform):
@@ -234,7 +238,7 @@ class RandomResizedCrop(Transform):
         return self.get_params(img, self.scale, self.ratio)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.resized_crop(img, *drawn, self.size, self.interpolation, antialias=self.antialias)
+        return self.functional.resized_crop(img, *drawn, self.size, self.interpolation, antialias=self.antialias)
 
     def __repr__(self) -> str:
         scale, ratio = (tuple(round(value, 4) for value in pair) for pair in (self.scale, self.ratio))
@@ -262,7 +266,7 @@ class FiveCrop(Transform):
         self.size = two_sizes(size)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.five_crop(img, self.size)
+        return self.functional.five_crop(img, self.size)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
@@ -284,7 +288,7 @@ class TenCrop(Transform):
         self.vertical_flip = vertical_flip
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.ten_crop(img, self.size, self.vertical_flip)
+        return self.functional.ten_crop(img, self.size, self.vertical_flip)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, vertical_flip={self.vertical_flip})"
@@ -355,7 +359,7 @@ class RandomErasing(WithProbability):
         return self.get_params(img, self.scale, self.ratio, value)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.erase(img, *drawn, self.inplace)
+        return self.functional.erase(img, *drawn, self.inplace)
 
     def __repr__(self) -> str:
         return (

@@ -37,14 +37,16 @@ _OF_PILLOW = {
 }
 
 
-def as_mode(interpolation: InterpolationMode | int) -> InterpolationMode:
-    """An InterpolationMode; Pillow's numbers are taken too.
+def as_mode(interpolation: InterpolationMode | int | str) -> InterpolationMode:
+    """An InterpolationMode; Pillow's numbers and the modes' names are taken too.
 
     Raises:
       TypeError: it is neither.
     """
     if isinstance(interpolation, InterpolationMode):
         return interpolation
+    if isinstance(interpolation, str):
+        return InterpolationMode(interpolation.replace("_", "-").lower())
     if isinstance(interpolation, int) and interpolation in _OF_PILLOW:
         return _OF_PILLOW[interpolation]
     raise TypeError("Argument interpolation should be a InterpolationMode or a corresponding Pillow integer constant")

@@ -58,7 +58,7 @@ class RandomRotation(Transform):
         return self.get_params(self.degrees)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.rotate(img, drawn, self.interpolation, self.expand, self.center, self.fill)
+        return self.functional.rotate(img, drawn, self.interpolation, self.expand, self.center, self.fill)
 
     def __repr__(self) -> str:
         center = f", center={self.center}" if self.center is not None else ""
@@ -136,7 +136,7 @@ class RandomAffine(Transform):
         return self.get_params(self.degrees, self.translate, self.scale, self.shear, F.get_image_size(img))
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.affine(img, *drawn, interpolation=self.interpolation, fill=self.fill, center=self.center)
+        return self.functional.affine(img, *drawn, interpolation=self.interpolation, fill=self.fill, center=self.center)
 
     def __repr__(self) -> str:
         parts = [f"degrees={self.degrees}"]
@@ -189,7 +189,7 @@ class RandomPerspective(WithProbability):
         return self.get_params(*F.get_image_size(img), self.distortion_scale)
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.perspective(img, *drawn, self.interpolation, self.fill)
+        return self.functional.perspective(img, *drawn, self.interpolation, self.fill)
 
 
 class ElasticTransform(Transform):
@@ -233,7 +233,7 @@ class ElasticTransform(Transform):
         return self.get_params(self.alpha, self.sigma, F.get_dimensions(img)[1:])
 
     def apply(self, img: Any, drawn: Any) -> Any:
-        return F.elastic_transform(img, drawn, self.interpolation, self.fill)
+        return self.functional.elastic_transform(img, drawn, self.interpolation, self.fill)
 
     def __repr__(self) -> str:
         return (

@@ -122,36 +122,9 @@ def wide_strengths(bins: int) -> dict[str, Strengths]:
     }
 
 
-def _run(img: Any, name: str, strength: float, interpolation: InterpolationMode, fill: Any) -> Any:
-    if name in ("ShearX", "ShearY"):
-        degrees = math.degrees(math.atan(strength))
-        shear = [degrees, 0.0] if name == "ShearX" else [0.0, degrees]
-        return F.affine(img, 0.0, [0, 0], 1.0, shear, interpolation, fill, center=[0, 0])
-    if name in ("TranslateX", "TranslateY"):
-        move = [int(strength), 0] if name == "TranslateX" else [0, int(strength)]
-        return F.affine(img, 0.0, move, 1.0, [0.0, 0.0], interpolation, fill)
-    if name == "Rotate":
-        return F.rotate(img, strength, interpolation, fill=fill)
-    if name in _ADJUST:
-        return _ADJUST[name](img, 1.0 + strength)
-    if name == "Posterize":
-        return F.posterize(img, int(strength))
-    if name == "Solarize":
-        return F.solarize(img, strength)
-    return _PLAIN[name](img)
-
-
-def _same(img: Any) -> Any:
-    return img
-
-
-_ADJUST = {
-    "Brightness": F.adjust_brightness,
-    "Color": F.adjust_saturation,
-    "Contrast": F.adjust_contrast,
-    "Sharpness": F.adjust_sharpness,
-}
-_PLAIN = {"AutoContrast": F.autocontrast, "Equalize": F.equalize, "Invert": F.invert, "Identity": _same}
+#: The operations that are one function of torchvision's, by its name.
+_ADJUST = {"Brightness": "adjust_brightness", "Color": "adjust_saturation", "Contrast": "adjust_contrast", "Sharpness": "adjust_sharpness"}
+_PLAIN = {"AutoContrast": "autocontrast", "Equalize": "equalize", "Invert": "invert"}
 
 
 class _Augment(Transform):
@@ -165,8 +138,32 @@ class _Augment(Transform):
 
     def apply(self, img: Any, drawn: Any) -> Any:
         for name, strength in drawn:
-            img = _run(img, name, strength, self.interpolation, self.fill)
+            img = self._run(img, name, strength)
         return img
+
+    def _run(self, img: Any, name: str, strength: float) -> Any:
+        functional, interpolation, fill = self.functional, self.interpolation, self.fill
+        if name in ("ShearX", "ShearY"):
+            degrees = math.degrees(math.atan(strength))
+            shear = [degrees, 0.0] if name == "ShearX" else [0.0, degrees]
+            return functional.affine(img, 0.0, [0, 0], 1.0, shear, interpolation, fill, center=[0, 0])
+        if name in ("TranslateX", "TranslateY"):
+            move = [int(strength), 0] if name == "TranslateX" else [0, int(strength)]
+            return functional.affine(img, 0.0, move, 1.0, [0.0, 0.0], interpolation, fill)
+        if name == "Rotate":
+            return functional.rotate(img, strength, interpolation, fill=fill)
+        if name in _ADJUST:
+            return getattr(functional, _ADJUST[name])(img, 1.0 + strength)
+        if name == "Posterize":
+            return functional.posterize(img, int(strength))
+        if name == "Solarize":
+            return functional.solarize(img, self._threshold(img, strength))
+        return img if name == "Identity" else getattr(functional, _PLAIN[name])(img)
+
+    @staticmethod
+    def _threshold(img: Any, strength: float) -> float:
+        """The threshold of solarize; it is of bytes."""
+        return strength
 
     @staticmethod
     def _negative() -> bool:
