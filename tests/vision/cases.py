@@ -107,7 +107,7 @@ RANDOM = [
     *["RandomAffine(10)", "RandomAffine(10,(.1,.2),(.8,1.2),5)", "RandomAffine((0,90),None,None,(1,2,3,4),M.BILINEAR,7,(4,5))"],
     *["RandomPerspective()", "RandomPerspective(.2,1.,M.NEAREST,3)", "ElasticTransform()", "ElasticTransform(20.,(2.,3.))"],
     *["RandAugment()", "RandAugment(3,15)", "TrivialAugmentWide()", "AutoAugment()", "AutoAugment(P.CIFAR10)", "AutoAugment(P.SVHN)"],
-    *["AugMix()", "AugMix(3,2,3,all_ops=False)", "RandomChoice([T.CenterCrop(5),T.CenterCrop(7)])"],
+    *["AugMix()", "AugMix(2,1,1,all_ops=False)", "RandomChoice([T.CenterCrop(5),T.CenterCrop(7)])"],
     *["RandomOrder([T.CenterCrop(5),T.Pad(2)])", "Compose([T.RandomCrop(20,4),T.RandomHorizontalFlip()])"],
 ]
 REFUSED = ("RandomCrop(40)", "RandomSolarize(100)", "ColorJitter(hue=.6)")  # v2 has other texts

@@ -199,17 +199,20 @@ def adjust_gamma(img: Tensor, gamma: float, gain: float) -> Tensor:
 def adjust_sharpness(img: Tensor, factor: float) -> Tensor:
     """Towards a blurred image, the border of one pixel excepted."""
     require_channels(img, [1, 3])
-    channels, height, width = size_of(img)
+    _, height, width = size_of(img)
     if height <= 2 or width <= 2:
         return img
-    values = to_float(img)
+    blurred = img.clone()
+    blurred[..., 1:-1, 1:-1] = smooth_inside(img)
+    return blend(img, blurred, factor)
+
+
+def smooth_inside(img: Tensor) -> Tensor:
+    """Means of the pixels around each but those of the border, among which it counts five times."""
+    values, channels = to_float(img), size_of(img)[0]
     kernel = torch.ones((3, 3), dtype=values.dtype)
     kernel[1, 1] = 5.0
-    kernel = (kernel / kernel.sum()).expand(channels, 1, 3, 3)
-    inside = nnf.conv2d(values, kernel, groups=channels)
-    blurred = img.clone()
-    blurred[..., 1:-1, 1:-1] = from_float(inside, img)
-    return blend(img, blurred, factor)
+    return from_float(nnf.conv2d(values, (kernel / kernel.sum()).expand(channels, 1, 3, 3), groups=channels), img)
 
 
 def invert(img: Tensor) -> Tensor:

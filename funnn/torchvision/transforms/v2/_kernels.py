@@ -9,7 +9,7 @@ import funnn.torch as torch
 from funnn.torch.nn import functional as nnf
 from funnn.torchvision.transforms import functional as F
 from funnn.torchvision.transforms._interpolation import InterpolationMode, as_mode
-from funnn.torchvision.transforms._tensor_images import convert_image_dtype, largest
+from funnn.torchvision.transforms._tensor_images import convert_image_dtype, largest, smooth_inside
 
 _ON_BYTES = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
 
@@ -72,3 +72,14 @@ def autocontrast(img: Any) -> Any:
     flat = high == low
     scale = ((high - low) * (1.0 / white)).masked_fill(flat, 1.0)
     return ((values - low.masked_fill(flat, 0.0)) / scale).clamp(0, white).to(img.dtype)
+
+
+def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
+    """As in transforms.functional; the border of one pixel stays as it is."""
+    if not isinstance(img, torch.Tensor) or sharpness_factor < 0 or min(img.shape[-2:]) <= 2:
+        return F.adjust_sharpness(img, sharpness_factor)
+    inside = img[..., 1:-1, 1:-1].to(img.dtype if img.is_floating_point() else torch.float32)
+    mixed = inside + (1.0 - sharpness_factor) * (smooth_inside(img).to(inside.dtype) - inside)
+    out = img.clone()
+    out[..., 1:-1, 1:-1] = mixed.clamp(0, largest(img.dtype)).to(img.dtype)
+    return out
