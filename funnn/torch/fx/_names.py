@@ -19,7 +19,7 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
-from funnn.torch import nn
+from funnn.torch import nn, special
 
 functional = nn.functional
 
@@ -32,12 +32,13 @@ _IN_PYTHON = frozenset(
 )
 #: Functions of torch.nn.functional that are torch's own, or of its compiled module.
 _OF_TORCH = frozenset(
-    """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
     cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_
     threshold_""".split()
 )
 _COMPILED = frozenset("avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink".split())
 _OTHERS = {"logsigmoid": "torch._C._nn.log_sigmoid", "threshold": "torch.nn.functional._threshold"}
+_ELSEWHERE = {"pca_lowrank": "torch._lowrank.pca_lowrank", "segment_reduce": "torch._segment_reduce", "svd_lowrank": "torch._lowrank.svd_lowrank"}
 #: Functions of torch.nn.functional that return indices too where they are asked to, which torch then calls by another name.
 _WITH_INDICES = re.compile(r"(adaptive_|fractional_)?max_pool[123]d")
 #: Arguments that the functions here have and torch's have not.
@@ -69,7 +70,9 @@ def _torch_names() -> dict[Callable, str]:
         elif name in _IN_PYTHON:
             names[function] = f"torch.functional.{name}"
         elif getattr(functional, name, None) is not function:
-            names[function] = f"torch.{name}"
+            names[function] = _ELSEWHERE.get(name, f"torch.{name}")
+    for name in special.__all__:  # among which are functions of torch under another name
+        names.setdefault(getattr(special, name), f"torch._C._special.special_{name}")
     return names
 
 
@@ -152,12 +155,12 @@ def type_text(kind: Any) -> str:
 def recorded_call(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple[str, Any, tuple, dict[str, Any]]:
     """What torch records of a call of one of its functions: the node's kind, the target and the arguments.
 
-    Where torch's function is written in Python, all arguments with defaults are there, by name. A function that is also a method is taken for a method where
-    its first argument is a tensor and it is an operator's; only methods are called as such.
+    Where torch's function is written in Python, all arguments with defaults are there, by name. Functions and methods of a name are one object here: it is
+    taken for the method where torch has no such function, and where it is an operator's, or writes in place, and its first argument is a tensor.
     """
     name = torch_name(function)
     leaf = function.__name__
-    if name is None or name.startswith("torch.Tensor.") or (leaf in _OPERATORS and args and isinstance(args[0], Tensor)):
+    if name is None or name.startswith("torch.Tensor.") or ((leaf in _OPERATORS or leaf.endswith("_")) and args and isinstance(args[0], Tensor)):
         return "call_method", leaf, args, kwargs
     if name in ("torch.nn.functional.sigmoid", "torch.nn.functional.tanh"):
         return "call_method", leaf, args, kwargs

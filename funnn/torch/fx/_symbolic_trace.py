@@ -216,13 +216,13 @@ class Tracer(TracerBase):
         if not isinstance(fn, FunctionType):
             raise AssertionError(f"Expected FunctionType, got {type(fn)}")
         variables = fn.__globals__
-        annotations = inspect.get_annotations(inspect.unwrap(fn))
+        returned = _annotations(inspect.unwrap(fn)).get("return")
         fn, args = self.create_args_for_root(fn, is_module, concrete_args)
         self._patch_modules(patches)
         patches.patch_wrapped()
         for searched in (variables, *map(vars, self._autowrap_search)):
             patches.patch_listed(searched, self._autowrap_function_ids)
-        self.create_node("output", "output", (self.create_arg(fn(*args)),), {}, type_expr=annotations.get("return"))
+        self.create_node("output", "output", (self.create_arg(fn(*args)),), {}, type_expr=returned)
         self.submodule_paths = None
         return self.graph
 
@@ -296,7 +296,7 @@ class _Inputs:
 
     def __init__(self, tracer: Tracer, function: Callable, known: dict[str, Any]):
         self.tracer, self.known = tracer, known
-        self.parameters, self.annotations = inspect.signature(function).parameters, function.__annotations__
+        self.parameters, self.annotations = inspect.signature(function).parameters, _annotations(function)
 
     def argument(self, name: str) -> Any:
         """A proxy, or what is known."""
@@ -328,6 +328,15 @@ class _Inputs:
                 stacklevel=7,
             )
         return value
+
+
+def _annotations(function: Callable) -> dict[str, Any]:
+    """The annotations of a function; of those of this library, whose modules' arrays are tensors here, those that torch has."""
+    found = inspect.get_annotations(function)
+    if not (function.__module__ or "").startswith("funnn."):
+        return found
+    kinds = {"jax.Array": Tensor, "bool": bool}
+    return {name: kinds[kind] for name, kind in found.items() if kind in kinds}
 
 
 def _assert_is_none(value: Any, msg: str) -> None:
