@@ -31,6 +31,7 @@ from funnn.torch import nn as nn
 from funnn.torch import onnx as onnx
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
+from funnn.torch import profiler as profiler
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types
 from funnn.torch import serialization as serialization

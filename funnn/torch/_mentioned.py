@@ -21,6 +21,7 @@ torch: SymInt SymFloat SymBool Stream ScriptModule PyTorchFileReader
 torch._C: ScriptDict ScriptList ScriptModule ScriptObject ScriptFunction Graph Node Value JITException _TensorMeta _jit_set_profiling_mode _NodeBase
     _jit_set_profiling_executor _jit_set_texpr_fuser_enabled _jit_override_can_fuse_on_cpu _jit_override_can_fuse_on_gpu _jit_set_nvfuser_enabled
 torch._C._distributed_c10d: Reducer ProcessGroup
+torch._C._functorch: _add_batch_dim _remove_batch_dim get_unwrapped is_batchedtensor is_legacy_batchedtensor _vmap_increment_nesting _vmap_decrement_nesting
 torch._guards: active_fake_mode
 torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
@@ -33,7 +34,7 @@ torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
 torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_reduce permute_tensor wait_tensor
 torch.distributed._shard:
 torch.distributed._shard.sharded_tensor: ShardedTensor
-torch.distributed._tensor: DTensor DeviceMesh Replicate Shard Partial distribute_tensor
+torch.distributed._tensor: DTensor DeviceMesh distribute_tensor
 torch.distributed._tensor.experimental: implicit_replication
 torch.distributed.algorithms:
 torch.distributed.algorithms._checkpoint:
@@ -70,17 +71,19 @@ torch.distributed.fsdp.wrap: ModuleWrapPolicy _or_policy enable_wrap wrap lambda
 torch.distributed.optim: DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer
 torch.distributed.pipelining: ScheduleGPipe SplitPoint=BEGINNING,END pipeline
 torch.distributed.rpc: TensorPipeRpcBackendOptions init_rpc rpc_async rpc_sync shutdown RRef
-torch.distributed.tensor: DTensor DeviceMesh Placement Replicate Shard Partial distribute_tensor distribute_module
+torch.distributed.tensor: DTensor DeviceMesh distribute_tensor distribute_module init_device_mesh
 torch.distributed.tensor.device_mesh: DeviceMesh init_device_mesh
 torch.distributed.tensor.experimental: context_parallel implicit_replication
-torch.distributed.tensor.parallel: ColwiseParallel RowwiseParallel SequenceParallel ParallelStyle PrepareModuleInput PrepareModuleOutput parallelize_module
-torch.distributed.tensor.placement_types: Placement Replicate Shard Partial
+torch.distributed.tensor.parallel: loss_parallel
+torch.distributed.tensor._utils: compute_local_shape_and_global_offset
+torch.distributed.tensor._dtensor_spec: DTensorSpec TensorMeta
 torch.export: Dim ExportedProgram export save load
 torch.jit: ScriptModule ScriptFunction RecursiveScriptModule TracerWarning ScriptWarning Error Future
 torch.onnx: ONNXProgram ExportOptions OperatorExportTypes=ONNX,ONNX_ATEN,ONNX_ATEN_FALLBACK,ONNX_FALLTHROUGH TrainingMode=EVAL,PRESERVE,TRAINING export
     dynamo_export
 torch.utils.cpp_extension: load load_inline CppExtension CUDAExtension BuildExtension
 torch.utils.data: IterDataPipe MapDataPipe
+torch.utils.data._utils.worker: _generate_state
 torch.utils.flop_counter: FlopCounterMode
 """
 

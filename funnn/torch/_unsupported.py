@@ -60,7 +60,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"distributed|futures|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
-    (r"hub|profiler", "use the checkpoint and the profiler of JAX: funnn.checkpoint, jax.profiler.trace"),
+    (r"hub", "use the checkpoint and the profiler of JAX: funnn.checkpoint, jax.profiler.trace"),
     (r"(symeig|eig|lstsq|solve|matrix_rank)", "torch has removed it; use the function of that kind in torch.linalg (eigh for symeig)"),
     (r"record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
     (
