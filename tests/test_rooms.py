@@ -52,7 +52,8 @@ ROOMS = """
     _check.status
     _check.command
     _port _port.edits
-    _port.imports _port.verify
+    _port.imports _port.verify _port.expressions
+    _port.layers
     _port.command
     _run _run_notebook
     examples
