@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from funnn import _other_torch
+from funnn._torch_names import OwnFinder
 from funnn.errors import MixedTorchError
 
 #: What stands on the path of other processes.
@@ -35,13 +36,11 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        own = importlib.import_module(f"funnn.{module.__name__}")
+        name = f"funnn.{module.__name__}"
+        own = importlib.import_module(name)
         _give_name(own, module.__name__, module.__spec__)
         sys.modules[module.__name__] = own  # the import system takes what stands here afterwards
-        if "." not in module.__name__:
-            for name, module in list(sys.modules.items()):
-                if name.startswith(f"{own.__package__}.") and module.__name__ == name:
-                    _alias(name.removeprefix("funnn."))
+        _own.rename_all(name)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -108,7 +107,7 @@ def _restore_names() -> None:
 
 # -- answering
 
-_finder = _Finder()
+_finder, _own = _Finder(), OwnFinder(_alias)
 
 
 def is_answered() -> bool:
@@ -125,7 +124,7 @@ def answer(name: str) -> None:
 
 
 def _enter() -> None:
-    sys.meta_path.insert(0, _finder)
+    sys.meta_path[:0] = [_finder, _own]
     if ANSWERS not in sys.path:
         sys.path.insert(1, ANSWERS)  # after the script's folder, as what stands in PYTHONPATH
     entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ANSWERS]
@@ -135,6 +134,8 @@ def _enter() -> None:
 
 def _leave() -> None:
     sys.meta_path.remove(_finder)
+    sys.meta_path.remove(_own)
+    _own.restore()
     sys.path[:] = [entry for entry in sys.path if entry != ANSWERS]
     entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != ANSWERS]
     if entries:

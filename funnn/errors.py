@@ -9,6 +9,10 @@ class ShapeError(ValueError, RuntimeError):
     """An array has the wrong rank or a size that does not fit the others."""
 
 
+class RankError(ShapeError):
+    """An array has another number of dimensions than the layer or function takes, where PyTorch raises ValueError."""
+
+
 class DtypeError(TypeError, ValueError, NotImplementedError):
     """An array has a dtype that the operation does not take; PyTorch raises each of the three, or RuntimeError, somewhere."""
 

@@ -132,7 +132,7 @@ def test_names_specs_and_their_restoration():
         assert [importlib.util.find_spec(name) for name in ("torch.no_such", "torch.onnx", "torch.nn.no_such")] == [None] * 3
         import funnn.torch.nn as own
 
-        assert own is inside.nn and own.Linear.__module__ == "funnn.torch.nn.modules.linear"
+        assert own is inside.nn and own.Linear.__module__ == "torch.nn.modules.linear"
     after = dict(os.environ), list(sys.path), list(sys.meta_path), {name: sys.modules[name].__spec__ for name in before[3]}
     assert after == before
     assert (ours.__name__, ours.nn.__name__, ours.nn.functional.__name__) == ("funnn.torch", "funnn.torch.nn", "funnn.torch.nn.functional")

@@ -7,6 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from funnn import errors
+
 
 def raised_by_jax(error: Exception) -> bool:
     """Whether the error comes from under the kernel, not from one of its own checks."""
@@ -25,8 +27,31 @@ _ADVICE = (
 )
 
 
+def _named(base: type[Exception], name: str) -> type[Exception]:
+    """A subclass that is called as Python's class of this name; a pickle has ``base``."""
+    return type(name, (base,), {"__module__": "builtins", "__doc__": base.__doc__, "__reduce__": lambda self: (base, self.args)})
+
+
+#: The core's classes, and what PyTorch raises in the same places; each is a subclass of it.
+_CLASSES = {
+    base: _named(base, name)
+    for base, name in (
+        (errors.ShapeError, "RuntimeError"),
+        (errors.RankError, "ValueError"),
+        (errors.ArgumentError, "RuntimeError"),
+        (errors.KeyRequiredError, "RuntimeError"),
+        (errors.DtypeError, "RuntimeError"),
+        (errors.AssertedError, "AssertionError"),
+    )
+}
+_NOT_IMPLEMENTED = _named(errors.DtypeError, "NotImplementedError")
+
+
 def speak_torch(error: Exception) -> None:
-    """Give an error of a core function, whose advice is for arrays, torch's names."""
+    """Give an error of the core torch's class by name, and its advice, which is for arrays, torch's names."""
+    kind = _CLASSES.get(type(error))
+    if kind is not None:
+        error.__class__ = _NOT_IMPLEMENTED if isinstance(error, NotImplementedError) and "not implemented for" in str(error) else kind
     if error.args and isinstance(error.args[0], str):
         text = error.args[0]
         for pattern, words in _ADVICE:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from funnn.engine.state import thread
-from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle
+from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle, shown_edge
 from funnn.engine.types.warning import say
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class History:
     def grad_fn(self) -> Any:
         """The node that made this tensor; None for a leaf."""
         self._sync()
-        return self._grad_fn
+        return None if self._grad_fn is None else shown_edge(self._grad_fn, self._output)[0]
 
     @property
     def is_leaf(self) -> bool:
@@ -137,7 +137,7 @@ class History:
 
     @property
     def output_nr(self) -> int:
-        return self._output
+        return 0 if self._grad_fn is None else shown_edge(self._grad_fn, self._output)[1]
 
     @property
     def _version(self) -> int:

@@ -281,7 +281,7 @@ class SparseTensor(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if thread.tracing is not None:
             return thread.tracing.text(self)
-        return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
+        return self._text("tensor(" if type(self).__module__.startswith(("funnn.", "torch")) else f"{type(self).__name__}(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         indent = len(prefix)

@@ -39,7 +39,11 @@ def _stft(input, window, n_fft, hop_length, win_length, normalized, onesided):
     return result if input.ndim == 2 else result[0]
 
 
-_stft_op = Op(_stft, "SqueezeBackward4", autocast={"cpu": FLOAT32})
+def _stft_grad(input, *rest):
+    return "SqueezeBackward4" if input.dim() == 1 else "TransposeBackward1"
+
+
+_stft_op = Op(_stft, _stft_grad, autocast={"cpu": FLOAT32})
 
 
 def stft(

@@ -1,0 +1,34 @@
+"""Writes tests/vision/recorded.json from torchvision itself.
+
+    python -m tests.vision.record
+
+needs PyTorch with torchvision of the version that ``funnn.torchvision.__version__`` says, or a later one, and Pillow.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+FILE = Path(__file__).with_name("recorded.json")
+
+
+def main() -> None:
+    """Run all expressions on torchvision."""
+    import torch
+    import torchvision.transforms.v2
+
+    from tests.vision.cases import TABLES, namespace, result
+
+    warnings.simplefilter("ignore")
+    names = namespace(torch, torchvision)
+    lines = {}
+    for table, expressions in TABLES.items():
+        rows = [f"{json.dumps(text)}: {json.dumps(result(text, names), separators=(',', ':'))}" for text in dict.fromkeys(expressions)]
+        lines[table] = ",\n".join(rows)
+    FILE.write_text("{\n" + ",\n".join(f'"{table}": {{\n{rows}\n}}' for table, rows in lines.items()) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
