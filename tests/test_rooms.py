@@ -43,11 +43,13 @@ ROOMS = """
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
     torch._compile
     torch.compiler
+    _torch_names
     _import_torch
-    _answers.torch
+    _answers.torch _answers.torchvision
     torch.utils
     torch._profile torch.autograd.profiler
     torch
+    torchvision
     _check _check.names _check.sources
     _check.status
     _check.command
