@@ -93,7 +93,7 @@ def get_device_module(device=None):
 
 def __getattr__(name):
     """For what is not there: the reason, where torch has it."""
-    _unsupported.missing(torch, "torch", name)
+    return _unsupported.missing(torch, "torch", name)
 
 
 _signatures.lend(_sys.modules[__name__], _signatures.Functions)

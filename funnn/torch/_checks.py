@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from funnn.engine.types.warning import say
 from funnn.torch import _namespace as torch
 
 _PLAIN = "Expected cond to be True, but got False. (Could this error message be improved? If so, please report an enhancement request to PyTorch.)"
@@ -27,6 +28,8 @@ _check_type, _check_not_implemented = map(_raiser, (TypeError, NotImplementedErr
 
 def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any = None) -> None:
     """Raise RuntimeError for a negative size, or for one that is greater than ``max``."""
+    text = "_check_is_size will be removed in a future PyTorch release along with guard_size_oblivious.     Use _check(i >= 0) instead."
+    say(text, FutureWarning)
     _check(i >= 0, message)
     if max is not None:
         _check(i <= max, message)

@@ -27,8 +27,8 @@ torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
 torch._subclasses.fake_tensor: FakeTensor FakeTensorMode is_fake
 torch._subclasses.functional_tensor: FunctionalTensor mb_unwrap_functional_tensor
-torch.cuda: Stream Event CUDAGraph ExternalStream graph
-torch.distributed: TCPStore FileStore HashStore PrefixStore Store rpc_async send_object_list recv_object_list
+torch.cuda: Stream Event CUDAGraph ExternalStream
+torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list
 torch.distributed._composable:
 torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
 torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_reduce permute_tensor wait_tensor
@@ -79,9 +79,8 @@ torch.distributed.tensor._utils: compute_local_shape_and_global_offset
 torch.distributed.tensor._dtensor_spec: DTensorSpec TensorMeta
 torch.export: Dim ExportedProgram export save load
 torch.jit: ScriptModule ScriptFunction RecursiveScriptModule TracerWarning ScriptWarning Error Future
-torch.onnx: ONNXProgram ExportOptions OperatorExportTypes=ONNX,ONNX_ATEN,ONNX_ATEN_FALLBACK,ONNX_FALLTHROUGH TrainingMode=EVAL,PRESERVE,TRAINING export
-    dynamo_export
-torch.utils.cpp_extension: load load_inline CppExtension CUDAExtension BuildExtension
+torch.onnx: ONNXProgram OperatorExportTypes=ONNX,ONNX_ATEN,ONNX_ATEN_FALLBACK,ONNX_FALLTHROUGH TrainingMode=EVAL,PRESERVE,TRAINING export
+torch.utils.cpp_extension: load load_inline BuildExtension
 torch.utils.data: IterDataPipe MapDataPipe
 torch.utils.data._utils.worker: _generate_state
 torch.utils.flop_counter: FlopCounterMode
