@@ -156,6 +156,11 @@ def parser() -> argparse.ArgumentParser:
         "--verify", action="store_true", help="run the script with PyTorch, and what it becomes with funnn, and compare what they print"
     )
     port.add_argument(
+        "--layers",
+        action="store_true",
+        help="write the script's Module classes as pure layers instead, and say what of them is not mechanical",
+    )
+    port.add_argument(
         "--args", nargs=argparse.REMAINDER, default=[], metavar="ARGS", help="the last option: the script's arguments, for --verify"
     )
     return main
@@ -175,8 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return check(options.paths, as_json=options.json, every=options.all)
     if options.command == "port":
-        from funnn._port.command import port
+        from funnn._port.command import port, write_layers
 
+        if options.layers:
+            return write_layers(options.script, options.output)
         return port(options.script, options.output, check=options.verify, args=options.args)
     from funnn.examples.data import load_digits
 

@@ -43,16 +43,19 @@ ROOMS = """
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
     torch._compile
     torch.compiler
+    _torch_names
     _import_torch
-    _answers.torch
+    _answers.torch _answers.torchvision
     torch.utils
     torch._profile torch.autograd.profiler
     torch
+    torchvision
     _check _check.names _check.sources
     _check.status
     _check.command
     _port _port.edits
-    _port.imports _port.verify
+    _port.imports _port.verify _port.expressions
+    _port.layers
     _port.command
     _run _run_notebook
     examples

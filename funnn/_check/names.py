@@ -124,7 +124,7 @@ class _Reader:
 
     def _expression(self, node: ast.Attribute | ast.Name, scope: _Scope, caught: bool) -> None:
         """A chain ``a.b.c``: the name that it stands for, if that is torch's, is used here."""
-        value = self._value(node, scope) if isinstance(node.ctx, ast.Load) else None
+        value = self.value(node, scope) if isinstance(node.ctx, ast.Load) else None
         if isinstance(value, str):
             if "." in value:
                 self.found.append(Use(value, node.end_lineno or node.lineno, caught))
@@ -133,17 +133,17 @@ class _Reader:
                 self.found.append(Use(value.name, node.end_lineno or node.lineno, caught))
             self._visit(node.value, scope, caught)
 
-    def _value(self, node: ast.expr, scope: _Scope) -> _Value:
+    def value(self, node: ast.expr, scope: _Scope) -> _Value:
         """What an expression stands for: a dotted name of torch, a tensor, or None for what is not known."""
         if isinstance(node, ast.Name):
             return self._lookup(node.id, scope)
         if isinstance(node, ast.Attribute):
-            owner = self._value(node.value, scope)
+            owner = self.value(node.value, scope)
             if isinstance(owner, _Instance):
                 return _Instance(f"{owner.name}.{node.attr}") if owner.name == _TENSOR else None
             return owner and f"{owner}.{node.attr}"
         if isinstance(node, ast.Call):
-            function = self._value(node.func, scope)
+            function = self.value(node.func, scope)
             name = function.name if isinstance(function, _Instance) else function
             return _Instance(_TENSOR) if name is not None and name != _TENSOR and self.returns_tensor(name) else None
         return None
@@ -170,7 +170,7 @@ class _Reader:
             return None
         self._resolving.add(id(values))
         try:
-            found = {self._value(value, scope) for value in values if isinstance(value, ast.expr)}
+            found = {self.value(value, scope) for value in values if isinstance(value, ast.expr)}
         finally:
             self._resolving.discard(id(values))
         return found.pop() if len(found) == 1 else None
@@ -178,7 +178,7 @@ class _Reader:
     def _question(self, node: ast.Call, scope: _Scope) -> None:
         """``hasattr(torch, "name")`` and ``getattr(torch, "name", default)``: the program is ready for its absence."""
         if isinstance(node.func, ast.Name) and node.func.id in ("hasattr", "getattr") and len(node.args) > 1:
-            owner, name = self._value(node.args[0], scope), node.args[1]
+            owner, name = self.value(node.args[0], scope), node.args[1]
             if isinstance(owner, str) and isinstance(name, ast.Constant) and isinstance(name.value, str):
                 self._asked.add(f"{owner}.{name.value}")
 
@@ -250,3 +250,27 @@ def _catches(handlers: list[ast.ExceptHandler]) -> bool:
         if any(kind is None or (isinstance(kind, ast.Name) and kind.id in _CATCHES) for kind in kinds):
             return True
     return False
+
+
+class Names:
+    """What the names of a program's module stand for, for who rewrites it."""
+
+    def __init__(self, tree: ast.Module):
+        self._reader, self._scope = _Reader(lambda name: False, lambda name: False), _Scope(None)
+        for node in _own_nodes(tree.body):
+            _bind(node, self._scope)
+        self._imported = {
+            (alias.asname or alias.name).partition(".")[0]
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        }
+
+    def of(self, node: ast.expr) -> str | None:
+        """The dotted name of torch that an expression stands for, or None."""
+        value = self._reader.value(node, self._scope)
+        return value if isinstance(value, str) else None
+
+    def is_imported(self, name: str) -> bool:
+        """Whether the program imports something under this name."""
+        return name in self._imported

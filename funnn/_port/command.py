@@ -10,6 +10,7 @@ from pathlib import Path
 from funnn._import_torch import installed
 from funnn._port.edits import Source
 from funnn._port.imports import ported, remaining
+from funnn._port.layers import layers_of
 from funnn._port.verify import verify
 
 
@@ -44,6 +45,29 @@ def port(script: str | Path, output: str | Path | None = None, *, check: bool = 
     if output is not None:
         Path(output).write_bytes(content)
     return int(check and not agrees)
+
+
+def write_layers(script: str | Path, output: str | Path | None = None) -> int:
+    """Write the Module classes of a script as Layers, to stdout or a file; say on stderr what is not mechanical, by line.
+
+    Returns:
+      0; 1 if something is left to be done by hand; 2 if the script can't be read, or has no Module.
+    """
+    try:
+        written = layers_of(Source(Path(script).read_bytes()))
+    except (OSError, SyntaxError, ValueError) as error:
+        print(f"python -m funnn port: error: {script} can't be read: {error}", file=sys.stderr)
+        return 2
+    for line, text in written.notes:
+        print(f"{script}, line {line}: {text}", file=sys.stderr)
+    if not written.text:
+        print(f"python -m funnn port: error: {script} has no class that derives from torch.nn.Module", file=sys.stderr)
+        return 2
+    if output is None:
+        print(written.text, end="")
+    else:
+        Path(output).write_text(written.text)
+    return int(bool(written.notes))
 
 
 def show_diff(before: bytes, after: bytes, name: str, new_name: str) -> None:

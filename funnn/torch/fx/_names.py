@@ -19,12 +19,9 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
-from funnn.torch import nn, special
+from funnn.torch._compiled_parts import PARTS
+from funnn.torch.nn import functional
 
-functional = nn.functional
-
-#: The wings of the namespace whose functions torch keeps in a part of its compiled module, by names that begin with the wing's.
-_WINGS = ("fft", "linalg", "special")
 #: Functions of torch that are written in Python, in torch.functional.
 _IN_PYTHON = frozenset(
     """atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul einsum lu meshgrid norm split
@@ -36,9 +33,7 @@ _OF_TORCH = frozenset(
     cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_
     threshold_""".split()
 )
-_COMPILED = frozenset("avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink".split())
-_OTHERS = {"logsigmoid": "torch._C._nn.log_sigmoid", "threshold": "torch.nn.functional._threshold"}
-_ELSEWHERE = {"pca_lowrank": "torch._lowrank.pca_lowrank", "segment_reduce": "torch._segment_reduce", "svd_lowrank": "torch._lowrank.svd_lowrank"}
+_ELSEWHERE = {"threshold": "torch.nn.functional._threshold"}
 #: Functions of torch.nn.functional that return indices too where they are asked to, which torch then calls by another name.
 _WITH_INDICES = re.compile(r"(adaptive_|fractional_)?max_pool[123]d")
 #: Arguments that the functions here have and torch's have not.
@@ -55,24 +50,13 @@ _KEYWORDS = {
 def _torch_names() -> dict[Callable, str]:
     """Torch's name of each function, once all of them are there."""
     names: dict[Callable, str] = {}
-    for name in functional.__all__:
-        names[getattr(functional, name)] = f"torch.nn.functional.{name}"
-    for name in (*_OF_TORCH, *_COMPILED, *_OTHERS):
-        function = getattr(functional, name, None)
-        if function is not None:
-            names[function] = _OTHERS.get(name) or (f"torch.{name}" if name in _OF_TORCH else f"torch._C._nn.{name}")
+    for name in (*functional.__all__, *(name for name in _OF_TORCH if name.endswith("_"))):
+        names[getattr(functional, name)] = f"torch.{name}" if name in _OF_TORCH else _ELSEWHERE.get(name, f"torch.nn.functional.{name}")
+    for part, functions in PARTS.items():
+        names.update({function: f"torch._C.{part}.{name}" for name, function in functions.items()})
     for name, function in FUNCTIONS.items():
-        wing, _, leaf = name.rpartition(".")
-        if function in names and function.__name__ != name:  # another name of one that torch has twice, or that torch.nn.functional has
-            continue
-        if wing in _WINGS:
-            names[function] = f"torch._C._{wing}.{wing}_{leaf}"
-        elif name in _IN_PYTHON:
-            names[function] = f"torch.functional.{name}"
-        elif getattr(functional, name, None) is not function:
-            names[function] = _ELSEWHERE.get(name, f"torch.{name}")
-    for name in special.__all__:  # among which are functions of torch under another name
-        names.setdefault(getattr(special, name), f"torch._C._special.special_{name}")
+        if function not in names or (function.__name__ == name and not hasattr(functional, name)):  # the last: of two names of a function
+            names[function] = f"torch.functional.{name}" if name in _IN_PYTHON else f"torch.{name}"
     return names
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from funnn.engine.tensor.overrides import asking
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import tree
+from funnn.torch._checks import _assert
 from funnn.torch.fx._codegen import PyTreeCodeGen, PyTreeInfo
 from funnn.torch.fx._patching import Patches, find_proxy
 from funnn.torch.fx._wrapping import wrap as wrap
@@ -26,7 +27,6 @@ from funnn.torch.fx.proxy import ParameterProxy, Proxy, Scope, ScopeContextManag
 from funnn.torch.nn.modules.container import Sequential
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
-from funnn.torch.overrides import _assert
 
 __all__ = ["PH", "ProxyableClassMeta", "Tracer", "symbolic_trace", "wrap"]
 

@@ -31,6 +31,7 @@ _BEYOND = {
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
+_threshold = _pure.threshold  # by which torch calls it in the code of graphs
 ScalingType, SwizzleType = _pure.ScalingType, _pure.SwizzleType
 
 #: torch's helpers, of which programs make functions of their own.
