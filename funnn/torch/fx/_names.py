@@ -67,14 +67,15 @@ def torch_name(function: Any) -> str | None:
             return found
     except TypeError:  # it has no hash
         return None
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
     module = getattr(function, "__module__", None)
     module = module.removeprefix("funnn.") if isinstance(module, str) else ""
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
+    if not module.startswith("torch") or module.rpartition(".")[2].startswith("_"):  # a file that torch may not have
+        for prefix, owner in (("torch", sys.modules["funnn.torch"]), ("torch.Tensor", Tensor)):
+            if name and getattr(owner, name, None) is function:
+                return f"{prefix}.{name}"
     if module.partition(".")[0] == "torch" and not module.startswith(("torch._dynamo.", "torch._inductor.")):
         return f"{module}.{name}" if resolve(f"{module}.{name}") is function else None
-    for owner, prefix in ((sys.modules["funnn.torch"], "torch"), (Tensor, "torch.Tensor")):
-        if name and getattr(owner, name, None) is function:
-            return f"{prefix}.{name}"
     return None
 
 
