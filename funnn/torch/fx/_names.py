@@ -131,7 +131,7 @@ def type_text(kind: Any) -> str:
         return torch_name(kind) or f"{kind.__module__}.{kind.__qualname__}"
     if kind is ...:
         return "..."
-    return kind.__name__ if isinstance(kind, types.FunctionType) else repr(kind)
+    return kind.__name__ if isinstance(kind, types.FunctionType) else repr(kind).replace("funnn.torch.", "torch.")
 
 
 # -- calls
