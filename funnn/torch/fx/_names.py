@@ -62,6 +62,8 @@ def _torch_names() -> dict[Callable, str]:
 
 def torch_name(function: Any) -> str | None:
     """The name by which torch writes one of its functions or types; None for what is not torch's."""
+    if isinstance(function, types.ModuleType):
+        return None
     try:
         if (found := _torch_names().get(function)) is not None:
             return found
@@ -172,7 +174,8 @@ def _in_full(name: str, function: Callable, args: tuple, kwargs: dict[str, Any])
     for parameter in signature.parameters.values():
         value = bound.arguments[parameter.name]
         if parameter.kind is parameter.VAR_POSITIONAL:
-            positional.extend(value)
+            in_one = name == "torch.functional.einsum" and len(value) == 2 and isinstance(value[1], (list, tuple))
+            positional.extend((value[0], *value[1]) if in_one else value)
         elif parameter.kind is parameter.VAR_KEYWORD:
             named.update(value)
         elif parameter.default is parameter.empty and parameter.name not in _KEYWORDS.get(name, ()):
