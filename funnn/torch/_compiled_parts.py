@@ -9,7 +9,19 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.torch import special
 from funnn.torch.nn import functional
 
-_OF_NN = """avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink""".split()
+_OF_NN = [
+    "avg_pool2d",
+    "avg_pool3d",
+    "elu_",
+    "gelu",
+    "hardtanh_",
+    "leaky_relu_",
+    "linear",
+    "one_hot",
+    "scaled_dot_product_attention",
+    "softplus",
+    "softshrink",
+]
 
 
 def _wing(name: str) -> dict[str, Callable]:
