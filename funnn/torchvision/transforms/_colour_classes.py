@@ -54,7 +54,10 @@ class ColorJitter(Transform):
 
     @staticmethod
     def get_params(
-        brightness: Sequence[float] | None, contrast: Sequence[float] | None, saturation: Sequence[float] | None, hue: Sequence[float] | None
+        brightness: Sequence[float] | None,
+        contrast: Sequence[float] | None,
+        saturation: Sequence[float] | None,
+        hue: Sequence[float] | None,
     ) -> tuple[Any, float | None, float | None, float | None, float | None]:
         """The order of the four, and their factors."""
         order = torch.randperm(4)
@@ -74,8 +77,7 @@ class ColorJitter(Transform):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}(brightness={self.brightness}, contrast={self.contrast}, "
-            f"saturation={self.saturation}, hue={self.hue})"
+            f"{type(self).__name__}(brightness={self.brightness}, contrast={self.contrast}, saturation={self.saturation}, hue={self.hue})"
         )
 
 

@@ -236,9 +236,7 @@ class ElasticTransform(Transform):
         return self.functional.elastic_transform(img, drawn, self.interpolation, self.fill)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(alpha={self.alpha}, sigma={self.sigma}, interpolation={self.interpolation}, fill={self.fill})"
-        )
+        return f"{type(self).__name__}(alpha={self.alpha}, sigma={self.sigma}, interpolation={self.interpolation}, fill={self.fill})"
 
 
 def _pair(value: Any, name: str) -> Sequence[float]:

@@ -75,7 +75,9 @@ def fill_of(fill: Any, img: PilImage) -> Any:
         if len(fill) == 1:
             fill = tuple(fill) * bands
         elif len(fill) != bands:
-            raise ValueError(f"The number of elements in 'fill' does not match the number of channels of the image ({len(fill)} != {bands})")
+            raise ValueError(
+                f"The number of elements in 'fill' does not match the number of channels of the image ({len(fill)} != {bands})"
+            )
         fill = tuple(fill) if bands > 1 else fill[0]
     if img.mode == "F":
         return fill

@@ -282,10 +282,7 @@ class TrivialAugmentWide(_Augment):
         return [(name, self._signed(strength, signed))]
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(num_magnitude_bins={self.num_magnitude_bins}, "
-            f"interpolation={self.interpolation}, fill={self.fill})"
-        )
+        return f"{type(self).__name__}(num_magnitude_bins={self.num_magnitude_bins}, interpolation={self.interpolation}, fill={self.fill})"
 
 
 class AugMix(_Augment):

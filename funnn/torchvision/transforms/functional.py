@@ -465,8 +465,7 @@ def _fill_of_tensor(fill: Any, img: _Image) -> list[float] | None:
     channels = get_image_num_channels(img)
     if len(values) not in (1, channels):
         raise ValueError(
-            "The number of elements in 'fill' cannot broadcast to match the number of "
-            f"channels of the image ({len(values)} != {channels})"
+            f"The number of elements in 'fill' cannot broadcast to match the number of channels of the image ({len(values)} != {channels})"
         )
     return values * (channels if len(values) == 1 else 1)
 
@@ -565,9 +564,7 @@ def affine(
 def _perspective_coefficients(startpoints: Sequence[Sequence[int]], endpoints: Sequence[Sequence[int]]) -> list[float]:
     """a … h with x' = (a x + b y + c) / (g x + h y + 1), y' = (d x + e y + f) / (g x + h y + 1), from end points to start points."""
     if len(startpoints) != 4 or len(endpoints) != 4:
-        raise ValueError(
-            f"Please provide exactly four corners, got {len(startpoints)} startpoints and {len(endpoints)} endpoints."
-        )
+        raise ValueError(f"Please provide exactly four corners, got {len(startpoints)} startpoints and {len(endpoints)} endpoints.")
     rows = []
     for (x, y), (u, v) in zip(endpoints, startpoints, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])

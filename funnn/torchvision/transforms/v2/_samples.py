@@ -76,7 +76,9 @@ class Transform(nn.Module):
     def extra_repr(self) -> str:
         """The public attributes."""
         names = [name for name in vars(self) if not name.startswith("_") and name != "training"]
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names if isinstance(getattr(self, name), (bool, int, float, str, tuple, list, Enum)))
+        return ", ".join(
+            f"{name}={getattr(self, name)}" for name in names if isinstance(getattr(self, name), (bool, int, float, str, tuple, list, Enum))
+        )
 
 
 class OfSamples:
