@@ -24,6 +24,7 @@ from funnn.torch import distributed as distributed
 from funnn.torch import distributions as distributions
 from funnn.torch import func as func
 from funnn.torch import functional as functional
+from funnn.torch import fx as fx
 from funnn.torch import jit as jit
 from funnn.torch import masked as masked
 from funnn.torch import multiprocessing as multiprocessing
@@ -65,6 +66,7 @@ from funnn.torch.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is
 from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from funnn.torch.cuda import AcceleratorError as AcceleratorError
 from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
+from funnn.torch.overrides import _assert as _assert
 from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save

@@ -475,5 +475,6 @@ def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
     return _dtype.promote(*(x._operand() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
 
 
+vars(is_tensor).update(asks=False)
 for _function in (is_tensor, numel, is_floating_point, result_type):
     FUNCTIONS[_function.__name__] = _function
