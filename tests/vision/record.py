@@ -20,6 +20,8 @@ def main() -> None:
     import torchvision.transforms.v2
 
     from tests.vision.cases import TABLES, namespace, result
+    from tests.vision.models import MODELS, title
+    from tests.vision.models import result as models_result
 
     warnings.simplefilter("ignore")
     names = namespace(torch, torchvision)
@@ -27,6 +29,9 @@ def main() -> None:
     for table, expressions in TABLES.items():
         rows = [f"{json.dumps(text)}: {json.dumps(result(text, names), separators=(',', ':'))}" for text in dict.fromkeys(expressions)]
         lines[table] = ",\n".join(rows)
+    table = {title(*case[:2]): models_result(torch, torchvision, *case) for case in MODELS}
+    rows = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in table.items()]
+    lines["models"] = ",\n".join(rows)
     FILE.write_text("{\n" + ",\n".join(f'"{table}": {{\n{rows}\n}}' for table, rows in lines.items()) + "\n}\n")
 
 
