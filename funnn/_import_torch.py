@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+#: The packages that are answered with those of funnn of the same name.
+_ANSWERED = ("torch", "torchvision")
+
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, and nothing else."""
+    """Answers ``import torch`` and ``import torch.x.y`` with the modules of funnn.torch, torchvision likewise, and nothing else."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(name, self) if name.partition(".")[0] == "torch" else None
+        return importlib.machinery.ModuleSpec(name, self) if name.partition(".")[0] in _ANSWERED else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None
@@ -84,7 +87,7 @@ def torch_is_funnn(folder: Path | None = None) -> Iterator[None]:
 
 
 def _pop_torch() -> dict[str, types.ModuleType]:
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "torch"}
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in _ANSWERED}
 
 
 def _lies_in(module: Any, folder: Path) -> bool:

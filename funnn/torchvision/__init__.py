@@ -1,5 +1,6 @@
 """torchvision's interface on funnn.torch: ``import funnn.torchvision as torchvision``."""
 
+from funnn.torchvision import datasets as datasets
 from funnn.torchvision import io as io
 from funnn.torchvision import models as models
 from funnn.torchvision import ops as ops

@@ -66,7 +66,7 @@ def result(torch: ModuleType, vision: ModuleType, name: str, options: dict[str, 
     with torch.no_grad():
         found["eval"] = summary(net.eval()(images))
     if trained:
-        outputs = net.train()(images)
+        outputs = net.double().train()(images.double())  # in float32, norms over few numbers enlarge the last digit
         outputs = list(outputs.values()) if isinstance(outputs, dict) else list(outputs) if isinstance(outputs, tuple) else [outputs]
         sum((out**2).mean() for out in outputs).backward()
         found["train"] = summary(outputs)

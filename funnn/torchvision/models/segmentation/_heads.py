@@ -53,6 +53,13 @@ class FCNHead(nn.Sequential):
         super().__init__(*_conv(in_channels, narrow, 3, padding=1), nn.Dropout(0.1), nn.Conv2d(narrow, channels, 1))
 
 
+class ASPPConv(nn.Sequential):
+    """A 3x3 convolution of a dilation."""
+
+    def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
+        super().__init__(*_conv(in_channels, out_channels, 3, padding=dilation, dilation=dilation))
+
+
 class ASPPPooling(nn.Sequential):
     """The mean of all pixels, through a 1x1 convolution, at each pixel."""
 
@@ -69,8 +76,8 @@ class ASPP(nn.Module):
 
     def __init__(self, in_channels: int, atrous_rates: Sequence[int], out_channels: int = 256) -> None:
         super().__init__()
-        chains = [nn.Sequential(*_conv(in_channels, out_channels, 1))]
-        chains += [nn.Sequential(*_conv(in_channels, out_channels, 3, padding=rate, dilation=rate)) for rate in atrous_rates]
+        chains: list[Any] = [nn.Sequential(*_conv(in_channels, out_channels, 1))]
+        chains += [ASPPConv(in_channels, out_channels, rate) for rate in atrous_rates]
         chains.append(ASPPPooling(in_channels, out_channels))
         self.convs = nn.ModuleList(chains)
         self.project = nn.Sequential(*_conv(len(chains) * out_channels, out_channels, 1), nn.Dropout(0.5))
