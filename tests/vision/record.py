@@ -8,10 +8,12 @@ needs PyTorch with torchvision of the version that ``funnn.torchvision.__version
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import warnings
 from pathlib import Path
 
-FILE = Path(__file__).with_name("recorded.json")
+FILE = Path(__file__).resolve().with_name("recorded.json")
 
 
 def main() -> None:
@@ -20,10 +22,14 @@ def main() -> None:
     import torchvision.transforms.v2
 
     from tests.vision.cases import TABLES, namespace, result
+    from tests.vision.files import write
     from tests.vision.models import MODELS, title
     from tests.vision.models import result as models_result
 
     warnings.simplefilter("ignore")
+    folder = tempfile.mkdtemp()
+    write(Path(folder))
+    os.chdir(folder)
     names = namespace(torch, torchvision)
     lines = {}
     for table, expressions in TABLES.items():

@@ -34,12 +34,14 @@ class CelebA(VisionDataset):
     """
 
     base_folder = "celeba"
+    #: Google Drive's name, the checksum and the file.
     file_list = (
-        ("list_attr_celeba.txt", "75e246fa4810816ffd6ee81facbd244c"),
-        ("identity_CelebA.txt", "32bd1bd63d3c78cd57e08160ec5ed1e2"),
-        ("list_bbox_celeba.txt", "00566efa6fedff7a56946cd1c10f1c16"),
-        ("list_landmarks_align_celeba.txt", "cc24ecafdb5b50baae59b03474781f8c"),
-        ("list_eval_partition.txt", "d32c9cbf5e040fd4025c592c306e6668"),
+        ("0B7EVK8r0v71pZjFTYXZWM3FlRnM", "00d2c5bc6d35e252742224ab0c1e8fcb", "img_align_celeba.zip"),
+        ("0B7EVK8r0v71pblRyaVFSWGxPY0U", "75e246fa4810816ffd6ee81facbd244c", "list_attr_celeba.txt"),
+        ("1_ee_0u7vcNLOfNLegJRHmolfH5ICW-XS", "32bd1bd63d3c78cd57e08160ec5ed1e2", "identity_CelebA.txt"),
+        ("0B7EVK8r0v71pbThiMVRxWXZ4dU0", "00566efa6fedff7a56946cd1c10f1c16", "list_bbox_celeba.txt"),
+        ("0B7EVK8r0v71pd0FJY3Blby1HUTQ", "cc24ecafdb5b50baae59b03474781f8c", "list_landmarks_align_celeba.txt"),
+        ("0B7EVK8r0v71pY0NSMzRuSXJEVkk", "d32c9cbf5e040fd4025c592c306e6668", "list_eval_partition.txt"),
     )
 
     def __init__(
@@ -57,9 +59,9 @@ class CelebA(VisionDataset):
         if not self.target_type and self.target_transform is not None:
             raise RuntimeError("target_transform is specified but target_type is empty")
         folder = Path(self.root, self.base_folder)
-        there = all(matches(folder / name, md5) for name, md5 in self.file_list) and (folder / "img_align_celeba").is_dir()
+        there = all(matches(folder / name, md5) for _, md5, name in self.file_list if not name.endswith(".zip")) and (folder / "img_align_celeba").is_dir()
         if not there and download:
-            names = ", ".join(name for name, _ in self.file_list)
+            names = ", ".join(name for _, _, name in self.file_list[1:])
             raise NotImplementedError(f"CelebA is on Google Drive: download it by hand, and put {names} and img_align_celeba into {folder}")
         if not there:
             raise RuntimeError("Dataset not found or corrupted. You can use download=True to download it")
