@@ -31,7 +31,10 @@ def fetch(url: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "funnn"}), timeout=60) as answer, part.open("wb") as file:
+        with (
+            urllib.request.urlopen(urllib.request.Request(url, headers={"User-Agent": "funnn"}), timeout=60) as answer,
+            part.open("wb") as file,
+        ):
             shutil.copyfileobj(answer, file)
     except (urllib.error.URLError, OSError) as error:
         part.unlink(missing_ok=True)

@@ -44,7 +44,9 @@ def write(folder: Path) -> None:
 
 def _write_annotated(folder: Path) -> None:
     coco = {"images": [{"id": 7, "file_name": "0.png"}, {"id": 3, "file_name": "1.png"}], "categories": [{"id": 1, "name": "cat"}]}
-    coco["annotations"] = [{"id": i, "image_id": image_id, "caption": f"a cat {i}", "category_id": 1, "iscrowd": 0} for i, image_id in ((5, 7), (2, 3), (9, 7))]
+    coco["annotations"] = [
+        {"id": i, "image_id": image_id, "caption": f"a cat {i}", "category_id": 1, "iscrowd": 0} for i, image_id in ((5, 7), (2, 3), (9, 7))
+    ]
     (folder / "coco.json").write_text(json.dumps(coco))
     voc = folder / "VOCdevkit" / "VOC2012"
     for name in ("ImageSets/Segmentation", "ImageSets/Main", "JPEGImages", "SegmentationClass", "Annotations"):

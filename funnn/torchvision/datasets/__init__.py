@@ -23,7 +23,9 @@ from funnn.torchvision.datasets.voc import VOCSegmentation as VOCSegmentation
 
 _FILES = "unpack its files into folders for ImageFolder, or read them in a torch.utils.data.Dataset"
 _NAMES = "Caltech101 Caltech256 Cityscapes Country211 DTD EuroSAT FER2013 FGVCAircraft Flickr8k Flickr30k Flowers102 Food101 GTSRB"
-_MORE = "HMDB51 ImageNet Imagenette INaturalist Kinetics LFWPairs LFWPeople LSUN MovingMNIST Omniglot OxfordIIITPet PCAM PhotoTour Places365"
+_MORE = (
+    "HMDB51 ImageNet Imagenette INaturalist Kinetics LFWPairs LFWPeople LSUN MovingMNIST Omniglot OxfordIIITPet PCAM PhotoTour Places365"
+)
 _REST = "QMNIST RenderedSST2 SBDataset SBU SEMEION StanfordCars STL10 SUN397 UCF101 USPS WIDERFace"
 _REASONS = dict.fromkeys(f"{_NAMES} {_MORE} {_REST}".split(), _FILES)
 

@@ -13,7 +13,7 @@ from funnn.torchvision.datasets.vision import Function, VisionDataset, one_of, o
 
 class _Table(NamedTuple):
     header: list[str]
-    index: list[str]
+    names: list[str]
     data: Any
 
 
@@ -59,7 +59,10 @@ class CelebA(VisionDataset):
         if not self.target_type and self.target_transform is not None:
             raise RuntimeError("target_transform is specified but target_type is empty")
         folder = Path(self.root, self.base_folder)
-        there = all(matches(folder / name, md5) for _, md5, name in self.file_list if not name.endswith(".zip")) and (folder / "img_align_celeba").is_dir()
+        there = (
+            all(matches(folder / name, md5) for _, md5, name in self.file_list if not name.endswith(".zip"))
+            and (folder / "img_align_celeba").is_dir()
+        )
         if not there and download:
             names = ", ".join(name for _, _, name in self.file_list[1:])
             raise NotImplementedError(f"CelebA is on Google Drive: download it by hand, and put {names} and img_align_celeba into {folder}")
@@ -70,10 +73,10 @@ class CelebA(VisionDataset):
         boxes, landmarks = self._table("list_bbox_celeba.txt", 1), self._table("list_landmarks_align_celeba.txt", 1)
         attributes = self._table("list_attr_celeba.txt", 1)
         if number is None:
-            self.filename, mask = splits.index, slice(None)
+            self.filename, mask = splits.names, slice(None)
         else:
             mask = (splits.data == number).squeeze()
-            self.filename = [splits.index[i] for i in torch.squeeze(torch.nonzero(mask), 1).tolist()]
+            self.filename = [splits.names[i] for i in torch.squeeze(torch.nonzero(mask), 1).tolist()]
         self.identity, self.bbox, self.landmarks_align = identity.data[mask], boxes.data[mask], landmarks.data[mask]
         self.attr = torch.div(attributes.data[mask] + 1, 2, rounding_mode="floor")  # from ±1 to 0 and 1
         self.attr_names = attributes.header

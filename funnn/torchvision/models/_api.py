@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from funnn.torch import nn
 from funnn.torchvision._download import load_state_dict
@@ -126,7 +126,8 @@ def weights_of(enum: str, module: str) -> Any:
     rows = _rows()[enum]
     members = {row[2]: _weights(row) for row in rows}
     default = next(row[2] for row in rows if row[8] == "*")
-    made: Any = WeightsEnum(enum, {**members, "DEFAULT": members[default]}, module=module)  # type: ignore[call-overload]
+    make: Any = WeightsEnum  # an Enum without members, which makes one with them
+    made = make(enum, {**members, "DEFAULT": members[default]}, module=module)
     made.__doc__ = f"The weights of {rows[0][0]}."
     return made
 
@@ -135,9 +136,7 @@ _BUILDERS: dict[str, Callable[..., Any]] = {}
 _ENUMS: dict[str, Any] = {}
 
 
-def model(
-    weights: Any, finish: Callable[[Any, dict[str, Any]], None] | None = None, **with_weights: Any
-) -> Callable[[M], M]:
+def model(weights: Any, finish: Callable[[Any, dict[str, Any]], None] | None = None, **with_weights: Any) -> Callable[[M], M]:
     """Makes a function that builds a model one that loads weights too, and that is found by its name.
 
     Args:
@@ -160,7 +159,7 @@ def model(
 
         key = build.__name__.lower()
         _BUILDERS[key], _ENUMS[key] = built, enum
-        return built  # type: ignore[return-value]
+        return cast(M, built)
 
     enum = weights
     return decorate
@@ -179,7 +178,9 @@ def _asked_for(enum: Any, args: tuple[Any, ...], weights: Any, kwargs: dict[str,
         weights = kwargs.pop("pretrained")
     if isinstance(weights, bool):
         chosen = enum.DEFAULT if weights and len(enum) == 1 else next(iter(enum)) if weights else None
-        text = f"`weights={enum.__name__}.{chosen.name}`. You can also use `weights={enum.__name__}.DEFAULT`" if chosen else "`weights=None`"
+        text = (
+            f"`weights={enum.__name__}.{chosen.name}`. You can also use `weights={enum.__name__}.DEFAULT`" if chosen else "`weights=None`"
+        )
         warnings.warn(
             "Arguments other than a weight enum or `None` for 'weights' are deprecated since 0.13 and may be removed in the future. "
             f"The current behavior is equivalent to passing {text}" + (" to get the most up-to-date weights." if chosen else "."),

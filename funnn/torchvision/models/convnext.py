@@ -30,9 +30,7 @@ class LayerNorm2d(nn.LayerNorm):
 class CNBlock(nn.Module):
     """A 7x7 convolution in each channel and two linear layers, scaled, beside the identity."""
 
-    def __init__(
-        self, dim: int, layer_scale: float, stochastic_depth_prob: float, norm_layer: Callable[..., Any] | None = None
-    ) -> None:
+    def __init__(self, dim: int, layer_scale: float, stochastic_depth_prob: float, norm_layer: Callable[..., Any] | None = None) -> None:
         super().__init__()
         norm = norm_layer or partial(nn.LayerNorm, eps=1e-6)
         self.block = nn.Sequential(

@@ -197,8 +197,8 @@ _SECOND = {
 
 
 def _first(dropout: float, width: float, depth: float, wide_norm: bool, **kwargs: Any) -> EfficientNet:
-    rows = [[int(number) for number in text.split()] for text in _FIRST.split("|")]
-    setting = [MBConvConfig(*row, width_mult=width, depth_mult=depth) for row in rows]
+    rows = [tuple(int(number) for number in text.split()) for text in _FIRST.split("|")]
+    setting = [MBConvConfig(a, b, c, d, e, f, width, depth) for a, b, c, d, e, f in rows]
     if wide_norm:
         kwargs = {"norm_layer": partial(nn.BatchNorm2d, eps=0.001, momentum=0.01), **kwargs}
     return EfficientNet(setting, **{"dropout": dropout, **kwargs})

@@ -68,7 +68,7 @@ class InceptionAux(nn.Module):
 
 
 #: The modules in order, with the arguments of the inceptions.
-_PLAN = {
+_PLAN: dict[str, Any] = {
     "inception3a": (192, 64, 96, 128, 16, 32, 32),
     "inception3b": (256, 128, 128, 192, 32, 96, 64),
     "maxpool3": 3,

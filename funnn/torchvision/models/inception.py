@@ -28,7 +28,7 @@ class _Branches(nn.Module):
     def __init__(self, in_channels: int, plan: _Plan) -> None:
         super().__init__()
         for name, (channels, out, kernel, *rest) in plan.items():
-            padding, stride = (*rest, *(0, 1)[len(rest) :])
+            padding, stride = rest + [0, 1][len(rest) :]
             conv = BasicConv2d(channels or in_channels, out, kernel_size=kernel, padding=padding, stride=stride)
             setattr(self, name, conv)
 

@@ -21,9 +21,7 @@ _STAGES = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to more channels, a 3x3 one in each channel, and a 1x1 one to few; beside the identity where shapes allow."""
 
-    def __init__(
-        self, inp: int, oup: int, stride: int, expand_ratio: int, norm_layer: Callable[..., Any] | None = None
-    ) -> None:
+    def __init__(self, inp: int, oup: int, stride: int, expand_ratio: int, norm_layer: Callable[..., Any] | None = None) -> None:
         super().__init__()
         if stride not in (1, 2):
             raise ValueError(f"stride should be 1 or 2 instead of {stride}")

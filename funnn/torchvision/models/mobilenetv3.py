@@ -16,6 +16,9 @@ MobileNet_V3_Large_Weights = weights_of("MobileNet_V3_Large_Weights", __name__)
 MobileNet_V3_Small_Weights = weights_of("MobileNet_V3_Small_Weights", __name__)
 
 
+_WEIGHTING = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid)
+
+
 class InvertedResidualConfig:
     """The sizes of a block; ``activation`` is "RE" for ReLU and "HS" for Hardswish."""
 
@@ -50,7 +53,7 @@ class InvertedResidual(nn.Module):
         self,
         cnf: InvertedResidualConfig,
         norm_layer: Callable[..., Any],
-        se_layer: Callable[..., Any] = partial(SqueezeExcitation, scale_activation=nn.Hardsigmoid),
+        se_layer: Callable[..., Any] = _WEIGHTING,
     ) -> None:
         super().__init__()
         if not 1 <= cnf.stride <= 2:
@@ -129,7 +132,9 @@ _SMALL = """
 """
 
 
-def _mobilenet(plan: str, last: int, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any) -> MobileNetV3:
+def _mobilenet(
+    plan: str, last: int, width_mult: float = 1.0, reduced_tail: bool = False, dilated: bool = False, **kwargs: Any
+) -> MobileNetV3:
     divisor = 2 if reduced_tail else 1
 
     def channels(text: str) -> int:

@@ -140,9 +140,7 @@ class ResNet(nn.Module):
         self.inplanes, self.dilation = 64, 1
         dilated = [False] * 3 if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilated) != 3:
-            raise ValueError(
-                f"replace_stride_with_dilation should be None or a 3-element tuple, got {replace_stride_with_dilation}"
-            )
+            raise ValueError(f"replace_stride_with_dilation should be None or a 3-element tuple, got {replace_stride_with_dilation}")
         self.groups, self.base_width = groups, width_per_group
         self.conv1 = nn.Conv2d(3, self.inplanes, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = self._norm_layer(self.inplanes)

@@ -173,7 +173,7 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
     def define_relative_position_bias_table(self) -> None:
         """A buffer with the logarithms of distances."""
         sides = [torch.arange(-(size - 1), size, dtype=torch.float32) / (size - 1) * 8 for size in self.window_size]
-        table = torch.stack(torch.meshgrid(sides, indexing="ij")).permute(1, 2, 0).contiguous().unsqueeze(0)
+        table = torch.stack(torch.meshgrid(*sides, indexing="ij")).permute(1, 2, 0).contiguous().unsqueeze(0)
         self.register_buffer("relative_coords_table", torch.sign(table) * torch.log2(torch.abs(table) + 1.0) / 3.0)
 
     def get_relative_position_bias(self) -> Any:
@@ -345,16 +345,22 @@ def swin_b(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> Swin
 @model(Swin_V2_T_Weights)
 def swin_v2_t(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> SwinTransformer:
     """Swin V2 T, with trained ``weights`` if they are named; other arguments are :class:`SwinTransformer`'s."""
-    return _swin(96, (2, 2, 6, 2), (3, 6, 12, 24), 8, 0.2, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs})
+    return _swin(
+        96, (2, 2, 6, 2), (3, 6, 12, 24), 8, 0.2, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs}
+    )
 
 
 @model(Swin_V2_S_Weights)
 def swin_v2_s(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> SwinTransformer:
     """Swin V2 S, with trained ``weights`` if they are named; other arguments are :class:`SwinTransformer`'s."""
-    return _swin(96, (2, 2, 18, 2), (3, 6, 12, 24), 8, 0.3, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs})
+    return _swin(
+        96, (2, 2, 18, 2), (3, 6, 12, 24), 8, 0.3, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs}
+    )
 
 
 @model(Swin_V2_B_Weights)
 def swin_v2_b(*, weights: Any = None, progress: bool = True, **kwargs: Any) -> SwinTransformer:
     """Swin V2 B, with trained ``weights`` if they are named; other arguments are :class:`SwinTransformer`'s."""
-    return _swin(128, (2, 2, 18, 2), (4, 8, 16, 32), 8, 0.5, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs})
+    return _swin(
+        128, (2, 2, 18, 2), (4, 8, 16, 32), 8, 0.5, **{"block": SwinTransformerBlockV2, "downsample_layer": PatchMergingV2, **kwargs}
+    )

@@ -19,6 +19,8 @@ ViT_L_16_Weights = weights_of("ViT_L_16_Weights", __name__)
 ViT_L_32_Weights = weights_of("ViT_L_32_Weights", __name__)
 ViT_H_14_Weights = weights_of("ViT_H_14_Weights", __name__)
 
+_NORM = partial(nn.LayerNorm, eps=1e-6)
+
 
 def _image_size(weights: Any) -> int:
     """That of the images with which weights were trained."""
@@ -38,7 +40,7 @@ class MLPBlock(MLP):
                 nn.init.normal_(module.bias, std=1e-6)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, metadata: dict[str, Any], *rest: Any) -> None:
-        if metadata.get("version", None) in (None, 1):  # the layers' former names
+        if metadata.get("version") in (None, 1):  # the layers' former names
             for old, new in (("linear_1", "0"), ("linear_2", "3")):
                 for kind in ("weight", "bias"):
                     if f"{prefix}{old}.{kind}" in state_dict:
@@ -56,7 +58,7 @@ class EncoderBlock(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: Callable[..., Any] = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: Callable[..., Any] = _NORM,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -86,7 +88,7 @@ class Encoder(nn.Module):
         mlp_dim: int,
         dropout: float,
         attention_dropout: float,
-        norm_layer: Callable[..., Any] = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: Callable[..., Any] = _NORM,
     ) -> None:
         super().__init__()
         self.pos_embedding = nn.Parameter(torch.empty(1, seq_length, hidden_dim).normal_(std=0.02))
@@ -132,7 +134,7 @@ class VisionTransformer(nn.Module):
         attention_dropout: float = 0.0,
         num_classes: int = 1000,
         representation_size: int | None = None,
-        norm_layer: Callable[..., Any] = partial(nn.LayerNorm, eps=1e-6),
+        norm_layer: Callable[..., Any] = _NORM,
         conv_stem_configs: Any = None,
     ) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class SegmentationModel(nn.Module):
         self.backbone, self.classifier, self.aux_classifier = backbone, classifier, aux_classifier
 
     def forward(self, x: Any) -> Any:
-        """"out" and perhaps "aux": (N, classes, H, W) of images (N, 3, H, W)."""
+        """ "out" and perhaps "aux": (N, classes, H, W) of images (N, 3, H, W)."""
         features, found = self.backbone(x), OrderedDict()
         for name, head in (("out", self.classifier), ("aux", self.aux_classifier)):
             if head is not None:
@@ -131,6 +131,6 @@ class LRASPP(nn.Module):
         self.classifier = LRASPPHead(low_channels, high_channels, num_classes, inter_channels)
 
     def forward(self, input: Any) -> Any:
-        """"out": (N, classes, H, W) of images (N, 3, H, W)."""
+        """ "out": (N, classes, H, W) of images (N, 3, H, W)."""
         out = self.classifier(self.backbone(input))
         return OrderedDict(out=F.interpolate(out, size=input.shape[-2:], mode="bilinear", align_corners=False))
