@@ -108,7 +108,7 @@ def pad(img: Tensor, padding: Sequence[int], fill: float | None, mode: str) -> T
 def _mirrored(size: int, before: int, after: int) -> Tensor:
     cut, end = max(0, -before), size - max(0, -after)
     inside = list(range(cut, end))
-    front = [i for i in range(before)][::-1]
+    front = list(range(before))[::-1]
     back = [size - 1 - i for i in range(after)]
     return torch.tensor(front + inside + back)
 
