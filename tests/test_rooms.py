@@ -43,6 +43,7 @@ ROOMS = """
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
     torch._compile
     torch.compiler
+    _torch_names
     _import_torch
     torch.utils
     torch._profile torch.autograd.profiler

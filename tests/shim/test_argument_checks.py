@@ -164,7 +164,9 @@ def on_same_memory(x, memories):
 
 #: Operations whose errors are of torch's classes, and have another name.
 OTHER_NAMES = {
-    **dict.fromkeys(("nn.functional.hardtanh", "nn.functional.gaussian_nll_loss"), "a ValueError, where others of the core's class are RuntimeErrors"),
+    **dict.fromkeys(
+        ("nn.functional.hardtanh", "nn.functional.gaussian_nll_loss"), "a ValueError, where others of the core's class are RuntimeErrors"
+    ),
     "nn.functional.triplet_margin_with_distance_loss": "it calls a function of the user, whose errors are the user's",
 }
 #: Operations with wrong inputs in the database, that both libraries have.

@@ -77,7 +77,9 @@ OTHER_NODES = {
     "block_diag": "torch's node does not show the sizes that its table lists",
     "svd": "what the third result's node, a transposition, saved is not there",
     "_native_batch_norm_legit": "it is native_batch_norm here",
-    **dict.fromkeys(("sparse.sampled_addmm", "sparse.mm", "to_sparse"), "of samples in other layouts, or with such a result: see test_sparse_tensors.py"),
+    **dict.fromkeys(
+        ("sparse.sampled_addmm", "sparse.mm", "to_sparse"), "of samples in other layouts, or with such a result: see test_sparse_tensors.py"
+    ),
 }
 #: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
 ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
@@ -160,7 +162,9 @@ RECURRENT = {
 }
 
 
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.5}, {"batch_first": True, "bias": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.5}, {"batch_first": True, "bias": False}], ids=str
+)
 @pytest.mark.parametrize("kind", RECURRENT)
 def test_nodes_of_recurrent_networks(kind, options):
     """The output's node, and those of the final states: of a batch, of one sequence, and of packed ones; each has the way on."""

@@ -317,7 +317,9 @@ class Entry:
     def _smooth(self, outputs: tuple[Any, ...]) -> tuple[bool, ...]:
         """Of each output whether it has a gradient."""
         wanted = self.names or (self.name,) * len(outputs)
-        return tuple(name is not None and bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array, name in zip(outputs, wanted, strict=True))
+        return tuple(
+            name is not None and bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array, name in zip(outputs, wanted, strict=True)
+        )
 
     def second(self, note: Note) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too; it saves what the operation did."""

@@ -146,7 +146,11 @@ def _transform(kind: str) -> None:
     def grad_of_two(input, s=None, dim=(-2, -1), norm=None):
         return grad_of_several(input, s, dim)
 
-    ways = (("", one, grad, "one dimension"), ("2", two, grad_of_two, "two dimensions"), ("n", several, grad_of_several, "several dimensions"))
+    ways = (
+        ("", one, grad, "one dimension"),
+        ("2", two, grad_of_two, "two dimensions"),
+        ("n", several, grad_of_several, "several dimensions"),
+    )
     for suffix, pure, named, over in ways:
         pure.__name__ = f"{kind}{suffix}"
         pure.__doc__ = f"{_WORDS[kind]}, over {over}."

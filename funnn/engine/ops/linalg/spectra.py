@@ -172,6 +172,7 @@ def _values_with_zeros(input, some=True):
 _finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S, exact_out=True)
 _finite("linalg.svdvals", svdvals, "LinalgSvdBackward0", lambda result: result, "linalg.svd", exact_out=True)
 
+
 def _svd_names(input, *rest):
     return ("LinalgSvdBackward0", ..., "ConjBackward0" if input.is_complex() else "TransposeBackward0")
 
