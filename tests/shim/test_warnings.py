@@ -59,6 +59,15 @@ def transformers(t):
     t.nn.Transformer(8, 2, 1, 1, 8), t.nn.Transformer(8, 2, 1, 1, 8, batch_first=True)
 
 
+def padded_positions(t):
+    net, mask = encoder(t, batch_first=True).eval(), t.tensor([[False, False, True], [False, False, False]])
+    with t.no_grad():
+        for _ in range(2):
+            net(t.zeros(2, 3, 8), src_key_padding_mask=mask)
+        net(t.zeros(2, 3, 8), src_key_padding_mask=mask.flip(1)), net(t.zeros(2, 3, 8))
+    net(t.zeros(2, 3, 8), src_key_padding_mask=mask)
+
+
 def masks(t):
     attention, x = t.nn.MultiheadAttention(8, 2), t.zeros(3, 2, 8)
     for _ in range(2):
@@ -113,6 +122,7 @@ def initialisers(t):
 
 
 def recurrent_dropout(t):
+    t.nn.LSTM(2, 3, proj_size=2)(t.ones(4, 2)), t.nn.LSTM(2, 3, proj_size=2).double()(t.ones(4, 2).double())
     t.nn.LSTM(2, 2, dropout=0.5), t.nn.GRU(2, 2, 1, dropout=0.1), t.nn.RNN(2, 2, dropout=0.1)
 
 
@@ -149,6 +159,16 @@ def conversions(t):
     z = t.tensor([1 + 2j])
     z.float(), z.to(t.float64), z.real, t.zeros(1).copy_(z)
     t.where(t.tensor([1, 0], dtype=t.uint8), t.ones(2), t.zeros(2)), t.arange(3)[t.tensor([1, 0, 1], dtype=t.uint8)]
+
+
+def operations(t):
+    x, i, f = t.ones(3), t.tensor([0]), t.nn.functional
+    for _ in range(2):
+        t.istft(t.stft(t.ones(32), 8, window=t.ones(8), return_complex=True), 8)
+        x.index_reduce(0, i, t.ones(1), "mean"), x.scatter(0, i, t.ones(1), reduce="add"), x.scatter(0, i, 1.0, reduce="add")
+        f.conv1d(t.ones(1, 1, 4), t.ones(1, 1, 2), padding="same"), f.conv1d(t.ones(1, 1, 4), t.ones(1, 1, 3), padding="same")
+        f.softmax(t.ones(2, dtype=t.complex64), 0, dtype=t.float32), f.log_softmax(t.ones(2, dtype=t.complex64), 0, dtype=t.float32)
+        f.dropout2d(t.ones(2, 3, 4), training=False), f.dropout3d(t.ones(2, 3), training=False)
 
 
 def degrees_of_freedom(t):
@@ -201,6 +221,7 @@ PROGRAMS = [
         implicit_dim,
         upsampling,
         transformers,
+        padded_positions,
         masks,
         backward_with_create_graph,
         gradient_of_no_leaf,
@@ -215,6 +236,7 @@ PROGRAMS = [
         out_that_is_resized,
         copies,
         conversions,
+        operations,
         degrees_of_freedom,
         dropout,
         hooks,
