@@ -62,7 +62,9 @@ def _padding(
             f"{name}: padding='same' is not supported for strided convolutions, but got stride={list(stride)}; set stride=1"
         )
     totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    if any(isinstance(total, int) and total % 2 for total in totals):  # which costs nothing here; users of funnn.torch hear it, as from torch
+    if any(
+        isinstance(total, int) and total % 2 for total in totals
+    ):  # which costs nothing here; users of funnn.torch hear it, as from torch
         left_to_collector(
             "Using padding='same' with even kernel lengths and odd dilation may require a zero-padded copy of the input be created",
             UserWarning,

@@ -29,7 +29,7 @@ from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, overwritten, zero_gradient
 from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
@@ -149,11 +149,7 @@ class Recording(Node):
         """Raise torch's error where a saved tensor was written in a way that autograd has seen."""
         for storage, _, number, version, _ in self.saved:
             if storage.version != version and version >= 0:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
-                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
-                )
+                raise overwritten(self._describe(storage, number), storage.version, version)
 
     def _without_shapes(self, inputs: list[Any]) -> list[Any]:
         """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
