@@ -24,6 +24,7 @@ from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.dispatch.shown_nodes import Shown, shown_next
+from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
@@ -484,6 +485,7 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             )
     form = _forms.get(kind)
     if form is None:
+        check_kinds(op.name, named_arguments(op.pure, _layout_of(op, args, kwargs)))
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
             _forms.clear()
