@@ -5,6 +5,7 @@ import sys as _sys
 from funnn._import_torch import install as install
 from funnn._import_torch import uninstall as uninstall
 from funnn.engine.tensor import questions as _questions
+from funnn.torch import __config__ as __config__
 from funnn.torch import __future__ as __future__
 from funnn.torch import _dynamo as _dynamo
 from funnn.torch import _former_modules, _signatures, _unsupported
@@ -22,12 +23,15 @@ from funnn.torch import distributed as distributed
 from funnn.torch import distributions as distributions
 from funnn.torch import func as func
 from funnn.torch import functional as functional
+from funnn.torch import futures as futures
+from funnn.torch import hub as hub
 from funnn.torch import jit as jit
 from funnn.torch import masked as masked
 from funnn.torch import multiprocessing as multiprocessing
 from funnn.torch import nn as nn
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
+from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types
 from funnn.torch import serialization as serialization
