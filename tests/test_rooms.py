@@ -46,6 +46,7 @@ ROOMS = """
     _torch_names
     _import_torch
     _answers.torch _answers.torchvision
+    torch.__config__ torch.futures torch.hub torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
     torch
@@ -108,6 +109,7 @@ INSIDE_FUNCTIONS = {
     "engine.program.interpret.special": {"scipy.special"},
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
+    "torch.quasirandom": {"scipy.stats.qmc"},
     "torch.utils.data._transport": {"cloudpickle"},
 }
 HEIGHTS = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}

@@ -36,9 +36,15 @@ _OF_TORCH = frozenset(
     cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_
     threshold_""".split()
 )
-_COMPILED = frozenset("avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink".split())
+_COMPILED = frozenset(
+    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink".split()
+)
 _OTHERS = {"logsigmoid": "torch._C._nn.log_sigmoid", "threshold": "torch.nn.functional._threshold"}
-_ELSEWHERE = {"pca_lowrank": "torch._lowrank.pca_lowrank", "segment_reduce": "torch._segment_reduce", "svd_lowrank": "torch._lowrank.svd_lowrank"}
+_ELSEWHERE = {
+    "pca_lowrank": "torch._lowrank.pca_lowrank",
+    "segment_reduce": "torch._segment_reduce",
+    "svd_lowrank": "torch._lowrank.svd_lowrank",
+}
 #: Functions of torch.nn.functional that return indices too where they are asked to, which torch then calls by another name.
 _WITH_INDICES = re.compile(r"(adaptive_|fractional_)?max_pool[123]d")
 #: Arguments that the functions here have and torch's have not.
@@ -160,7 +166,11 @@ def recorded_call(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tu
     """
     name = torch_name(function)
     leaf = function.__name__
-    if name is None or name.startswith("torch.Tensor.") or ((leaf in _OPERATORS or leaf.endswith("_")) and args and isinstance(args[0], Tensor)):
+    if (
+        name is None
+        or name.startswith("torch.Tensor.")
+        or ((leaf in _OPERATORS or leaf.endswith("_")) and args and isinstance(args[0], Tensor))
+    ):
         return "call_method", leaf, args, kwargs
     if name in ("torch.nn.functional.sigmoid", "torch.nn.functional.tanh"):
         return "call_method", leaf, args, kwargs

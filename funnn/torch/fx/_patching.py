@@ -42,7 +42,9 @@ class Patches:
         if getattr(function, _MARK, False):
             return
         variables[name] = recording(function)
-        self._undo.append(functools.partial(variables.pop, name) if before is _MISSING else functools.partial(variables.__setitem__, name, before))
+        self._undo.append(
+            functools.partial(variables.pop, name) if before is _MISSING else functools.partial(variables.__setitem__, name, before)
+        )
 
     def patch_wrapped(self) -> None:
         """Those that ``wrap`` was called for."""

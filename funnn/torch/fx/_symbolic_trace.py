@@ -154,7 +154,13 @@ class Tracer(TracerBase):
 
     def _path_of_value(self, value: Any) -> str:
         root, kind = self.root, type(value)
-        members = root.named_modules() if isinstance(value, Module) else root.named_parameters() if isinstance(value, Parameter) else root.named_buffers()
+        members = (
+            root.named_modules()
+            if isinstance(value, Module)
+            else root.named_parameters()
+            if isinstance(value, Parameter)
+            else root.named_buffers()
+        )
         name = next((name for name, member in members if member is value), None)
         if name is None and isinstance(value, Parameter):
             raise NameError("parameter is not a member of this module")

@@ -142,17 +142,13 @@ class Graph:
             )
         return self.create_node("get_attr", qualified_name, type_expr=type_expr)
 
-    def call_module(
-        self, module_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None
-    ) -> Node:
+    def call_module(self, module_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
         """A call of a module within the owning module, by its path."""
         if self.owning_module is not None:
             self.owning_module.get_submodule(module_name)
         return self.create_node("call_module", module_name, args, kwargs, type_expr=type_expr)
 
-    def call_method(
-        self, method_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None
-    ) -> Node:
+    def call_method(self, method_name: str, args: tuple | None = None, kwargs: dict[str, Any] | None = None, type_expr: Any = None) -> Node:
         """A call of a method of ``args[0]``."""
         return self.create_node("call_method", method_name, args, kwargs, type_expr=type_expr)
 
@@ -221,7 +217,15 @@ class Graph:
             return _Reference(name) if name is not None and resolve(name) is value else value
 
         records = [
-            (node.op, encode(node.target), map_aggregate(node.args, encode), map_aggregate(node.kwargs, encode), node.name, node.type, node.stack_trace)
+            (
+                node.op,
+                encode(node.target),
+                map_aggregate(node.args, encode),
+                map_aggregate(node.kwargs, encode),
+                node.name,
+                node.type,
+                node.stack_trace,
+            )
             for node in self.nodes
         ]
         tracer = self._tracer_cls if "<locals>" not in getattr(self._tracer_cls, "__qualname__", "") else None

@@ -54,7 +54,9 @@ class GraphModule(Module):
     def __new__(cls, *args: Any, **kwargs: Any) -> GraphModule:
         """An object of a class of its own, which has the compiled ``forward``."""
         base = next(kind for kind in cls.__mro__ if kind.__qualname__.rpartition(".")[2] != "GraphModuleImpl")
-        kind = type("GraphModuleImpl", (base,), {"__module__": base.__module__, "__qualname__": "GraphModule.__new__.<locals>.GraphModuleImpl"})
+        kind = type(
+            "GraphModuleImpl", (base,), {"__module__": base.__module__, "__qualname__": "GraphModule.__new__.<locals>.GraphModuleImpl"}
+        )
         return super().__new__(kind)
 
     def __init__(self, root: Module | dict[str, Any], graph: Graph, class_name: str = "GraphModule"):
@@ -204,7 +206,9 @@ class GraphModule(Module):
 
     def __reduce__(self) -> tuple:
         base = next(kind for kind in type(self).__mro__ if kind.__qualname__.rpartition(".")[2] != "GraphModuleImpl")
-        state = {name: value for name, value in self.__getstate__().items() if name not in ("_graph", "_code", "_lineno_map", "_prologue_start")}
+        state = {
+            name: value for name, value in self.__getstate__().items() if name not in ("_graph", "_code", "_lineno_map", "_prologue_start")
+        }
         return _rebuild, (base, state, self._graph, type(self).__name__)
 
     def _restore(self, state: dict[str, Any], graph: Graph, class_name: str) -> None:

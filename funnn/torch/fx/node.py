@@ -24,7 +24,19 @@ OPS = ("call_function", "call_method", "get_attr", "call_module", "placeholder",
 base_types = (str, int, float, bool, complex, dtype, Tensor, device, memory_format, layout, range)
 #: Functions that are called for what they do, so that nodes of them stay where nobody uses the result.
 _side_effectful_functions: set[Callable] = {operator.setitem, _assert}
-_RANDOM = ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "poisson", "bernoulli", "multinomial")
+_RANDOM = (
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "rand_like",
+    "randn_like",
+    "randint_like",
+    "normal",
+    "poisson",
+    "bernoulli",
+    "multinomial",
+)
 
 
 def has_side_effect(fn: Callable) -> Callable:
@@ -84,9 +96,7 @@ class Node:
       ValueError: the target is not callable (of ``call_function``), or not a string (of the others).
     """
 
-    def __init__(
-        self, graph: Graph, name: str, op: str, target: Any, args: tuple, kwargs: dict[str, Any], return_type: Any = None
-    ) -> None:
+    def __init__(self, graph: Graph, name: str, op: str, target: Any, args: tuple, kwargs: dict[str, Any], return_type: Any = None) -> None:
         _check_target(op, target, f"Node [graph = {graph}, name = '{name}']" if op != "root" else "")
         self.graph, self.name, self.op, self.target, self.type = graph, name, op, target, return_type
         self.users: dict[Node, None] = {}

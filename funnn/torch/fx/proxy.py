@@ -120,7 +120,9 @@ class TracerBase:
         if isinstance(a, (slice, range)):
             return type(a)(self.create_arg(a.start), self.create_arg(a.stop), self.create_arg(a.step))
         if is_dataclass(a):
-            return self.create_node("call_function", type(a), (), {field.name: self.create_arg(getattr(a, field.name)) for field in fields(a)})
+            return self.create_node(
+                "call_function", type(a), (), {field.name: self.create_arg(getattr(a, field.name)) for field in fields(a)}
+            )
         if isinstance(a, (*base_types, enum.Enum)) or a is None or a is ...:
             return a
         raise NotImplementedError(f"argument of type: {type(a)}")

@@ -140,9 +140,15 @@ class _Matcher:
         if isinstance(pattern, (tuple, list)):
             return isinstance(value, (tuple, list)) and len(pattern) == len(value) and all(map(self._fit_all, pattern, value))
         if isinstance(pattern, dict):
-            return isinstance(value, dict) and pattern.keys() == value.keys() and all(self._fit_all(pattern[name], value[name]) for name in pattern)
+            return (
+                isinstance(value, dict)
+                and pattern.keys() == value.keys()
+                and all(self._fit_all(pattern[name], value[name]) for name in pattern)
+            )
         if isinstance(pattern, slice):
-            return isinstance(value, slice) and self._fit_all((pattern.start, pattern.stop, pattern.step), (value.start, value.stop, value.step))
+            return isinstance(value, slice) and self._fit_all(
+                (pattern.start, pattern.stop, pattern.step), (value.start, value.stop, value.step)
+            )
         return self._fits(pattern, value)
 
     def _same_constant(self, pattern: Any, value: Any) -> bool:
