@@ -46,9 +46,14 @@ ROOMS = """
     _torch_names
     _import_torch
     _answers.torch _answers.torchvision
+    torch.__config__ torch.futures torch.hub torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
     torch
+    torchvision._optional torchvision._missing torchvision._download
+    torchvision.transforms torchvision.tv_tensors torchvision.transforms.v2
+    torchvision.io torchvision.utils torchvision.ops
+    torchvision.models torchvision.datasets
     torchvision
     _check _check.names _check.sources
     _check.status
@@ -104,6 +109,7 @@ INSIDE_FUNCTIONS = {
     "engine.program.interpret.special": {"scipy.special"},
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
+    "torch.quasirandom": {"scipy.stats.qmc"},
     "torch.utils.data._transport": {"cloudpickle"},
 }
 HEIGHTS = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}

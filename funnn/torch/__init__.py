@@ -6,6 +6,7 @@ from funnn._import_torch import install as install
 from funnn._import_torch import uninstall as uninstall
 from funnn.engine.tensor import questions as _questions
 from funnn.torch import _C as _C
+from funnn.torch import __config__ as __config__
 from funnn.torch import __future__ as __future__
 from funnn.torch import _dynamo as _dynamo
 from funnn.torch import _former_modules, _signatures, _unsupported
@@ -24,7 +25,9 @@ from funnn.torch import distributed as distributed
 from funnn.torch import distributions as distributions
 from funnn.torch import func as func
 from funnn.torch import functional as functional
+from funnn.torch import futures as futures
 from funnn.torch import fx as fx
+from funnn.torch import hub as hub
 from funnn.torch import jit as jit
 from funnn.torch import masked as masked
 from funnn.torch import multiprocessing as multiprocessing
@@ -33,6 +36,7 @@ from funnn.torch import onnx as onnx
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
 from funnn.torch import profiler as profiler
+from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types
 from funnn.torch import serialization as serialization

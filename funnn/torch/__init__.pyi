@@ -76,6 +76,8 @@ from funnn.torch import distributions as distributions
 from funnn.torch import fft as fft
 from funnn.torch import func as func
 from funnn.torch import functional as functional
+from funnn.torch import futures as futures
+from funnn.torch import hub as hub
 from funnn.torch import jit as jit
 from funnn.torch import linalg as linalg
 from funnn.torch import masked as masked
@@ -84,6 +86,7 @@ from funnn.torch import nn as nn
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
 from funnn.torch import pytest as pytest
+from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types
 from funnn.torch import serialization as serialization

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 #: Of each module the names: of classes, which may be asked about and derived from, but not made; of functions (in small letters), which raise when they
-#: are called; "Name=A,B": of enumerations. Modules that are nothing but these names are made.
+#: are called; "Name=A,B": of enumerations; "name=": of classes in small letters. Modules that are nothing but these names are made.
 _TABLE = """
 torch: SymInt SymFloat SymBool Stream ScriptModule PyTorchFileReader
 torch._C: ScriptDict ScriptList ScriptModule ScriptObject ScriptFunction Graph Node Value JITException _TensorMeta _jit_set_profiling_mode _NodeBase
@@ -27,7 +27,7 @@ torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
 torch._subclasses.fake_tensor: FakeTensor FakeTensorMode is_fake
 torch._subclasses.functional_tensor: FunctionalTensor mb_unwrap_functional_tensor
-torch.cuda: Stream Event CUDAGraph ExternalStream
+torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
 torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list
 torch.distributed._composable:
 torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
@@ -87,12 +87,12 @@ torch.utils.flop_counter: FlopCounterMode
 """
 
 
-def _read() -> dict[str, dict[str, str]]:
-    table: dict[str, dict[str, str]] = {}
+def _read() -> dict[str, dict[str, tuple[str, str]]]:
+    table: dict[str, dict[str, tuple[str, str]]] = {}
     for line in _TABLE.strip().splitlines():
         if line[0] != " ":
             module, _, line = line.partition(":")
-        table.setdefault(module, {}).update((word.partition("=")[0], word.partition("=")[2]) for word in line.split())
+        table.setdefault(module, {}).update((word.partition("=")[0], word.partition("=")[1:]) for word in line.split())
     return table
 
 
@@ -114,12 +114,13 @@ def find(module: str, name: str, reason: str) -> Any:
         return importlib.import_module(f"{_ROOT}{module}.{name}")
     if name not in names:
         return None
+    mark, members = names[name]
     facts = {"__module__": module, "__unsupported__": reason, "__doc__": f"Not supported: {reason}"}
-    if names[name]:
-        made: Any = enum.Enum(name, names[name].split(","), module=module)  # type: ignore[misc]
+    if members:
+        made: Any = enum.Enum(name, members.split(","), module=module)  # type: ignore[misc]
         made.__unsupported__ = reason
         return made
-    if name.lstrip("_")[:1].isupper():
+    if mark or name.lstrip("_")[:1].isupper():
         return _Refused(name, (Exception,) if name.endswith(("Error", "Warning", "Exception")) else (), facts)
 
     def refuse(*args: Any, **kwargs: Any) -> Any:

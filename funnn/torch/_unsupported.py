@@ -57,10 +57,9 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"share_memory_|multiprocessing|from_file", _SHARED),
     (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
     (r"export|ops|library|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
-    (r"distributed|futures|monitor|is_distributed", _PROCESSES),
+    (r"distributed|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
-    (r"hub", "use the checkpoint and the profiler of JAX: funnn.checkpoint, jax.profiler.trace"),
     (r"(symeig|eig|lstsq|solve|matrix_rank)", "torch has removed it; use the function of that kind in torch.linalg (eigh for symeig)"),
     (r"record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
     (
@@ -73,7 +72,6 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
         _SCRIPT,
     ),
     (r"get_testing_overrides|get_ignored_functions|redispatch_function", "torch.overrides.get_overridable_functions() lists what asks"),
-    (r"quasirandom", "use scipy.stats.qmc.Sobol, and torch.from_numpy of its points"),
     (r"set_anomaly_enabled", "use torch.autograd.set_detect_anomaly"),
     (r"native_norm|slice_inverse", "use torch.norm, torch.slice_scatter"),
     (r"(resize|resize_as)", "use reshape, or resize_ on a tensor that requires no gradient"),
@@ -100,8 +98,8 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
         "XLA chooses its libraries itself; JAX's and XLA's flags are the settings",
     ),
     (
-        r"torch\.utils\.(tensorboard|cpp_extension|bottleneck|benchmark|mobile_optimizer|model_zoo|ThroughputBenchmark|throughput_benchmark)",
-        "use the package of that purpose: tensorboardX, jax.ffi, timeit, torch.load of a downloaded file",
+        r"torch\.utils\.(tensorboard|cpp_extension|bottleneck|mobile_optimizer|ThroughputBenchmark|throughput_benchmark)",
+        "use the package of that purpose: tensorboardX, jax.ffi, torch.utils.benchmark, torch.load of a downloaded file",
     ),
     (
         r"torch\.utils\.data\.(\w*DataPipe|\w*datapipe\w*|DataChunk|argument_validation|non_deterministic|guaranteed_\w+|runtime_validation\w*|graph\w*)",

@@ -28,7 +28,8 @@ def namespace(torch: ModuleType, vision: ModuleType) -> dict[str, Any]:
         **{"torch": torch, "vision": vision, "T": vision.transforms, "F": vision.transforms.functional, "np": np, "Image": Image},
         **{"M": vision.transforms.InterpolationMode, "P": vision.transforms.AutoAugmentPolicy, "bytes_": bytes_, "run": run},
         **{"u8": u8, "f": u8.float() / 255, "g": u8[:1], "batch": torch.stack([u8, 255 - u8]), "pil": pil, "grey": pil.convert("L")},
-        **{"v2": getattr(vision.transforms, "v2", None), "ops": getattr(vision, "ops", None), "utils": getattr(vision, "utils", None)},
+        **{"v2": vision.transforms.v2, "ops": vision.ops, "utils": vision.utils},
+        "D": vision.datasets,
     }
 
 
@@ -213,4 +214,34 @@ V2 = [
         n="to_image(pil) to_dtype(u8,torch.float32,True) horizontal_flip(u8) get_size(pil) resize(u8,[9,9]) to_image(bytes_)",
     ),
 ]
-TABLES = {"functions": FUNCTIONS, "transforms": TRANSFORMS, "v2": V2, "ops": OPS, "utils": UTILS}
+CIFAR = """type('Small',(D.CIFAR10,),dict(base_folder='<b>',train_list=[['one',None],['two',None]],test_list=[['test',None]],
+meta=dict(filename='names',key='names',md5=None)))""".replace("\n", "")
+CELEBA = "type('CelebA',(D.CelebA,),dict(file_list=[(a,None,c) for a,b,c in D.CelebA.file_list]))"
+DATASETS = [
+    *each("D.<n>('.',train=<t>)<w>", n="MNIST FashionMNIST", t="True False", w="[1] [-1] .data .targets .class_to_idx"),
+    *each("len(D.MNIST('.'))+D.EMNIST('.','letters')[2][1]"),
+    *each(
+        "repr(D.<n>)",
+        n="MNIST('.') MNIST('.',False,T.ToTensor(),len) EMNIST('.','letters') ImageFolder('images',T.Compose([T.ToTensor(),T.Pad(1)]))",
+    ),
+    *each("D.<n>", n="CIFAR10('nowhere') EMNIST('.','abc') SVHN('.','abc') VOCDetection('.','1999') VOCSegmentation('.',image_set='b')"),
+    *each(
+        CIFAR + "('.',train=<t>)<w>",
+        b="cifar-10-batches-py cifar-100-python",
+        t="True False",
+        w="[2] .data .targets .classes .class_to_idx",
+    ),
+    *each("D.ImageFolder('images')<w>", w="[0] [3] .classes .class_to_idx .samples .targets .imgs"),
+    *["D.ImageFolder('empty')", "D.ImageFolder('celeba/img_align_celeba')", "D.ImageFolder('empty',allow_empty=True).samples"],
+    *[
+        "D.DatasetFolder('images',str,('.txt',))[1]",
+        "D.ImageFolder('images',is_valid_file=lambda p:p.endswith('1.png')or'dog'in p,loader=str).samples",
+    ],
+    *["D.FakeData(5,(3,4,5))[3]", "D.FakeData(5)[5]", "repr(D.FakeData(5))", "D.FakeData(9,(1,4,5),3,T.ToTensor(),random_offset=2)[8]"],
+    *each("D.<n>[0]", n="VOCSegmentation('.',transforms=lambda*a:a) VOCDetection('.') CocoDetection('images/cat','coco.json')"),
+    *each("D.<n>[1]", n="CocoCaptions('images/cat','coco.json',target_transform=len) CocoCaptions('images/cat','coco.json')"),
+    *each(CELEBA + "('.','<s>',<t>)[0]", s="train valid all", t="'attr' ['identity','bbox'] 'landmarks' []"),
+    *each(CELEBA + "('.').<w>", w="attr_names filename"),
+    *[f"repr({CELEBA}('.','valid'))", "repr(D.VOCDetection('.'))", "repr(D.CocoCaptions('images/cat','coco.json'))"],
+]
+TABLES = {"functions": FUNCTIONS, "transforms": TRANSFORMS, "v2": V2, "ops": OPS, "utils": UTILS, "datasets": DATASETS}

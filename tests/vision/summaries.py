@@ -29,8 +29,8 @@ def summary(value: Any) -> Any:
 def _numbers(array: np.ndarray) -> tuple[list[int], list[float]]:
     flat = np.asarray(array, np.float64).ravel()
     places = np.arange(flat.size)
-    sums = [flat.sum(), np.abs(flat).sum(), *((flat * np.cos(pace * places)).sum() for pace in (0.37, 1.9, 2.71))]
-    return list(array.shape), [float(f"{number:.9g}") for number in sums]
+    sums = [flat.sum(), np.abs(flat).sum(), *((flat * np.cos(pace * places)).sum() for pace in (0.37, 2.71))]
+    return list(array.shape), [float(f"{number:.7g}") for number in sums]
 
 
 def differences(got: Any, expected: Any, relative: float = 1e-5, path: str = "") -> list[str]:

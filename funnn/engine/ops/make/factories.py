@@ -37,6 +37,8 @@ from funnn.engine.types.warning import say
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor of an array's numbers, or, on 'meta', of its shape and type."""
     result = Tensor._wrap(outline_of(array) if wants_outline(device) else array)
+    if requires_grad and requires_grad is not True:
+        raise TypeError(f"argument 'requires_grad' must be bool, not {type(requires_grad).__name__}")
     return result.requires_grad_() if requires_grad else result
 
 
