@@ -49,7 +49,6 @@ from funnn.torch import version as version
 from funnn.torch._absent_device import device_module as _device_module
 from funnn.torch._bridge import from_functional as from_functional
 from funnn.torch._bridge import to_functional as to_functional
-from funnn.torch._checks import _assert as _assert
 from funnn.torch._checks import _assert_async as _assert_async
 from funnn.torch._checks import _check as _check
 from funnn.torch._checks import _check_index as _check_index
@@ -70,6 +69,7 @@ from funnn.torch.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is
 from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from funnn.torch.cuda import AcceleratorError as AcceleratorError
 from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
+from funnn.torch.overrides import _assert as _assert
 from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save

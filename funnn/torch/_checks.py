@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.types.warning import say
-from funnn.engine.state import thread
 from funnn.torch import _namespace as torch
 
 _PLAIN = "Expected cond to be True, but got False. (Could this error message be improved? If so, please report an enhancement request to PyTorch.)"
@@ -39,15 +38,6 @@ def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any
 def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> None:
     """Raise RuntimeError unless all elements are True."""
     _check(bool(cond.all()), message)
-
-
-def _assert(condition: Any, message: str) -> Any:
-    """Raise AssertionError unless the condition holds; a class may override it, so that tracers see it."""
-    if thread.ask is not None and (found := thread.ask(_assert, (condition, message), {})) is not NotImplemented:
-        return found
-    if not condition:
-        raise AssertionError(message)
-    return None
 
 
 def _assert_async(input: Any, assert_msg: str = "Expected Tensor with single nonzero value, but got zero") -> None:

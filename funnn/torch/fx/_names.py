@@ -22,58 +22,21 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.torch._compiled_parts import PARTS
 from funnn.torch.nn import functional
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Functions of torch that are written in Python, in torch.functional.
-_IN_PYTHON = frozenset(
-    [
-        "atleast_1d",
-        "atleast_2d",
-        "atleast_3d",
-        "block_diag",
-        "broadcast_shapes",
-        "broadcast_tensors",
-        "cartesian_prod",
-        "cdist",
-        "chain_matmul",
-        "einsum",
-        "lu",
-        "meshgrid",
-        "norm",
-        "split",
-        "stft",
-        "tensordot",
-        "unique",
-        "unique_consecutive",
-        "unravel_index",
-    ]
+_IN_PYTHON = _words(
+    """atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul einsum lu
+    meshgrid norm split stft tensordot unique unique_consecutive unravel_index"""
 )
 #: Functions of torch.nn.functional that are torch's own, or of its compiled module.
-_OF_TORCH = frozenset(
-    [
-        "adaptive_avg_pool1d",
-        "avg_pool1d",
-        "bilinear",
-        "celu_",
-        "channel_shuffle",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_tbc",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "cosine_similarity",
-        "hardshrink",
-        "native_channel_shuffle",
-        "pairwise_distance",
-        "pdist",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "prelu",
-        "relu_",
-        "rrelu_",
-        "selu_",
-        "threshold_",
-    ]
+_OF_TORCH = _words(
+    """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d
+    conv_transpose3d cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle
+    prelu relu_ rrelu_ selu_ threshold_"""
 )
 _ELSEWHERE = {"threshold": "torch.nn.functional._threshold"}
 #: Functions of torch.nn.functional that return indices too where they are asked to, which torch then calls by another name.
@@ -205,28 +168,9 @@ def recorded_call(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tu
 
 
 #: The operators of Python, by the names of the methods that they are.
-_OPERATORS = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "floor_divide",
-        "remainder",
-        "pow",
-        "matmul",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "bitwise_left_shift",
-        "bitwise_right_shift",
-    ]
+_OPERATORS = _words(
+    """add sub mul div floor_divide remainder pow matmul eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift
+    bitwise_right_shift"""
 )
 
 

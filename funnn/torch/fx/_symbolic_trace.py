@@ -16,7 +16,6 @@ from funnn.engine.tensor.overrides import asking
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import tree
 from funnn.torch._C import ScriptObject as ScriptObject
-from funnn.torch._checks import _assert
 from funnn.torch.fx._codegen import PyTreeCodeGen, PyTreeInfo
 from funnn.torch.fx._compatibility import compatibility as compatibility
 from funnn.torch.fx._patching import Patcher, find_proxy
@@ -29,6 +28,7 @@ from funnn.torch.fx.proxy import ParameterProxy, Proxy, Scope, ScopeContextManag
 from funnn.torch.nn.modules.container import Sequential
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
+from funnn.torch.overrides import _assert
 
 __all__ = ["PH", "ProxyableClassMeta", "Tracer", "symbolic_trace", "wrap"]
 

@@ -10,9 +10,9 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import device, dtype
 from funnn.engine.types.layout import layout, memory_format
-from funnn.torch._checks import _assert
 from funnn.torch.fx._names import qualified_name, type_text
 from funnn.torch.fx.immutable_collections import immutable_dict, immutable_list
+from funnn.torch.overrides import _assert
 
 if TYPE_CHECKING:
     from funnn.torch.fx.graph import Graph
