@@ -49,7 +49,6 @@ from funnn.torch import version as version
 from funnn.torch._absent_device import device_module as _device_module
 from funnn.torch._bridge import from_functional as from_functional
 from funnn.torch._bridge import to_functional as to_functional
-from funnn.torch._checks import _assert as _assert
 from funnn.torch._checks import _assert_async as _assert_async
 from funnn.torch._checks import _check as _check
 from funnn.torch._checks import _check_index as _check_index
@@ -112,6 +111,7 @@ _unsupported.watch(
     accelerator,
     autograd,
     autograd.graph,
+    autograd.profiler,
     backends,
     backends.cuda,
     cuda,

@@ -40,12 +40,6 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
     _check(bool(cond.all()), message)
 
 
-def _assert(condition: Any, message: str) -> None:
-    """Raise AssertionError unless the condition holds."""
-    if not condition:
-        raise AssertionError(message)
-
-
 def _assert_async(input: Any, assert_msg: str = "Expected Tensor with single nonzero value, but got zero") -> None:
     """Raise RuntimeError if the one element is 0; at once here."""
     if not input.item():
