@@ -46,7 +46,7 @@ MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch, "torch", ("quantize_per_tensor", "ao")),
     (torch, "torch", ("nested",)),
     (torch, "torch", ("float8_e8m0fnu", "complex32")),
-    (torch, "torch", ("export", "fx", "onnx", "ops", "library")),
+    (torch, "torch", ("export", "fx", "onnx")),
     (torch, "torch", ("SymInt",)),
     (torch.jit, "torch.jit", ("freeze", "trace_module")),
     (torch, "torch", ("mps", "xpu")),

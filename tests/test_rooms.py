@@ -46,7 +46,7 @@ ROOMS = """
     _torch_names
     _import_torch
     _answers.torch _answers.torchvision
-    torch.__config__ torch.futures torch.hub torch.quasirandom
+    torch.__config__ torch.futures torch.hub torch.library torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
     torch

@@ -29,6 +29,7 @@ from funnn.torch import futures as futures
 from funnn.torch import fx as fx
 from funnn.torch import hub as hub
 from funnn.torch import jit as jit
+from funnn.torch import library as library
 from funnn.torch import masked as masked
 from funnn.torch import multiprocessing as multiprocessing
 from funnn.torch import nn as nn
@@ -70,6 +71,7 @@ from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_e
 from funnn.torch.cuda import AcceleratorError as AcceleratorError
 from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
 from funnn.torch.overrides import _assert as _assert
+from funnn.torch.library import ops as ops
 from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save
@@ -111,6 +113,7 @@ _unsupported.watch(
     accelerator,
     autograd,
     autograd.graph,
+    autograd.profiler,
     backends,
     backends.cuda,
     cuda,

@@ -27,11 +27,13 @@ torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
 torch._subclasses.fake_tensor: FakeTensor FakeTensorMode is_fake
 torch._subclasses.functional_tensor: FunctionalTensor mb_unwrap_functional_tensor
+torch.autograd.profiler: EventList
+torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
-torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list
+torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list P2POp batch_isend_irecv DeviceMesh init_device_mesh
 torch.distributed._composable:
 torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
-torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_reduce permute_tensor wait_tensor
+torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce permute_tensor wait_tensor
 torch.distributed._shard:
 torch.distributed._shard.sharded_tensor: ShardedTensor
 torch.distributed._tensor: DTensor DeviceMesh distribute_tensor
@@ -48,8 +50,10 @@ torch.distributed.algorithms.join: Join Joinable JoinHook
 torch.distributed.algorithms.model_averaging:
 torch.distributed.algorithms.model_averaging.averagers: ModelAverager PeriodicModelAverager
 torch.distributed.checkpoint: FileSystemReader FileSystemWriter load load_state_dict save save_state_dict
+torch.distributed.checkpoint._consolidate_hf_safetensors: consolidate_safetensors_files
 torch.distributed.checkpoint.default_planner: DefaultLoadPlanner DefaultSavePlanner
 torch.distributed.checkpoint.format_utils: _EmptyStateDictLoadPlanner _load_state_dict dcp_to_torch_save
+torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceStorageWriter
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict: StateDictOptions get_model_state_dict get_optimizer_state_dict set_model_state_dict set_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
@@ -58,7 +62,7 @@ torch.distributed.elastic:
 torch.distributed.elastic.multiprocessing:
 torch.distributed.elastic.multiprocessing.errors: ChildFailedError record
 torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel
-    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard
+    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard register_fsdp_forward_method
     ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
     FullOptimStateDictConfig ShardedOptimStateDictConfig
 torch.distributed.fsdp.api: FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig FullStateDictConfig

@@ -56,7 +56,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"(bits\d.*|u?int[1-7]|bit|float[48]_.*|complex32|chalf)", _TYPES),
     (r"share_memory_|multiprocessing|from_file", _SHARED),
     (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
-    (r"export|ops|library|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
+    (r"export|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
     (r"distributed|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),

@@ -250,7 +250,7 @@ REFUSED = {
         "mkldnn_convolution": "vendor",
         "cudnn_batch_norm": "vendor",
     },
-    **{"export": "traced", "ops": "traced", "sym_max": "Python integers", "share_memory_": "processes"},
+    **{"export": "traced", "sym_max": "Python integers", "share_memory_": "processes"},
     **{"Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
 }
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 from funnn.torch.backends import cuda as cuda
 from funnn.torch.backends import cudnn as cudnn
+
+#: A context in which flags may be set; they always may.
+__allow_nonbracketed_mutation = contextlib.nullcontext
+
+
+def flags_frozen() -> bool:
+    """False: flags may be set."""
+    return False
+
 
 cpu = SimpleNamespace(get_cpu_capability=lambda: "DEFAULT")
 cusparselt = kleidiai = miopen = nnpack = SimpleNamespace(is_available=lambda: False)

@@ -124,3 +124,8 @@ def vec_to_tril_matrix(vec: torch.Tensor, diag: int = 0) -> torch.Tensor:
 
 def _elements_below(n: int, diag: int) -> int:
     return sum(min(max(row + 1 + diag, 0), n) for row in range(n))
+
+
+def _standard_normal(shape: Any, dtype: torch.dtype, device: Any) -> torch.Tensor:
+    """Draws from the standard normal distribution, as rsample of PyTorch's distributions makes them."""
+    return torch.empty(shape, dtype=dtype, device=device).normal_()
