@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,6 +107,11 @@ def _(t):
 @shows("vmap draws")
 def _(t):
     return t.func.vmap(t.bernoulli, randomness="different")(t.ones(2, 3))
+
+
+@shows("traced graphs")
+def _(t):
+    return importlib.import_module(f"{t.__name__}.fx").symbolic_trace(lambda x: t.add(t.ones(2), x)).code
 
 
 @shows("functions and methods")
