@@ -10,6 +10,9 @@ from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFu
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from funnn.torch import _unsupported
 from funnn.torch._C import _nn as _nn
+from funnn.torch._compiled_parts import _fft as _fft
+from funnn.torch._compiled_parts import _linalg as _linalg
+from funnn.torch._compiled_parts import _special as _special
 
 
 def _get_tracing_state() -> None:

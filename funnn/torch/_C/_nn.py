@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.torch._compiled_parts import PARTS
 
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
@@ -30,6 +30,4 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
     return place, found["dtype"], kwargs.get("non_blocking", bool(flags and flags[0])), kwargs.get("memory_format")
 
 
-def __getattr__(name: str) -> Any:
-    torch = sys.modules["funnn.torch"]
-    return getattr(torch.nn.functional if hasattr(torch.nn.functional, name) else torch._C, name)
+globals().update(PARTS["_nn"])
