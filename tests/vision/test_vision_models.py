@@ -69,9 +69,9 @@ def test_weights_come_from_the_cache_folder(cache):
     assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in net.state_dict().items())
     with pytest.warns(UserWarning) as caught:
         older = models.squeezenet1_1(pretrained=True)
-    assert [str(warning.message)[:40] for warning in caught] == [
-        "The parameter 'pretrained' is deprecated",
-        "Arguments other than a weight enum or `No",
+    assert [str(warning.message)[:39] for warning in caught] == [
+        "The parameter 'pretrained' is deprecate",
+        "Arguments other than a weight enum or `",
     ]
     assert torch.equal(older.features[0].weight, net.features[0].weight)
     with pytest.raises(ValueError, match="'num_classes' expected value 1000 but got 3"):
@@ -106,6 +106,7 @@ def test_what_is_missing_says_so():
 def test_old_names_of_densenets_weights_are_understood():
     net = models.DenseNet(4, (2, 1), 8, num_classes=2)
     old = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value for key, value in net.state_dict().items()}
+    old = {key: value for key, value in old.items() if not key.endswith("num_batches_tracked")}
     assert set(old) != set(net.state_dict()) and str(net.load_state_dict(old)) == "<All keys matched successfully>"
 
 
