@@ -5,6 +5,10 @@ from funnn import init as init
 from funnn import layers as layers
 from funnn import optim as optim
 from funnn._compilation_cache import cache_compilations as cache_compilations
+from funnn._import_torch import install as install
+from funnn._import_torch import load_ipython_extension as load_ipython_extension
+from funnn._import_torch import uninstall as uninstall
+from funnn._import_torch import unload_ipython_extension as unload_ipython_extension
 from funnn._summary import summary as summary
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer

@@ -1,4 +1,4 @@
-"""The command line: ``python -m funnn digits``, ``python -m funnn run SCRIPT`` and ``python -m funnn --version``."""
+"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``check PATH``, ``port SCRIPT`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
     main.add_argument("--version", action=_Version, help="print the versions of funnn, JAX and Python, and the devices")
-    commands = main.add_subparsers(dest="command", metavar="{digits,run}")
+    commands = main.add_subparsers(dest="command", metavar="{digits,run,check,port}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
@@ -110,7 +110,9 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run a PyTorch script on funnn",
-        description="Run a PyTorch script as it is, with torch answered by funnn.torch. What follows the script is its own command line.",
+        usage="%(prog)s [options] (SCRIPT | NOTEBOOK | -m MODULE | -c CODE) [ARGS]",
+        description="Run a PyTorch program as it is, with torch answered by funnn.torch, in the processes that it starts too. What follows the script is "
+        "its own command line.",
     )
     run.add_argument(
         "--profile",
@@ -126,8 +128,41 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--trace", metavar="FOLDER", help="as --profile, and write a trace of JAX's profiler there, for Perfetto or TensorBoard"
     )
-    run.add_argument("script", metavar="SCRIPT", help="the path of a Python file")
+    run.add_argument("--output", metavar="FILE", help="of a notebook: where it goes with what its cells gave")
+    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
+    run.add_argument(
+        "-c", dest="code", nargs=argparse.REMAINDER, metavar="CODE [ARGS]", help="run a program given as text, as python -c does"
+    )
+    run.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file or a notebook (.ipynb)")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
+    run.set_defaults(usage_error=run.error)
+    check = commands.add_parser(
+        "check",
+        help="say which names of torch programs use, and what becomes of each on funnn",
+        description="Reads programs and runs nothing. Of each name of torch and torchvision that they use it says whether it is the same on funnn, differs "
+        "(how), or is missing (the way round), with its lines. Exit code 0: all are there; 1: one is missing; 2: a program can't be read.",
+    )
+    check.add_argument("paths", nargs="+", metavar="PATH", help="Python files, notebooks, and folders of them")
+    check.add_argument("--json", action="store_true", help="one JSON document with all names and places")
+    check.add_argument("--all", action="store_true", help="list the names that are the same, too")
+    port = commands.add_parser(
+        "port",
+        help="change a script's import lines so that it runs on funnn by itself",
+        description="Changes the import lines of a PyTorch script, and nothing else, so that it imports funnn.torch; prints the diff.",
+    )
+    port.add_argument("script", metavar="SCRIPT", help="a Python file")
+    port.add_argument("-o", "--output", metavar="OUT", help="where the changed program goes; without it, only the diff is printed")
+    port.add_argument(
+        "--verify", action="store_true", help="run the script with PyTorch, and what it becomes with funnn, and compare what they print"
+    )
+    port.add_argument(
+        "--layers",
+        action="store_true",
+        help="write the script's Module classes as pure layers instead, and say what of them is not mechanical",
+    )
+    port.add_argument(
+        "--args", nargs=argparse.REMAINDER, default=[], metavar="ARGS", help="the last option: the script's arguments, for --verify"
+    )
     return main
 
 
@@ -139,16 +174,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.print_help()
         return 0
     if options.command == "run":
-        from funnn import _run
+        return _run_program(options)
+    if options.command == "check":
+        from funnn._check.command import check
 
-        return _run.main(
-            options.script,
-            options.args,
-            profile=options.profile,
-            operations=options.operations,
-            trace=options.trace,
-            cache=not options.no_cache,
-        )
+        return check(options.paths, as_json=options.json, every=options.all)
+    if options.command == "port":
+        from funnn._port.command import port, write_layers
+
+        if options.layers:
+            return write_layers(options.script, options.output)
+        return port(options.script, options.output, check=options.verify, args=options.args)
     from funnn.examples.data import load_digits
 
     try:
@@ -166,6 +202,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     written = _write_picture(comparison, options.picture)
     suggestions()
     return 0 if written or options.picture is None else 1
+
+
+def _run_program(options: argparse.Namespace) -> int:
+    """``run``: what the command line names, a notebook included."""
+    from funnn import _run, _run_notebook
+
+    given = [(kind, words) for kind, words in (("-m", options.module), ("-c", options.code)) if words is not None]
+    kind, words = given[0] if given else ("script", [options.script, *options.args] if options.script else [])
+    if not words:
+        options.usage_error("give a script, a notebook, -m MODULE or -c CODE")
+    what, *args = words
+    is_notebook = kind == "script" and what.endswith(".ipynb")
+    if options.output and not is_notebook:
+        options.usage_error("argument --output: it is for notebooks")
+    if is_notebook and (args or options.profile or options.operations or options.trace):
+        options.usage_error("a notebook takes no arguments and no profile; put %%time into its cells")
+    if is_notebook and Path(what).is_file():
+        return _run_notebook.run_notebook(what, options.output)
+    return _run.main(
+        what, args, kind=kind, profile=options.profile, operations=options.operations, trace=options.trace, cache=not options.no_cache
+    )
 
 
 def _write_picture(comparison: Any, file: Path | None) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib.util
 import re
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -44,21 +46,67 @@ def run_script(path: str | Path, args: Sequence[str] = ()) -> dict[str, Any]:
     file = Path(path).resolve()
     if not file.is_file():
         raise FileNotFoundError(f"no such script: {str(path)!r}")
+    with _as_main([str(path), *args], file.parent) as main:
+        return _execute(file, main)
+
+
+def run_module(name: str, args: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a module or package as ``python -m name args…`` does, on funnn.torch; see :func:`run_script`.
+
+    Raises:
+      ModuleNotFoundError: there is none of that name, or the package has no ``__main__``.
+    """
+    with _as_main([name, *args], Path.cwd()) as main:
+        spec = _main_spec(name)
+        code = spec.loader.get_code(spec.name)
+        sys.argv[0] = str(spec.origin)
+        vars(main).update(__spec__=spec, __file__=spec.origin, __package__=spec.parent, __loader__=spec.loader, __cached__=spec.cached)
+        return _run_code(code, main)
+
+
+def run_code(code: str, args: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a program as ``python -c code args…`` does, on funnn.torch; see :func:`run_script`."""
+    with _as_main(["-c", *args], Path.cwd()) as main:
+        sys.path[0] = ""
+        return _run_code(compile(code, "<string>", "exec"), main)
+
+
+def _main_spec(name: str) -> Any:
+    """The spec of what ``python -m name`` runs."""
+    found = None
+    with contextlib.suppress(ModuleNotFoundError):  # a package on the way to it is missing
+        found = importlib.util.find_spec(name)
+    if found is not None and found.submodule_search_locations is not None:
+        found = importlib.util.find_spec(f"{name}.__main__")
+        if found is None:
+            raise ModuleNotFoundError(f"No module named {name}.__main__; {name!r} is a package and cannot be directly executed", name=name)
+    if found is None or not hasattr(found.loader, "get_code"):
+        raise ModuleNotFoundError(f"No module named {name}", name=name)
+    return found
+
+
+@contextmanager
+def _as_main(argv: list[str], folder: Path) -> Iterator[types.ModuleType]:
+    """A new main module, with its command line, the folder where it finds others, and torch answered; all is restored afterwards."""
     main = types.ModuleType("__main__")
     kept = sys.argv, sys.path[:], sys.modules["__main__"]
-    sys.argv, sys.modules["__main__"] = [str(path), *args], main
-    sys.path.insert(0, str(file.parent))
+    sys.argv, sys.modules["__main__"] = argv, main
+    sys.path.insert(0, str(folder))
     try:
-        with torch_is_funnn(file.parent):
-            return _execute(file, main)
+        with torch_is_funnn(folder):
+            yield main
     finally:
         sys.argv, sys.path[:], sys.modules["__main__"] = kept
 
 
 def _execute(file: Path, module: types.ModuleType) -> dict[str, Any]:
     module.__file__ = str(file)
+    return _run_code(compile(file.read_bytes(), str(file), "exec"), module)
+
+
+def _run_code(code: Any, module: types.ModuleType) -> dict[str, Any]:
     try:
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+        exec(code, module.__dict__)
     except Exception as error:
         _explain(error)
         raise
@@ -90,7 +138,7 @@ def _explain(error: BaseException | None) -> None:
 def _missing_name(error: BaseException) -> str | None:
     """The torch name that could not be found, if that is the error."""
     if isinstance(error, ModuleNotFoundError):
-        return error.name if (error.name or "").partition(".")[0] == "torch" else None
+        return _torch_name(error.name)
     if isinstance(error, ImportError):
         name = re.match(r"cannot import name '(\w+)'", str(error))
         return f"{_torch_name(error.name)}.{name[1]}" if name and _torch_name(error.name) else None
@@ -104,9 +152,9 @@ def _missing_name(error: BaseException) -> str | None:
 
 
 def _torch_name(module: str | None) -> str | None:
-    """``torch.x`` for ``funnn.torch.x``, None for other modules."""
-    parts = (module or "").split(".")
-    return ".".join(parts[1:]) if parts[:2] == ["funnn", "torch"] else None
+    """``torch.x`` for ``funnn.torch.x`` and itself, None for other modules."""
+    name = (module or "").removeprefix("funnn.")
+    return name if name.partition(".")[0] == "torch" else None
 
 
 def _is_machinery(traceback: types.TracebackType) -> bool:
@@ -146,15 +194,27 @@ def profiled(operations: bool = False, trace: str | None = None) -> Iterator[Non
         print(times if operations else report(), file=sys.stderr)
 
 
-def main(
-    path: str, args: Sequence[str], *, profile: bool = False, operations: bool = False, trace: str | None = None, cache: bool = True
-) -> int:
-    """The command: run the script; print the traceback of its error without funnn's frames. Returns the exit code.
+#: What is run, by the option that says so.
+RUNS: dict[str, Callable[[str, Sequence[str]], Any]] = {"script": run_script, "-m": run_module, "-c": run_code}
 
-    With ``profile``, ``operations`` or ``trace`` the script runs in :func:`profiled`; with ``cache`` compiled programs are kept for the next time.
+
+def main(
+    what: str,
+    args: Sequence[str],
+    *,
+    kind: str = "script",
+    profile: bool = False,
+    operations: bool = False,
+    trace: str | None = None,
+    cache: bool = True,
+) -> int:
+    """The command: run the program; print the traceback of its error without funnn's frames. Returns the exit code.
+
+    ``kind`` is a key of RUNS. With ``profile``, ``operations`` or ``trace`` the program runs in :func:`profiled`; with ``cache`` compiled programs are
+    kept for the next time.
     """
-    if not Path(path).is_file():
-        print(f"python -m funnn run: error: no such script: {path!r}; give the path of a Python file", file=sys.stderr)
+    if kind == "script" and not Path(what).is_file():
+        print(f"python -m funnn run: error: no such script: {what!r}; give the path of a Python file or a notebook", file=sys.stderr)
         return 2
     try:
         if cache:
@@ -163,7 +223,7 @@ def main(
 
         gc.freeze()  # what was made on import stays: no collection of the script's need look at it
         with profiled(operations, trace) if profile or operations or trace else nullcontext():
-            run_script(path, args)
+            RUNS[kind](what, args)
     except SystemExit:
         raise
     except BaseException as error:

@@ -9,6 +9,10 @@ class ShapeError(ValueError, RuntimeError):
     """An array has the wrong rank or a size that does not fit the others."""
 
 
+class ShapeValueError(ShapeError):
+    """A ShapeError where PyTorch raises ValueError."""
+
+
 class DtypeError(TypeError, ValueError, NotImplementedError):
     """An array has a dtype that the operation does not take; PyTorch raises each of the three, or RuntimeError, somewhere."""
 
@@ -25,5 +29,13 @@ class ArgumentError(ValueError, RuntimeError):
     """An argument that is no array has a value out of its range."""
 
 
+class ArgumentValueError(ArgumentError):
+    """An ArgumentError where PyTorch raises ValueError."""
+
+
 class AssertedError(ValueError, RuntimeError, AssertionError):
     """Shapes or arguments do not fit, where torch checks it by an assertion."""
+
+
+class MixedTorchError(ImportError, TypeError):
+    """PyTorch itself is in use where funnn.torch was to be: a program imports both, or imported PyTorch before ``funnn.install()``."""

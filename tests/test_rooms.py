@@ -11,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors _types
+    errors _types _other_torch
     functional
     init
     layers
@@ -43,7 +43,10 @@ ROOMS = """
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
     torch._compile
     torch.compiler
+    _torch_names
     _import_torch
+    _answers.torch _answers.torchvision
+    torch.__config__ torch.futures torch.hub torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
     torch
@@ -52,7 +55,14 @@ ROOMS = """
     torchvision.io torchvision.utils torchvision.ops
     torchvision.models torchvision.datasets
     torchvision
-    _run
+    _check _check.names _check.sources
+    _check.status
+    _check.command
+    _port _port.edits
+    _port.imports _port.verify _port.expressions
+    _port.layers
+    _port.command
+    _run _run_notebook
     examples
     _digits _digits_report _digits_picture
     __main__
@@ -62,12 +72,22 @@ ROOMS = """
 #: and internals of JAX that a release may not have.
 INSIDE_FUNCTIONS = {
     "_digits": {"tqdm.tqdm"},
+    "_run_notebook": {
+        "ipykernel",
+        "nbformat",
+        "nbclient.NotebookClient",
+        "nbclient.exceptions.CellExecutionError",
+        "nbclient.exceptions.DeadKernelError",
+    },
     "_run": {"jax", "funnn._compilation_cache", "funnn.engine.program.report", "funnn.torch", "funnn.torch.autograd.profiler"},
     "__main__": {
         "jax",
         "importlib.metadata",
         "funnn",
         "funnn._run",
+        "funnn._run_notebook",
+        "funnn._check.command",
+        "funnn._port.command",
         "funnn._digits",
         "funnn._digits_report",
         "funnn._digits_picture",
@@ -89,6 +109,7 @@ INSIDE_FUNCTIONS = {
     "engine.program.interpret.special": {"scipy.special"},
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
+    "torch.quasirandom": {"scipy.stats.qmc"},
     "torch.utils.data._transport": {"cloudpickle"},
 }
 HEIGHTS = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}

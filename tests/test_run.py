@@ -71,7 +71,7 @@ def test_the_script_sees_itself_and_everything_is_restored(script, capsys):
     before = list(sys.argv), list(sys.path), sys.modules["__main__"], list(sys.meta_path)
     theirs = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "torch"}
     _run.run_script(file, ["--lr", "3"])
-    assert capsys.readouterr().out == f"__main__ {file} ['--lr', '3'] {file.parent} True funnn.torch\n"
+    assert capsys.readouterr().out == f"__main__ {file} ['--lr', '3'] {file.parent} True torch\n"
     assert before == (list(sys.argv), list(sys.path), sys.modules["__main__"], list(sys.meta_path))
     assert theirs == {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "torch"}
     assert sys.modules["torch"] is torch is not funnn.torch
@@ -145,7 +145,7 @@ def test_exit_codes(script, capsys):
 def test_real_torch_is_never_imported(script):
     text = """
     import sys, torch
-    files = [str(getattr(module, "__file__", "")) for name, module in sys.modules.items() if name.split(".")[0] == "torch"]
+    files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "torch" and hasattr(module, "__file__")]
     """
     names = _run.run_script(script(text))
     assert names["files"] and all("funnn" in file for file in names["files"])

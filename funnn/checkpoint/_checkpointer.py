@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from funnn.checkpoint._arrays import to_arrays
@@ -49,8 +50,9 @@ class Checkpointer:
     stay.
 
     Args:
-      folder: the folder of all checkpoints of a run, made if it is not there. One process at a time may have a Checkpointer for it, which removes
-        what an interrupted one left half done; others read by :func:`restore`.
+      folder: the folder of all checkpoints of a run, made if it is not there. One program at a time may have a Checkpointer for it, which removes
+        what an interrupted one left half done; others read by :func:`restore`. All processes of a program of ``jax.distributed`` have one, and save
+        together: each writes its parts of arrays that are spread over them, and the first one what each holds for itself.
       every: ``save`` does something when a multiple of so many steps is reached or was passed since the latest checkpoint.
       keep_last: how many of the latest checkpoints stay, None for all.
       metric: the name of the metric, among those given to ``save``, that says which checkpoints are the best.
@@ -154,7 +156,9 @@ class Checkpointer:
             step,
             args=args.Composite(
                 **{
-                    ARRAYS: args.PyTreeSave({name: array for name, array in arrays.items() if array.size}),  # Orbax takes no empty array
+                    ARRAYS: args.PyTreeSave(
+                        {name: _global(array) for name, array in arrays.items() if array.size}
+                    ),  # Orbax takes no empty array
                     CONTENTS: args.JsonSave({"arrays": specs, "extra": extra, "metrics": numbers}),
                 }
             ),
@@ -218,6 +222,12 @@ class Checkpointer:
 
 
 # -- what goes into the JSON file
+
+
+def _global(array: Any) -> Any:
+    """An array as Orbax takes it on several processes: what each holds for itself as NumPy's, of which the first process writes its own."""
+    alone = jax.process_count() == 1 or not isinstance(array, jax.Array) or not array.is_fully_addressable
+    return array if alone else np.asarray(array)
 
 
 def _step_of(train_state: Any) -> int:

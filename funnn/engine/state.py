@@ -31,6 +31,7 @@ class ThreadState(threading.local):
       unsettled: what writes into memory that others see, once what it waits for has run; of torch.compile's regions.
       compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
       replay: gives the last replay of a compiled function, which may not have run yet; or None.
+      reads_gradients: whether gradients were asked for after an optimizer had used them.
       default_device: where tensors are made, if somebody said so; devices: where they are instead, in with torch.device(…), the innermost last.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
     """
@@ -48,6 +49,7 @@ class ThreadState(threading.local):
     duals: Any = None
     lent: tuple[Any, ...] | None = None
     ask: Callable[[Callable[..., Any], tuple[Any, ...], dict[Any, Any]], Any] | None = None
+    reads_gradients = False
     default_device: Any = None
     devices: tuple[Any, ...] = ()
     function_modes: tuple[Any, ...] = ()

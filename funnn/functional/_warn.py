@@ -42,7 +42,7 @@ def warn_at_users_line(text: str, category: type[Warning] = UserWarning) -> None
     """Warn, through however many frames of funnn's own."""
     level = 1
     frame: types.FrameType | None = sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("funnn.", "jax.")):
+    while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] in ("funnn", "jax"):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
 

@@ -16,12 +16,14 @@ class Difference(NamedTuple):
       topic: the heading under which the page has it.
       text: what happens here, and what in PyTorch, in Markdown.
       unseen: why no program's result shows it, or None where one does.
+      names: the names of torch whose usual use it concerns, which ``python -m funnn check`` finds.
     """
 
     key: str
     topic: str
     text: str
     unseen: str | None = None
+    names: tuple[str, ...] = ()
 
 
 _MEMORY, _DEVICES, _COMPILED, _SUBCLASSES, _ARGUMENTS, _NUMBERS, _SPARSE = (
@@ -41,11 +43,13 @@ DIFFERENCES = (
         "`tensor.numpy()`, `torch.from_numpy`, DLPack and `tensor.data_ptr()` share memory on a CPU. On an accelerator, and of a tensor that lies on several "
         "devices, `numpy()` is a read-only copy, `from_numpy` copies, and `data_ptr()` is the address of a copy on the host with the values as of that call.",
         unseen="on a CPU it is as in PyTorch",
+        names=("torch.Tensor.data_ptr",),
     ),
     Difference(
         "read-only arrays",
         _MEMORY,
         "A read-only array is never written: writing to the tensor made of it gives the tensor memory of its own. JAX's arrays are copied by `from_dlpack`.",
+        names=("torch.from_dlpack", "torch.utils.dlpack.from_dlpack"),
     ),
     Difference(
         "compiled writes",
@@ -59,9 +63,20 @@ DIFFERENCES = (
         _MEMORY,
         "Memory formats (`channels_last`) decide strides only, not how something is computed.",
         unseen="it is about speed",
+        names=("torch.channels_last", "torch.channels_last_3d"),
     ),
-    Difference("conj", _MEMORY, "A complex conjugate is computed at once: it shares no memory with its base."),
-    Difference("resize", _MEMORY, "`resize_` beyond a tensor's memory gives that tensor new memory; its views keep the old."),
+    Difference(
+        "conj",
+        _MEMORY,
+        "A complex conjugate is computed at once: it shares no memory with its base.",
+        names=("torch.conj", "torch.Tensor.conj"),
+    ),
+    Difference(
+        "resize",
+        _MEMORY,
+        "`resize_` beyond a tensor's memory gives that tensor new memory; its views keep the old.",
+        names=("torch.Tensor.resize_",),
+    ),
     Difference(
         "strides of kernels",
         _MEMORY,
@@ -80,6 +95,7 @@ DIFFERENCES = (
         _DEVICES,
         "There is one device with numbers, JAX's default: `'cuda:0'` where JAX has an accelerator, else `'cpu'`. `'cuda'` is an error where JAX has none.",
         unseen="on a CPU there is one in PyTorch too",
+        names=("torch.cuda.set_device", "torch.cuda.device"),
     ),
     Difference(
         "meta reads",
@@ -101,6 +117,7 @@ DIFFERENCES = (
         _DEVICES,
         "`set_num_threads` and `use_deterministic_algorithms` are accepted and kept, and XLA does as it does.",
         unseen="it is about speed, and about what accelerators do",
+        names=("torch.set_num_threads", "torch.set_num_interop_threads", "torch.use_deterministic_algorithms"),
     ),
     Difference(
         "python runs",
@@ -109,6 +126,7 @@ DIFFERENCES = (
         'plain call. `mode="reduce-overhead"` skips Python, as a CUDA graph does, and says what it checks ([Training](training.md#replays)); what a '
         "replay returned is not overwritten by the next one.",
         unseen="results and printed texts are those of the plain call in both",
+        names=("torch.compile",),
     ),
     Difference(
         "breaks",
@@ -116,6 +134,7 @@ DIFFERENCES = (
         "`item()`, `print(tensor)` and `if tensor` inside end one program and begin another, as PyTorch's graph breaks do, with one warning that names "
         "the line; `print` of what is no tensor does not. `fullgraph=True` makes it a `torch._dynamo.exc.Unsupported`, `item()` included.",
         unseen="what PyTorch breaks at depends on its version and settings",
+        names=("torch.compile",),
     ),
     Difference(
         "backends",
@@ -123,25 +142,34 @@ DIFFERENCES = (
         "XLA compiles, whatever the backend: a name is checked, a function given as `backend` is kept and not called. The other modes, `options`, "
         "`dynamic` and the settings of `torch._dynamo.config`, `torch._inductor.config` and `torch.compiler.config` are checked and kept, and change "
         "nothing; `torch._dynamo.config.disable` alone does what it says.",
+        names=("torch._dynamo.config", "torch._inductor.config", "torch.compiler.config"),
     ),
     Difference(
         "compiled errors",
         _COMPILED,
         "What an operation raises inside is its own error, not `torch._dynamo.exc.TorchRuntimeError`.",
+        names=("torch._dynamo.exc.TorchRuntimeError",),
     ),
     Difference(
         "stances",
         _COMPILED,
         '`torch.compiler.set_stance("fail_on_recompile")` raises when the call is over, not before it; there is no limit of programs for a function.',
         unseen="the error is the same",
+        names=("torch.compiler.set_stance",),
     ),
     Difference(
         "explain",
         _COMPILED,
         "`torch._dynamo.explain(f)(…)` lists operations by name where PyTorch has graphs, and counts those of `backward()` and of optimizers. "
         "`torch._dynamo.export`, backends' graphs and PyTorch's caches of compiled programs are not there.",
+        names=("torch._dynamo.explain",),
     ),
-    Difference("vmap draws", _COMPILED, "`torch.func.vmap` refuses random draws that depend on batched values."),
+    Difference(
+        "vmap draws",
+        _COMPILED,
+        "`torch.func.vmap` refuses random draws that depend on batched values.",
+        names=("torch.vmap", "torch.func.vmap"),
+    ),
     Difference(
         "first in a worker",
         _SUBCLASSES,
@@ -154,6 +182,7 @@ DIFFERENCES = (
         _SUBCLASSES,
         "`torch.add` and `torch.Tensor.add` are one function, which `__torch_function__` is asked for by either. A mode sees the operations of modules and "
         "optimizers, not PyTorch's own steps in making and copying them.",
+        names=("torch.overrides.TorchFunctionMode",),
     ),
     Difference(
         "texts of parsers",
@@ -189,6 +218,7 @@ DIFFERENCES = (
         _NUMBERS,
         "Which of several equal numbers `topk`, `kthvalue` and `mode` of many name, and so which of them has the gradient, is another one than in "
         "PyTorch, which promises none. Of `sort`, `max`, `median`, `cummax` and pooling it is the same one.",
+        names=("torch.topk", "torch.kthvalue", "torch.mode", "torch.Tensor.topk", "torch.Tensor.kthvalue", "torch.Tensor.mode"),
     ),
     Difference(
         "neighbours of infinities",
@@ -217,12 +247,20 @@ DIFFERENCES = (
         "The layouts are `torch.sparse_coo`, and for matrices `torch.sparse_csr` and `torch.sparse_csc`, without batches and dense dimensions; there are "
         "none on `'meta'`. A sparse tensor is of a subclass of `torch.Tensor` that prints as it does. What an operation refuses is a "
         "`NotImplementedError`, as in PyTorch, and says the way round.",
+        names=(
+            "torch.sparse_csr_tensor",
+            "torch.sparse_csc_tensor",
+            "torch.sparse_compressed_tensor",
+            "torch.Tensor.to_sparse_csr",
+            "torch.Tensor.to_sparse_csc",
+        ),
     ),
     Difference(
         "sparse derivatives",
         _SPARSE,
         "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others, in forward mode and "
-        "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same.",
+        "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same. "
+        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, `sparse_mask`), that is no error.",
     ),
     Difference(
         "sparse becomes dense",
@@ -236,6 +274,7 @@ DIFFERENCES = (
         "Optimizers compute with sparse gradients in dense memory, and so is the momentum of SGD; parameters that are sparse tensors themselves have no "
         "optimizer.",
         unseen="it is about memory",
+        names=("torch.optim.SparseAdam",),
     ),
     Difference(
         "sparse replays",

@@ -6,10 +6,13 @@ The error is an AttributeError too, so that ``hasattr`` says no and ``getattr`` 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import sys
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
+
+from funnn.torch import _mentioned
 
 
 class Unsupported(AttributeError, NotImplementedError):
@@ -52,12 +55,11 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"nested|jagged|to_padded_tensor|_nested_.*", _NESTED),
     (r"(bits\d.*|u?int[1-7]|bit|float[48]_.*|complex32|chalf)", _TYPES),
     (r"share_memory_|multiprocessing|from_file", _SHARED),
-    (r"mps|xpu|mtia|ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
-    (r"export|onnx|fx|ops|library|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
-    (r"distributed|futures|monitor|is_distributed", _PROCESSES),
+    (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
+    (r"export|ops|library|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
+    (r"distributed|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
-    (r"hub|profiler", "use the checkpoint and the profiler of JAX: funnn.checkpoint, jax.profiler.trace"),
     (r"(symeig|eig|lstsq|solve|matrix_rank)", "torch has removed it; use the function of that kind in torch.linalg (eigh for symeig)"),
     (r"record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
     (
@@ -70,7 +72,6 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
         _SCRIPT,
     ),
     (r"get_testing_overrides|get_ignored_functions|redispatch_function", "torch.overrides.get_overridable_functions() lists what asks"),
-    (r"quasirandom", "use scipy.stats.qmc.Sobol, and torch.from_numpy of its points"),
     (r"set_anomaly_enabled", "use torch.autograd.set_detect_anomaly"),
     (r"native_norm|slice_inverse", "use torch.norm, torch.slice_scatter"),
     (r"(resize|resize_as)", "use reshape, or resize_ on a tensor that requires no gradient"),
@@ -97,8 +98,8 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
         "XLA chooses its libraries itself; JAX's and XLA's flags are the settings",
     ),
     (
-        r"torch\.utils\.(tensorboard|cpp_extension|bottleneck|benchmark|mobile_optimizer|model_zoo|ThroughputBenchmark|throughput_benchmark)",
-        "use the package of that purpose: tensorboardX, jax.ffi, timeit, torch.load of a downloaded file",
+        r"torch\.utils\.(tensorboard|cpp_extension|bottleneck|mobile_optimizer|ThroughputBenchmark|throughput_benchmark)",
+        "use the package of that purpose: tensorboardX, jax.ffi, torch.utils.benchmark, torch.load of a downloaded file",
     ),
     (
         r"torch\.utils\.data\.(\w*DataPipe|\w*datapipe\w*|DataChunk|argument_validation|non_deterministic|guaranteed_\w+|runtime_validation\w*|graph\w*)",
@@ -147,11 +148,20 @@ def _reason(kind: str, name: str) -> str | None:
     return None if reason is None else f"{path} is not supported: {reason}"
 
 
-def missing(owner: object, kind: str, name: str) -> NoReturn:
-    """Raise for an attribute of ``owner``, a ``kind``, that is not there: with the reason if torch has it, else a plain AttributeError."""
-    if (reason := _reason(kind, name)) is not None:
+def missing(owner: object, kind: str, name: str) -> Any:
+    """What an attribute of ``owner``, a ``kind``, that is not there stands for if libraries mention it; else it raises.
+
+    Raises:
+      Unsupported: with the reason, if torch has it.
+      AttributeError: torch has no such name.
+    """
+    reason = _reason(kind, name)
+    if (made := _mentioned.find(kind, name, reason or f"{kind}.{name} is not supported")) is not None:
+        setattr(owner, name, made)
+        return made
+    if reason is not None:
         raise Unsupported(reason, name=name, obj=owner)
-    what = f"module 'funnn.{kind}'" if kind.partition(".")[0] == "torch" else f"{kind!r} object"
+    what = f"module {owner.__name__!r}" if isinstance(owner, ModuleType) else f"{kind!r} object"
     raise AttributeError(f"{what} has no attribute {name!r}", name=name, obj=owner)
 
 
@@ -162,16 +172,21 @@ def watch(*modules: ModuleType) -> None:
 
 
 class _Finder:
-    """Asked last, for a module of this package that nothing has found: the import says why, as reading the name does."""
+    """Asked last, for a module of this package that nothing has found: the import says why, as reading the name does. ``importlib.util.find_spec`` is
+    not told why, but that it is not there."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        parent, _, leaf = name.rpartition(".")
-        if name.startswith("funnn.torch.") and (reason := _reason(parent.removeprefix("funnn."), leaf)) is not None:
-            raise UnsupportedModule(reason, name=name)
+        parent, _, leaf = name.removeprefix("funnn.").rpartition(".")
+        is_ours = name.startswith("funnn.torch.") or (name.startswith("torch.") and sys.modules.get("torch") is sys.modules["funnn.torch"])
+        if is_ours and (reason := _reason(parent, leaf)) is not None and sys._getframe(2).f_code is not importlib.util.find_spec.__code__:
+            other = f"funnn.{name}" if name.startswith("torch.") else name.removeprefix("funnn.")
+            raise UnsupportedModule(
+                reason, name=other
+            )  # by its other name: `from torch import x` swallows what says that torch.x is not there
 
 
-sys.meta_path.append(_Finder)
+sys.meta_path.extend((_mentioned.Finder(watch), _Finder))
 
 
 def missing_of_tensor(tensor: object, name: str) -> object:

@@ -4,8 +4,10 @@ import doctest
 import importlib
 import os
 import re
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -175,6 +177,54 @@ print("all meshes")
 
 def test_other_meshes(tmp_path):
     assert run(MESHES, tmp_path, devices=8) == "all meshes\n"
+
+
+PROCESSES = """
+import sys
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from funnn.checkpoint import Checkpointer
+
+folder, address, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(address, 2, rank)
+mesh = jax.make_mesh((4,), ("d",))
+numbers = np.arange(24, dtype=np.float32).reshape(8, 3)
+
+
+def spread(array, *axes):
+    return jax.make_array_from_callback(array.shape, NamedSharding(mesh, P(*axes)), lambda index: array[index])
+
+
+tree = {"split": spread(numbers, "d"), "whole": spread(numbers[0]), "key": jax.random.key(3), "count": jnp.ones(()), "numpy": np.ones(2)}
+like = jax.tree.map(lambda leaf: leaf if leaf is tree["key"] else leaf * 0, tree)
+with Checkpointer(folder, keep_last=1) as checkpointer:
+    for step in (1, 2):
+        assert checkpointer.save(tree, step, extra={"batch": step})
+    found = checkpointer.restore(like)
+assert found.step == 2 and found.extra == {"batch": 2}
+for name in ("split", "whole"):
+    assert found.train_state[name].sharding.is_equivalent_to(tree[name].sharding, tree[name].ndim)
+    for got, expected in zip(found.train_state[name].addressable_shards, tree[name].addressable_shards, strict=True):
+        np.testing.assert_array_equal(got.data, expected.data)
+assert found.train_state["key"] == tree["key"] and found.train_state["count"] == 1 and (found.train_state["numpy"] == 1).all()
+print("the same")
+"""
+
+
+def test_two_processes_save_together_and_one_reads(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    with ThreadPoolExecutor() as pool:
+        printed = list(pool.map(lambda rank: run(PROCESSES, tmp_path, address, rank, devices=2), range(2)))
+    assert [text.splitlines()[-1] for text in printed] == ["the same"] * 2  # Gloo prints too
+    like = {"split": jnp.zeros((8, 3)), "whole": jnp.zeros(3), "key": jax.random.key(0), "count": jnp.zeros(()), "numpy": np.zeros(2)}
+    found = restore(tmp_path, like).train_state
+    np.testing.assert_array_equal(found["split"], np.arange(24).reshape(8, 3))
+    assert found["key"] == jax.random.key(3)
 
 
 # -- while training goes on

@@ -12,7 +12,8 @@ import torch as original
 
 import funnn.torch as torch
 from funnn.engine.program import form, graph, programs, report, traced, value
-from funnn.engine.program.graph import count_programs, flush
+from funnn.engine.program.graph import flush
+from funnn.engine.program.states import count_programs
 
 
 @pytest.fixture(autouse=True)

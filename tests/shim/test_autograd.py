@@ -8,7 +8,7 @@ from twin import same, same_error
 
 import funnn.torch as shim
 from funnn.engine.ops.kit.table import FUNCTIONS
-from funnn.engine.program.graph import count_states
+from funnn.engine.program.states import count_states
 
 # -- every row of the tables
 

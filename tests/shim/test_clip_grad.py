@@ -7,7 +7,7 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.engine.program.graph import count_states
+from funnn.engine.program.states import count_states
 
 
 def parameters(t, dtypes=("float32",)):

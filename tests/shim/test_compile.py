@@ -11,7 +11,7 @@ import pytest
 
 import funnn.torch as torch
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.graph import count_programs
+from funnn.engine.program.states import count_programs
 from funnn.torch import nn
 
 

@@ -8,7 +8,8 @@ import torch
 from twin import same, same_error
 
 import funnn.torch as shim
-from funnn.engine.program.graph import count_states, flush
+from funnn.engine.program.graph import flush
+from funnn.engine.program.states import count_states
 from funnn.engine.state import thread
 from funnn.engine.types import tree as _tree
 

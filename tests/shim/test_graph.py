@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import funnn.torch as torch
-from funnn.engine.program import graph, programs
-from funnn.engine.program.graph import count_programs, count_states, flush, immediate
+from funnn.engine.program import graph, programs, states
+from funnn.engine.program.graph import flush, immediate
+from funnn.engine.program.states import count_programs, count_states
 from funnn.engine.state import thread
 from funnn.torch import nn
 
@@ -199,12 +200,12 @@ def test_a_loop_that_reads_nothing_is_cut_into_whole_rounds(monkeypatch):
 
 
 def test_states_that_lead_nowhere_are_forgotten(monkeypatch):
-    monkeypatch.setattr(graph, "_STATES", count_states() + 20)
+    monkeypatch.setattr(states, "MOST", count_states() + 20)
     p = torch.ones(3000, requires_grad=True)
     for size in range(60):
         (p[: size + 2500] * 2).sum()  # nobody holds it, so that it is recorded and never runs
         flush()
-    assert count_states() <= graph._STATES + 5
+    assert count_states() <= states.MOST + 5
     for _ in range(3):
         assert (p * 2).sum().item() == 6000
 

@@ -70,32 +70,17 @@ def test_saved_tensors_themselves():
             _ = z.grad_fn._saved_result
 
 
-#: Where the sample's node is one of several in torch, or a choice that torch makes by sizes: names alone are compared, or nothing.
-OTHER_NODES = (
-    "linalg.lstsq",
-    "linalg.lu",
-    "lu_unpack",
-    "lu",
-    "float",
-    "linalg.tensorinv",
-    "block_diag",
-    "stft",
-    "svd",
-    "_native_batch_norm_legit",
-)
-CONJUGATES = (
-    "fft.ifft",
-    "fft.ifft2",
-    "fft.ifftn",
-    "fft.ihfft",
-    "fft.ihfft2",
-    "fft.ihfftn",
-)  # which torch takes lazily, in a node of their own
-SPARSE = (
-    "sparse.sampled_addmm",
-    "sparse.mm",
-    "to_sparse",
-)  # of samples in other layouts, or with such a result: see test_sparse_tensors.py
+#: Operations whose nodes have other names, and why.
+OTHER_NODES = {
+    "linalg.lstsq": "residuals that are not there are a slice here",
+    "linalg.tensorinv": "torch makes a view of a tensor whose strides differ",
+    "block_diag": "torch's node does not show the sizes that its table lists",
+    "svd": "what the third result's node, a transposition, saved is not there",
+    "_native_batch_norm_legit": "it is native_batch_norm here",
+    **dict.fromkeys(
+        ("sparse.sampled_addmm", "sparse.mm", "to_sparse"), "of samples in other layouts, or with such a result: see test_sparse_tensors.py"
+    ),
+}
 #: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
 ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
 #: Operations that have another node in place.
@@ -105,7 +90,7 @@ OPS = {
     for op in op_db
     if torch.float32 in op.dtypes
     and op.supports_autograd
-    and op.name not in (*OTHER_NODES, *CONJUGATES, *SPARSE)
+    and op.name not in OTHER_NODES
     and None not in next(iter(forms(op).values()), (None,))
 }
 
@@ -166,6 +151,44 @@ def graph(node):
 
 def linear(t, *sizes, **options):
     return t.nn.Linear(4, 3, **options)(t.ones(*sizes))
+
+
+RECURRENT = {
+    "RNN": {},
+    "RNN of relu": {"nonlinearity": "relu"},
+    "GRU": {},
+    "LSTM": {},
+    "LSTM with projection": {"proj_size": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_layers": 2, "bidirectional": True, "dropout": 0.5}, {"batch_first": True, "bias": False}], ids=str
+)
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_nodes_of_recurrent_networks(kind, options):
+    """The output's node, and those of the final states: of a batch, of one sequence, and of packed ones; each has the way on."""
+
+    def names(t):
+        net = getattr(t.nn, kind.split()[0])(3, 4, **RECURRENT[kind], **options)
+        packed = t.nn.utils.rnn.pack_padded_sequence(t.ones(3, 3, 3), [3, 2, 1], batch_first="batch_first" in options)
+        for x in (t.ones(5, 2, 3), t.ones(5, 3), packed):
+            results = tensors(net(x), t.Tensor)
+            yield [(r.grad_fn.name(), r.output_nr) for r in results if r.requires_grad]
+            assert results[-1].grad_fn is results[-1].grad_fn
+            assert (results[-1] * 2).grad_fn.next_functions[0][0] is results[-1].grad_fn
+            results[-1].sum().backward()
+
+    assert list(names(shim)) == list(names(torch))
+
+
+@pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_nodes_of_recurrent_cells(kind):
+    def names(t):
+        cell = getattr(t.nn, kind)(3, 4)
+        return [[r.grad_fn.name() for r in tensors(cell(x), t.Tensor)] for x in (t.ones(2, 3), t.ones(3))]
+
+    assert names(shim) == names(torch)
 
 
 def written(t, x, write):

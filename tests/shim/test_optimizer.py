@@ -13,7 +13,7 @@ import torch
 from twin import compare, same, same_error
 
 import funnn.torch as shim
-from funnn.engine.program.graph import count_states
+from funnn.engine.program.states import count_states
 from funnn.torch.optim import _update
 
 OPTIONS = [

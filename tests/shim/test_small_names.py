@@ -250,8 +250,8 @@ REFUSED = {
         "mkldnn_convolution": "vendor",
         "cudnn_batch_norm": "vendor",
     },
-    **{"export": "traced", "ops": "traced", "futures": "sharding", "sym_max": "Python integers", "share_memory_": "processes"},
-    **{"hub": "funnn.checkpoint", "Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
+    **{"export": "traced", "ops": "traced", "sym_max": "Python integers", "share_memory_": "processes"},
+    **{"Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
 }
 
 

@@ -18,18 +18,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn import _other_torch
 from funnn.engine.dispatch.arguments import SLOT, Torchs, fill, named_arguments
 from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import saved_properties
-from funnn.engine.dispatch.shown_nodes import shown_next
+from funnn.engine.dispatch.shown_nodes import Shown, shown_next
+from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, overwritten, zero_gradient
 from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
@@ -45,7 +47,8 @@ class Op:
 
     Args:
       pure: takes arrays and static arguments, returns an array or a tuple of arrays.
-      grad: torch's name of its grad_fn ("AddBackward0"), or a function of the call's arguments that gives it.
+      grad: torch's name of its grad_fn ("AddBackward0"), or one for each result: ``...`` where it is the node of the result before, None where
+        there is no gradient; or a function of the call's arguments that gives it.
       scalars: names of numeric arguments to trace instead of compiling them in.
       saves: of a function that is not torch's, operands that count as saved for backward beside those that the vjp keeps.
       order: the order of torch's node's inputs, where it is another.
@@ -148,11 +151,7 @@ class Recording(Node):
         """Raise torch's error where a saved tensor was written in a way that autograd has seen."""
         for storage, _, number, version, _ in self.saved:
             if storage.version != version and version >= 0:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
-                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
-                )
+                raise overwritten(self._describe(storage, number), storage.version, version)
 
     def _without_shapes(self, inputs: list[Any]) -> list[Any]:
         """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
@@ -195,9 +194,21 @@ class Recording(Node):
 class Several(Recording):
     """One of several outputs."""
 
-    __slots__ = ("count", "outputs")
+    __slots__ = ("count", "outputs", "shown_outputs")
 
     count: int
+    shown_outputs: Any  # the nodes of the outputs, once somebody looked, where torch has several
+
+    def of_output(self, index: int) -> Node:
+        names = self.entry.names
+        if not names or names[index] is ... or index == names.index(self.entry.name):
+            return self
+        if not hasattr(self, "shown_outputs"):
+            self.shown_outputs = {}
+        if index not in self.shown_outputs:
+            self.shown_outputs[index] = node_type(str(names[index]), Shown)(((self, index),))
+        shown: Node = self.shown_outputs[index]
+        return shown
 
 
 @functools.lru_cache
@@ -228,9 +239,11 @@ class Packed:
 class Entry:
     """A function for given static arguments and given inputs that need gradients."""
 
-    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: str, operands: tuple[int | None, ...]):
+    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: Any, operands: tuple[int | None, ...]):
         self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
-        self.name = name
+        self.names: tuple[Any, ...] = name if isinstance(name, tuple) else ()  # of the results' nodes, where torch has several
+        name = next(filter(None, self.names)) if self.names else name
+        self.name: str = name
         self.type: Any = node_type(name, Recording, saved_properties(name)) if tracked else None
         self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
         self._second: Op | None = None
@@ -280,12 +293,13 @@ class Entry:
                 merged[position] = array
             outputs = self._forward(*merged)
             flat = outputs if isinstance(outputs, tuple) else (outputs,)
-            return tuple(array for array in flat if jnp.issubdtype(array.dtype, jnp.inexact)), outputs
+            return tuple(array for array, smooth in zip(flat, self._smooth(flat), strict=True) if smooth), outputs
 
         _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
         flat = outputs if isinstance(outputs, tuple) else (outputs,)
         kind = type(outputs) if isinstance(outputs, tuple) else None
-        if not any(jnp.issubdtype(array.dtype, jnp.inexact) for array in flat):
+        smooth = self._smooth(flat)
+        if not any(smooth):
             return outputs, None, Note(kind)
         kept = jax.tree.leaves(vjp)
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
@@ -296,8 +310,14 @@ class Entry:
         else:
             inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or i in (self.op.saves or ())]
             saved = (*inputs, *[~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept)])
-        smooth = tuple(bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array in flat)
         return outputs, vjp, Note(kind, smooth, saved, bool(kept or saved), self.tracked)
+
+    def _smooth(self, outputs: tuple[Any, ...]) -> tuple[bool, ...]:
+        """Of each output whether it has a gradient."""
+        wanted = self.names or (self.name,) * len(outputs)
+        return tuple(
+            name is not None and bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array, name in zip(outputs, wanted, strict=True)
+        )
 
     def second(self, note: Note) -> Op:
         """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too; it saves what the operation did."""
@@ -366,6 +386,7 @@ def _flatten(value: Any, traced: bool, operands: list, tensors: list, key: list)
     elif isinstance(value, np.generic):
         _flatten(_dtype.plain_number(value) if traced else value.item(), traced, operands, tensors, key)
     elif hasattr(kind, PROTOCOL):
+        _other_torch.refuse_object(value)
         raise Foreign(f"expected Tensor as an operand, but got {kind.__name__}")
     else:
         key.append((kind, value))
@@ -466,6 +487,7 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             )
     form = _forms.get(kind)
     if form is None:
+        check_kinds(op.name, named_arguments(op.pure, _layout_of(op, args, kwargs)))
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
             _forms.clear()

@@ -7,13 +7,16 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from funnn import errors
+
 
 def raised_by_jax(error: Exception) -> bool:
     """Whether the error comes from under the kernel, not from one of its own checks."""
     trace: Any = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return not trace.tb_frame.f_globals["__name__"].startswith("funnn.") or any("JAX" in note for note in getattr(error, "__notes__", ()))
+    package = trace.tb_frame.f_globals.get("__package__") or ""
+    return package.partition(".")[0] != "funnn" or any("JAX" in note for note in getattr(error, "__notes__", ()))
 
 
 #: What core functions advise, in torch's words.
@@ -24,8 +27,32 @@ _ADVICE = (
 )
 
 
+def _named(base: type[Exception], name: str) -> type[Exception]:
+    """A subclass that is called as Python's class of this name; a pickle has ``base``."""
+    return type(name, (base,), {"__module__": "builtins", "__doc__": base.__doc__, "__reduce__": lambda self: (base, self.args)})
+
+
+#: The core's classes, and what PyTorch raises in the same places; each is a subclass of it.
+_CLASSES = {
+    base: _named(base, name)
+    for base, name in (
+        (errors.ShapeError, "RuntimeError"),
+        (errors.ShapeValueError, "ValueError"),
+        (errors.ArgumentError, "RuntimeError"),
+        (errors.ArgumentValueError, "ValueError"),
+        (errors.KeyRequiredError, "RuntimeError"),
+        (errors.DtypeError, "RuntimeError"),
+        (errors.AssertedError, "AssertionError"),
+    )
+}
+_NOT_IMPLEMENTED = _named(errors.DtypeError, "NotImplementedError")
+
+
 def speak_torch(error: Exception) -> None:
-    """Give an error of a core function, whose advice is for arrays, torch's names."""
+    """Give an error of the core torch's class by name, and its advice, which is for arrays, torch's names."""
+    kind = _CLASSES.get(type(error))
+    if kind is not None:
+        error.__class__ = _NOT_IMPLEMENTED if isinstance(error, NotImplementedError) and "not implemented for" in str(error) else kind
     if error.args and isinstance(error.args[0], str):
         text = error.args[0]
         for pattern, words in _ADVICE:

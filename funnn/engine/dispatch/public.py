@@ -30,7 +30,7 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     if not thread.ask_classes or not candidates_in((args, kwargs.values())):
         return NotImplemented
     frame = sys._getframe(3).f_back  # what called the function that asks, by way of _answer_to
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("funnn."):
+    while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "funnn":
         if frame.f_code in _codes:
             return NotImplemented
         frame = frame.f_back

@@ -93,7 +93,7 @@ def _newer(older: Overload, candidates: list[Overload], values: dict[str, Any]) 
 def _depth() -> int:
     """How far up the stack the line of the user is, for a warning of the function that asks."""
     frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "funnn":
+    while frame.f_back is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "funnn":
         frame, depth = frame.f_back, depth + 1
     return depth
 

@@ -1,24 +1,22 @@
 """The pending graph of a thread: what was recorded and has not run yet.
 
-Operations are recorded one after the other. What was recorded so far, up to the operands' shapes and dtypes, is a :class:`State`; recording one more is
-a step to the next state, found in a dictionary by what is recorded. So a loop that does the same again walks through the same states, finds there the
-shapes of all results, and at the end the program that runs it, and nothing is ever compared as a whole.
+Operations are recorded one after the other, each a step from state to state (see ``states``), and nothing is ever compared as a whole.
 """
 
 from __future__ import annotations
 
-import collections
-import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from funnn.engine.program.form import Form, Shaped
+from funnn.engine.program.form import Form
 from funnn.engine.program.outline import NOWHERE, check_together, outlined_results
-from funnn.engine.program.programs import compute_ahead, find_program
-from funnn.engine.program.report import counting
+from funnn.engine.program.programs import compute_ahead, find_program, picked
+from funnn.engine.program.report import counting, users_line
+from funnn.engine.program.states import MOST, State, Step, new_step, start
+from funnn.engine.program.unread import Unread, is_worth
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import before_settings_change, thread
 from funnn.engine.types import settings as _settings
@@ -27,102 +25,6 @@ from funnn.engine.types import settings as _settings
 _LONG, _LONGEST = 1024, 4096
 #: Bytes of operands from outside after which it does.
 _LARGE = 1 << 30
-#: States that are known at most; then those are forgotten that lead to no program in use.
-_STATES = 16_000
-
-
-class Step:
-    """From one state to the next: a form with operands.
-
-    Attributes:
-      shaped: the form for these operands; operands: the places of values, or ~n for leaf n.
-      given: what ``shaped.results`` says of arrays, (place, shape, dtype) of each; of a vjp, its place, or None where there is none.
-      next: the state after it; size: bytes of its new leaves.
-    """
-
-    __slots__ = ("given", "next", "operands", "shaped", "size", "vjp")
-
-    def __init__(self, state: State, shaped: Shaped, operands: tuple[int, ...], leaves: int, size: int):
-        self.shaped, self.operands, self.size = shaped, operands, size
-        count = len(shaped.results)
-        self.given = tuple([(state.results + number, *result) for number, result in enumerate(shaped.results)])
-        self.vjp = state.results + count if shaped.vjp else None
-        self.next = State(state, self, state.results + count + shaped.vjp, state.leaves + leaves)
-
-
-class State(dict[tuple[Any, ...], Step]):
-    """What has been recorded, and the steps from here.
-
-    Attributes:
-      before: the state before, and the step from it; results, leaves: how many there are.
-      programs: those that run what was recorded; stepwise: what runs it without one.
-      visits: how often it came; spent: the seconds that it took without a program, about; used: whether it came since states were forgotten.
-      depth: how many steps lead here; passes: the backward passes that began here (see ``backward.passes``).
-    """
-
-    __slots__ = ("before", "depth", "leaves", "passes", "programs", "results", "spent", "step", "stepwise", "used", "visits")
-
-    def __init__(self, before: State | None, step: Step | None, results: int, leaves: int):
-        self.before, self.step, self.results, self.leaves = before, step, results, leaves
-        self.programs: list[Any] = []
-        self.stepwise: Any = None
-        self.visits, self.spent, self.used = 0, 0.0, False
-        self.depth: int = 0 if before is None else before.depth + 1
-        self.passes: dict[Any, list[Any]] = {}
-
-    def steps(self) -> list[Step]:
-        """The steps that lead here."""
-        found: list[Step] = []
-        state: State | None = self
-        while state is not None and state.step is not None:
-            found.append(state.step)
-            state = state.before
-        return found[::-1]
-
-
-#: Where nothing has been recorded yet, by the precision of products that traces are made for.
-_starts: dict[str, State] = collections.defaultdict(lambda: State(None, None, 0, 0))
-
-
-def count_states() -> int:
-    """How many states are known: it stays the same when nothing new is recorded."""
-    return sum(1 for _ in _states())
-
-
-def count_programs() -> int:
-    """How many programs have been compiled for whole graphs."""
-    return sum(len(state.programs) for state in _states())
-
-
-def _states() -> Iterator[State]:
-    waiting = list(_starts.values())
-    while waiting:
-        state = waiting.pop()
-        yield state
-        waiting.extend([step.next for step in list(state.values())])
-
-
-def _forget_states() -> None:
-    """Keep the states that lead to a program that ran since the last time."""
-    kept = set(map(id, _starts.values()))
-    for last in list(_states()):
-        state: State | None = last
-        while last.used and last.programs and state is not None and id(state) not in kept:
-            kept.add(id(state))
-            state = state.before
-    for state in list(_states()):
-        state.used = False
-        state.passes = {
-            key: [each for each in passes if each is not None and id(each.last.next) in kept] for key, passes in state.passes.items()
-        }
-        for key, step in list(state.items()):
-            if id(step.next) not in kept:
-                state.pop(key, None)
-    global _known
-    _known = len(kept)
-
-
-_known = 0
 
 
 class immediate:
@@ -149,6 +51,7 @@ class Graph:
       first: what the first record is known by; backwards: whether a backward pass is among them.
       checks: what to look at once the values are known, with the user's line.
       runner, outputs: what runs it, and what that gave.
+      used: gradients that an optimizer's step among the records has used.
     """
 
     __slots__ = (
@@ -165,6 +68,7 @@ class Graph:
         "size",
         "state",
         "targets",
+        "used",
     )
 
     def __init__(self) -> None:
@@ -180,11 +84,12 @@ class Graph:
         self.outputs: deque[Any] = deque()
         self.runner: Any = None
         self.targets: list[Any] | None = None
+        self.used: list[Value] = []
 
     @property
     def last(self) -> State:
         """The state after what is recorded."""
-        return self.records[-1][0].next if self.records else _starts[_settings.products]
+        return self.records[-1][0].next if self.records else start()
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
@@ -220,6 +125,18 @@ class Graph:
         self.leaves = [leaf for record in self.records for leaf in record[1]]
         self.targets = [target for record in self.records for reference in record[2] if (target := reference()) is not None]
         self.records = []  # which hold the leaves too
+        if self.used:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Let gradients that were used wait until somebody asks, which is seldom."""
+        used, self.used = [value for value in dict.fromkeys(self.used) if value.graph is self], []
+        state, region = self.state, thread.region
+        if state.unread is None:
+            state.unread = is_worth(self.leaves, used)
+        if state.unread and used and (region is None or region.settles):
+            unread = Unread(state, self.leaves, used)
+            self.targets = [target for target in self.targets or () if target.graph is not unread]
 
     def _run(self) -> None:
         targets: Any = self.targets
@@ -233,7 +150,7 @@ class Graph:
                 self.runner.run(self.outputs, self.leaves)
         results = self.outputs[0]
         if len(results) != len(targets):
-            results = [results[self.runner.places[target.place]] for target in targets]
+            results = picked(self.runner, results, [target.place for target in targets])
         for target, array in zip(targets, results, strict=True):
             if type(target) is Value:
                 target.numbers = None
@@ -260,7 +177,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
         with graph.lock:
             records = graph.records
             count = len(records)
-            state = records[-1][0].next if records else _starts[_settings.products]
+            state = records[-1][0].next if records else start()
             depth = state.depth
             if ((depth >= _LONG and (key == graph.first or depth >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
                 graph.flush()
@@ -300,7 +217,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
                 step = state.get(known)
                 if step is None:
                     made = form if isinstance(form, Form) else form(known[:given], *details)
-                    step = state[known] = _new_step(state, made, operands, graph, len(leaves))
+                    step = state[known] = new_step(state, made, operands, graph.places, len(leaves))
                 results, references = _pending(step.given, graph)
                 if step.vjp is not None:
                     vjp = _new(Residuals)
@@ -339,7 +256,7 @@ def _record_outline(
     known = key, _settings.products, *[operand.kind if isinstance(operand, (Value, Residuals)) else type(operand) for operand in operands]
     step = _outlines.get(known)
     if step is None:
-        if len(_outlines) >= _STATES:
+        if len(_outlines) >= MOST:
             _outlines.clear()
         shaped = (form if isinstance(form, Form) else form(key, *details)).of(operands)
         step = _outlines[known] = Step(State(None, None, 0, 0), shaped, (), 0, 0)
@@ -409,32 +326,6 @@ def compute_at_once(form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
     return [Value(result) if hasattr(result, "dtype") else Residuals(result) for result in results], note
 
 
-def _new_step(state: State, form: Form, operands: list[Any], graph: Graph, leaves: int) -> Step:
-    """The step for operands of kinds that have not come here before."""
-    global _known
-    _known += 1
-    if _known > _STATES:
-        _forget_states()
-    shaped = form.of(operands)
-    fresh: dict[int, int] = {}
-    numbers = iter(range(state.leaves, state.leaves + leaves))
-    found: list[int] = []
-    size = 0
-    for operand in operands:
-        if not isinstance(operand, (Value, Residuals)):
-            found.append(~next(numbers))
-        elif operand.array is None:
-            found.append(operand.place)
-        else:
-            name = id(operand)
-            place = graph.places.get(name, fresh.get(name))
-            if place is None:
-                place = fresh[name] = ~next(numbers)
-                size += operand.size * operand.dtype.itemsize if isinstance(operand, Value) else 0
-            found.append(place)
-    return Step(state, shaped, tuple(found), leaves, size)
-
-
 def flush() -> None:
     """Run what is pending on this thread."""
     if thread.replay is not None:
@@ -446,14 +337,6 @@ def flush() -> None:
 
 
 before_settings_change.append(flush)
-
-
-def users_line() -> tuple[str, int]:
-    """File and line of the innermost frame that is not the library's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("funnn", "jax"):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 def check_later(check: Callable[[], None]) -> None:
@@ -477,6 +360,13 @@ def look_ahead(value: Value) -> None:
         if array is not None:
             value.numbers = None
             value.array = array
+
+
+def use_up(gradients: list[Value]) -> None:
+    """Take note that an optimizer has just used gradients: few programs read them afterwards, and the pending graph need not give them."""
+    graph = thread.graph
+    if graph is not None and not graph.closed:
+        graph.used += gradients
 
 
 def count_checks() -> int:

@@ -351,3 +351,8 @@ class Program:
                 given = list(map(jnp.copy, given))
             outputs.extend(map(self.compiled, (known,), (given,)))
         self.fresh = []
+
+
+def picked(program: Any, results: list[Any], places: Sequence[int]) -> list[Any]:
+    """Those at the places, in their order, of what a program gave that gives more."""
+    return [results[program.places[place]] for place in places]

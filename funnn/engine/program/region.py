@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from funnn.engine.program.form import name_of
-from funnn.engine.program.graph import Graph, flush, settle, users_line
+from funnn.engine.program.graph import Graph, flush, settle
+from funnn.engine.program.report import users_line
 from funnn.engine.state import thread
 
 

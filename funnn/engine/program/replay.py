@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from funnn.engine.program.graph import Graph, users_line
+from funnn.engine.program.graph import Graph
 from funnn.engine.program.programs import Computing, compose
 from funnn.engine.program.region import Region
-from funnn.engine.program.report import counting
+from funnn.engine.program.report import counting, users_line
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import warnings
@@ -11,6 +12,14 @@ from funnn.engine.state import thread
 
 #: Compilations that one line asked for, and the seconds that they took, from which on a warning says what keeps changing.
 _MANY, _LONG = 50, 5.0
+
+
+def users_line() -> tuple[str, int]:
+    """File and line of the innermost frame that is not the library's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] in ("funnn", "jax"):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 class CompilationWarning(UserWarning):

@@ -115,6 +115,8 @@ class Value:
         """The array; the pending graph runs if it must."""
         if self.array is None:
             self.graph.flush()
+        if self.array is None:  # it was left out there, and waits for something else now
+            self.graph.flush()
         if _forked:
             self.array = as_numpy(self.array)
         return self.array

@@ -35,6 +35,15 @@ INFERENCE_SAVED = (
 )
 
 
+def overwritten(what: str, version: int, expected: int) -> RuntimeError:
+    """torch's error where something that was saved has been written in place; ``what`` says what it is."""
+    return RuntimeError(
+        f"one of the variables needed for gradient computation has been modified by an inplace operation: {what}, is at version {version}; expected "
+        f"version {expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )
+
+
 class Hooks(OrderedDict[Any, Any]):
     """Functions to call, in order of registration."""
 
@@ -105,7 +114,11 @@ class Node:
     @property
     def next_functions(self) -> tuple[Any, ...]:
         """((node, output number), …) of the differentiable inputs, (None, 0) where an input needs no gradient."""
-        return self.spread([(None, 0) if edge is None else edge for edge in self.edges], (None, 0))
+        return self.spread([(None, 0) if edge is None else shown_edge(*edge) for edge in self.edges], (None, 0))
+
+    def of_output(self, index: int) -> Node:
+        """The node that made this output, where torch has one for each."""
+        return self
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -137,6 +150,12 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
+
+
+def shown_edge(node: Node, index: int) -> tuple[Node, int]:
+    """A node and one of its outputs, as torch has them."""
+    shown = node.of_output(index) if index else node
+    return (node, index) if shown is node else (shown, 0)
 
 
 class Gate(Node):
@@ -171,7 +190,7 @@ _node_types: dict[tuple[str, type], type] = {}
 def node_type(name: str, base: type, members: dict[str, Any] | None = None) -> type:
     """The class, with such ``members``, whose instances print as ``<name object at …>``."""
     if (name, base) not in _node_types:
-        _node_types[name, base] = type(name, (base,), {"__slots__": (), **(members or {})})
+        _node_types[name, base] = type(name, (base,), {"__slots__": (), "__module__": "builtins", **(members or {})})
     return _node_types[name, base]
 
 

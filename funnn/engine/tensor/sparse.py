@@ -174,6 +174,11 @@ class SparseTensor(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, SparseTensor) or value.layout is not self.layout:
+            raise RuntimeError("Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type.")
+        self._become(value)
+
+    def _set_data(self, value: Tensor) -> None:
         self._become(value)
 
     # -- what it is
@@ -281,7 +286,7 @@ class SparseTensor(Tensor):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if thread.tracing is not None:
             return thread.tracing.text(self)
-        return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
+        return self._text("tensor(" if type(self).__module__.startswith(("funnn.", "torch")) else f"{type(self).__name__}(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         indent = len(prefix)

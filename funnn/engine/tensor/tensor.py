@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from funnn import _other_torch
 from funnn.engine.memory.address import address_of
 from funnn.engine.memory.numpy_memory import array_on
 from funnn.engine.memory.shared import SharedStorage
@@ -65,6 +66,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
     @classmethod
     def __torch_function__(cls, func: Callable, types: tuple, args: tuple = (), kwargs: dict | None = None) -> Any:
         """What a function of torch does with a subclass: it runs as on any tensor, and its results are of the subclass."""
+        _other_torch.refuse_function(func)
         if not all(issubclass(cls, kind) for kind in types):
             return NotImplemented
         with _overrides.DisableTorchFunctionSubclass():
@@ -419,7 +421,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if thread.tracing is not None:
             return thread.tracing.text(self)
-        return self._text("tensor(" if type(self).__module__.startswith("funnn.") else f"{type(self).__name__}(")
+        return self._text("tensor(" if type(self).__module__.startswith(("funnn.", "torch")) else f"{type(self).__name__}(")
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         suffixes = []

@@ -422,7 +422,7 @@ def _slot_of_item(group: dict[str, Any], key: str, number: int) -> Slot:
 
 def _is_librarys(module: Any) -> bool:
     """Whether a module is no program's: this library, or what it is made of."""
-    return str(module).partition(".")[0] in ("funnn", *_FOREIGN)
+    return str(module).partition(".")[0] in ("funnn", "torch", *_FOREIGN)
 
 
 @functools.lru_cache

@@ -137,6 +137,11 @@ def _stack(sequences: tuple[jax.Array, ...], *, axis: int) -> jax.Array:
     return jax.numpy.stack(sequences, axis)
 
 
+def _join(states: tuple[jax.Array, ...]) -> jax.Array:
+    return jax.numpy.concatenate(states)
+
+
+_states = Op(_join, "StackBackward0")
 _packed, _stacked = Op(_take, "PackPaddedSequenceBackward0"), Op(_take, "CatBackward0")
 _padded, _batched = Op(_put, "CopySlices", scalars=("value",)), Op(_stack, "CopySlices")
 
@@ -315,13 +320,18 @@ def takes_packed(forward: Callable) -> Callable:
                 padded, state = forward(_OneLayer(self, layer), _pad(output, self.batch_first), own, lengths=lengths)
                 output = packed(padded)
                 states.append(state)
-            last = tuple(map(ops["cat"], zip(*states, strict=True))) if isinstance(states[0], tuple) else ops["cat"](states)
+            last = tuple(map(_joined, zip(*states, strict=True))) if isinstance(states[0], tuple) else _joined(states)
         else:
             padded, last = forward(self, _pad(input, self.batch_first), hx, lengths=lengths)
             output = packed(padded)
         return output, _permuted(last, input.unsorted_indices)
 
     return forward_packed
+
+
+def _joined(states: Sequence[Tensor]) -> Tensor:
+    """The final states of all layers."""
+    return call(_states, (tuple(states),), {})
 
 
 def _each(hx: Any, change: Callable) -> Any:

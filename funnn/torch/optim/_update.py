@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.program.form import Form, strong
-from funnn.engine.program.graph import compute, record
+from funnn.engine.program.graph import compute, record, use_up
 from funnn.engine.program.lift import constants
 from funnn.engine.program.outline import outline_of
 from funnn.engine.program.value import Value
@@ -113,9 +113,14 @@ def _step(
     changed = params + [state[name] for state, each in zip(states, names, strict=True) for name in each]
     numbers, structure = jax.tree.flatten({name: _numbers(group, name) for name in options if name not in static})
     count = len(params)
-    operands = [*_values(changed[:count]), *_values(grads), *_values(changed[count:]), *(() if step is None else (step,)), *numbers]
+    gradients = _values(grads)
+    operands = [*_values(changed[:count]), *gradients, *_values(changed[count:]), *(() if step is None else (step,)), *numbers]
     form = _form(rule, flags, nonzero, tuple(names), step is not None, structure)
-    results = record([form], operands, form)[0] if thread.tracing is None else compute(form, operands)[0]
+    if thread.tracing is None:
+        results = record([form], operands, form)[0]
+        use_up(gradients)
+    else:
+        results = compute(form, operands)[0]
     for tensor, value in zip(changed, results, strict=False):
         _put(tensor, value)
     if step is not None:

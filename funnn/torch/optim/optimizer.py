@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 
+from funnn import _other_torch
 from funnn.checkpoint._state_dict import as_array
 from funnn.engine.program.graph import end_step
 from funnn.engine.program.value import copied
@@ -199,6 +200,7 @@ class Optimizer:
         params = [item[1] if isinstance(item, tuple) else item for item in items]
         for param in params:
             if not isinstance(param, Tensor):
+                _other_torch.refuse_object(param)
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
             if not (self.defaults.get("differentiable") or param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor; optimize the leaf that it was computed from")

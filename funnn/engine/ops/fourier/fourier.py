@@ -108,6 +108,14 @@ _WORDS = {
 }
 
 
+#: The other nodes that torch has of a transform: along one axis of real input, along several axes.
+_OTHER_NODES = {
+    "fft": ("FftR2CBackward0", "FftC2CBackward0"),
+    "ifft": ("ConjBackward0", "FftC2CBackward0"),
+    "ihfft": ("ConjBackward0", "FftC2CBackward0"),
+}
+
+
 def _transform(kind: str) -> None:
     function, node, real, grows = _TRANSFORMS[kind]
 
@@ -126,16 +134,30 @@ def _transform(kind: str) -> None:
             raise RuntimeError(f"{kind}n must transform at least one axis")
         return function(array, sizes, axes, _checked_norm(norm))
 
-    def grad(input, *rest, **named):
-        return "FftR2CBackward0" if kind == "fft" and not input.is_complex() else node
+    of_real, of_several = _OTHER_NODES.get(kind, (node, node))
 
-    for suffix, pure, over in (("", one, "one dimension"), ("2", two, "two dimensions"), ("n", several, "several dimensions")):
+    def grad(input, *rest, **others):
+        return node if input.is_complex() else of_real
+
+    def grad_of_several(input, s=None, dim=None, norm=None):
+        axes = dim if dim is not None else s if s is not None else (1,) * input.dim()
+        return of_several if not real or not (isinstance(axes, int) or len(axes) == 1) else of_real
+
+    def grad_of_two(input, s=None, dim=(-2, -1), norm=None):
+        return grad_of_several(input, s, dim)
+
+    ways = (
+        ("", one, grad, "one dimension"),
+        ("2", two, grad_of_two, "two dimensions"),
+        ("n", several, grad_of_several, "several dimensions"),
+    )
+    for suffix, pure, named, over in ways:
         pure.__name__ = f"{kind}{suffix}"
         pure.__doc__ = f"{_WORDS[kind]}, over {over}."
         row(
             f"fft.{kind}{suffix}",
             pure,
-            grad if suffix == "" else node,
+            named,
             exact_out=f"{kind}{suffix}" in ("ifft", "ihfft", "ihfftn"),
             autocast={"cpu": FLOAT32},
         )

@@ -39,7 +39,11 @@ def _stft(input, window, n_fft, hop_length, win_length, normalized, onesided):
     return result if input.ndim == 2 else result[0]
 
 
-_stft_op = Op(_stft, "SqueezeBackward4", autocast={"cpu": FLOAT32})
+def _stft_grad(input, *rest):
+    return "SqueezeBackward4" if input.dim() == 1 else "TransposeBackward1"
+
+
+_stft_op = Op(_stft, _stft_grad, autocast={"cpu": FLOAT32})
 
 
 def stft(
@@ -168,6 +172,8 @@ def istft(
         raise refuse("expected 0 < win_length <= n_fft")
     if window is not None and (window.dim() != 1 or window.size(0) != win_length):
         raise refuse(f"Invalid window shape. window has to be 1D and length of `win_length`={win_length}, got {list(window.shape)}")
+    if window is None:
+        deprecated("no window for istft")
     if return_complex and onesided:
         raise refuse("complex output is not compatible with onesided=True; use onesided=False")
     if not return_complex and window is not None and window.is_complex():

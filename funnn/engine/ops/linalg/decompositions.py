@@ -306,5 +306,5 @@ def lu_unpack(LU_data: Array, LU_pivots: Array, unpack_data=True, unpack_pivots=
     return _Unpacked(P, L, U)
 
 
-row("linalg.lu", linalg_lu, exact_out=True)
-row("lu_unpack", lu_unpack, "LuUnpackBackward0", method=False, exact_out=True)
+row("linalg.lu", linalg_lu, (None, "LinalgLuBackward0", ...), exact_out=True)
+row("lu_unpack", lu_unpack, (None, "LuUnpackBackward0", ...), method=False, exact_out=True)

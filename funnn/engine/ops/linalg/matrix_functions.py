@@ -56,7 +56,7 @@ row("linalg.det", linalg_det, exact_out=True)
 row("det", det, "LinalgDetBackward0")
 row("linalg.slogdet", linalg_slogdet, exact_out=True)
 row("slogdet", slogdet, "LinalgSlogdetBackward0")
-row("logdet", logdet, "WhereBackward0")
+row("logdet", logdet, lambda A: "AddBackward0" if A.is_complex() else "WhereBackward0")
 
 
 # -- functions of a square matrix
@@ -95,7 +95,7 @@ def _identity_like(input):
     return jnp.broadcast_to(jnp.eye(input.shape[-1], dtype=input.dtype), input.shape)
 
 
-_identity = Op(_identity_like, "torch::autograd::CopyBackwards")
+_identity = Op(_identity_like, "CopyBackwards")
 publish("linalg.matrix_power", matrix_power, aliases=("matrix_power",))
 
 

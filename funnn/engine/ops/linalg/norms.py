@@ -108,9 +108,11 @@ def _reduced(name, reduce, array, axis, keepdims=False):
     return reduce(array, axis, keepdims=keepdims)
 
 
-def _matrix_grad(A, ord, *rest):
+def _matrix_grad(A, ord, dim, keepdim, *rest):
     if ord == "fro":
         return "LinalgVectorNormBackward0"
+    if keepdim and ord in _BY_SINGULAR_VALUES:
+        return "PermuteBackward0"
     return "SumBackward1" if ord == "nuc" else "AmaxBackward0" if ord > 0 else "AminBackward0"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import string
 from typing import Any
@@ -375,7 +376,19 @@ def _einsum_cast(args: tuple, kwargs: dict) -> str | None:
     return LOWER if any(shared) else None
 
 
-_einsum_op = Op(_einsum, "ViewBackward0", autocast=_einsum_cast)
+@functools.lru_cache(maxsize=1024)
+def _einsum_node(equation: str) -> str:
+    left, arrow, output = equation.replace(" ", "").replace("...", ".").partition("->")
+    terms = left.split(",")
+    if not arrow:
+        output = "." + "".join(letter for letter in left if left.count(letter) == 1)
+    if len(terms) == 1:
+        return "PermuteBackward0" if set(left) <= set(output) else "SumBackward1"
+    product = set("".join(terms[:-1])) & set(terms[-1])
+    return "MulBackward0" if product <= set(output) else "ViewBackward0"
+
+
+_einsum_op = Op(_einsum, lambda equation, operands: _einsum_node(equation), autocast=_einsum_cast)
 
 
 def einsum(*args: Any) -> Tensor:

@@ -172,8 +172,13 @@ def _values_with_zeros(input, some=True):
 _finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S, exact_out=True)
 _finite("linalg.svdvals", svdvals, "LinalgSvdBackward0", lambda result: result, "linalg.svd", exact_out=True)
 
-_svd_op = Op(_svd_with_v, "LinalgSvdBackward0", autocast={"cpu": FLOAT32})
-_values_op = Op(_values_with_zeros, "LinalgSvdBackward0")
+
+def _svd_names(input, *rest):
+    return ("LinalgSvdBackward0", ..., "ConjBackward0" if input.is_complex() else "TransposeBackward0")
+
+
+_svd_op = Op(_svd_with_v, _svd_names, autocast={"cpu": FLOAT32})
+_values_op = Op(_values_with_zeros, (None, "LinalgSvdBackward0", None))
 
 
 def svd(input, some=True, compute_uv=True, *, out=None):

@@ -16,6 +16,7 @@ from funnn import functional as F
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32, LOWER, REFUSED, WIDEST
 from funnn.engine.ops.nn import value_checks as checks
+from funnn.engine.types.dtype import float32
 from funnn.functional.distance_loss import from_distances
 
 
@@ -56,8 +57,8 @@ def _linear_grad(input, weight, bias=None):
     return "AddmmBackward0" if rank == 2 else "ViewBackward0"
 
 
-def _unbatched(name: str, rank: int) -> Callable:
-    return lambda input, *args, **kwargs: "SqueezeBackward1" if input.dim() == rank else name
+def _unbatched(name: Any, rank: int, otherwise: Any = "SqueezeBackward1") -> Callable:
+    return lambda input, *args, **kwargs: otherwise if input.dim() == rank else name
 
 
 def _adaptive_avg(name: str) -> Callable:
@@ -148,10 +149,43 @@ def _attention_grad(query, key, value, attn_mask=None, dropout_p=0.0, *args, **k
     return "MmBackward0" if query.dim() == 2 else "UnsafeViewBackward0"
 
 
+def _recurrent_grad(function: Callable) -> Callable:
+    """The names of the output's node and of the final states': torch stacks the layers' states."""
+    lstm = function is F.lstm
+    arguments = list(inspect.signature(function).parameters)
+
+    def names(*args, **kwargs):
+        given = {**dict(zip(arguments, args, strict=False)), **kwargs}
+        states = 2 if lstm else 1
+        if given["input"].dim() == 2:
+            return ("SqueezeBackward1",) * (1 + states)
+        steps = "CatBackward0" if given["bidirectional"] else "StackBackward0"
+        if given["batch_first"]:
+            steps = "TransposeBackward0" if lstm else "TransposeBackward1"  # in place, of GRU and RNN
+        elif lstm and steps == "StackBackward0" and given["input"].dtype is float32 and not _projects(given):
+            steps = "MkldnnRnnLayerBackward0"
+        return (steps, *["StackBackward0"] * states)
+
+    return names
+
+
+def _projects(given: dict[str, Any]) -> bool:
+    return len(given["params"]) > given["num_layers"] * (4 if given["has_biases"] else 2)  # of one direction
+
+
 def _pad_cast(args: tuple, kwargs: dict) -> str | None:
     """On a CPU torch reflects in float32 along one or two dimensions, and replicates along any."""
     pad, how = args[1] if len(args) > 1 else kwargs["pad"], args[2] if len(args) > 2 else kwargs.get("mode", "constant")
     return FLOAT32 if how == "replicate" or (how == "reflect" and len(pad) <= 4) else None
+
+
+def _conv_grad(rank: int) -> Callable:
+    """torch puts the convolution of complex numbers together from three."""
+
+    def name(input, *args, **kwargs):
+        return "SqueezeBackward1" if input.dim() == rank else "AddBackward0" if input.is_complex() else "ConvolutionBackward0"
+
+    return name
 
 
 # -- the rows
@@ -184,12 +218,12 @@ row(F.softmin, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.gumbel_softmax, lambda logits, tau=1, hard=False, *rest, **named: "AddBackward0" if hard else "SoftmaxBackward0")
 row(F.softmax, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.log_softmax, "LogSoftmaxBackward0", autocast={"cuda": FLOAT32})
-row(F.conv1d, _unbatched("ConvolutionBackward0", 2), autocast=LOWER)
-row(F.conv2d, _unbatched("ConvolutionBackward0", 3), autocast=LOWER)
-row(F.conv3d, _unbatched("ConvolutionBackward0", 4), autocast=LOWER)
-row(F.conv_transpose1d, _unbatched("ConvolutionBackward0", 2), autocast=LOWER)
-row(F.conv_transpose2d, _unbatched("ConvolutionBackward0", 3), autocast=LOWER)
-row(F.conv_transpose3d, _unbatched("ConvolutionBackward0", 4), autocast=LOWER)
+row(F.conv1d, _conv_grad(2), autocast=LOWER)
+row(F.conv2d, _conv_grad(3), autocast=LOWER)
+row(F.conv3d, _conv_grad(4), autocast=LOWER)
+row(F.conv_transpose1d, _conv_grad(2), autocast=LOWER)
+row(F.conv_transpose2d, _conv_grad(3), autocast=LOWER)
+row(F.conv_transpose3d, _conv_grad(4), autocast=LOWER)
 row(F.conv_tbc, "ConvTbcBackward0")
 row(F.max_pool1d, "SqueezeBackward1")
 row(F.max_pool2d, "MaxPool2DWithIndicesBackward0")
@@ -278,21 +312,21 @@ row(F.pairwise_distance, "NormBackward1")
 row(F.celu, elementwise=True)
 row(F.elu, elementwise=True)
 row(F.gelu, elementwise=True)
-row(F.gru, autocast={"cuda": LOWER})
-row(F.gru_cell, autocast={"cuda": LOWER})
+row(F.gru, _recurrent_grad(F.gru), autocast={"cuda": LOWER})
+row(F.gru_cell, _unbatched("AddBackward0", 1), autocast={"cuda": LOWER})
 row(F.hardshrink, elementwise=True)
 row(F.hardsigmoid, elementwise=True)
 row(F.hardswish, elementwise=True)
 row(F.hardtanh, elementwise=True)
 row(F.leaky_relu, elementwise=True)
-row(F.lstm, autocast=LOWER)
-row(F.lstm_cell, autocast={"cuda": LOWER})
+row(F.lstm, _recurrent_grad(F.lstm), autocast=LOWER)
+row(F.lstm_cell, _unbatched(("MulBackward0", "AddBackward0"), 1, ("SqueezeBackward1", "SqueezeBackward1")), autocast={"cuda": LOWER})
 row(F.mish, elementwise=True)
 row(F.pdist, autocast={"cuda": FLOAT32})
-row(F.rnn_relu, autocast=LOWER)
-row(F.rnn_relu_cell, autocast=LOWER)
-row(F.rnn_tanh, autocast=LOWER)
-row(F.rnn_tanh_cell, autocast=LOWER)
+row(F.rnn_relu, _recurrent_grad(F.rnn_relu), autocast=LOWER)
+row(F.rnn_relu_cell, _unbatched("ReluBackward0", 1), autocast=LOWER)
+row(F.rnn_tanh, _recurrent_grad(F.rnn_tanh), autocast=LOWER)
+row(F.rnn_tanh_cell, _unbatched("TanhBackward0", 1), autocast=LOWER)
 row(F.silu, elementwise=True)
 row(F.softplus, autocast={"cuda": FLOAT32}, elementwise=True)
 row(F.softshrink, elementwise=True)

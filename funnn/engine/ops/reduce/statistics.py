@@ -139,7 +139,9 @@ def _within_one(x):
 
 
 def _gradient_of_corrcoef(input):
-    return "DivBackward0" if input.dim() < 2 or input.size(0) == 1 else "ClampBackward1"
+    if input.dim() < 2 or input.size(0) == 1:
+        return "DivBackward0"
+    return "ComplexBackward0" if input.is_complex() else "ClampBackward1"
 
 
 _cov_op = Op(cov, "SqueezeBackward0")

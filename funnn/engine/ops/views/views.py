@@ -469,8 +469,8 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 
 def ravel(input):
-    """All elements in one dimension."""
-    return reshape(input, (-1,))
+    """All elements in one dimension; a copy where they do not lie one after the other."""
+    return view(contiguous(input), (-1,))
 
 
 for _function in (contiguous, reshape, flatten, ravel):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.program.outline import outlined
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
@@ -145,7 +146,11 @@ class LayerModule(Module):
             if device is not None:
                 _dtype.check_device(device)
                 device = _dtype.device(device)
-        return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), Place(dtype, device)
+        try:
+            return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), Place(dtype, device)
+        except Exception as error:
+            speak_torch(error)
+            raise
 
     @staticmethod
     def adopt_type(layer: type[Layer], cls: type[Module]) -> None:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.state import thread
 from funnn.engine.tape.node import RemovableHandle, zero_gradient
@@ -97,6 +98,7 @@ class Running(Hooked):
         try:
             return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
         except Exception as error:
+            speak_torch(error)
             shorten(error, parts=True)
             raise
 

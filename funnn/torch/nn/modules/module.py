@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 
+from funnn import _other_torch
 from funnn.engine.program.lift import lift
 from funnn.engine.tape.node import RemovableHandle
 from funnn.engine.tensor.sparse import SparseTensor
@@ -52,8 +53,9 @@ def register_module_module_registration_hook(hook: Callable) -> RemovableHandle:
 
 
 def _addindent(s_: str, numSpaces: int) -> str:
-    """All lines but the first moved to the right, as reprs that programs write do."""
-    return s_.replace("\n", "\n" + " " * numSpaces)
+    """All lines but the first moved to the right, as reprs that programs write do; blank lines become empty."""
+    first, *lines = s_.split("\n")
+    return "\n".join([first, *(" " * numSpaces + line if line.strip() else "" for line in lines)])
 
 
 def _has_any_global_hook() -> bool:
@@ -195,6 +197,7 @@ class Module(Running, State, Conversion):
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module."""
         if module is not None and not isinstance(module, Module):
+            _other_torch.refuse_object(module)
             raise TypeError(f"{_type_name(module)} is not a Module subclass")
         self._check_name(name, "module", "_modules")
         self._modules[name] = registered(self, "module", name, module)

@@ -10,7 +10,7 @@ from typing import Any
 
 from funnn.engine.program.value import Value
 
-_LIBRARIES = frozenset(("funnn", "jax", "jaxlib", "numpy", *sys.stdlib_module_names)) - {"__main__"}
+_LIBRARIES = frozenset(("funnn", "torch", "jax", "jaxlib", "numpy", *sys.stdlib_module_names)) - {"__main__"}
 _OPAQUE = types.ModuleType, types.FrameType, types.TracebackType, str, bytes, int, float
 
 

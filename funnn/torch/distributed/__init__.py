@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
@@ -21,6 +21,23 @@ class ReduceOp(enum.Enum):
     """How values of several processes become one; of one process, they stay as they are."""
 
     SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR = range(8)
+
+
+ReduceOp.RedOpType = ReduceOp  # type: ignore[attr-defined] (its values' class, which torch has within it)
+
+
+class Backend(str):
+    """The name of a backend, in small letters."""
+
+    UNDEFINED, GLOO, NCCL, UCC, MPI, XCCL, FAKE = "undefined", "gloo", "nccl", "ucc", "mpi", "xccl", "fake"
+    backend_list: ClassVar[list[str]] = [UNDEFINED, GLOO, NCCL, XCCL, UCC, MPI, FAKE]
+    default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": GLOO, "cuda": NCCL, "xpu": XCCL, "mps": GLOO}
+
+    def __new__(cls, name: str) -> Backend:
+        """The name as a backend."""
+        if not isinstance(name, str):
+            raise ValueError("Backend constructor parameter must be string-ish")
+        return super().__new__(cls, name.lower())
 
 
 class ProcessGroup:
@@ -64,6 +81,8 @@ class _Group(type):
 
 class group(metaclass=_Group):
     """``group.WORLD``: the default group, None before init_process_group."""
+
+    NON_GROUP_MEMBER = -100  # what a process gets that is not in a new group
 
 
 GroupMember = group

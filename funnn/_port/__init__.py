@@ -1,0 +1,1 @@
+"""``python -m funnn port``: a PyTorch script that imports funnn.torch, or whose modules are layers."""
