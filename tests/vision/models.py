@@ -46,18 +46,21 @@ MODELS: list[tuple[str, dict[str, Any], int, bool]] = [
 ]
 
 
-#: Small ones of the same families, with the size of the images; ``m`` is torchvision.models. All are trained for a step.
-TINY = {
-    "m.ResNet(m.resnet.Bottleneck,[1,1,1,1],num_classes=3,groups=2,width_per_group=8)": 16,
-    "m.DenseNet(4,(2,1),8,num_classes=2)": 32,
-    "m.MobileNetV2(3,inverted_residual_setting=[[1,8,1,1],[6,8,2,2]])": 16,
-    "m.MobileNetV3([m.mobilenetv3.InvertedResidualConfig(8,3,16,8,True,'HS',1,1,1.)],16,num_classes=3)": 16,
-    "m.EfficientNet([m.efficientnet.MBConvConfig(4,3,1,8,8,2),m.efficientnet.FusedMBConvConfig(4,3,2,8,16,1)],.1,num_classes=3)": 16,
-    "m.ConvNeXt([m.convnext.CNBlockConfig(8,16,2),m.convnext.CNBlockConfig(16,None,1)],.3,num_classes=3)": 16,
-    "m.VisionTransformer(16,8,2,2,8,16,dropout=.1,num_classes=3)": 16,
-    "m.SwinTransformer([2,2],8,[2,2],[1,2],[3,3],num_classes=3)": 17,
-    "m.SwinTransformer([2,2],8,[2],[2],[3,4],num_classes=3,block=m.swin_transformer.SwinTransformerBlockV2)": 18,
-    "m.segmentation.FCN(m._utils.IntermediateLayerGetter(m.resnet18(),{'layer2':'out'}),m.segmentation.fcn.FCNHead(128,3))": 17,
+#: Small ones of the same families, with the size of the images and whether a step is compared; ``m`` is torchvision.models.
+TINY: dict[str, tuple[int, bool]] = {
+    "m.ResNet(m.resnet.Bottleneck,[1,1,1,1],num_classes=3,groups=2,width_per_group=8)": (16, False),
+    "m.DenseNet(4,(2,1),8,num_classes=2)": (32, True),
+    "m.MobileNetV2(3,inverted_residual_setting=[[1,8,1,1],[6,8,2,2]])": (16, False),
+    "m.MobileNetV3([m.mobilenetv3.InvertedResidualConfig(8,3,16,8,True,'HS',1,1,1.)],16,num_classes=3)": (16, True),
+    "m.EfficientNet([m.efficientnet.MBConvConfig(4,3,1,8,8,2),m.efficientnet.FusedMBConvConfig(4,3,2,8,16,1)],.1,num_classes=3)": (
+        16,
+        False,
+    ),
+    "m.ConvNeXt([m.convnext.CNBlockConfig(8,16,2),m.convnext.CNBlockConfig(16,None,1)],.3,num_classes=3)": (16, False),
+    "m.VisionTransformer(16,8,2,2,8,16,dropout=.1,num_classes=3)": (16, True),
+    "m.SwinTransformer([2,2],8,[2,2],[1,2],[3,3],num_classes=3)": (17, False),
+    "m.SwinTransformer([2,2],8,[2],[2],[3,4],num_classes=3,block=m.swin_transformer.SwinTransformerBlockV2)": (18, False),
+    "m.segmentation.FCN(m._utils.IntermediateLayerGetter(m.resnet18(),{'layer2':'out'}),m.segmentation.fcn.FCNHead(128,3))": (17, False),
 }
 
 
@@ -75,10 +78,10 @@ def result(torch: ModuleType, vision: ModuleType, name: str, options: dict[str, 
     return _result(torch, net, size, trained)
 
 
-def tiny_result(torch: ModuleType, vision: ModuleType, expression: str, size: int) -> dict[str, Any]:
+def tiny_result(torch: ModuleType, vision: ModuleType, expression: str, size: int, trained: bool) -> dict[str, Any]:
     """What a small model gives."""
     torch.manual_seed(0)
-    return _result(torch, eval(expression, {"m": vision.models}), size, True)
+    return _result(torch, eval(expression, {"m": vision.models}), size, trained)
 
 
 def _result(torch: ModuleType, net: Any, size: int, trained: bool) -> dict[str, Any]:
