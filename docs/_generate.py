@@ -45,7 +45,7 @@ MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch, "torch", ("sparse_bsr_tensor", "sspaddmm")),
     (torch, "torch", ("quantize_per_tensor", "ao")),
     (torch, "torch", ("nested",)),
-    (torch, "torch", ("float8_e8m0fnu", "complex32")),
+    (torch, "torch", ("float4_e2m1fn_x2", "uint4")),
     (torch, "torch", ("export", "fx", "onnx", "ops", "library")),
     (torch, "torch", ("SymInt",)),
     (torch.jit, "torch.jit", ("freeze", "trace_module")),

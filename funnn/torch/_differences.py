@@ -168,6 +168,11 @@ DIFFERENCES = (
         "NumPy's type, as with PyTorch.",
     ),
     Difference(
+        "complex32",
+        _NUMBERS,
+        "`torch.complex32` is a name alone, with its size and limits: making such a tensor raises, and halves and complex numbers together are complex64.",
+    ),
+    Difference(
         "numbers of numpy",
         _ARGUMENTS,
         "NumPy's float32 and float16 numbers in a list are taken for an integer tensor, as its float64 numbers are in PyTorch.",
@@ -223,7 +228,8 @@ DIFFERENCES = (
         _SPARSE,
         "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others, in forward mode and "
         "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same. "
-        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, `sparse_mask`), that is no error.",
+        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, "
+        "`sparse_mask`), that is no error.",
     ),
     Difference(
         "sparse becomes dense",

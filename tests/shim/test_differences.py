@@ -126,6 +126,11 @@ def _(t):
     return t.add(t.ones(2), np.ones(2))
 
 
+@shows("complex32")
+def _(t):
+    return t.zeros(2, dtype=t.complex32).shape
+
+
 @shows("numbers of numpy")
 def _(t):
     return t.tensor([np.float32(1)], dtype=t.int64)
