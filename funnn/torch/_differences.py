@@ -168,6 +168,18 @@ DIFFERENCES = (
         "NumPy's type, as with PyTorch.",
     ),
     Difference(
+        "nodes",
+        _ARGUMENTS,
+        "`grad_fn` has PyTorch's name but for `acosh_`, `asinh_`, `atanh_`, `polygamma_` and `conj_physical_`, empty residuals of `lstsq`, `tensorinv` and "
+        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises.",
+    ),
+    Difference(
+        "accepted calls",
+        _ARGUMENTS,
+        "Some calls that PyTorch refuses are computed: a number for a flag of functions that make several calls (`unique`), class labels of any integer "
+        "type, `out` that lies over an index or in memory of NumPy's.",
+    ),
+    Difference(
         "complex32",
         _NUMBERS,
         "`torch.complex32` is a name alone, with its size and limits: making such a tensor raises, and halves and complex numbers together are complex64.",

@@ -91,6 +91,13 @@ ASSIGNED = [
 ]
 
 
+def test_what_is_no_slip():
+    for t in (torch, shim):
+        x = t.ones(2, 3)
+        assert x.std(False).shape == x.var(True).shape == () and x.sum(np.int64(0)).shape == (3,)
+        assert t.linalg.cholesky(t.eye(2), upper=bool(1)).shape == (2, 2) and x.any(1, keepdim=True).shape == (2, 1)
+
+
 def refusal(t, statement, x):
     with pytest.raises(Exception) as caught:
         exec(statement, {"t": t, "np": np, "x": x, "m": t.ones(2, device="meta")})

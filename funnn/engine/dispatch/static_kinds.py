@@ -40,7 +40,7 @@ def check_kinds(name: str, arguments: dict[str, Any]) -> None:
         if argument in FLAGS or (argument == "upper" and "lower" not in arguments):  # which may be the bounds of random numbers
             if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
-        elif argument in INTEGERS:
+        elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
                     raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(item).__name__}")
