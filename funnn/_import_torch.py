@@ -67,8 +67,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
     if module is not None:  # which may be a made one, without a spec
         file, folders = getattr(module, "__file__", None), getattr(module, "__path__", None)
     else:
-        above = importlib.import_module(own.rpartition(".")[0])
-        found = importlib.machinery.PathFinder.find_spec(own, getattr(above, "__path__", ()))
+        found = importlib.util.find_spec(own)
         if found is None:
             return None
         file, folders = found.origin, found.submodule_search_locations

@@ -9,8 +9,8 @@ class ShapeError(ValueError, RuntimeError):
     """An array has the wrong rank or a size that does not fit the others."""
 
 
-class RankError(ShapeError):
-    """An array has another number of dimensions than the layer or function takes, where PyTorch raises ValueError."""
+class ShapeValueError(ShapeError):
+    """A ShapeError where PyTorch raises ValueError."""
 
 
 class DtypeError(TypeError, ValueError, NotImplementedError):
@@ -27,6 +27,10 @@ class FrozenLayerError(AttributeError, TypeError):
 
 class ArgumentError(ValueError, RuntimeError):
     """An argument that is no array has a value out of its range."""
+
+
+class ArgumentValueError(ArgumentError):
+    """An ArgumentError where PyTorch raises ValueError."""
 
 
 class AssertedError(ValueError, RuntimeError, AssertionError):

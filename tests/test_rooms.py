@@ -50,6 +50,10 @@ ROOMS = """
     torch.utils
     torch._profile torch.autograd.profiler
     torch
+    torchvision._optional torchvision._missing torchvision._download
+    torchvision.transforms torchvision.tv_tensors torchvision.transforms.v2
+    torchvision.io torchvision.utils torchvision.ops
+    torchvision.models torchvision.datasets
     torchvision
     _check _check.names _check.sources
     _check.status

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import public
@@ -104,7 +104,7 @@ def hardtanh(input: jax.Array, min_val: float = -1.0, max_val: float = 1.0, inpl
     """
     input = _real("hardtanh", input)
     if min_val > max_val:
-        raise ArgumentError(f"min_val cannot be greater than max_val: got min_val={min_val} and max_val={max_val}")
+        raise ArgumentValueError(f"min_val cannot be greater than max_val: got min_val={min_val} and max_val={max_val}")
     if input.dtype == jnp.uint8 and min_val < 0:
         raise ArgumentError(f"cannot do hardtanh on an unsigned type with negative limits: got min_val={min_val}")
     low, high = _constant(min_val, input), _constant(max_val, input)

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from funnn._types import Arrays
-from funnn.errors import ArgumentError, RankError, ShapeError
+from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
 from funnn.functional._dispatch import P, Public, PublicFunction, R, public
@@ -34,7 +34,7 @@ class AdaptiveMaxPoolWithIndices(Public, Protocol):
 def check_input(name: str, n: int, input: jax.Array) -> None:
     size = check.shape(input)
     if input.ndim not in (n + 1, n + 2):
-        kind = RankError if len(size) <= n > 1 else ShapeError
+        kind = ShapeValueError if len(size) <= n > 1 else ShapeError
         raise kind(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {size}. {name} takes (N, C, *spatial) or (C, *spatial).")
     if 0 in size[-n - 1 :]:
         raise ShapeError(f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes {size}")

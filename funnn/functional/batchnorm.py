@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _norm_kernel as kernel
 from funnn.functional._dispatch import public
@@ -38,7 +38,7 @@ def _arguments(function: str, input: jax.Array, eps: float, **per_channel: jax.A
 
 def _check_batch(input: jax.Array, eps: float) -> None:
     if math.prod(input.shape) == input.shape[1]:
-        raise ShapeError(
+        raise ShapeValueError(
             f"Expected more than 1 value per channel when training, got input size {check.shape(input)}. "
             "A variance needs two values: give a larger batch, or normalise with the running statistics (training=False)."
         )
@@ -48,7 +48,7 @@ def _check_batch(input: jax.Array, eps: float) -> None:
 
 def _check_positions(input: jax.Array) -> None:
     if math.prod(input.shape[2:]) == 1:
-        raise ShapeError(
+        raise ShapeValueError(
             f"Expected more than 1 spatial element when training, got input size {check.shape(input)}. A variance needs two values: give "
             "a larger input, or normalise with the running statistics (use_input_stats=False)."
         )

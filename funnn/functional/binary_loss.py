@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn._types import Arrays
-from funnn.errors import ShapeError
+from funnn.errors import ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import broadcast_shape, operands, reduced, reduction_of
@@ -82,7 +82,7 @@ def binary_cross_entropy(
     input = check.floating("binary_cross_entropy", "input", input)
     target = check.like("binary_cross_entropy", "target", target, input)
     if target.shape != input.shape:
-        raise ShapeError(
+        raise ShapeValueError(
             f"binary_cross_entropy: Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
             "Please ensure they have the same size."
         )
@@ -134,7 +134,7 @@ def binary_cross_entropy_with_logits(
     reduction = reduction_of(reduction, size_average, reduce)
     input, target = check.floating(name, "input", input), check.array("target", target)
     if target.shape != input.shape:
-        raise ShapeError(f"{name}: Target size ({target.shape}) must be the same as input size ({input.shape})")
+        raise ShapeValueError(f"{name}: Target size ({target.shape}) must be the same as input size ({input.shape})")
     dtype, (x, y) = operands(name, input=input, target=target)
     positive = _factors(name, "pos_weight", pos_weight, x)
     factor = 1 if positive is None else 1 + (positive - 1) * y

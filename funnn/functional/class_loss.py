@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._class_kernel import log_total_and_entry
 from funnn.functional._dispatch import public
@@ -41,7 +41,9 @@ def class_indices(name: str, input: jax.Array | jax.ShapeDtypeStruct, target: ja
         if got not in ([], [1]):
             raise ShapeError(f"For 1D input, 1D target must have size 1, but got target size: {got}")
     elif got[:1] != wanted[:1] and len(got) > 0:
-        raise ShapeError(f"Expected input batch_size ({size[0]}) to match target batch_size ({got[0]}). Got input {size} and target {got}.")
+        raise ShapeValueError(
+            f"Expected input batch_size ({size[0]}) to match target batch_size ({got[0]}). Got input {size} and target {got}."
+        )
     elif input.ndim == 2 and len(got) != 1:
         raise ShapeError(f"0D or 1D target tensor expected, multi-target not supported: {name} got input {size} and target {got}")
     elif got != wanted:

@@ -13,6 +13,7 @@ from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _conv_kernel as kernel
 from funnn.functional._dispatch import Public, public
+from funnn.functional._warn import left_to_collector
 
 
 class Conv(Public, Protocol):
@@ -61,6 +62,14 @@ def _padding(
             f"{name}: padding='same' is not supported for strided convolutions, but got stride={list(stride)}; set stride=1"
         )
     totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    if any(
+        isinstance(total, int) and total % 2 for total in totals
+    ):  # which costs nothing here; users of funnn.torch hear it, as from torch
+        left_to_collector(
+            "Using padding='same' with even kernel lengths and odd dilation may require a zero-padded copy of the input be created",
+            UserWarning,
+            once=True,
+        )
     return [(total // 2, total - total // 2) for total in totals]  # the odd one goes to the end, as in torch
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentValueError, DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional.sparse import look_up, padding_row, table
@@ -66,7 +66,7 @@ def embedding_bag(
     if per_sample_weights is not None:
         per_sample_weights = check.array("per_sample_weights", per_sample_weights)
         if per_sample_weights.shape != input.shape:
-            raise ShapeError(
+            raise ShapeValueError(
                 f"embedding_bag: If per_sample_weights ({check.shape(per_sample_weights)}) is not None, then it must have the same shape as "
                 f"the input ({check.shape(input)})"
             )
@@ -108,11 +108,13 @@ def _integers(name: str, x: jax.Array) -> jax.Array:
 
 def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_weights: jax.Array | None) -> None:
     if mode not in ("sum", "mean", "max"):
-        raise ArgumentError(f"embedding_bag: mode has to be one of sum, mean or max, but got {mode!r}")
+        raise ArgumentValueError(f"embedding_bag: mode has to be one of sum, mean or max, but got {mode!r}")
     if mode == "max" and scale_grad_by_freq:
-        raise ArgumentError("embedding_bag: max mode does not support scaling the gradient by the frequency; leave scale_grad_by_freq out")
+        raise ArgumentValueError(
+            "embedding_bag: max mode does not support scaling the gradient by the frequency; leave scale_grad_by_freq out"
+        )
     if mode == "max" and sparse:
-        raise ArgumentError("embedding_bag: max mode does not support sparse weights; leave sparse out")
+        raise ArgumentValueError("embedding_bag: max mode does not support sparse weights; leave sparse out")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
@@ -124,7 +126,7 @@ def _bags(input: jax.Array, offsets: jax.Array | None, include_last_offset: bool
     """The bag of each index, and how many bags there are."""
     if input.ndim == 2:
         if offsets is not None:
-            raise ArgumentError(
+            raise ArgumentValueError(
                 "embedding_bag: if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. "
                 f"However, found offsets of type {type(offsets).__name__}"
             )
@@ -132,10 +134,10 @@ def _bags(input: jax.Array, offsets: jax.Array | None, include_last_offset: bool
     if input.ndim != 1:
         raise ShapeError(f"embedding_bag: input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if offsets is None:
-        raise ArgumentError("embedding_bag: offsets has to be a 1D Tensor but got None; give the index at which each bag begins")
+        raise ArgumentValueError("embedding_bag: offsets has to be a 1D Tensor but got None; give the index at which each bag begins")
     offsets = _integers("offsets", offsets)
     if offsets.ndim != 1:
-        raise ShapeError(f"embedding_bag: offsets has to be a 1D Tensor, but got {check.shape(offsets)}")
+        raise ShapeValueError(f"embedding_bag: offsets has to be a 1D Tensor, but got {check.shape(offsets)}")
     if include_last_offset and not offsets.size:
         raise ShapeError("embedding_bag: include_last_offset: number of offset should be at least 1")
     return jnp.searchsorted(offsets, jnp.arange(input.size), side="right") - 1, offsets.size - include_last_offset

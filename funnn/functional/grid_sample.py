@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentValueError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._resize import cubic_weights
@@ -59,9 +59,9 @@ def grid_sample(
       [[[[2.5, 2.0]]]]
     """
     if mode not in ("bilinear", "nearest", "bicubic"):
-        raise ArgumentError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
+        raise ArgumentValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'"
         )
     align_corners = _corners(align_corners)

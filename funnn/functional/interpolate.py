@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn._types import Ints
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._resize import Resize, resize, resize_bytes
@@ -79,7 +79,7 @@ def interpolate(
     """
     input = check.array("input", input)
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
-        raise ArgumentError(
+        raise ArgumentValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear, "
             f"but got align_corners={align_corners} with mode={mode!r}; leave it out"
         )
@@ -122,8 +122,8 @@ def _sizes(
     n = input.ndim - 2
     if (size is None) == (scale_factor is None):
         if size is None:
-            raise ArgumentError("either size or scale_factor should be defined, e.g. scale_factor=2")
-        raise ArgumentError(f"only one of size or scale_factor should be defined, but got {size=} and {scale_factor=}")
+            raise ArgumentValueError("either size or scale_factor should be defined, e.g. scale_factor=2")
+        raise ArgumentValueError(f"only one of size or scale_factor should be defined, but got {size=} and {scale_factor=}")
     name, given = ("size", size) if scale_factor is None else ("scale_factor", scale_factor)
     values: tuple[Any, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
     if len(values) != n:

@@ -226,9 +226,9 @@ def linear_cross_entropy(
     whole = more or label_smoothing or not jnp.issubdtype(target.dtype, jnp.integer) or reduction not in ("mean", "sum", "none")
     if options is not None and whole:
         warn(
-            f"{name}: ``options`` ignored; chunked path needs reduction in {{'mean','sum','none'}}, label_smoothing == 0, an integer target, "
-            f"out_features == (). Got reduction={reduction!r}, label_smoothing={label_smoothing}, target.dtype={target.dtype}, "
-            f"out_features={tuple(more)}."
+            f"{name}: ``options`` ignored; chunked path needs reduction in {{'mean','sum','none'}}, label_smoothing == 0, target.dtype == int64, "
+            f"out_features == (). Got reduction={reduction!r}, label_smoothing={label_smoothing}, target.dtype=torch.{target.dtype}, "
+            f"out_features={tuple(more)}, tracing=False, linear_bias.shape={None if linear_bias is None else linear_bias.shape}."
         )
     if options is None or whole:
         features = input.shape[-1]

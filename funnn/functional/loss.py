@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import operands, reduced, reduction_of, warn_of_sizes
@@ -345,7 +345,7 @@ def gaussian_nll_loss(
         if var.shape == input.shape[:-1]:
             var = var[..., None]
         elif input.ndim != var.ndim or sum(v for x, v in zip(input.shape, var.shape, strict=True) if x != v) != 1:
-            raise ShapeError(
+            raise ShapeValueError(
                 f"var is of incorrect size: got {check.shape(var)}, expected the input's {check.shape(input)}, "
                 "that without its last axis, or with one axis of size 1"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from funnn.errors import DtypeError, RankError, ShapeError
+from funnn.errors import DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import hinge, index_type, operands, pick, reduced, reduction_of, take
@@ -166,7 +166,7 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError(f"only p == 1 and p == 2 supported, but got p={p}")
     if weight is not None and weight.ndim != 1:
-        raise RankError(f"weight must be one-dimensional, with a number for each class, but got {check.shape(weight)}")
+        raise ShapeValueError(f"weight must be one-dimensional, with a number for each class, but got {check.shape(weight)}")
     x, y = _scores(name, input, target)
     items, classes = x.shape
     if y.ndim > 1 or y.size != items:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _norm_kernel as kernel
 from funnn.functional._dispatch import public
@@ -177,7 +177,7 @@ def group_norm(
             f"but got input of shape {check.shape(input)} and num_groups={num_groups}"
         )
     if batch * channels // num_groups * math.prod(rest) == 1:
-        raise ShapeError(
+        raise ShapeValueError(
             f"Expected more than 1 value per channel when training, got input size {check.shape(input)} and num_groups={num_groups}"
         )
     wide = check.accumulator(input.dtype)

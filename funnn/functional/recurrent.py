@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
@@ -129,7 +129,7 @@ def _steps_first(
 ) -> tuple[jax.Array, tuple[jax.Array, ...] | None]:
     """The input as (T, B, input_size), and the states with an axis for the batch."""
     if input.ndim not in (2, 3):
-        raise ShapeError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        raise ShapeValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
     if not isinstance(hx, (tuple, list, type(None))):
         raise ArgumentError(f"{name}: hx must be a tuple of the states (h_0, c_0), but got a single value")
     if input.ndim == 3:

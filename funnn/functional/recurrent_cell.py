@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from funnn.errors import ShapeError
+from funnn.errors import ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional.recurrent import scan_layer
@@ -24,7 +24,7 @@ def _step(
     kind = name.removeprefix("rnn_").removesuffix("_cell")  # of the kinds that scan_layer knows
     input = check.floating(name, "input", input)
     if input.ndim not in (1, 2):
-        raise ShapeError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
+        raise ShapeValueError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
     for i, state in enumerate(states or ()):
         label = f"hx[{i}]" if kind == "lstm" else "hidden"
         if state.ndim not in (1, 2):

@@ -14,7 +14,7 @@ from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional._dispatch import public
-from funnn.functional._warn import warn
+from funnn.functional._warn import left_to_collector, warn
 
 
 def _implicit_dim(name: str, ndim: int) -> int:
@@ -25,6 +25,9 @@ def _implicit_dim(name: str, ndim: int) -> int:
 def _prepare(name: str, input: jax.Array, dim: int | None, dtype: DTypeLike | None) -> tuple[jax.Array, int, jnp.dtype]:
     """The input in the dtype to compute in, the axis, and the dtype of the result."""
     input = check.array("input", input)
+    discards = dtype is not None and jnp.iscomplexobj(input) and not jnp.issubdtype(dtype, jnp.complexfloating)
+    if discards and left_to_collector("Casting complex values to real discards the imaginary part", UserWarning, once=True):
+        input = input.real  # else JAX warns
     input = check.floating(name, "input", input if dtype is None else input.astype(dtype))
     axis = check.axis(_implicit_dim(name, input.ndim) if dim is None else dim, input.ndim)
     return input.astype(check.accumulator(input.dtype)), axis, input.dtype

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from funnn.errors import ArgumentError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, AssertedError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._lp import lp_norm
@@ -56,7 +56,7 @@ def padding_row(padding_idx: int | None, count: int) -> int | None:
     if padding_idx is None:
         return None
     if not -count <= padding_idx < count:
-        raise ArgumentError(f"Padding_idx must be within num_embeddings: expected [{-count}, {count}), but got padding_idx={padding_idx}")
+        raise AssertedError(f"Padding_idx must be within num_embeddings: expected [{-count}, {count}), but got padding_idx={padding_idx}")
     return padding_idx % count
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn._types import Ints
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import ArgumentError, ArgumentValueError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import Public, public
 from funnn.functional._linear_map import linear_map
@@ -68,7 +68,7 @@ def _max_unpool(
             )
         for d, (size, usual, s) in enumerate(zip(sizes, default, strides, strict=True)):
             if not usual - s < size < usual + s:
-                raise ArgumentError(f'invalid output_size "{sizes}" (dim {d} must be between {usual - s} and {usual + s})')
+                raise ArgumentValueError(f'invalid output_size "{sizes}" (dim {d} must be between {usual - s} and {usual + s})')
     if min(sizes) < 0:
         raise ArgumentError(f"max_unpooling: output_size must contain non-negative spatial dimensions, but got {sizes}")
     lead, total = input.shape[:-n], math.prod(sizes)

@@ -10,7 +10,7 @@ import jax
 
 from funnn import functional as F
 from funnn import init
-from funnn.errors import RankError
+from funnn.errors import ShapeValueError
 from funnn.layers._layer import Layer, Param, Spec
 
 
@@ -344,5 +344,5 @@ class Softmax2d(Layer):
 
     def forward(self, input: jax.Array) -> jax.Array:
         if input.ndim not in (3, 4):
-            raise RankError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+            raise ShapeValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
         return F.softmax(input, -3, _stacklevel=5)

@@ -33,10 +33,10 @@ class _NormNd(Layer):
         }
 
     def check_rank(self, input: jax.Array) -> None:
-        """Raise RankError unless the input has one of the layer's numbers of dimensions."""
+        """Raise ShapeValueError unless the input has one of the layer's numbers of dimensions."""
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
-            raise errors.RankError(f"expected {expected} input (got {input.ndim}D input of shape {tuple(input.shape)})")
+            raise errors.ShapeValueError(f"expected {expected} input (got {input.ndim}D input of shape {tuple(input.shape)})")
 
     def extra_repr(self) -> str:
         return (
@@ -113,9 +113,9 @@ class SyncBatchNorm(BatchNormNd):
     process_group: str | tuple[str, ...] | None = None
 
     def check_rank(self, input: jax.Array) -> None:
-        """Raise RankError unless the input has at least two dimensions."""
+        """Raise ShapeValueError unless the input has at least two dimensions."""
         if input.ndim < 2:
-            raise errors.RankError(f"expected at least 2D input (got {input.ndim}D input of shape {tuple(input.shape)})")
+            raise errors.ShapeValueError(f"expected at least 2D input (got {input.ndim}D input of shape {tuple(input.shape)})")
 
     def mesh_axis(self) -> str | tuple[str, ...] | None:
         return self.process_group

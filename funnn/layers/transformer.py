@@ -173,8 +173,8 @@ class TransformerEncoder(Layer):
       encoder_layer: a TransformerEncoderLayer, or any layer with the same forward. All copies start from equal initial values, as in torch.
       num_layers: how many.
       norm: a layer for the output; default none.
-      enable_nested_tensor, mask_check: torch's switches of a faster evaluation; they change nothing here. (torch's own, when it skips padded
-        positions, leaves zeros in them; here they hold what the layers compute.)
+      enable_nested_tensor, mask_check: torch's switches of a faster evaluation, which leaves out padded positions; they change nothing here, where
+        those hold what the layers compute. (The torch.nn class gives zeros for them, as torch does.)
 
     ``is_causal=None``, torch's search for a causal mask among its values, takes the mask as it is: the numbers are the same.
     Vaswani et al., "Attention is all you need" (2017); source: torch.nn.TransformerEncoder.

@@ -259,7 +259,8 @@ DIFFERENCES = (
         "sparse derivatives",
         _SPARSE,
         "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others, in forward mode and "
-        "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same.",
+        "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same. "
+        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, `sparse_mask`), that is no error.",
     ),
     Difference(
         "sparse becomes dense",

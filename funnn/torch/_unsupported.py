@@ -10,7 +10,9 @@ import importlib.util
 import re
 import sys
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
+
+from funnn.torch import _mentioned
 
 
 class Unsupported(AttributeError, NotImplementedError):
@@ -53,12 +55,11 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"nested|jagged|to_padded_tensor|_nested_.*", _NESTED),
     (r"(bits\d.*|u?int[1-7]|bit|float[48]_.*|complex32|chalf)", _TYPES),
     (r"share_memory_|multiprocessing|from_file", _SHARED),
-    (r"mps|xpu|mtia|ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
-    (r"export|onnx|fx|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
+    (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
+    (r"export|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
     (r"distributed|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
     (r"Script\w+|CompilationUnit|Graph|Node|\w+Type|import_ir_module.*|parse_(ir|schema)|fork|wait", _SCRIPT),
-    (r"profiler", "use torch.autograd.profiler, or the profiler of JAX: jax.profiler.trace"),
     (r"(symeig|eig|lstsq|solve|matrix_rank)", "torch has removed it; use the function of that kind in torch.linalg (eigh for symeig)"),
     (r"record_stream|reinforce|__cuda_array_interface__", "tensors are immutable arrays of JAX behind one class"),
     (
@@ -147,9 +148,18 @@ def _reason(kind: str, name: str) -> str | None:
     return None if reason is None else f"{path} is not supported: {reason}"
 
 
-def missing(owner: object, kind: str, name: str) -> NoReturn:
-    """Raise for an attribute of ``owner``, a ``kind``, that is not there: with the reason if torch has it, else a plain AttributeError."""
-    if (reason := _reason(kind, name)) is not None:
+def missing(owner: object, kind: str, name: str) -> Any:
+    """What an attribute of ``owner``, a ``kind``, that is not there stands for if libraries mention it; else it raises.
+
+    Raises:
+      Unsupported: with the reason, if torch has it.
+      AttributeError: torch has no such name.
+    """
+    reason = _reason(kind, name)
+    if (made := _mentioned.find(kind, name, reason or f"{kind}.{name} is not supported")) is not None:
+        setattr(owner, name, made)
+        return made
+    if reason is not None:
         raise Unsupported(reason, name=name, obj=owner)
     what = f"module {owner.__name__!r}" if isinstance(owner, ModuleType) else f"{kind!r} object"
     raise AttributeError(f"{what} has no attribute {name!r}", name=name, obj=owner)
@@ -176,7 +186,7 @@ class _Finder:
             )  # by its other name: `from torch import x` swallows what says that torch.x is not there
 
 
-sys.meta_path.append(_Finder)
+sys.meta_path.extend((_mentioned.Finder(watch), _Finder))
 
 
 def missing_of_tensor(tensor: object, name: str) -> object:

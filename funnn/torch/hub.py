@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlparse as urlparse
 
 from funnn.torch.serialization import load as _load_file
 

@@ -75,6 +75,15 @@ def wrap_torch_function(dispatcher: Callable) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def _assert(condition: Any, message: str) -> None:
+    """``assert condition, message`` as a function, which classes may override, so that tracers see it: ``torch._assert``."""
+    if type(condition) is not Tensor and has_torch_function((condition,)):
+        return handle_torch_function(_assert, (condition,), condition, message)
+    if not condition:
+        raise AssertionError(message)
+    return None
+
+
 def is_tensor_like(inp: Any) -> bool:
     """Whether it is a tensor, or of a class with ``__torch_function__``."""
     return isinstance(inp, Tensor) or hasattr(inp, PROTOCOL)

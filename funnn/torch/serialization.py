@@ -143,6 +143,10 @@ def save(
     (write if _use_new_zipfile_serialization else write_legacy)(obj, f, lambda stream: _Pickler(stream, pickle_protocol))
 
 
+#: Of pickles inside files; and what map_location may be.
+DEFAULT_PROTOCOL = 2
+MAP_LOCATION = Callable[[Any, str], Any] | str | dict[str, str] | None
+
 # -- reading
 
 

@@ -1,6 +1,8 @@
 """torchvision's interface on funnn.torch: ``import funnn.torchvision as torchvision``."""
 
+from funnn.torchvision import datasets as datasets
 from funnn.torchvision import io as io
+from funnn.torchvision import models as models
 from funnn.torchvision import ops as ops
 from funnn.torchvision import transforms as transforms
 from funnn.torchvision import tv_tensors as tv_tensors

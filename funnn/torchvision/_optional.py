@@ -18,7 +18,9 @@ def find(name: str) -> Any:
 def need(module: ModuleType | None, package: str, for_what: str) -> None:
     """Raise ImportError, with what to install, where a module is missing."""
     if module is None:
-        raise ImportError(f"{for_what} needs {package}, which is not installed: pip install {package}, or the extra: pip install 'funnn[vision]'")
+        raise ImportError(
+            f"{for_what} needs {package}, which is not installed: pip install {package}, or the extra: pip install 'funnn[vision]'"
+        )
 
 
 Image: Any = find("PIL.Image")

@@ -84,7 +84,9 @@ def decode_png(input: _Tensor, mode: ImageReadMode = ImageReadMode.UNCHANGED, ap
     return decode_image(input, mode, apply_exif_orientation)
 
 
-def decode_jpeg(input: Any, mode: ImageReadMode = ImageReadMode.UNCHANGED, device: Any = "cpu", apply_exif_orientation: bool = False) -> Any:
+def decode_jpeg(
+    input: Any, mode: ImageReadMode = ImageReadMode.UNCHANGED, device: Any = "cpu", apply_exif_orientation: bool = False
+) -> Any:
     """:func:`decode_image`, of one file's bytes or of a list of them."""
     if isinstance(input, list):
         return [decode_image(item, mode, apply_exif_orientation).to(device) for item in input]

@@ -102,7 +102,7 @@ def _palette(count: int) -> list[tuple[int, ...]]:
 def _colours(colors: Any, count: int) -> list[Any]:
     """A colour for each of ``count`` things, of one colour, a list of them, or none."""
     if colors is None:
-        found = _palette(count)
+        found: list[Any] = list(_palette(count))
     elif isinstance(colors, list):
         if len(colors) < count:
             raise ValueError(f"Number of colors must be equal or larger than the number of objects, but got {len(colors)} < {count}.")

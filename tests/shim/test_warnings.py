@@ -113,6 +113,7 @@ def initialisers(t):
 
 
 def recurrent_dropout(t):
+    t.nn.LSTM(2, 3, proj_size=2)(t.ones(4, 2)), t.nn.LSTM(2, 3, proj_size=2).double()(t.ones(4, 2).double())
     t.nn.LSTM(2, 2, dropout=0.5), t.nn.GRU(2, 2, 1, dropout=0.1), t.nn.RNN(2, 2, dropout=0.1)
 
 
@@ -149,6 +150,16 @@ def conversions(t):
     z = t.tensor([1 + 2j])
     z.float(), z.to(t.float64), z.real, t.zeros(1).copy_(z)
     t.where(t.tensor([1, 0], dtype=t.uint8), t.ones(2), t.zeros(2)), t.arange(3)[t.tensor([1, 0, 1], dtype=t.uint8)]
+
+
+def operations(t):
+    x, i, f = t.ones(3), t.tensor([0]), t.nn.functional
+    for _ in range(2):
+        t.istft(t.stft(t.ones(32), 8, window=t.ones(8), return_complex=True), 8)
+        x.index_reduce(0, i, t.ones(1), "mean"), x.scatter(0, i, t.ones(1), reduce="add"), x.scatter(0, i, 1.0, reduce="add")
+        f.conv1d(t.ones(1, 1, 4), t.ones(1, 1, 2), padding="same"), f.conv1d(t.ones(1, 1, 4), t.ones(1, 1, 3), padding="same")
+        f.softmax(t.ones(2, dtype=t.complex64), 0, dtype=t.float32), f.log_softmax(t.ones(2, dtype=t.complex64), 0, dtype=t.float32)
+        f.dropout2d(t.ones(2, 3, 4), training=False), f.dropout3d(t.ones(2, 3), training=False)
 
 
 def degrees_of_freedom(t):
@@ -215,6 +226,7 @@ PROGRAMS = [
         out_that_is_resized,
         copies,
         conversions,
+        operations,
         degrees_of_freedom,
         dropout,
         hooks,
@@ -253,7 +265,10 @@ def test_once_in_a_program():
         "warnings.simplefilter('always')\n"
         "for _ in range(3): torch.meshgrid(torch.arange(2), torch.arange(2))\n"
         "for _ in range(2): torch.nn.functional.mse_loss(torch.zeros(2, 1), torch.zeros(2))\n"
+        "net = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(4, 2, 4, batch_first=True), 1).requires_grad_(False).eval()\n"
+        "for _ in range(2): net(torch.zeros(1, 2, 4), src_key_padding_mask=torch.tensor([[False, True]]))\n"
     )
     run = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     lines = [line for line in run.stderr.splitlines() if "Warning" in line]
-    assert [line.partition(": UserWarning: ")[0] for line in lines] == ["<string>:3", "<string>:4", "<string>:4"], run.stderr
+    assert [line.partition(": UserWarning: ")[0] for line in lines] == ["<string>:3", "<string>:4", "<string>:4", "<string>:6"], run.stderr
+    assert "The PyTorch API of nested tensors is in prototype stage" in lines[-1]

@@ -28,7 +28,8 @@ def namespace(torch: ModuleType, vision: ModuleType) -> dict[str, Any]:
         **{"torch": torch, "vision": vision, "T": vision.transforms, "F": vision.transforms.functional, "np": np, "Image": Image},
         **{"M": vision.transforms.InterpolationMode, "P": vision.transforms.AutoAugmentPolicy, "bytes_": bytes_, "run": run},
         **{"u8": u8, "f": u8.float() / 255, "g": u8[:1], "batch": torch.stack([u8, 255 - u8]), "pil": pil, "grey": pil.convert("L")},
-        **{"v2": getattr(vision.transforms, "v2", None), "ops": getattr(vision, "ops", None), "utils": getattr(vision, "utils", None)},
+        **{"v2": vision.transforms.v2, "ops": vision.ops, "utils": vision.utils},
+        "D": vision.datasets,
     }
 
 
@@ -56,7 +57,10 @@ def each(template: str, **choices: str) -> list[str]:
 
 
 FUNCTIONS = [
-    *each("F.to_tensor(<x>)", x="pil grey bytes_ u8 bytes_.astype(np.float32) bytes_[:,:,0] pil.convert('1') pil.convert('I') pil.convert('F')"),
+    *each(
+        "F.to_tensor(<x>)",
+        x="pil grey bytes_ u8 bytes_.astype(np.float32) bytes_[:,:,0] pil.convert('1') pil.convert('I') pil.convert('F')",
+    ),
     *each("F.pil_to_tensor(<x>)", x="pil grey pil.convert('1') pil.convert('RGBA') u8"),
     *each("F.to_pil_image(<x>)", x="u8 f g f[0] bytes_ bytes_[:,:,:1] bytes_[:,:,:2] batch"),
     *each("F.to_pil_image(<x>)", x="torch.arange(12,dtype=torch.int16).reshape(3,4) torch.arange(12,dtype=torch.int32).reshape(3,4)"),
@@ -139,7 +143,9 @@ OPS = [
     *each(f"ops.nms({BOXES},torch.tensor([.9,.8,.7,.95,.1]),<t>)", t=".3 .5 .8"),
     *each(f"ops.batched_nms({BOXES},torch.tensor([.9,.8,.7,.95,.1]),torch.tensor([0,0,1,1,1]),<t>)", t=".3 .5"),
     *each(f"ops.<n>({BOXES},{OTHERS})", n="box_iou generalized_box_iou distance_box_iou complete_box_iou"),
-    *each(f"ops.<n>({BOXES}[:3],{OTHERS},'<r>')", n="generalized_box_iou_loss distance_box_iou_loss complete_box_iou_loss", r="none mean sum"),
+    *each(
+        f"ops.<n>({BOXES}[:3],{OTHERS},'<r>')", n="generalized_box_iou_loss distance_box_iou_loss complete_box_iou_loss", r="none mean sum"
+    ),
     *each(f"ops.box_convert({BOXES},'<a>','<b>')", a="xyxy xywh cxcywh", b="xyxy xywh cxcywh abc"),
     *each(f"ops.box_area({BOXES}.to(torch.<d>))", d="float32 float16 int32 int64 uint8"),
     *each(f"ops.box_iou({BOXES},{OTHERS},fmt='<f>')", f="xywh cxcywh"),
@@ -152,7 +158,9 @@ OPS = [
     *each("ops.sigmoid_focal_loss(f[0]*4-2,f[1].round(),reduction='<r>')", r="none mean sum abc"),
     "ops.sigmoid_focal_loss(f[0]*4-2,f[1].round(),-1,3)",
     *each("ops.stochastic_depth(torch.ones(4,2),.4,'<m>',<t>)", m="row batch abc", t="True False"),
-    *each("repr(ops.<n>)", n="StochasticDepth(.2,'row') RoIAlign(2,1.0,-1) RoIPool((2,3),.5) FrozenBatchNorm2d(3) MLP(3,[4,5]) Permute([0])"),
+    *each(
+        "repr(ops.<n>)", n="StochasticDepth(.2,'row') RoIAlign(2,1.0,-1) RoIPool((2,3),.5) FrozenBatchNorm2d(3) MLP(3,[4,5]) Permute([0])"
+    ),
     *each("repr(ops.Conv2dNormActivation(<a>))", a="3,4 3,4,5,2,groups=1,dilation=2 3,4,(3,1),norm_layer=None 3,4,activation_layer=None"),
     *["repr(ops.SqueezeExcitation(8,2))", "ops.SqueezeExcitation(3,2)(batch/255)", "ops.MLP(32,[4,5],torch.nn.LayerNorm,dropout=.1)(f)"],
     *["ops.Conv2dNormActivation(3,4)(batch/255)", "ops.FrozenBatchNorm2d(3)(batch/255)", "list(ops.FrozenBatchNorm2d(3).state_dict())"],
@@ -160,26 +168,80 @@ OPS = [
 DRAWN = "torch.tensor([[2,3,20,15],[5,5,30,22]])"
 UTILS = [
     *each("utils.make_grid(<x>)", x="batch f u8[0] g batch.float() batch[:,:1] [f,f*.5,f] 3 [3]"),
-    *each("utils.make_grid(torch.cat([batch]*5).float(),<a>)", a="4 nrow=3,padding=0 normalize=True scale_each=True,normalize=True pad_value=9.0"),
+    *each(
+        "utils.make_grid(torch.cat([batch]*5).float(),<a>)",
+        a="4 nrow=3,padding=0 normalize=True scale_each=True,normalize=True pad_value=9.0",
+    ),
     "utils.make_grid(batch.float(),normalize=True,value_range=(10,100))",
-    *each(f"utils.draw_bounding_boxes(<x>,{DRAWN},<a>)", x="u8 f g", a="colors='red' width=3 fill=True,colors=['blue',(1,2,3)] colors=['red']"),
-    *[f"utils.draw_bounding_boxes(pil,{DRAWN})", f"utils.draw_bounding_boxes(batch,{DRAWN})", f"utils.draw_bounding_boxes(u8,{DRAWN}.flip(-1))"],
+    *each(
+        f"utils.draw_bounding_boxes(<x>,{DRAWN},<a>)", x="u8 f g", a="colors='red' width=3 fill=True,colors=['blue',(1,2,3)] colors=['red']"
+    ),
+    *[
+        f"utils.draw_bounding_boxes(pil,{DRAWN})",
+        f"utils.draw_bounding_boxes(batch,{DRAWN})",
+        f"utils.draw_bounding_boxes(u8,{DRAWN}.flip(-1))",
+    ],
     *each("utils.draw_segmentation_masks(<x>,u8>150,<a>)", x="u8 f", a="alpha=.5 colors='red' colors=['red','blue',(1,2,3)]"),
     *["utils.draw_segmentation_masks(u8,u8[0]>99)", "utils.draw_segmentation_masks(u8,u8)", "utils.draw_segmentation_masks(g,u8>9)"],
-    *each("utils.draw_keypoints(<x>,torch.tensor([[[3,4],[20,10],[9,22]]]),<a>)", x="u8 f", a="colors='red' connectivity=[(0,1)],colors='blue'"),
+    *each(
+        "utils.draw_keypoints(<x>,torch.tensor([[[3,4],[20,10],[9,22]]]),<a>)",
+        x="u8 f",
+        a="colors='red' connectivity=[(0,1)],colors='blue'",
+    ),
 ]
 V2 = [
-    *(f"run(v2.{text.replace('T.', 'v2.')},{x})" for text in RANDOM if "AugMix" not in text and text not in REFUSED for x in ("pil", "u8", "f")),
+    *(
+        f"run(v2.{text.replace('T.', 'v2.')},{x})"
+        for text in RANDOM
+        if "AugMix" not in text and text not in REFUSED
+        for x in ("pil", "u8", "f")
+    ),
     *(f"run(v2.{text},f)" for text in ERASING[:3]),
     *(f"repr(v2.{text.replace('T.', 'v2.')})" for text in (*PLAIN[:16], *RANDOM[:-6], *ERASING[:3]) if text not in REFUSED),
     *each("v2.<n>(u8)", n="ToImage() ToPureTensor() ToPILImage() ToDtype(torch.float32,scale=True) ToDtype(torch.float32) Grayscale()"),
-    *each("type(v2.<n>(v2.ToImage()(pil))).__name__", n="Resize(9) ToPureTensor() CenterCrop(5) ToDtype(torch.float32) RandomInvert(1.) ToPILImage()"),
+    *each(
+        "type(v2.<n>(v2.ToImage()(pil))).__name__",
+        n="Resize(9) ToPureTensor() CenterCrop(5) ToDtype(torch.float32) RandomInvert(1.) ToPILImage()",
+    ),
     *["v2.RandomCrop(9)((pil,3,{'a':v2.ToImage()(pil)}))", "v2.RandomCrop(9)(u8,3,f,None)", "v2.ToDtype(torch.float32,scale=True)(u8,u8)"],
     "v2.RandomRotation(40)(u8,vision.tv_tensors.Mask(u8[0]>99),vision.tv_tensors.Image(u8))[1:]",
     "v2.Resize((9,12))({'image':vision.tv_tensors.Image(u8),'mask':vision.tv_tensors.Mask(u8[0]>99),'label':3})",
     *each("run(v2.<n>(num_classes=3),batch.float(),torch.tensor([0,2]))", n="MixUp CutMix"),
     *["v2.GaussianNoise()(f)", "v2.Compose([v2.ToImage(),v2.ToDtype(torch.float32,scale=True),v2.Normalize([.5],[.2])])(pil)"],
     *["repr(v2.Compose([v2.ToImage(),v2.CutMix(num_classes=2)]))"],
-    *each("v2.functional.<n>", n="to_image(pil) to_dtype(u8,torch.float32,True) horizontal_flip(u8) get_size(pil) resize(u8,[9,9]) to_image(bytes_)"),
+    *each(
+        "v2.functional.<n>",
+        n="to_image(pil) to_dtype(u8,torch.float32,True) horizontal_flip(u8) get_size(pil) resize(u8,[9,9]) to_image(bytes_)",
+    ),
 ]
-TABLES = {"functions": FUNCTIONS, "transforms": TRANSFORMS, "v2": V2, "ops": OPS, "utils": UTILS}
+CIFAR = """type('Small',(D.CIFAR10,),dict(base_folder='<b>',train_list=[['one',None],['two',None]],test_list=[['test',None]],
+meta=dict(filename='names',key='names',md5=None)))""".replace("\n", "")
+CELEBA = "type('CelebA',(D.CelebA,),dict(file_list=[(a,None,c) for a,b,c in D.CelebA.file_list]))"
+DATASETS = [
+    *each("D.<n>('.',train=<t>)<w>", n="MNIST FashionMNIST", t="True False", w="[1] [-1] .data .targets .class_to_idx"),
+    *each("len(D.MNIST('.'))+D.EMNIST('.','letters')[2][1]"),
+    *each(
+        "repr(D.<n>)",
+        n="MNIST('.') MNIST('.',False,T.ToTensor(),len) EMNIST('.','letters') ImageFolder('images',T.Compose([T.ToTensor(),T.Pad(1)]))",
+    ),
+    *each("D.<n>", n="CIFAR10('nowhere') EMNIST('.','abc') SVHN('.','abc') VOCDetection('.','1999') VOCSegmentation('.',image_set='b')"),
+    *each(
+        CIFAR + "('.',train=<t>)<w>",
+        b="cifar-10-batches-py cifar-100-python",
+        t="True False",
+        w="[2] .data .targets .classes .class_to_idx",
+    ),
+    *each("D.ImageFolder('images')<w>", w="[0] [3] .classes .class_to_idx .samples .targets .imgs"),
+    *["D.ImageFolder('empty')", "D.ImageFolder('celeba/img_align_celeba')", "D.ImageFolder('empty',allow_empty=True).samples"],
+    *[
+        "D.DatasetFolder('images',str,('.txt',))[1]",
+        "D.ImageFolder('images',is_valid_file=lambda p:p.endswith('1.png')or'dog'in p,loader=str).samples",
+    ],
+    *["D.FakeData(5,(3,4,5))[3]", "D.FakeData(5)[5]", "repr(D.FakeData(5))", "D.FakeData(9,(1,4,5),3,T.ToTensor(),random_offset=2)[8]"],
+    *each("D.<n>[0]", n="VOCSegmentation('.',transforms=lambda*a:a) VOCDetection('.') CocoDetection('images/cat','coco.json')"),
+    *each("D.<n>[1]", n="CocoCaptions('images/cat','coco.json',target_transform=len) CocoCaptions('images/cat','coco.json')"),
+    *each(CELEBA + "('.','<s>',<t>)[0]", s="train valid all", t="'attr' ['identity','bbox'] 'landmarks' []"),
+    *each(CELEBA + "('.').<w>", w="attr_names filename"),
+    *[f"repr({CELEBA}('.','valid'))", "repr(D.VOCDetection('.'))", "repr(D.CocoCaptions('images/cat','coco.json'))"],
+]
+TABLES = {"functions": FUNCTIONS, "transforms": TRANSFORMS, "v2": V2, "ops": OPS, "utils": UTILS, "datasets": DATASETS}

@@ -8,10 +8,12 @@ needs PyTorch with torchvision of the version that ``funnn.torchvision.__version
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import warnings
 from pathlib import Path
 
-FILE = Path(__file__).with_name("recorded.json")
+FILE = Path(__file__).resolve().with_name("recorded.json")
 
 
 def main() -> None:
@@ -20,13 +22,22 @@ def main() -> None:
     import torchvision.transforms.v2
 
     from tests.vision.cases import TABLES, namespace, result
+    from tests.vision.files import write
+    from tests.vision.models import MODELS, title
+    from tests.vision.models import result as models_result
 
     warnings.simplefilter("ignore")
+    folder = tempfile.mkdtemp()
+    write(Path(folder))
+    os.chdir(folder)
     names = namespace(torch, torchvision)
     lines = {}
     for table, expressions in TABLES.items():
         rows = [f"{json.dumps(text)}: {json.dumps(result(text, names), separators=(',', ':'))}" for text in dict.fromkeys(expressions)]
         lines[table] = ",\n".join(rows)
+    table = {title(*case[:2]): models_result(torch, torchvision, *case) for case in MODELS}
+    rows = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in table.items()]
+    lines["models"] = ",\n".join(rows)
     FILE.write_text("{\n" + ",\n".join(f'"{table}": {{\n{rows}\n}}' for table, rows in lines.items()) + "\n}\n")
 
 

@@ -144,9 +144,16 @@ def _device(device_type: Any, refused: type[Exception] = TypeError) -> str:
     return kind
 
 
+#: What autocast casts to on devices of torch's that are not here.
+_ABSENT = {
+    **dict.fromkeys(("mps", "xpu", "ipu", "mtia", "privateuseone"), _dtype.float16),
+    **dict.fromkeys(("hpu", "xla", "maia"), _dtype.bfloat16),
+}
+
+
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether autocast is on for a kind of device, on this thread."""
-    return settings.enabled[_device(device_type)]
+    """Whether autocast is on for a kind of device, on this thread; for kinds that are not here, it is off."""
+    return device_type not in _ABSENT and settings.enabled[_device(device_type)]
 
 
 def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -> None:
@@ -160,7 +167,7 @@ def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -
 
 def get_autocast_dtype(device_type: str) -> _dtype.dtype:
     """The type that autocast of a kind of device casts to: bfloat16 on 'cpu' and float16 on 'cuda', unless set."""
-    return settings.dtypes[_device(device_type)]
+    return _ABSENT.get(device_type) or settings.dtypes[_device(device_type)]
 
 
 def set_autocast_dtype(device_type: str, dtype: _dtype.dtype) -> None:

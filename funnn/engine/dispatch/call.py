@@ -25,12 +25,13 @@ from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.dispatch.shown_nodes import Shown, shown_next
+from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, zero_gradient
+from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, overwritten, zero_gradient
 from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
@@ -150,11 +151,7 @@ class Recording(Node):
         """Raise torch's error where a saved tensor was written in a way that autograd has seen."""
         for storage, _, number, version, _ in self.saved:
             if storage.version != version and version >= 0:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                    f"{self._describe(storage, number)}, is at version {storage.version}; expected version {version} instead. Hint: enable anomaly "
-                    "detection to find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
-                )
+                raise overwritten(self._describe(storage, number), storage.version, version)
 
     def _without_shapes(self, inputs: list[Any]) -> list[Any]:
         """The inputs with zeros for those that need a gradient, on which what was kept does not depend."""
@@ -490,6 +487,7 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             )
     form = _forms.get(kind)
     if form is None:
+        check_kinds(op.name, named_arguments(op.pure, _layout_of(op, args, kwargs)))
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
             _forms.clear()

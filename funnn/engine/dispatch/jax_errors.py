@@ -37,8 +37,9 @@ _CLASSES = {
     base: _named(base, name)
     for base, name in (
         (errors.ShapeError, "RuntimeError"),
-        (errors.RankError, "ValueError"),
+        (errors.ShapeValueError, "ValueError"),
         (errors.ArgumentError, "RuntimeError"),
+        (errors.ArgumentValueError, "ValueError"),
         (errors.KeyRequiredError, "RuntimeError"),
         (errors.DtypeError, "RuntimeError"),
         (errors.AssertedError, "AssertionError"),

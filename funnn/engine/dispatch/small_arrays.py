@@ -155,6 +155,8 @@ def reduction(function: Callable, kinds: str = _REAL) -> Callable:
         array = numbers_of(input)
         if array is None or array.dtype.char not in kinds or not array.ndim or not (dim is None or type(dim) is int):
             return None
+        if type(keepdim) is not bool:  # which the operation itself refuses
+            return None
         return _quiet.run(function, array, dim, keepdims=keepdim)
 
     return _attempt(compute)

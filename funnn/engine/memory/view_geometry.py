@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
@@ -11,10 +12,19 @@ from funnn.engine.types.dtype import dtype
 
 def wrap_dim(dim: int, rank: int) -> int:
     """A dimension counted from either end, as a number from 0; IndexError outside."""
+    if type(dim) is not int:
+        dim = whole_number(dim)
     limit = max(rank, 1)
     if not -limit <= dim < limit:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
     return dim % limit
+
+
+def whole_number(dim: Any) -> int:
+    """NumPy's integers and the like as an int; no bools, of which torch's parser says so."""
+    if isinstance(dim, bool):
+        raise TypeError("argument 'dim' must be int, not bool")
+    return operator.index(dim)
 
 
 def _dims(window: Window, dims: Any) -> Window:

@@ -35,6 +35,15 @@ INFERENCE_SAVED = (
 )
 
 
+def overwritten(what: str, version: int, expected: int) -> RuntimeError:
+    """torch's error where something that was saved has been written in place; ``what`` says what it is."""
+    return RuntimeError(
+        f"one of the variables needed for gradient computation has been modified by an inplace operation: {what}, is at version {version}; expected "
+        f"version {expected} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )
+
+
 class Hooks(OrderedDict[Any, Any]):
     """Functions to call, in order of registration."""
 

@@ -103,6 +103,8 @@ class History:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if type(value) is not bool:
+            raise RuntimeError(f"requires_grad must be a bool, not {type(value).__name__}")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -157,6 +159,14 @@ class History:
         if value is not None:
             if not isinstance(value, History):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value.is_meta is not self.is_meta:
+                kinds = ["meta" if tensor.is_meta else "cpu" for tensor in (cast("Tensor", value), cast("Tensor", self))]
+                raise RuntimeError(
+                    f"attempting to assign a gradient with device type '{kinds[0]}' to a tensor with device type '{kinds[1]}'. Please ensure that "
+                    "the gradient and the tensor are on the same device"
+                )
             if value._shape() != self._shape():
                 raise RuntimeError(
                     f"attempting to assign a gradient of size '{list(value._shape())}' to a tensor of size '{list(self._shape())}'. "
@@ -188,6 +198,16 @@ class History:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.requires_grad and value.dtype.category < 2:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
+        if value.is_meta is not self.is_meta or value.layout is not self.layout:
+            raise RuntimeError("Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type.")
+        self._set_data(value)
+
+    @data.deleter
+    def data(self) -> None:
+        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
+
+    def _set_data(self, value: Tensor) -> None:
+        """Take the memory of a tensor that fits."""
         storage = self._storage
         storage.writes += 1  # what saved the old one finds this tensor there
         storage.moved = weakref.ref(self)

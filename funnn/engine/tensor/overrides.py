@@ -8,6 +8,7 @@ function fails on them (:func:`stand_in`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from funnn.engine.state import ThreadState, thread
@@ -27,6 +28,18 @@ def watch() -> None:
     """From now on functions ask, in every thread: a class that overrides them has been defined."""
     _prepare()
     ThreadState.ask = staticmethod(ask)
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Within the block, functions ask in this thread."""
+    before = thread.ask
+    thread.ask = ask
+    try:
+        yield
+    finally:
+        if before is None:
+            del thread.ask
 
 
 def _prepare() -> None:
@@ -77,9 +90,12 @@ def _flat(arguments: Any) -> Iterator[Any]:
 
 
 def overriding(kind: type) -> bool:
-    """Whether a class overrides functions: not Tensor itself, nor PyTorch's own, and not one that disables it, as Parameter does."""
+    """Whether a class overrides functions: not Tensor itself, nor PyTorch's own (but those whose method is marked ``asked``), and not one that disables it,
+    as Parameter does."""
     method = getattr(kind, PROTOCOL, None)
-    return method is not None and not getattr(method, "disabled", False) and kind.__module__.partition(".")[0] not in ("funnn", "torch")
+    if method is None or getattr(method, "disabled", False):
+        return False
+    return kind.__module__.partition(".")[0] not in ("funnn", "torch") or getattr(method, "asked", False)
 
 
 class TorchFunctionMode:

@@ -174,6 +174,11 @@ class SparseTensor(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, SparseTensor) or value.layout is not self.layout:
+            raise RuntimeError("Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type.")
+        self._become(value)
+
+    def _set_data(self, value: Tensor) -> None:
         self._become(value)
 
     # -- what it is

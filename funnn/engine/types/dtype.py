@@ -142,6 +142,8 @@ def as_dtype(value: Any) -> dtype:
         return value
     if value is float:
         return float64
+    if isinstance(value, str):
+        raise TypeError(f"argument 'dtype' must be torch.dtype, not str: torch.{value}, not {value!r}")
     if value is complex:
         return complex128
     return PYTHON[value] if value in PYTHON else dtype.of(value)

@@ -17,6 +17,9 @@ class Leaf:
 
     __hash__ = object.__hash__
 
+    def __reduce__(self) -> str:
+        return "LEAF"  # there is one, in copies and pickles too
+
     def __repr__(self) -> str:
         return "*"
 

@@ -46,6 +46,14 @@ def sum_rightmost(value: torch.Tensor, dims: int) -> torch.Tensor:
     return value if dims == 0 else value.sum(tuple(range(-dims, 0)))
 
 
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> torch.Tensor:
+    """The same on a device, under the name by which other libraries know it."""
+    return torch.empty(shape, dtype=dtype, device=device).normal_()
+
+
+_sum_rightmost = sum_rightmost
+
+
 def open_unit_rand(shape: Any, like: torch.Tensor) -> torch.Tensor:
     """Uniform values inside (0, 1), of the dtype of ``like``."""
     return clamp_probs(torch.rand(shape, dtype=like.dtype))

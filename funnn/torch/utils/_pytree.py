@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import warnings
-from collections import namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -478,3 +478,23 @@ def _from_json(content: dict[str, Any]) -> TreeSpec:
         factory = getattr(importlib.import_module(context["default_factory_module"]), context["default_factory_name"])
         context = [factory, context["dict_context"]]
     return TreeSpec(node.type, context, [_from_json(child) for child in content["children_spec"]])
+
+
+def _lend_names() -> None:
+    """The functions of the table under the names by which libraries know them: ``_dict_flatten`` and the like."""
+    kinds = {
+        "tuple": tuple,
+        "list": list,
+        "dict": dict,
+        "namedtuple": namedtuple,
+        "ordereddict": OrderedDict,
+        "defaultdict": defaultdict,
+        "deque": deque,
+    }
+    for name, kind in kinds.items():
+        node = SUPPORTED_NODES[kind]
+        globals().update({f"_{name}_flatten": node.flatten_fn, f"_{name}_unflatten": node.unflatten_fn})
+        globals()[f"_{name}_flatten_with_keys"] = node.flatten_with_keys_fn
+
+
+_lend_names()

@@ -63,7 +63,7 @@ class ConvNormActivation(nn.Sequential):
             if isinstance(kernel_size, int) and isinstance(dilation, int):
                 padding = (kernel_size - 1) // 2 * dilation
             else:
-                length = len(kernel_size) if isinstance(kernel_size, Sequence) else len(dilation)  # type: ignore[arg-type]
+                length = max(len(value) for value in (kernel_size, dilation) if isinstance(value, Sequence))
                 sizes = kernel_size if isinstance(kernel_size, Sequence) else [kernel_size] * length
                 steps = dilation if isinstance(dilation, Sequence) else [dilation] * length
                 padding = tuple((size - 1) // 2 * step for size, step in zip(sizes, steps, strict=True))
@@ -109,7 +109,18 @@ class Conv2dNormActivation(ConvNormActivation):
         bias: bool | None = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, groups, norm_layer, activation_layer, dilation, inplace, bias, nn.Conv2d
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            groups,
+            norm_layer,
+            activation_layer,
+            dilation,
+            inplace,
+            bias,
+            nn.Conv2d,
         )
 
 
@@ -131,7 +142,18 @@ class Conv3dNormActivation(ConvNormActivation):
         bias: bool | None = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, groups, norm_layer, activation_layer, dilation, inplace, bias, nn.Conv3d
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            groups,
+            norm_layer,
+            activation_layer,
+            dilation,
+            inplace,
+            bias,
+            nn.Conv3d,
         )
 
 

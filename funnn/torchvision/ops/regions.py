@@ -114,7 +114,7 @@ def roi_pool(input: Tensor, boxes: Any, output_size: int | Sequence[int], spatia
     return torch.stack(out) if out else input.new_zeros((0, input.shape[1], rows, columns))
 
 
-def _bins(first: int, last: int, count: int, size: int) -> np.ndarray[Any, Any]:
+def _bins(first: int, last: int, count: int, size: int) -> Any:
     """(count, size): whether a row (or column) is in a bin."""
     step = np.float32(max(last - first + 1, 1)) / np.float32(count)
     number = np.arange(count, dtype=np.float32)

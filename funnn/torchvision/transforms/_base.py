@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import funnn.torch as torch
 from funnn.torch import nn
 from funnn.torchvision.transforms import functional
+from funnn.torchvision.transforms._values import is_number
 
 
 class Transform(nn.Module):
@@ -68,8 +68,8 @@ def two_sizes(size: Any, error: str = "Please provide only two dimensions (h, w)
     Raises:
       ValueError: other lengths, with that message.
     """
-    if isinstance(size, numbers.Number):
-        return int(size), int(size)  # type: ignore[call-overload]
+    if is_number(size):
+        return int(size), int(size)
     if isinstance(size, Sequence) and len(size) == 1:
         return size[0], size[0]
     if len(size) != 2:
@@ -84,10 +84,10 @@ def angles(value: Any, name: str, lengths: Sequence[int] = (2,)) -> list[float]:
       ValueError: a negative number, or another length.
       TypeError: it is neither a number nor a sequence.
     """
-    if isinstance(value, numbers.Number):
-        if value < 0:  # type: ignore[operator]
+    if is_number(value):
+        if value < 0:
             raise ValueError(f"If {name} is a single number, it must be positive.")
-        return [-float(value), float(value)]  # type: ignore[arg-type]
+        return [-float(value), float(value)]
     sequence(value, name, lengths)
     return [float(number) for number in value]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import funnn.torch as torch
 from funnn.torchvision.transforms import functional as F
 from funnn.torchvision.transforms._base import Transform, WithProbability, sequence, uniform
+from funnn.torchvision.transforms._values import is_number
 
 _ADJUST = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 
@@ -38,10 +38,10 @@ class ColorJitter(Transform):
     def _range(
         value: Any, name: str, center: float = 1, bound: tuple[float, float] = (0, float("inf")), cut: bool = True
     ) -> tuple[float, float] | None:
-        if isinstance(value, numbers.Number):
-            if value < 0:  # type: ignore[operator]
+        if is_number(value):
+            if value < 0:
                 raise ValueError(f"If {name} is a single number, it must be non negative.")
-            ends = [center - float(value), center + float(value)]  # type: ignore[arg-type]
+            ends = [center - float(value), center + float(value)]
             if cut:
                 ends[0] = max(ends[0], 0.0)
         elif isinstance(value, (tuple, list)) and len(value) == 2:
@@ -54,7 +54,10 @@ class ColorJitter(Transform):
 
     @staticmethod
     def get_params(
-        brightness: Sequence[float] | None, contrast: Sequence[float] | None, saturation: Sequence[float] | None, hue: Sequence[float] | None
+        brightness: Sequence[float] | None,
+        contrast: Sequence[float] | None,
+        saturation: Sequence[float] | None,
+        hue: Sequence[float] | None,
     ) -> tuple[Any, float | None, float | None, float | None, float | None]:
         """The order of the four, and their factors."""
         order = torch.randperm(4)
@@ -74,8 +77,7 @@ class ColorJitter(Transform):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}(brightness={self.brightness}, contrast={self.contrast}, "
-            f"saturation={self.saturation}, hue={self.hue})"
+            f"{type(self).__name__}(brightness={self.brightness}, contrast={self.contrast}, saturation={self.saturation}, hue={self.hue})"
         )
 
 
@@ -181,18 +183,18 @@ class GaussianBlur(Transform):
       ValueError: a size is even or not positive, or a deviation not positive.
     """
 
-    def __init__(self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0)) -> None:
+    def __init__(self, kernel_size: Any, sigma: Any = (0.1, 2.0)) -> None:
         super().__init__()
-        sizes = (kernel_size, kernel_size) if isinstance(kernel_size, numbers.Number) else kernel_size
+        sizes = (kernel_size, kernel_size) if is_number(kernel_size) else kernel_size
         if not isinstance(sizes, Sequence) or len(sizes) != 2:
             raise ValueError("Kernel size should be a tuple/list of two integers")
         for size in sizes:
             if size <= 0 or size % 2 == 0:
                 raise ValueError("Kernel size value should be an odd and positive number.")
-        if isinstance(sigma, numbers.Number):
-            if sigma <= 0:  # type: ignore[operator]
+        if is_number(sigma):
+            if sigma <= 0:
                 raise ValueError("If sigma is a single number, it must be positive.")
-            sigma = (sigma, sigma)  # type: ignore[assignment]
+            sigma = (sigma, sigma)
         elif isinstance(sigma, Sequence) and len(sigma) == 2:
             if not 0.0 < sigma[0] <= sigma[1]:
                 raise ValueError("sigma values should be positive and of the form (min, max).")

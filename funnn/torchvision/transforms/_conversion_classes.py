@@ -227,9 +227,7 @@ class LinearTransformation(Transform):
                 f"transformation_matrix [{tuple(transformation_matrix.size())}]"
             )
         if transformation_matrix.dtype != mean_vector.dtype:
-            raise ValueError(
-                f"Input tensors should have the same dtype. Got {transformation_matrix.dtype} and {mean_vector.dtype}"
-            )
+            raise ValueError(f"Input tensors should have the same dtype. Got {transformation_matrix.dtype} and {mean_vector.dtype}")
         self.transformation_matrix = transformation_matrix
         self.mean_vector = mean_vector
 

@@ -350,18 +350,14 @@ class RandomErasing(WithProbability):
         """The rectangle and its values; None where the image stays as it is."""
         if super().draw(img) is None:
             return None
-        value = self.value
+        value: Any = self.value
         value = None if isinstance(value, str) else [float(v) for v in value] if isinstance(value, (tuple, list)) else [float(value)]
         if value is not None and len(value) not in (1, img.shape[-3]):
-            raise ValueError(
-                f"If value is a sequence, it should have either a single value or {img.shape[-3]} (number of input channels)"
-            )
+            raise ValueError(f"If value is a sequence, it should have either a single value or {img.shape[-3]} (number of input channels)")
         return self.get_params(img, self.scale, self.ratio, value)
 
     def apply(self, img: Any, drawn: Any) -> Any:
         return self.functional.erase(img, *drawn, self.inplace)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(p={self.p}, scale={self.scale}, ratio={self.ratio}, value={self.value}, inplace={self.inplace})"
-        )
+        return f"{type(self).__name__}(p={self.p}, scale={self.scale}, ratio={self.ratio}, value={self.value}, inplace={self.inplace})"

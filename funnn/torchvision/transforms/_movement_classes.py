@@ -186,7 +186,8 @@ class RandomPerspective(WithProbability):
         """As :meth:`get_params`; None where the image stays as it is."""
         if super().draw(img) is None:
             return None
-        return self.get_params(*F.get_image_size(img), self.distortion_scale)
+        width, height = F.get_image_size(img)
+        return self.get_params(width, height, self.distortion_scale)
 
     def apply(self, img: Any, drawn: Any) -> Any:
         return self.functional.perspective(img, *drawn, self.interpolation, self.fill)
@@ -236,12 +237,10 @@ class ElasticTransform(Transform):
         return self.functional.elastic_transform(img, drawn, self.interpolation, self.fill)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(alpha={self.alpha}, sigma={self.sigma}, interpolation={self.interpolation}, fill={self.fill})"
-        )
+        return f"{type(self).__name__}(alpha={self.alpha}, sigma={self.sigma}, interpolation={self.interpolation}, fill={self.fill})"
 
 
-def _pair(value: Any, name: str) -> Sequence[float]:
+def _pair(value: Any, name: str) -> Any:
     if not isinstance(value, (float, int, Sequence)):
         raise TypeError(f"{name} should be float or a sequence of floats. Got {type(value)}")
     values = [float(v) for v in value] if isinstance(value, Sequence) else [float(value)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from funnn.torchvision._optional import Image, ImageEnhance, ImageOps
+from funnn.torchvision.transforms._values import is_number
 
 PilImage = Any
 
@@ -38,7 +38,7 @@ def resize(img: PilImage, size: Sequence[int], interpolation: int) -> PilImage:
     return img.resize((size[1], size[0]), interpolation)
 
 
-def pad(img: PilImage, padding: Sequence[int], fill: Any, mode: str) -> PilImage:
+def pad(img: PilImage, padding: Sequence[int], fill: Any, mode: Any) -> PilImage:
     """``padding``: left, top, right, bottom."""
     if mode == "constant":
         colour = fill_of(fill, img)
@@ -53,8 +53,8 @@ def pad(img: PilImage, padding: Sequence[int], fill: Any, mode: str) -> PilImage
         img = img.crop((cut[0], cut[1], img.width - cut[2], img.height - cut[3]))
         left, top, right, bottom = (max(side, 0) for side in (left, top, right, bottom))
     array = np.asarray(img)
-    rest = ((0, 0),) * (array.ndim - 2)
-    padded = Image.fromarray(np.pad(array, ((top, bottom), (left, right), *rest), mode=mode))  # type: ignore[call-overload]
+    rest: Any = ((0, 0),) * (array.ndim - 2)
+    padded = Image.fromarray(np.pad(array, ((top, bottom), (left, right), *rest), mode=mode))
     if img.mode == "P":
         padded.putpalette(img.getpalette())
     return padded
@@ -69,13 +69,15 @@ def fill_of(fill: Any, img: PilImage) -> Any:
     bands = len(img.getbands())
     if fill is None:
         fill = 0
-    if isinstance(fill, numbers.Number):
+    if is_number(fill):
         fill = (fill,) * bands if bands > 1 else fill
     elif isinstance(fill, (list, tuple)):
         if len(fill) == 1:
             fill = tuple(fill) * bands
         elif len(fill) != bands:
-            raise ValueError(f"The number of elements in 'fill' does not match the number of channels of the image ({len(fill)} != {bands})")
+            raise ValueError(
+                f"The number of elements in 'fill' does not match the number of channels of the image ({len(fill)} != {bands})"
+            )
         fill = tuple(fill) if bands > 1 else fill[0]
     if img.mode == "F":
         return fill

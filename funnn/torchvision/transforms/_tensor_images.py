@@ -62,7 +62,9 @@ def convert_image_dtype(image: Tensor, dtype: Any) -> Tensor:
     if image.dtype.is_floating_point:
         if dtype.is_floating_point:
             return image.to(dtype)
-        if (image.dtype == torch.float32 and dtype in (torch.int32, torch.int64)) or (image.dtype == torch.float64 and dtype == torch.int64):
+        if (image.dtype == torch.float32 and dtype in (torch.int32, torch.int64)) or (
+            image.dtype == torch.float64 and dtype == torch.int64
+        ):
             raise RuntimeError(f"The cast from {image.dtype} to {dtype} cannot be performed safely.")
         return image.mul(largest(dtype) + 1.0 - 1e-3).to(dtype)
     white, new_white = int(largest(image.dtype)), largest(dtype)
@@ -106,7 +108,7 @@ def pad(img: Tensor, padding: Sequence[int], fill: float | None, mode: str) -> T
 def _mirrored(size: int, before: int, after: int) -> Tensor:
     cut, end = max(0, -before), size - max(0, -after)
     inside = list(range(cut, end))
-    front = [i for i in range(before)][::-1]
+    front = list(range(before))[::-1]
     back = [size - 1 - i for i in range(after)]
     return torch.tensor(front + inside + back)
 
@@ -299,7 +301,12 @@ def affine(img: Tensor, matrix: Sequence[float], mode: str, fill: Sequence[float
 
 def size_after(matrix: Sequence[float], width: int, height: int) -> tuple[int, int]:
     """Width and height of what holds the whole turned image."""
-    corners = [[-0.5 * width, -0.5 * height, 1.0], [-0.5 * width, 0.5 * height, 1.0], [0.5 * width, 0.5 * height, 1.0], [0.5 * width, -0.5 * height, 1.0]]
+    corners = [
+        [-0.5 * width, -0.5 * height, 1.0],
+        [-0.5 * width, 0.5 * height, 1.0],
+        [0.5 * width, 0.5 * height, 1.0],
+        [0.5 * width, -0.5 * height, 1.0],
+    ]
     moved = torch.tensor(corners) @ torch.tensor(list(matrix), dtype=torch.float32).reshape(2, 3).T
     middle = torch.tensor((width * 0.5, height * 0.5))
     high, low = moved.max(dim=0).values + middle, moved.min(dim=0).values + middle

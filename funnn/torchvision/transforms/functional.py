@@ -22,6 +22,7 @@ from funnn.torchvision.transforms._conversions import to_tensor as to_tensor
 from funnn.torchvision.transforms._interpolation import PILLOW as _PILLOW
 from funnn.torchvision.transforms._interpolation import InterpolationMode as InterpolationMode
 from funnn.torchvision.transforms._interpolation import as_mode as _as_mode
+from funnn.torchvision.transforms._values import is_number
 
 _Image = Any  # a tensor, or an image of Pillow's
 _OF_TENSORS = (InterpolationMode.NEAREST, InterpolationMode.BILINEAR)
@@ -142,7 +143,7 @@ def resize(
             raise ValueError(f"Size must be an int or a 1 or 2 element tuple/list, not a {len(size)} element tuple/list")
         if max_size is not None and len(size) != 1:
             raise ValueError("max_size should only be passed if size specifies the length of the smaller edge, i.e. size should be an int.")
-    sizes: Sequence[int] = size if isinstance(size, (list, tuple)) else [size]  # type: ignore[list-item]
+    sizes: Any = size if isinstance(size, (list, tuple)) else [size]
     _, height, width = get_dimensions(img)
     wanted = _resized((height, width), sizes, max_size)
     if [height, width] == wanted:
@@ -201,10 +202,10 @@ def crop(img: _Image, top: int, left: int, height: int, width: int) -> _Image:
     return (_tensors if _is_tensor(img) else _pil).crop(img, top, left, height, width)
 
 
-def _two(size: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(size, numbers.Number):
-        return int(size), int(size)  # type: ignore[call-overload]
-    sizes = list(size)  # type: ignore[arg-type]
+def _two(size: Any) -> tuple[int, int]:
+    if is_number(size):
+        return int(size), int(size)
+    sizes = list(size)
     sizes = sizes * 2 if len(sizes) == 1 else sizes
     if len(sizes) != 2:
         raise ValueError("Please provide only two dimensions (h, w) for size.")
@@ -465,8 +466,7 @@ def _fill_of_tensor(fill: Any, img: _Image) -> list[float] | None:
     channels = get_image_num_channels(img)
     if len(values) not in (1, channels):
         raise ValueError(
-            "The number of elements in 'fill' cannot broadcast to match the number of "
-            f"channels of the image ({len(values)} != {channels})"
+            f"The number of elements in 'fill' cannot broadcast to match the number of channels of the image ({len(values)} != {channels})"
         )
     return values * (channels if len(values) == 1 else 1)
 
@@ -517,7 +517,7 @@ def affine(
     angle: float,
     translate: Sequence[int],
     scale: float,
-    shear: float | Sequence[float],
+    shear: Any,
     interpolation: InterpolationMode = InterpolationMode.NEAREST,
     fill: Any = None,
     center: Sequence[int] | None = None,
@@ -547,9 +547,9 @@ def affine(
         raise ValueError("Argument translate should be a sequence of length 2")
     if scale <= 0.0:
         raise ValueError("Argument scale should be positive")
-    if not isinstance(shear, (numbers.Number, list, tuple)):
+    if not (is_number(shear) or isinstance(shear, (list, tuple))):
         raise TypeError("Shear should be either a single value or a sequence of two values")
-    sheared = [shear, 0.0] if isinstance(shear, numbers.Number) else list(shear)  # type: ignore[arg-type]
+    sheared = [shear, 0.0] if is_number(shear) else list(shear)
     sheared = sheared * 2 if len(sheared) == 1 else sheared
     if len(sheared) != 2:
         raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
@@ -565,9 +565,7 @@ def affine(
 def _perspective_coefficients(startpoints: Sequence[Sequence[int]], endpoints: Sequence[Sequence[int]]) -> list[float]:
     """a … h with x' = (a x + b y + c) / (g x + h y + 1), y' = (d x + e y + f) / (g x + h y + 1), from end points to start points."""
     if len(startpoints) != 4 or len(endpoints) != 4:
-        raise ValueError(
-            f"Please provide exactly four corners, got {len(startpoints)} startpoints and {len(endpoints)} endpoints."
-        )
+        raise ValueError(f"Please provide exactly four corners, got {len(startpoints)} startpoints and {len(endpoints)} endpoints.")
     rows = []
     for (x, y), (u, v) in zip(endpoints, startpoints, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])

@@ -172,6 +172,8 @@ def istft(
         raise refuse("expected 0 < win_length <= n_fft")
     if window is not None and (window.dim() != 1 or window.size(0) != win_length):
         raise refuse(f"Invalid window shape. window has to be 1D and length of `win_length`={win_length}, got {list(window.shape)}")
+    if window is None:
+        deprecated("no window for istft")
     if return_complex and onesided:
         raise refuse("complex output is not compatible with onesided=True; use onesided=False")
     if not return_complex and window is not None and window.is_complex():

@@ -12,6 +12,7 @@ from jax import Array
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.memory.view_geometry import wrap_dim
+from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
@@ -90,6 +91,8 @@ def scatter(input, dim, index: Array, src=None, *, value=None, reduce=None):
         return call(_scattered, (input, dim, index, src), {})
     if reduce not in _HOW:
         raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce!r}; see scatter_reduce for others")
+    if isinstance(src, Tensor):
+        deprecated("scatter")
     return call(_scatter_reduced, (input, dim, index, src, _HOW[reduce]), {})
 
 
@@ -209,6 +212,7 @@ def index_reduce(input, dim, index: Array, source: Array, reduce, *, include_sel
     """input with source reduced ('prod', 'mean', 'amax', 'amin') into the slices along ``dim`` that ``index`` names."""
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    deprecated("index_reduce")
     check_kind("index_reduce_", index, int32, int64)
     _check_slices("index_reduce", input, dim, index, source, RuntimeError)
     check_bounds(index, _length(input, dim), f"index out of range in self: {_BOUNDS % wrap_dim(dim, input.dim())}", IndexError)

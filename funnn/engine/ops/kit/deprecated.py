@@ -1,4 +1,4 @@
-"""Older names of operations: what PyTorch says of them, once in a program."""
+"""Older names of operations and forms of calls: what PyTorch says of them, once in a program."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ _TEXTS = {
     "window": "A window was not provided. A rectangular window will be applied,which is known to cause spectral leakage. Other windows such as "
     "torch.hann_window or torch.hamming_window are recommended to reduce spectral leakage.To suppress this warning and use a rectangular window, "
     "explicitly set `window=torch.ones(n_fft, device=<device>)`.",
+    "no window for istft": "A window was not provided. A rectangular window will be applied.Please provide the same window used by stft to make the "
+    "inversion lossless.To suppress this warning and use a rectangular window, explicitly set `window=torch.ones(n_fft, device=<device>)`.",
+    "scatter": "The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a future PyTorch release. Use "
+    "torch.scatter_reduce instead for more reduction options.",
+    "index_reduce": "index_reduce() is in beta and the API may change at any time.",
     "range": "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's range builtin. "
     "Instead, use torch.arange, which produces values in [start, end).",
     "arrays": "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with "

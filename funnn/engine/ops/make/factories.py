@@ -37,6 +37,8 @@ from funnn.engine.types.warning import say
 def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tensor:
     """A tensor of an array's numbers, or, on 'meta', of its shape and type."""
     result = Tensor._wrap(outline_of(array) if wants_outline(device) else array)
+    if requires_grad and requires_grad is not True:
+        raise TypeError(f"argument 'requires_grad' must be bool, not {type(requires_grad).__name__}")
     return result.requires_grad_() if requires_grad else result
 
 
@@ -475,5 +477,6 @@ def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
     return _dtype.promote(*(x._operand() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
 
 
+vars(is_tensor).update(asks=False)
 for _function in (is_tensor, numel, is_floating_point, result_type):
     FUNCTIONS[_function.__name__] = _function

@@ -31,8 +31,9 @@ from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.layout import memory_order
+from funnn.engine.types.warning import say
 from funnn.functional import _dispatch
-from funnn.functional._warn import collected
+from funnn.functional._warn import Warned, collected
 
 
 def _make_runner(function: Callable) -> Callable:
@@ -209,6 +210,8 @@ def _drawing(function: Callable) -> Callable:
             form = plans[signature] = families.form(layout, functools.partial(_planning, function))
         plan = form.of(operands)
         if plan.note.unchanged is not None:
+            for warned in plan.note.warned:  # which the call itself would have said
+                say(*warned)
             return tensors[plan.note.unchanged]
         if not plan.results:
             return call(op, args, kwargs)
@@ -242,10 +245,11 @@ def _draw(name: str, arguments: tuple, like: Tensor | None) -> jax.Array:
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """What a call will draw, and the number of the input that it returns as it is, if it does."""
+    """What a call will draw, the number of the input that it returns as it is, if it does, and what it warns of."""
 
     draws: tuple[tuple, ...]
     unchanged: int | None
+    warned: tuple[Warned, ...]
 
 
 def _planning(function: Callable, layout: tuple) -> Callable[..., tuple[tuple[Any, ...], _Plan]]:
@@ -254,10 +258,10 @@ def _planning(function: Callable, layout: tuple) -> Callable[..., tuple[tuple[An
     def plan(*arrays: Any) -> tuple[tuple[Any, ...], _Plan]:
         asking = _Asking()
         args, kwargs = fill(layout, iter(arrays))
-        with collected():  # the call itself will say it
+        with collected() as warned:
             result = function.pure(*args, **kwargs, **{function.key_name: asking})
         unchanged = next((number for number, array in enumerate(arrays) if result is array), None)
-        return tuple(asking.zeros), _Plan(tuple(asking.draws), unchanged)
+        return tuple(asking.zeros), _Plan(tuple(asking.draws), unchanged, tuple(warned))
 
     return plan
 

@@ -267,7 +267,7 @@ def mul(input: Any, other: Any, *, out: Any = None) -> Any:
         found = _linked_to_leaf(other, input)
     else:
         found = elements_at(other.expand(shape), input._pattern)
-    return like(input, elements_of(input) * found, "MulBackward0")
+    return like(input, elements_of(input) * found, "MulBackward0", (other,) if tracked(input) else ())
 
 
 def _linked_to_leaf(leaf: Tensor, at: SparseTensor) -> Tensor:

@@ -11,7 +11,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.sparse.kernels import scatter, take
 from funnn.engine.ops.sparse.pattern import Pattern, constant
 from funnn.engine.state import thread
-from funnn.engine.tape.node import SECOND_TIME, Node, node_type
+from funnn.engine.tape.node import SECOND_TIME, Node, node_type, overwritten
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import layout as _layout
@@ -22,18 +22,22 @@ MADE = "SparseCooTensorWithDimsAndTensorsBackward0"  # torch's name of the step 
 class SparseNode(Node):
     """A step whose gradients are computed with operations on Tensors: ``rule(gradient)`` gives one for each edge."""
 
-    __slots__ = ("rule", "saves")
+    __slots__ = ("kept", "rule", "saves")
 
     takes_sparse = True
 
-    def __init__(self, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]], saves: bool):
+    def __init__(self, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]], saves: bool, kept: Iterable[Tensor]):
         super().__init__(edges)
         self.rule: Callable[[Tensor], Iterable[Any]] | None = rule
         self.saves = saves
+        self.kept = [(_memory(tensor), _memory(tensor).version, _what(tensor)) for tensor in kept]
 
     def pull(self, gradients: list[Any], create_graph: bool) -> Iterable[Any]:
         if self.rule is None:
             raise RuntimeError(SECOND_TIME)
+        for storage, version, what in self.kept:
+            if storage.version != version:
+                raise overwritten(what, storage.version, version)
         return self.rule(as_tensor(gradients[0]))
 
     def release(self) -> None:
@@ -41,9 +45,27 @@ class SparseNode(Node):
             self.rule = None
 
 
-def linked(result: Any, name: str, edges: tuple[Any, ...], rule: Callable[[Tensor], Iterable[Any]], saves: bool = False) -> Any:
-    """``result``, which has no history, as made by a step that torch calls ``name``; ``saves``: whether a backward pass frees what it needs."""
-    result._grad_fn = node_type(name, SparseNode)(edges, rule, saves)
+def _memory(tensor: Tensor) -> Any:
+    return tensor._elements._storage if isinstance(tensor, SparseTensor) else tensor._storage
+
+
+def _what(tensor: Tensor) -> str:
+    return f"[torch.{'sparse.' if isinstance(tensor, SparseTensor) else ''}{tensor.dtype.legacy}Tensor {list(tensor.shape)}]"
+
+
+def linked(
+    result: Any,
+    name: str,
+    edges: tuple[Any, ...],
+    rule: Callable[[Tensor], Iterable[Any]],
+    saves: bool = False,
+    kept: Iterable[Tensor] = (),
+) -> Any:
+    """``result``, which has no history, as made by a step that torch calls ``name``.
+
+    saves: whether a backward pass frees what it needs. kept: what must not be written in place before that.
+    """
+    result._grad_fn = node_type(name, SparseNode)(edges, rule, saves, kept)
     return result
 
 
@@ -68,8 +90,10 @@ def elements_of(tensor: SparseTensor) -> Tensor:
     return linked(elements, "ValuesBackward0", (tensor._edge(),), rule)
 
 
-def make(pattern: Pattern, elements: Tensor, size: Iterable[int], coalesced: bool = False, name: str = "") -> SparseTensor:
-    """The sparse tensor of elements (n, …) at the places of a pattern; ``name`` is torch's of the step that makes it."""
+def make(
+    pattern: Pattern, elements: Tensor, size: Iterable[int], coalesced: bool = False, name: str = "", kept: Iterable[Tensor] = ()
+) -> SparseTensor:
+    """The sparse tensor of elements (n, …) at the places of a pattern; ``name`` is torch's of the step that makes it, ``kept`` as in :func:`linked`."""
     made = SparseTensor._of(pattern, elements, tuple(size), coalesced)
     if tracked(elements):
         linked(
@@ -78,13 +102,14 @@ def make(pattern: Pattern, elements: Tensor, size: Iterable[int], coalesced: boo
             (elements._edge(),),
             lambda gradient: (elements_at(gradient, pattern),),
             saves=name in ("", MADE),
+            kept=kept,
         )
     return made
 
 
-def like(tensor: SparseTensor, elements: Tensor, name: str = "") -> SparseTensor:
+def like(tensor: SparseTensor, elements: Tensor, name: str = "", kept: Iterable[Tensor] = ()) -> SparseTensor:
     """Other elements at the places of a tensor."""
-    return make(tensor._pattern, elements, (*tensor._pattern.sizes, *elements._shape()[1:]), tensor._coalesced, name)
+    return make(tensor._pattern, elements, (*tensor._pattern.sizes, *elements._shape()[1:]), tensor._coalesced, name, kept)
 
 
 def elements_at(tensor: Tensor, pattern: Pattern) -> Tensor:
@@ -112,11 +137,11 @@ def dense(tensor: SparseTensor) -> Tensor:
     return renamed(scatter(elements_of(tensor), pattern.flat(), pattern.space()).reshape(tensor._size), "ToDenseBackward0")
 
 
-def renamed(result: Tensor, name: str) -> Tensor:
-    """A dense result of several steps, which torch makes in one."""
+def renamed(result: Tensor, name: str, kept: Iterable[Tensor] = ()) -> Tensor:
+    """A dense result of several steps, which torch makes in one; ``kept`` as in :func:`linked`."""
     if not result.requires_grad or isinstance(result, SparseTensor):
         return result
-    return linked(result._bare(), name, (result._edge(),), lambda gradient: (gradient,))
+    return linked(result._bare(), name, (result._edge(),), lambda gradient: (gradient,), kept=kept)
 
 
 def coalesced(tensor: SparseTensor) -> SparseTensor:

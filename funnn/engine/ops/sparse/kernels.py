@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -46,8 +47,13 @@ def _sampled(rows, columns, x, y):
 _flat_op = Op(_flat)
 _take_op = Op(_take, "IndexSelectBackward0")
 _scatter_op = Op(_scatter, "IndexAddBackward0")
-_product_op = Op(_product, lambda *args: args[-1], autocast=LOWER)
-_vector_op = Op(_product_with_vector, lambda *args: args[-1], autocast=LOWER)
+
+
+@functools.cache
+def _product_op(vector: bool, saves: tuple[int, ...]) -> Op:
+    return Op(_product_with_vector if vector else _product, lambda *args: args[-1], saves=saves, autocast=LOWER)
+
+
 _sampled_op = Op(_sampled, "SparseSampledAddmmBackward0")
 
 
@@ -68,7 +74,8 @@ def scatter(elements: Tensor, index: Tensor, count: int) -> Tensor:
 
 def product(rows: Tensor, columns: Tensor, elements: Tensor, dense: Tensor, count: int, name: str) -> Tensor:
     """A sparse matrix of ``count`` rows times a dense matrix or vector; ``name`` is torch's of the grad_fn."""
-    return call(_product_op if dense.dim() == 2 else _vector_op, (rows, columns, elements, dense, count, name), {})
+    saves = (2,) * dense.requires_grad + (3,) * elements.requires_grad  # each is what the derivative in the other reads
+    return call(_product_op(dense.dim() == 1, saves), (rows, columns, elements, dense, count, name), {})
 
 
 def sampled(rows: Tensor, columns: Tensor, x: Tensor, y: Tensor) -> Any:

@@ -38,7 +38,7 @@ def _multiply(sparse: SparseTensor, other: Tensor, name: str, masked: bool) -> T
         of_sparse = own.outer(kept.conj()) if kept.dim() == 1 else own @ kept.mH
         return of_sparse, gradient
 
-    return linked(result._bare(), name, edges, rule)
+    return linked(result._bare(), name, edges, rule, kept=(other,))
 
 
 def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -> SparseTensor:
@@ -48,8 +48,8 @@ def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -
         first, second = a, b
         plain = _sparse_product(a._bare(), b._bare(), name, True)
         edges = (a._edge() if tracked(a) else None, b._edge() if tracked(b) else None)
-        return linked(plain, name, edges, lambda gradient: (gradient @ second.mH, first.mH @ gradient))
-    layout = a.layout
+        return linked(plain, name, edges, lambda gradient: (gradient @ second.mH, first.mH @ gradient), kept=(a, b))
+    layout, kept = a.layout, (a,) * tracked(b) + (b,) * tracked(a)
     a, b = coalesced(uncompressed(a)), coalesced(uncompressed(b))
     (rows, inner), (_, columns) = numbers(a._pattern.indices()), numbers(b._pattern.indices())
     starts = np.searchsorted(numbers(b._pattern.indices())[0], np.arange(b._size[0] + 1))
@@ -61,8 +61,8 @@ def _sparse_product(a: SparseTensor, b: SparseTensor, name: str, masked: bool) -
     products = take(elements_of(a), constant(left)) * take(elements_of(b), constant(right))
     elements = scatter(products, constant(groups.group), groups.first.size)
     if layout is _layout.sparse_coo:
-        return make(Pattern.coo(groups.indices, size), elements, size, True, name)
-    return make(compressed(_layout.sparse_csr, groups.indices, size), elements, size, True, name)
+        return make(Pattern.coo(groups.indices, size), elements, size, True, name, kept)
+    return make(compressed(_layout.sparse_csr, groups.indices, size), elements, size, True, name, kept)
 
 
 def _check_types(a: Tensor, b: Tensor) -> None:
@@ -98,7 +98,7 @@ def _multiply_leaf(a: Tensor, b: SparseTensor, name: str) -> Tensor:
     result = product(plain._pattern.index(1), plain._pattern.index(0), plain._elements, a.t(), b._size[1], name).t()
     edges = (b._edge(), result._edge() if result.requires_grad else None)
     kept = Tensor._wrap(a._operand(), *(a._edge() if a.requires_grad else ()))
-    return linked(result._bare(), name, edges, lambda gradient: (kept.mH @ gradient, gradient))
+    return linked(result._bare(), name, edges, lambda gradient: (kept.mH @ gradient, gradient), kept=(a,))
 
 
 @handles("mm")
@@ -146,7 +146,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
         return result
     edges = (input._edge(), result._edge() if result.requires_grad else None)
     kept = Tensor._wrap(mat2._operand(), *(mat2._edge() if mat2.requires_grad else ()))
-    return linked(result._bare(), "BmmBackward0", edges, lambda gradient: (gradient @ kept.mH, gradient))
+    return linked(result._bare(), "BmmBackward0", edges, lambda gradient: (gradient @ kept.mH, gradient), kept=(mat2,))
 
 
 def _addmm(input: Tensor, a: Tensor, b: Tensor, beta: Any, alpha: Any, name: str, masked: bool) -> Tensor:
@@ -200,7 +200,7 @@ def _reduced_product(matrix: Tensor, dense: Tensor, reduce: str) -> Tensor:
     terms = elements_of(matrix).unsqueeze(1) * take(dense, pattern.index(1))
     rows = pattern.index(0).unsqueeze(1).expand(terms._shape())
     result = terms.new_zeros((matrix._size[0], dense._shape()[1])).scatter_reduce(0, rows, terms, reduce, include_self=False)
-    return renamed(result, "SparseMmReduceImplBackward0")
+    return renamed(result, "SparseMmReduceImplBackward0", (dense,))
 
 
 def sparse_addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:

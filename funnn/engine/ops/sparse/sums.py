@@ -123,7 +123,9 @@ def _softmax(input: Tensor, dim: int, dtype: Any, logarithm: bool) -> SparseTens
         keys = keys if axis == dim else keys * pattern.sizes[axis] + index
     groups = group(keys, sizes)
     index, count = constant(groups.group), groups.first.size
-    largest = values.detach().new_full((count, *values._shape()[1:]), -math.inf).index_reduce(0, index, values.detach(), "amax")
+    plain = values.detach()
+    places = index.reshape(-1, *[1] * (plain.dim() - 1)).expand(plain._shape())
+    largest = plain.new_full((count, *plain._shape()[1:]), -math.inf).scatter_reduce(0, places, plain, "amax")
     shifted = values - take(largest, index)
     exponentials = shifted.exp()
     sums = take(scatter(exponentials, index, count), index)

@@ -4,9 +4,11 @@ import copy
 
 from funnn import functional as F
 from funnn import layers
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import get_default_dtype
+from funnn.engine.types.dtype import float32, get_default_dtype
 from funnn.engine.types.warning import say as _say
+from funnn.torch.backends import mha
 from funnn.torch.nn._packed import takes_packed
 from funnn.torch.nn.modules._embeddings import _Table
 from funnn.torch.nn.modules._normalizations import SyncBatchNorm as SyncBatchNorm
@@ -212,7 +214,13 @@ class AdaptiveLogSoftmaxWithLoss(LayerModule, layer=layers.AdaptiveLogSoftmaxWit
 class RNN(RNNBase, layer=layers.RNN):
     forward = takes_packed(layers.RNN.forward)
 class LSTM(RNNBase, layer=layers.LSTM):
-    forward = takes_packed(layers.LSTM.forward)
+    _forward = takes_packed(layers.LSTM.forward)
+
+    def forward(self, input, hx=None, **lengths):
+        """The output and the final states (h, c), of a batch, one sequence or a PackedSequence."""
+        if self.proj_size and isinstance(input, _Tensor) and input.dtype is float32:
+            _say("LSTM with projections is not supported with oneDNN. Using default implementation.", once=True)
+        return self._forward(input, hx, **lengths)
 class GRU(RNNBase, layer=layers.GRU):
     forward = takes_packed(layers.GRU.forward)
 class RNNCell(RNNCellBase, layer=layers.RNNCell): ...
@@ -225,13 +233,42 @@ class EmbeddingBag(_Table, layer=layers.EmbeddingBag): ...
 # -- transformers
 class _Transformer(LayerModule, file="transformer"): ...
 class TransformerEncoder(_Transformer, layer=layers.TransformerEncoder):
-    use_nested_tensor = False
-
     def _adopt(self, layer, dtype, source, drawn=True):
         super()._adopt(layer, dtype, source, drawn)
         reason = _why_not_nested(self.layers[0]) if len(self.layers) and self.enable_nested_tensor else ""
+        self.use_nested_tensor = self.enable_nested_tensor and not reason
         if reason:
             _say(f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer{reason}")
+
+    def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
+        """The layers one after the other, then ``norm``; in evaluation, where torch leaves out padded positions, they are 0 before ``norm``."""
+        if src_key_padding_mask is None or mask is not None or not _leaves_out(self, src, src_key_padding_mask):
+            return layers.TransformerEncoder.forward(self, src, mask, src_key_padding_mask, is_causal)
+        for layer in self.layers:
+            output = src = layer(src, src_key_padding_mask=src_key_padding_mask)
+        output = output.masked_fill((src_key_padding_mask != 0)[..., None], 0.0)
+        return output if self.norm is None else self.norm(output)
+
+
+def _leaves_out(encoder, src, padding):
+    """Whether torch evaluates without the padded positions, in a nested tensor, of whose API it then warns."""
+    first = encoder.layers[0]
+    if not encoder.use_nested_tensor or first.training or src.dim() != 3 or thread.autocast is not None or not mha.get_fastpath_enabled():
+        return False
+    if thread.grad and (src.requires_grad or any(weight.requires_grad for weight in first.parameters())):
+        return False
+    if encoder.mask_check:
+        left = (padding == 0).int()
+        if thread.region is not None or (left[:, 1:] > left[:, :-1]).any():  # in a compiled function torch does not look
+            return False
+    _say(_NESTED, once=True)
+    return True
+
+
+_NESTED = (
+    "The PyTorch API of nested tensors is in prototype stage and will change in the near future. We recommend specifying layout=torch.jagged when "
+    "constructing a nested tensor, as this layout receives active development, has better operator coverage, and works with torch.compile."
+)
 
 
 def _why_not_nested(encoder):

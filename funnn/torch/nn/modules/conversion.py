@@ -124,4 +124,4 @@ def _convert(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
         if is_lazy(tensor):
             tensor.convert(fn)
         else:
-            tensor.data = fn(tensor)
+            tensor._set_data(fn(tensor))

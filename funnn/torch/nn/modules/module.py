@@ -53,8 +53,9 @@ def register_module_module_registration_hook(hook: Callable) -> RemovableHandle:
 
 
 def _addindent(s_: str, numSpaces: int) -> str:
-    """All lines but the first moved to the right, as reprs that programs write do."""
-    return s_.replace("\n", "\n" + " " * numSpaces)
+    """All lines but the first moved to the right, as reprs that programs write do; blank lines become empty."""
+    first, *lines = s_.split("\n")
+    return "\n".join([first, *(" " * numSpaces + line if line.strip() else "" for line in lines)])
 
 
 def _has_any_global_hook() -> bool:

@@ -257,3 +257,12 @@ def _checked_context(context: Any, num_workers: int) -> Any:
             f"multiprocessing_context={context}"
         )
     return context
+
+
+class _DatasetKind:
+    """How samples are got, as libraries ask."""
+
+    Map, Iterable = 0, 1
+
+
+_BaseDataLoaderIter, _MultiProcessingDataLoaderIter = _Epoch, WorkersEpoch

@@ -55,7 +55,9 @@ from funnn.torchvision.transforms.v2._own import ToTensor as ToTensor
 from funnn.torchvision.transforms.v2._samples import Transform as Transform
 
 _BOXES = "transforms of boxes and points are not supported; transform images and masks, and boxes by torchvision.ops"
-_BOX_NAMES = "ClampBoundingBoxes ClampKeyPoints ConvertBoundingBoxFormat RandomIoUCrop SanitizeBoundingBoxes SanitizeKeyPoints SetClampingMode"
+_BOX_NAMES = (
+    "ClampBoundingBoxes ClampKeyPoints ConvertBoundingBoxFormat RandomIoUCrop SanitizeBoundingBoxes SanitizeKeyPoints SetClampingMode"
+)
 _SIZES = "draw a size with torch.randint, and call v2.functional.resize"
 _REASONS = {
     **dict.fromkeys(_BOX_NAMES.split(), _BOXES),

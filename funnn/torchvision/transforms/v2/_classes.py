@@ -224,8 +224,8 @@ class ElasticTransform(OfSamples, movements.ElasticTransform):
         self.alpha, self.sigma = list(self.alpha), list(self.sigma)
 
     def __repr__(self) -> str:
-        fill = self.fill[0] if len(self.fill) == 1 else self.fill
-        return f"{super().__repr__()[:-1]}, fill={int(fill) if fill == int(fill) else fill})"
+        fill: Any = self.fill if len(self.fill) > 1 else int(self.fill[0]) if self.fill[0].is_integer() else self.fill[0]
+        return f"{super().__repr__()[:-1]}, fill={fill})"
 
 
 def _negative() -> bool:

@@ -122,7 +122,9 @@ class _Each(Transform):
         sample = inputs if len(inputs) > 1 else inputs[0]
         found = list(leaves(sample))
         images = set(images_of(found))
-        return replace(sample, iter([self.transform(leaf, {}) if i in images or self._takes(leaf) else leaf for i, leaf in enumerate(found)]))
+        return replace(
+            sample, iter([self.transform(leaf, {}) if i in images or self._takes(leaf) else leaf for i, leaf in enumerate(found)])
+        )
 
     def _takes(self, leaf: Any) -> bool:
         """Whether a part that is no image is transformed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -76,7 +76,9 @@ class Transform(nn.Module):
     def extra_repr(self) -> str:
         """The public attributes."""
         names = [name for name in vars(self) if not name.startswith("_") and name != "training"]
-        return ", ".join(f"{name}={getattr(self, name)}" for name in names if isinstance(getattr(self, name), (bool, int, float, str, tuple, list, Enum)))
+        return ", ".join(
+            f"{name}={getattr(self, name)}" for name in names if isinstance(getattr(self, name), (bool, int, float, str, tuple, list, Enum))
+        )
 
 
 class OfSamples:
@@ -86,6 +88,8 @@ class OfSamples:
     shown: ClassVar[tuple[str, ...]] = ()
     geometric: bool
     functional: Any = functional
+    draw: Callable[[Any], Any]
+    apply: Callable[[Any, Any], Any]
 
     def forward(self, *inputs: Any) -> Any:
         """The sample, transformed."""
@@ -95,11 +99,11 @@ class OfSamples:
         masks = [i for i, leaf in enumerate(found) if isinstance(leaf, Mask)] if self.geometric else []
         if not which and not masks:
             return sample
-        drawn = self.draw(found[(which or masks)[0]])  # type: ignore[attr-defined]
+        drawn = self.draw(found[(which or masks)[0]])
         if drawn is None:
             return sample
         for i in which:
-            found[i] = _kept(self.apply(found[i], drawn), found[i])  # type: ignore[attr-defined]
+            found[i] = _kept(self.apply(found[i], drawn), found[i])
         for i in masks:
             found[i] = _kept(_for_masks(self).apply(found[i].as_subclass(torch.Tensor), drawn), found[i])
         return replace(sample, iter(found))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
@@ -21,6 +21,23 @@ class ReduceOp(enum.Enum):
     """How values of several processes become one; of one process, they stay as they are."""
 
     SUM, AVG, PRODUCT, MIN, MAX, BAND, BOR, BXOR = range(8)
+
+
+ReduceOp.RedOpType = ReduceOp  # type: ignore[attr-defined] (its values' class, which torch has within it)
+
+
+class Backend(str):
+    """The name of a backend, in small letters."""
+
+    UNDEFINED, GLOO, NCCL, UCC, MPI, XCCL, FAKE = "undefined", "gloo", "nccl", "ucc", "mpi", "xccl", "fake"
+    backend_list: ClassVar[list[str]] = [UNDEFINED, GLOO, NCCL, XCCL, UCC, MPI, FAKE]
+    default_device_backend_map: ClassVar[dict[str, str]] = {"cpu": GLOO, "cuda": NCCL, "xpu": XCCL, "mps": GLOO}
+
+    def __new__(cls, name: str) -> Backend:
+        """The name as a backend."""
+        if not isinstance(name, str):
+            raise ValueError("Backend constructor parameter must be string-ish")
+        return super().__new__(cls, name.lower())
 
 
 class ProcessGroup:
@@ -64,6 +81,8 @@ class _Group(type):
 
 class group(metaclass=_Group):
     """``group.WORLD``: the default group, None before init_process_group."""
+
+    NON_GROUP_MEMBER = -100  # what a process gets that is not in a new group
 
 
 GroupMember = group
@@ -167,6 +186,36 @@ def get_world_size(group: ProcessGroup | None = None) -> int:
     return of_group(group).size()
 
 
+def get_process_group_ranks(group: ProcessGroup | None = None) -> list[int]:
+    """[0], the numbers of the group's processes."""
+    return list(range(of_group(group).size()))
+
+
+def get_global_rank(group: ProcessGroup, group_rank: int) -> int:
+    """The number of a process that has the number ``group_rank`` in a group; the same here."""
+    if group_rank not in get_process_group_ranks(group):
+        raise ValueError(f"Group rank {group_rank} is not part of group {group}")
+    return group_rank
+
+
+def get_group_rank(group: ProcessGroup, global_rank: int) -> int:
+    """The number in a group of the process ``global_rank``; the same here."""
+    return get_global_rank(group, global_rank)
+
+
+def get_node_local_rank(fallback_rank: int | None = None) -> int:
+    """LOCAL_RANK of the environment, or ``fallback_rank``."""
+    if "LOCAL_RANK" in os.environ:
+        return int(os.environ["LOCAL_RANK"])
+    if fallback_rank is None:
+        raise RuntimeError("LOCAL_RANK is not in the environment. Consider passing fallback_rank to allow `get_node_local_rank` to work.")
+    return fallback_rank
+
+
+def _rank_not_in_group(group: Any) -> bool:
+    return group is GroupMember.NON_GROUP_MEMBER
+
+
 def get_backend(group: ProcessGroup | None = None) -> str:
     """The name that init_process_group was given."""
     return of_group(group).backend
@@ -231,6 +280,19 @@ def all_gather_object(object_list: list, obj: Any, group: ProcessGroup | None = 
     """Puts the object into the list."""
     of_group(group)
     object_list[0] = obj
+
+
+def scatter_object_list(
+    scatter_object_output_list: list, scatter_object_input_list: list | None = None, src: int | None = None, group: Any = None, **ignored: Any
+) -> None:
+    """Put the one process's object into the output list."""
+    of_group(group)
+    scatter_object_output_list[0] = (scatter_object_input_list or [None])[0]
+
+
+def monitored_barrier(group: ProcessGroup | None = None, timeout: Any = None, wait_all_ranks: bool = False) -> None:
+    """Nothing: all processes are here."""
+    of_group(group)
 
 
 def gather_object(obj: Any, object_gather_list: list | None = None, dst: int | None = None, group: Any = None) -> None:

@@ -1,0 +1,5 @@
+"""Times that groups wait."""
+
+from datetime import timedelta
+
+default_pg_timeout = timedelta(minutes=30)
