@@ -88,6 +88,7 @@ torch.onnx: ONNXProgram OperatorExportTypes=ONNX,ONNX_ATEN,ONNX_ATEN_FALLBACK,ON
 torch.utils.cpp_extension: load load_inline BuildExtension
 torch.utils.data: IterDataPipe MapDataPipe
 torch.utils.data._utils.worker: _generate_state
+torch.utils._python_dispatch: TorchDispatchMode BaseTorchDispatchMode
 torch.utils.flop_counter: FlopCounterMode
 """
 

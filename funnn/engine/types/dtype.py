@@ -50,7 +50,7 @@ class dtype(metaclass=TorchType):
     @staticmethod
     def named(name: str) -> dtype:
         """The dtype of that name, such as "float32"."""
-        return complex32 if name == complex32.name else next(item for item in dtype._by_numpy.values() if item.name == name)
+        return _WithoutArrays.known.get(name) or next(item for item in dtype._by_numpy.values() if item.name == name)
 
     def to_real(self) -> dtype:
         """The type of the real part of such numbers."""
@@ -109,20 +109,30 @@ class _WithoutArrays(dtype):
 
     __module__, __qualname__ = "funnn.torch", "dtype"  # the name that is printed
 
-    def __init__(self, name: str, legacy: str, itemsize: int):
+    def __init__(self, name: str, legacy: str, itemsize: int, is_complex: bool, refusal: str):
         self.name, self.legacy, self.itemsize = name, legacy, itemsize
-        self.is_floating_point, self.is_complex, self.is_signed, self.category = False, True, True, 3
+        self.is_floating_point, self.is_complex, self.is_signed, self.category = False, is_complex, is_complex, 3 if is_complex else 1
+        self._refusal = refusal
+        _WithoutArrays.known[name] = self
+
+    known: ClassVar[dict[str, _WithoutArrays]] = {}
 
     @property
     def numpy(self) -> Any:  # type of the base's attribute
-        raise NotImplementedError(
-            "tensors of complex numbers of two halves (torch.complex32) are not supported, for JAX and NumPy have none; use torch.complex64, "
-            "or .cfloat(), or real and imaginary parts in torch.float16"
-        )
+        raise NotImplementedError(self._refusal)
 
 
 _WithoutArrays.__name__ = "dtype"
-complex32 = _WithoutArrays("complex32", "ComplexHalf", 4)
+complex32 = _WithoutArrays(
+    *("complex32", "ComplexHalf", 4, True),
+    "tensors of complex numbers of two halves (torch.complex32) are not supported, for JAX and NumPy have none; use torch.complex64, "
+    "or .cfloat(), or real and imaginary parts in torch.float16",
+)
+for _name, _size in (("qint8", 1), ("quint8", 1), ("qint32", 4), ("quint4x2", 1), ("quint2x4", 1)):
+    _WithoutArrays(
+        *(_name, _name.replace("q", "Q").replace("i", "I").replace("Qu", "QU"), _size, False),
+        f"quantised tensors (torch.{_name}) are not supported; store an int8 tensor and its scale, and multiply: x.to(torch.float32) * scale",
+    )
 
 _FLOAT8_KINDS = frozenset(kind.numpy for kind in FLOAT8)
 
@@ -130,7 +140,7 @@ ALL = tuple(dtype._by_numpy.values())
 ALIASES = {
     **{item.name: item for item in ALL},
     **{"half": float16, "float": float32, "double": float64, "chalf": complex32, "cfloat": complex64, "cdouble": complex128},
-    "complex32": complex32,
+    **_WithoutArrays.known,
     **{"short": int16, "int": int32, "long": int64},
 }
 PYTHON = {bool: bool_, int: int64}
@@ -211,6 +221,11 @@ def join(a: dtype, b: dtype) -> dtype:
     if a in FLOAT8 or b in FLOAT8:
         raise RuntimeError(
             f"Promotion for Float8 Types is not supported, attempted to promote {a.legacy} and {b.legacy}; convert one with .to(dtype)"
+        )
+    if not {a.name, b.name}.isdisjoint(_WithoutArrays.known.keys() - {"complex32"}):
+        raise RuntimeError(
+            "promoteTypes with quantized numbers is not handled yet; figure out what the correct rules should be, offending types: "
+            f"{a.legacy} {b.legacy}"
         )
     if complex32 in (a, b):
         other = b if a is complex32 else a

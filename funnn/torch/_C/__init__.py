@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from funnn.engine.ops.linalg.matrix_checks import _LinAlgError as _LinAlgError
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
