@@ -90,8 +90,8 @@ def test_without_a_network_the_error_says_where_the_file_belongs(cache, monkeypa
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    with pytest.raises(urllib.error.URLError, match=r"no network.*put the file to .*alexnet-owt-7be5be79\.pth"):
-        models.alexnet(weights="DEFAULT")
+    with pytest.raises(urllib.error.URLError, match=r"no network.*put the file to .*squeezenet1_1-b8a52dc0\.pth"):
+        models.squeezenet1_1(weights="DEFAULT")
 
 
 def test_what_is_missing_says_so():
