@@ -32,6 +32,8 @@ _PLACES = {
     **{f"{_ROOT}.{device}.amp:{name}": f"torch.{device}.amp.{file}" for device in ("cpu", "cuda")
        for name, file in (("GradScaler", "grad_scaler"), ("autocast", "autocast_mode"))},
     **{f"{_ROOT}.distributions.transforms.{file}": "torch.distributions.transforms" for file in ("base", "elementwise", "joined", "vectors")},
+    f"{_ROOT}.fx._codegen": "torch.fx.graph",
+    f"{_ROOT}.fx._patching": "torch.fx._symbolic_trace",
     f"{_ROOT}.multiprocessing:ProcessContext": "torch.multiprocessing.spawn",
     f"{_ROOT}.nn._packed": "torch.nn.utils.rnn",
     f"{_ROOT}.optim._adafactor": "torch.optim",

@@ -27,6 +27,7 @@ torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
 torch._subclasses.fake_tensor: FakeTensor FakeTensorMode is_fake
 torch._subclasses.functional_tensor: FunctionalTensor mb_unwrap_functional_tensor
+torch._tensor_str: _tensor_str _add_suffixes _str_intern _str
 torch.autograd.profiler: EventList
 torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=

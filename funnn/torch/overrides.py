@@ -84,6 +84,9 @@ def _assert(condition: Any, message: str) -> None:
     return None
 
 
+_assert.__module__ = __package__  # where torch has it
+
+
 def is_tensor_like(inp: Any) -> bool:
     """Whether it is a tensor, or of a class with ``__torch_function__``."""
     return isinstance(inp, Tensor) or hasattr(inp, PROTOCOL)

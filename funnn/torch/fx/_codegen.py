@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 import types
 import typing
@@ -289,7 +290,7 @@ class _Writer:
             return
         summary = "No stacktrace found for following nodes"
         lines = (node.stack_trace or "").strip().split("\n")
-        for line, code in reversed(list(zip(lines, lines[1:], strict=False))):
+        for line, code in reversed(list(itertools.pairwise(lines))):
             if found := re.fullmatch(r'File "(.+)", line (\d+), in (.+)', line.strip()):
                 summary = f"File: {found[1]}:{found[2]} in {found[3]}, code: {code.strip()}"
                 break

@@ -19,32 +19,26 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
-from funnn.torch import nn, special
+from funnn.torch._compiled_parts import PARTS
+from funnn.torch.nn import functional
 
-functional = nn.functional
 
-#: The wings of the namespace whose functions torch keeps in a part of its compiled module, by names that begin with the wing's.
-_WINGS = ("fft", "linalg", "special")
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: Functions of torch that are written in Python, in torch.functional.
-_IN_PYTHON = frozenset(
-    """atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul einsum lu meshgrid norm split
-    stft tensordot unique unique_consecutive unravel_index""".split()
+_IN_PYTHON = _words(
+    """atleast_1d atleast_2d atleast_3d block_diag broadcast_shapes broadcast_tensors cartesian_prod cdist chain_matmul einsum lu
+    meshgrid norm split stft tensordot unique unique_consecutive unravel_index"""
 )
 #: Functions of torch.nn.functional that are torch's own, or of its compiled module.
-_OF_TORCH = frozenset(
-    """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
-    cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_ selu_
-    threshold_""".split()
+_OF_TORCH = _words(
+    """adaptive_avg_pool1d avg_pool1d bilinear celu_ channel_shuffle conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d
+    conv_transpose3d cosine_similarity hardshrink native_channel_shuffle pairwise_distance pdist pixel_shuffle pixel_unshuffle
+    prelu relu_ rrelu_ selu_ threshold_"""
 )
-_COMPILED = frozenset(
-    "avg_pool2d avg_pool3d elu_ gelu hardtanh_ leaky_relu_ linear one_hot scaled_dot_product_attention softplus softshrink".split()
-)
-_OTHERS = {"logsigmoid": "torch._C._nn.log_sigmoid", "threshold": "torch.nn.functional._threshold"}
-_ELSEWHERE = {
-    "pca_lowrank": "torch._lowrank.pca_lowrank",
-    "segment_reduce": "torch._segment_reduce",
-    "svd_lowrank": "torch._lowrank.svd_lowrank",
-}
+_ELSEWHERE = {"threshold": "torch.nn.functional._threshold"}
 #: Functions of torch.nn.functional that return indices too where they are asked to, which torch then calls by another name.
 _WITH_INDICES = re.compile(r"(adaptive_|fractional_)?max_pool[123]d")
 #: Arguments that the functions here have and torch's have not.
@@ -61,42 +55,34 @@ _KEYWORDS = {
 def _torch_names() -> dict[Callable, str]:
     """Torch's name of each function, once all of them are there."""
     names: dict[Callable, str] = {}
-    for name in functional.__all__:
-        names[getattr(functional, name)] = f"torch.nn.functional.{name}"
-    for name in (*_OF_TORCH, *_COMPILED, *_OTHERS):
-        function = getattr(functional, name, None)
-        if function is not None:
-            names[function] = _OTHERS.get(name) or (f"torch.{name}" if name in _OF_TORCH else f"torch._C._nn.{name}")
+    for name in (*functional.__all__, *(name for name in _OF_TORCH if name.endswith("_"))):
+        names[getattr(functional, name)] = f"torch.{name}" if name in _OF_TORCH else _ELSEWHERE.get(name, f"torch.nn.functional.{name}")
+    for part, functions in PARTS.items():
+        names.update({function: f"torch._C.{part}.{name}" for name, function in functions.items()})
     for name, function in FUNCTIONS.items():
-        wing, _, leaf = name.rpartition(".")
-        if function in names and function.__name__ != name:  # another name of one that torch has twice, or that torch.nn.functional has
-            continue
-        if wing in _WINGS:
-            names[function] = f"torch._C._{wing}.{wing}_{leaf}"
-        elif name in _IN_PYTHON:
-            names[function] = f"torch.functional.{name}"
-        elif getattr(functional, name, None) is not function:
-            names[function] = _ELSEWHERE.get(name, f"torch.{name}")
-    for name in special.__all__:  # among which are functions of torch under another name
-        names.setdefault(getattr(special, name), f"torch._C._special.special_{name}")
+        if function not in names or (function.__name__ == name and not hasattr(functional, name)):  # the last: of two names of a function
+            names[function] = f"torch.functional.{name}" if name in _IN_PYTHON else f"torch.{name}"
     return names
 
 
 def torch_name(function: Any) -> str | None:
     """The name by which torch writes one of its functions or types; None for what is not torch's."""
+    if isinstance(function, types.ModuleType):
+        return None
     try:
         if (found := _torch_names().get(function)) is not None:
             return found
     except TypeError:  # it has no hash
         return None
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
     module = getattr(function, "__module__", None)
     module = module.removeprefix("funnn.") if isinstance(module, str) else ""
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", "")
+    if not module.startswith("torch") or module.rpartition(".")[2].startswith("_"):  # a file that torch may not have
+        for prefix, owner in (("torch", sys.modules["funnn.torch"]), ("torch.Tensor", Tensor)):
+            if name and getattr(owner, name, None) is function:
+                return f"{prefix}.{name}"
     if module.partition(".")[0] == "torch" and not module.startswith(("torch._dynamo.", "torch._inductor.")):
         return f"{module}.{name}" if resolve(f"{module}.{name}") is function else None
-    for owner, prefix in ((sys.modules["funnn.torch"], "torch"), (Tensor, "torch.Tensor")):
-        if name and getattr(owner, name, None) is function:
-            return f"{prefix}.{name}"
     return None
 
 
@@ -152,7 +138,7 @@ def type_text(kind: Any) -> str:
         return torch_name(kind) or f"{kind.__module__}.{kind.__qualname__}"
     if kind is ...:
         return "..."
-    return kind.__name__ if isinstance(kind, types.FunctionType) else repr(kind)
+    return kind.__name__ if isinstance(kind, types.FunctionType) else repr(kind).replace("funnn.torch.", "torch.")
 
 
 # -- calls
@@ -182,9 +168,9 @@ def recorded_call(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tu
 
 
 #: The operators of Python, by the names of the methods that they are.
-_OPERATORS = frozenset(
+_OPERATORS = _words(
     """add sub mul div floor_divide remainder pow matmul eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_left_shift
-    bitwise_right_shift""".split()
+    bitwise_right_shift"""
 )
 
 
@@ -197,7 +183,8 @@ def _in_full(name: str, function: Callable, args: tuple, kwargs: dict[str, Any])
     for parameter in signature.parameters.values():
         value = bound.arguments[parameter.name]
         if parameter.kind is parameter.VAR_POSITIONAL:
-            positional.extend(value)
+            in_one = name == "torch.functional.einsum" and len(value) == 2 and isinstance(value[1], (list, tuple))
+            positional.extend((value[0], *value[1]) if in_one else value)
         elif parameter.kind is parameter.VAR_KEYWORD:
             named.update(value)
         elif parameter.default is parameter.empty and parameter.name not in _KEYWORDS.get(name, ()):

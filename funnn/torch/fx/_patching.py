@@ -15,25 +15,28 @@ _MISSING = object()
 _MARK = "_fx_already_patched"
 
 
-class Patches:
+class Patcher:
     """Functions put in the places of others, until the block ends; then all are back, the last first."""
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []
         self._seen: set[int] = set()
 
-    def __enter__(self) -> Patches:
+    def __enter__(self) -> Patcher:
         return self
 
     def __exit__(self, *exc: Any) -> None:
         while self._undo:
             self._undo.pop()()
 
-    def patch_class(self, kind: type, name: str, function: Callable) -> None:
-        """Put a method into a class."""
-        before = vars(kind).get(name, _MISSING)
-        setattr(kind, name, function)
-        self._undo.append(functools.partial(delattr, kind, name) if before is _MISSING else functools.partial(setattr, kind, name, before))
+    def patch_method(self, cls: type, name: str, new_fn: Callable, deduplicate: bool = True) -> None:
+        """Put a method into a class; with ``deduplicate`` unless there is one already that was put there so."""
+        if getattr(getattr(cls, name), _MARK, False):
+            return
+        setattr(new_fn, _MARK, deduplicate)
+        before = vars(cls).get(name, _MISSING)
+        setattr(cls, name, new_fn)
+        self._undo.append(functools.partial(delattr, cls, name) if before is _MISSING else functools.partial(setattr, cls, name, before))
 
     def patch_globals(self, variables: dict[str, Any], name: str) -> None:
         """Let a function that a module has record its call where it meets a proxy."""

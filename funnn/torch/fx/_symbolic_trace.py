@@ -15,8 +15,10 @@ from typing import Any
 from funnn.engine.tensor.overrides import asking
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import tree
+from funnn.torch._C import ScriptObject as ScriptObject
 from funnn.torch.fx._codegen import PyTreeCodeGen, PyTreeInfo
-from funnn.torch.fx._patching import Patches, find_proxy
+from funnn.torch.fx._compatibility import compatibility as compatibility
+from funnn.torch.fx._patching import Patcher, find_proxy
 from funnn.torch.fx._wrapping import wrap as wrap
 from funnn.torch.fx._wrapping import wrapped_functions as _wrapped_fns_to_patch  # noqa: F401 (torch's name)
 from funnn.torch.fx.graph import Graph
@@ -30,8 +32,13 @@ from funnn.torch.overrides import _assert
 
 __all__ = ["PH", "ProxyableClassMeta", "Tracer", "symbolic_trace", "wrap"]
 
+#: By these names programs with a tracer of their own, which do what :meth:`Tracer.trace` does, find its parts.
+_orig_module_call, _orig_module_getattr = Module.__call__, Module.__getattr__
+_Patcher, _patch_wrapped_functions, _autowrap_check = Patcher, Patcher.patch_wrapped, Patcher.patch_listed
+
 _VARIADIC = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _tracing = threading.local()
+_one_at_a_time = threading.RLock()  # for what is put into the class Module
 _proxyable: set[type] = set()
 
 
@@ -195,12 +202,12 @@ class Tracer(TracerBase):
         """
         _tracing.depth = getattr(_tracing, "depth", 0) + 1
         try:
-            with asking(), Patches() as patches:
+            with _one_at_a_time, asking(), Patcher() as patches:
                 return self._trace(root, concrete_args, patches)
         finally:
             _tracing.depth -= 1
 
-    def _trace(self, root: Any, concrete_args: Any, patches: Patches) -> Graph:
+    def _trace(self, root: Any, concrete_args: Any, patches: Patcher) -> Graph:
         is_module = isinstance(root, Module)
         if is_module:
             if not hasattr(type(root), self.traced_func_name):
@@ -232,25 +239,24 @@ class Tracer(TracerBase):
         self.submodule_paths = None
         return self.graph
 
-    def _patch_modules(self, patches: Patches) -> None:
+    def _patch_modules(self, patches: Patcher) -> None:
         """Let calls and attributes of modules go through this tracer, in this thread."""
-        original_call, original_getattr = Module.__call__, Module.__getattr__
         thread, parameters = threading.get_ident(), dict[str, Proxy]()
 
-        @functools.wraps(original_getattr)
+        @functools.wraps(_orig_module_getattr)
         def read_attribute(module: Module, name: str) -> Any:
-            value = original_getattr(module, name)
+            value = _orig_module_getattr(module, name)
             return self.getattr(name, value, parameters) if threading.get_ident() == thread else value
 
-        @functools.wraps(original_call)
+        @functools.wraps(_orig_module_call)
         def call(module: Module, *args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() != thread:
-                return original_call(module, *args, **kwargs)
+                return _orig_module_call(module, *args, **kwargs)
             patches.patch_listed(getattr(getattr(module, "forward", module), "__globals__", {}), self._autowrap_function_ids)
-            return self.call_module(module, functools.partial(original_call, module), args, kwargs)
+            return self.call_module(module, functools.partial(_orig_module_call, module), args, kwargs)
 
-        patches.patch_class(Module, "__getattr__", read_attribute)
-        patches.patch_class(Module, "__call__", call)
+        patches.patch_method(Module, "__getattr__", read_attribute, deduplicate=False)
+        patches.patch_method(Module, "__call__", call, deduplicate=False)
 
     def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: Any = None) -> tuple[Callable, list[Any]]:
         """The function that takes the inputs one by one, and the inputs: proxies of placeholders, and known values."""

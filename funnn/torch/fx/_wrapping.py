@@ -30,3 +30,6 @@ def wrap(fn_or_name: str | Callable) -> str | Callable:
     name = fn_or_name if isinstance(fn_or_name, str) else fn_or_name.__name__
     wrapped_functions[id(frame.f_globals), name] = frame.f_globals
     return fn_or_name
+
+
+wrap.__module__ = f"{__package__}._symbolic_trace"  # torch's file, which the code of graphs names

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from funnn.engine.tensor.tensor import Tensor
@@ -19,6 +20,7 @@ from funnn.torch.nn.parameter import Parameter
 
 __all__ = ["GraphModule"]
 
+_PACKAGE = str(Path(__file__).parents[2])  # this library's files
 _numbers = itertools.count()
 _HOOKS = ("_replace_hooks", "_create_node_hooks", "_erase_node_hooks", "_deepcopy_hooks")
 
@@ -120,8 +122,8 @@ class GraphModule(Module):
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            if "eval_with_key" not in frame.filename:
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PACKAGE)]
+            if not frames or "eval_with_key" not in (frame := frames[-1]).filename:
                 raise
             print(_error_text(frame), file=sys.stderr)
             raise error.with_traceback(None) from error.__cause__
@@ -194,8 +196,8 @@ class GraphModule(Module):
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         state = copy.deepcopy({name: value for name, value in vars(self).items() if name != "_graph"}, memo)
-        made._restore(state, copy.deepcopy(self._graph, memo), type(self).__name__)
-        for hook in made._deepcopy_hooks:  # type: ignore[attr-defined]
+        made._restore(state, copy.deepcopy(self._graph, memo), "GraphModule")
+        for hook in made._deepcopy_hooks:
             hook(made)
         return made
 

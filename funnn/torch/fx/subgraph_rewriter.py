@@ -17,7 +17,7 @@ __all__ = ["Match", "ReplacedPatterns", "replace_pattern", "replace_pattern_with
 
 
 class Match(NamedTuple):
-    """A part that was replaced: the node that gave its value, and which node stood for which of the pattern."""
+    """A part that was replaced: the pattern's node where the search began, and which node stood for which of the pattern."""
 
     anchor: Node
     nodes_map: dict[Node, Node]
@@ -113,7 +113,7 @@ class _Matcher:
                 continue
             taken |= inner
             returning = [self.map[result] for result in self.results]
-            found.append(InternalMatch([self.map[self.last]], self.map, [self.map.get(node) for node in self.inputs], returning))
+            found.append(InternalMatch([self.last], self.map, [self.map.get(node) for node in self.inputs], returning))
         return found[::-1]
 
     def _fits(self, pattern: Any, value: Any) -> bool:
@@ -179,7 +179,7 @@ def _replace(graph: Graph, match: InternalMatch, pattern: Graph, new: Graph, cha
             match.nodes_map[node] = changed.get(value, value)
     values: dict[Node, Any] = dict(zip(inputs, match.placeholder_nodes, strict=True))
     users = {user for node in match.returning_nodes for user in node.users}
-    place = next((node for node in graph.nodes if node in users), None) or match.anchors[0].next
+    place = next((node for node in graph.nodes if node in users), None) or match.returning_nodes[-1].next
     with graph.inserting_before(place):
         results = graph.graph_copy(new, values)
     results = (results,) if isinstance(results, Node) else results

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn import functional as _pure
+from funnn.engine.state import thread as _thread
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.torch.nn import _attention_parts, _reduction, _tuples
 
@@ -31,6 +32,7 @@ _BEYOND = {
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
+_threshold = _pure.threshold  # by which torch calls it in the code of graphs
 ScalingType, SwizzleType = _pure.ScalingType, _pure.SwizzleType
 
 #: torch's helpers, of which programs make functions of their own.
@@ -43,6 +45,8 @@ def _in_place(name: str) -> Callable:
     function = getattr(_pure, name)
 
     def call_in_place(*args: Any, **kwargs: Any) -> Any:
+        if _thread.ask is not None and (found := _thread.ask(call_in_place, args, kwargs)) is not NotImplemented:
+            return found
         return function(*args, **kwargs, inplace=True)
 
     call_in_place.__name__ = call_in_place.__qualname__ = f"{name}_"
