@@ -22,6 +22,8 @@ torch._C: ScriptDict ScriptList ScriptModule ScriptObject ScriptFunction Graph N
     _jit_set_profiling_executor _jit_set_texpr_fuser_enabled _jit_override_can_fuse_on_cpu _jit_override_can_fuse_on_gpu _jit_set_nvfuser_enabled
 torch._C._distributed_c10d: Reducer ProcessGroup
 torch._C._functorch: _add_batch_dim _remove_batch_dim get_unwrapped is_batchedtensor is_legacy_batchedtensor _vmap_increment_nesting _vmap_decrement_nesting
+torch._functorch:
+torch._functorch.vmap: _add_batch_dim _broadcast_to_and_flatten _get_name _maybe_remove_batch_dim
 torch._guards: active_fake_mode
 torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
