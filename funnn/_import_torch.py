@@ -185,7 +185,7 @@ def install() -> Installed:
         return Installed(False)
     if _other_torch.is_imported():
         raise MixedTorchError(
-            f"PyTorch itself has been imported before funnn.install(), and {_other_torch.holders()} hold it: call install() before the first import of "
+            f"PyTorch itself has been imported before funnn.install(), and is held by {_other_torch.holders()}: call install() before the first import of "
             "torch, or run the program by `python -m funnn run`"
         )
     _enter()

@@ -90,8 +90,6 @@ class OwnFinder(importlib.abc.MetaPathFinder):
                     shown = _Shown(torchs)
                     shown.place = kind.__module__
                     kind.__module__ = shown
-                    if torchs == "torch._C":  # which is no module here, and which pickles look into
-                        setattr(sys.modules.setdefault(torchs, types.ModuleType(torchs)), kind.__name__, kind)
 
     def restore(self) -> None:
         """Give the classes their names back."""

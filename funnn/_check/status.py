@@ -47,6 +47,8 @@ def status(name: str) -> Status:
             return Status(MISSING, f"it is not in funnn.{top}")
         if (reason := getattr(item, "__unsupported__", None)) is not None:
             return Status(MISSING, reason.partition(" is not supported: ")[2] or reason)
+        if isinstance(refused := getattr(item, "__unsupported__", None), str):  # a name that is only mentioned: it raises when it is called
+            return Status(MISSING, refused.partition(" is not supported: ")[2] or refused)
         if not isinstance(item, (ModuleType, type)):
             break  # what is reached further is a value's own
     differences = " ".join(each.text for each in DIFFERENCES if any(_is_part(name, of) for of in each.names))

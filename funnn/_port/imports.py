@@ -6,10 +6,8 @@ import ast
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
-import funnn.torch  # noqa: F401 (which submodules come with it)
 from funnn._port.edits import Edit, Source
 
 
@@ -40,8 +38,19 @@ def _alias(alias: ast.alias) -> str:
     if alias.asname:
         return f"funnn.{alias.name} as {alias.asname}"
     top = _top(alias.name)
-    further = f", funnn.{alias.name}" if f"funnn.{alias.name}" not in sys.modules else ""  # which importing the package does not bring
+    further = "" if _comes_along(alias.name) else f", funnn.{alias.name}"
     return f"funnn.{top} as {top}{further}"
+
+
+def _comes_along(name: str) -> bool:
+    """Whether importing the package imports this module of it, as the packages on the way say."""
+    parent, _, child = name.rpartition(".")
+    if not parent:
+        return True
+    spec = importlib.util.find_spec(f"funnn.{parent}")
+    if spec is None or spec.origin is None or not _comes_along(parent):
+        return False
+    return re.search(rf"^from funnn\.{re.escape(parent)} import (.*, )?{child}\b", Path(spec.origin).read_text(), re.MULTILINE) is not None
 
 
 def _top(name: str) -> str:

@@ -37,6 +37,7 @@ from funnn.engine.tensor.sparse import SparseTensor as _SparseTensor
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types.dtype import Size as Size
+from funnn.engine.types.dtype import _WithoutArrays as _WithoutArrays_
 from funnn.engine.types.dtype import device as device
 from funnn.engine.types.dtype import dtype as dtype
 from funnn.engine.types.dtype import get_default_dtype as get_default_dtype
@@ -142,9 +143,11 @@ bfloat16: dtype
 bool: dtype
 cdouble: dtype
 cfloat: dtype
+chalf: _WithoutArrays_
 channels_last: memory_format
 channels_last_3d: memory_format
 complex128: dtype
+complex32: _WithoutArrays_
 complex64: dtype
 contiguous_format: memory_format
 default_generator: Generator
@@ -158,6 +161,7 @@ float8_e4m3fn: dtype
 float8_e4m3fnuz: dtype
 float8_e5m2: dtype
 float8_e5m2fnuz: dtype
+float8_e8m0fnu: dtype
 half: dtype
 has_lapack: _bool
 has_mkl: _bool

@@ -206,6 +206,23 @@ DIFFERENCES = (
         "NumPy's type, as with PyTorch.",
     ),
     Difference(
+        "nodes",
+        _ARGUMENTS,
+        "`grad_fn` has PyTorch's name but for `acosh_`, `asinh_`, `atanh_`, `polygamma_` and `conj_physical_`, empty residuals of `lstsq`, `tensorinv` and "
+        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises.",
+    ),
+    Difference(
+        "accepted calls",
+        _ARGUMENTS,
+        "Some calls that PyTorch refuses are computed: a number for a flag of functions that make several calls (`unique`), class labels of any integer "
+        "type, `out` that lies over an index or in memory of NumPy's.",
+    ),
+    Difference(
+        "complex32",
+        _NUMBERS,
+        "`torch.complex32` is a name alone, with its size and limits: making such a tensor raises, and halves and complex numbers together are complex64.",
+    ),
+    Difference(
         "numbers of numpy",
         _ARGUMENTS,
         "NumPy's float32 and float16 numbers in a list are taken for an integer tensor, as its float64 numbers are in PyTorch.",
@@ -269,7 +286,8 @@ DIFFERENCES = (
         _SPARSE,
         "Gradients are there, too, where PyTorch has none: of `sin`, `index_select`, `cat`, `A[i]`, sums over a dimension and others, in forward mode and "
         "under `vmap`. A sparse gradient may list its elements in another order and have more or fewer zeros among them; `coalesce()` gives the same. "
-        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, `sparse_mask`), that is no error.",
+        "Where a sparse tensor that was written before `backward()` does not enter the derivative (`sparse.sum`, `softmax`, `to_dense`, "
+        "`sparse_mask`), that is no error.",
     ),
     Difference(
         "sparse becomes dense",

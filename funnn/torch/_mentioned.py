@@ -22,11 +22,14 @@ torch._C: ScriptDict ScriptList ScriptModule ScriptObject ScriptFunction Graph N
     _jit_set_profiling_executor _jit_set_texpr_fuser_enabled _jit_override_can_fuse_on_cpu _jit_override_can_fuse_on_gpu _jit_set_nvfuser_enabled
 torch._C._distributed_c10d: Reducer ProcessGroup
 torch._C._functorch: _add_batch_dim _remove_batch_dim get_unwrapped is_batchedtensor is_legacy_batchedtensor _vmap_increment_nesting _vmap_decrement_nesting
+torch._functorch:
+torch._functorch.vmap: _add_batch_dim _broadcast_to_and_flatten _get_name _maybe_remove_batch_dim
 torch._guards: active_fake_mode
 torch._ops: HigherOrderOperator OpOverload OpOverloadPacket
 torch._subclasses: FakeTensor FakeTensorMode
 torch._subclasses.fake_tensor: FakeTensor FakeTensorMode is_fake
 torch._subclasses.functional_tensor: FunctionalTensor mb_unwrap_functional_tensor
+torch._tensor_str: _tensor_str _add_suffixes _str_intern _str
 torch.autograd.profiler: EventList
 torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
@@ -87,6 +90,7 @@ torch.onnx: ONNXProgram OperatorExportTypes=ONNX,ONNX_ATEN,ONNX_ATEN_FALLBACK,ON
 torch.utils.cpp_extension: load load_inline BuildExtension
 torch.utils.data: IterDataPipe MapDataPipe
 torch.utils.data._utils.worker: _generate_state
+torch.utils._python_dispatch: TorchDispatchMode BaseTorchDispatchMode
 torch.utils.flop_counter: FlopCounterMode
 """
 

@@ -53,7 +53,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     ),
     (r"(cudnn|miopen|mkldnn)_.*|to_mkldnn|_mkldnn|convolution|conv_tbc|native_channel_shuffle|batch_norm_\w+|thnn_.*", _PASSES),
     (r"nested|jagged|to_padded_tensor|_nested_.*", _NESTED),
-    (r"(bits\d.*|u?int[1-7]|bit|float[48]_.*|complex32|chalf)", _TYPES),
+    (r"(bits\d.*|u?int[1-7]|bit|float4_.*)", _TYPES),
     (r"share_memory_|multiprocessing|from_file", _SHARED),
     (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
     (r"export|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),

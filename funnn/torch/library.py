@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import funnn.torch._namespace as torch
+from funnn.torch._aten import operator
 from funnn.torch.autograd.function import Function
 from funnn.torch.autograd.graph import increment_version
 
@@ -308,12 +309,14 @@ class _Namespace:
     def __init__(self, name: str):
         self._own_name = name
 
-    def __getattr__(self, name: str) -> Packet:
+    def __getattr__(self, name: str) -> Any:
         if name in _registry.get(self._own_name, {}):
             return _registry[self._own_name][name]
+        if self._own_name == "aten" and not name.startswith("__") and (found := operator(name)) is not None:
+            return found
         if self._own_name in ("aten", "prims", "prim"):
             raise AttributeError(
-                f"torch.ops.{self._own_name}.{name} is not supported: operators of PyTorch's own library are not listed; call torch.{name}",
+                f"torch.ops.{self._own_name}.{name} is not supported: call the function or method of torch that does it",
                 name=name,
                 obj=self,
             )

@@ -5,17 +5,25 @@ from __future__ import annotations
 import pytest
 
 from funnn._import_torch import install, uninstall
+from funnn.errors import MixedTorchError
+
+
+def _install() -> None:
+    try:
+        install()
+    except MixedTorchError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Before any conftest.py is imported, which may import torch."""
-    install()
+    _install()
 
 
 def pytest_configure() -> None:
     """Where the plugin is named in a conftest.py (``pytest_plugins``), which must be before its own import of torch."""
-    install()
+    _install()
 
 
 def pytest_unconfigure() -> None:

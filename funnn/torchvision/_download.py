@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
-
-import funnn.torch as torch
 
 
 def matches(path: Path, md5: str | None) -> bool:
@@ -65,25 +61,3 @@ def extract(archive: Path, folder: Path) -> None:
     else:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-
-
-def hub_folder() -> Path:
-    """Where weights are kept: checkpoints of ``$TORCH_HOME/hub``, by default ``~/.cache/torch/hub``."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-    return Path(os.environ.get("TORCH_HOME", cache / "torch")).expanduser() / "hub" / "checkpoints"
-
-
-def load_state_dict(url: str, check_hash: bool = False) -> Any:
-    """The state dict of an address, from the cache folder or downloaded into it.
-
-    Raises:
-      RuntimeError: it cannot be downloaded, or its name's checksum (``name-<part of SHA-256>.pth``) is not its own.
-    """
-    path = hub_folder() / Path(urlparse(url).path).name
-    if not path.is_file():
-        fetch(url, path)
-        wanted = re.search(r"-([a-f0-9]{8,})\.", path.name)
-        if check_hash and wanted and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(wanted[1]):
-            path.unlink()
-            raise RuntimeError(f"invalid hash value (expected {wanted[1]!r} of {url})")
-    return torch.load(path, map_location="cpu", weights_only=True)

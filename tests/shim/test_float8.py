@@ -1,6 +1,7 @@
 """Numbers of 8 bits: they are converted, moved, compared and saved as PyTorch does, and nothing is computed in them."""
 
 import io
+import pickle
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from funnn.checkpoint import load_pt
 
 NAMES = ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"]
 EQUAL = """
-    y; y[1:3]; y[0].item(); y.tolist(); y.float(); y.double(); y.half(); y.bfloat16(); y.to(t.int64)[:3]; y.clone(); y.clone().copy_(x); y.clone().fill_(1)
+    y; y[1:3]; y[0].item(); y.tolist(); y.float(); y.double(); y.half(); y.bfloat16(); y[:2].to(t.int64); y.clone(); y.clone().copy_(x); y.clone().fill_(1)
     y == y; y != y; t.isnan(y); y.abs(); t.cat([y, y]); t.stack([y, y]); t.where(x > 1, y, y); y.reshape(2, 4).t().contiguous(); y.repeat(2); y.expand(2, 8)
     y.view(t.uint8); y.view(t.uint8).view(d); y.index_select(0, t.tensor([1])); y[t.tensor([1, 2])]; t.zeros(2, dtype=d); t.ones(2, 2, dtype=d)
     t.full((2,), 2.0, dtype=d); t.tensor([1.0, 2.0], dtype=d); t.empty(2, 3, dtype=d).shape; y.new_zeros(2); y.type(); y.element_size(); y.dtype; d.itemsize
@@ -23,20 +24,67 @@ REFUSED = """
 """
 
 
+EXPONENTS = """
+    y; y[:6]; y.float(); y.double(); y[6:7]; y.tolist(); y.clone(); y == y; t.isnan(y); y[0].item(); t.zeros(2, dtype=d); t.ones(2, 2, dtype=d)
+    t.full((2,), 2.0, dtype=d); t.tensor([1.0, 2.0], dtype=d); t.tensor([0.0, -2.0], dtype=d); t.empty(2, 3, dtype=d).shape; y.new_zeros(2); y.type()
+    x.half().to(d); x.double().to(d); x.bfloat16().to(d); t.tensor([3, 1]).to(d); t.tensor([True]).to(d); y.view(t.uint8); y.view(t.uint8).view(d)
+    t.cat([y, y]); y.reshape(2, -1).t().contiguous(); y.repeat(2); y[t.tensor([1, 2])]; y.clone().fill_(1); t.where(x > 1, y, y); d.itemsize; d.is_signed
+    d.is_floating_point; d.is_complex; t.finfo(d); t.finfo(d).bits; t.finfo(d).eps; t.finfo(d).resolution; y.clone().requires_grad_(); y.element_size()
+"""
+NO_ARRAYS = """
+    d; d.itemsize; d.is_complex; d.is_floating_point; d.is_signed; d.to_real(); d.to_complex(); t.chalf is d; t.finfo(d); t.finfo(d).bits; type(d)
+    t.float16.to_complex(); t.float32.to_complex(); t.complex128.to_real(); t.bfloat16.to_complex(); t.float64.to_real(); t.promote_types(d, t.float32)
+    t.promote_types(d, t.float16); t.promote_types(t.float64, d); t.promote_types(d, t.complex64); t.promote_types(d, t.int8); t.can_cast(d, t.complex64)
+    d == t.complex64; t.promote_types(d, t.bfloat16); pickle.loads(pickle.dumps(d)) is d; {d: 1}[t.complex32]
+"""
+
+
 def cases(text):
     return [part.strip() for part in text.replace("\n", ";").split(";") if part.strip()]
 
 
 def answer(t, name, code):
     d = getattr(t, name)
-    x = t.tensor([0.1, 1, 300, 500, 1e9, -1e-9, 3.3, float("inf")])
-    return str(eval(code, {"t": t, "d": d, "x": x, "y": x.to(d)}))
+    x = t.tensor(
+        [0.1, 1, 300, 500, 1e9, -1e-9, 3.3, float("inf"), *([0, -1, 1e-40, 1.5, 3, 6, float("nan"), 2.0**-126] if "e8m0" in name else [])]
+    )
+    return str(eval(code, {"t": t, "d": d, "x": x, "y": None if d.is_complex else x.to(d), "pickle": pickle}))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_the_same(name):
     for code in cases(EQUAL):
         assert answer(ft, name, code) == answer(torch, name, code), code
+
+
+def test_exponents():
+    for code in cases(EXPONENTS):
+        assert answer(ft, "float8_e8m0fnu", code) == answer(torch, "float8_e8m0fnu", code), code
+    for code in ("y + y", "y.sum()", "-y", "t.promote_types(d, t.float32)", "t.full((2,), 0.0, dtype=d)"):
+        for t in (torch, ft):
+            with pytest.raises(RuntimeError):
+                answer(t, "float8_e8m0fnu", code)
+
+
+def test_every_number_becomes_the_exponent_that_torch_gives():
+    bits = torch.arange(0, 2**32, 2**17 + 12345).to(torch.uint32).view(torch.float32)
+    theirs = bits.to(torch.float8_e8m0fnu).view(torch.uint8).numpy()
+    for ours in (ft.from_numpy(bits.numpy()), ft.from_numpy(bits.numpy()) + 0):
+        assert (ours.to(ft.float8_e8m0fnu).view(ft.uint8).numpy() == theirs).mean() > 0.99
+
+
+def test_complex_numbers_of_two_halves_have_a_name_alone():
+    for code in cases(NO_ARRAYS):
+        assert answer(ft, "complex32", code) == answer(torch, "complex32", code), code
+    for make in (
+        lambda: ft.zeros(2, dtype=ft.complex32),
+        lambda: ft.tensor([1j], dtype=ft.chalf),
+        lambda: ft.ones(2).to(ft.complex32),
+        lambda: ft.ones(2).chalf(),
+        lambda: ft.empty(2, dtype=ft.complex32),
+    ):
+        with pytest.raises(NotImplementedError, match=r"torch.complex32.*use torch.complex64, or .cfloat"):
+            make()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +112,7 @@ def test_conversions_of_many_numbers(name):
     assert torch.equal(torch.nan_to_num(theirs, -1), torch.nan_to_num(torch.from_numpy(ours.numpy().copy()), -1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "float8_e8m0fnu"])
 def test_files(name):
     theirs = torch.arange(256).to(torch.uint8).view(getattr(torch, name)).reshape(16, 16).t()
     file = io.BytesIO()

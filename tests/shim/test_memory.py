@@ -285,11 +285,6 @@ def test_conjugates_are_not_lazy():
     same(program)
 
 
-def test_complex_halves():
-    with pytest.raises(NotImplementedError, match=r"torch.complex32.*use .cfloat"):
-        shim.ones(2).chalf()
-
-
 # -- other names
 
 

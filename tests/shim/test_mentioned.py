@@ -97,6 +97,17 @@ SAME = {
         repr([kind(0) if kind.__name__ == "Shard" else kind() for kind in (p.Shard, p.Replicate, p.Partial)])
         for p in [importlib.import_module(f"{t.__name__}.distributed.tensor")]
     ],
+    "the parser of to": lambda t: [
+        [None if item is None else str(item) for item in t._C._nn._parse_to(*args, **options)]
+        for args, options in (
+            ((t.float64,), {}),
+            (("cpu",), {}),
+            ((t.ones(1).double(),), {}),
+            ((), {"device": "cpu", "dtype": t.half}),
+            ((t.device("cpu"), t.int8, True), {}),
+            ((), {"memory_format": t.channels_last}),
+        )
+    ],
     "weak dictionaries": lambda t: weak_dictionary(importlib.import_module(f"{t.__name__}.utils.weak")),
 }
 
@@ -170,3 +181,25 @@ def test_collective_functions_of_one_process(tmp_path):
         assert x.grad.tolist() == [3, 3]
     finally:
         shim.distributed.destroy_process_group()
+
+
+def test_operators_of_torchs_library():
+    aten, x = shim.ops.aten, shim.arange(6.0).reshape(2, 3)
+    theirs, y = torch.ops.aten, torch.arange(6.0).reshape(2, 3)
+    calls = {
+        "add": lambda ops, v: ops.add.Tensor(v, v, alpha=2),
+        "mm": lambda ops, v: ops.mm(v, v.t()),
+        "slice": lambda ops, v: ops.slice.Tensor(v, 1, 0, 2),
+        "select": lambda ops, v: ops.select.int(v, 0, 1),
+        "sum": lambda ops, v: ops.sum.dim_IntList(v, [1], True),
+        "clone": lambda ops, v: ops.clone.default(v),
+        "relu": lambda ops, v: ops.relu(v - 2),
+    }
+    for name, function in calls.items():
+        assert function(aten, x).tolist() == function(theirs, y).tolist(), name
+    assert repr(aten.add) == repr(theirs.add) and repr(aten.add.Tensor) == repr(theirs.add.Tensor)
+    assert aten.add.Tensor is aten.add.Tensor and {aten.add.Tensor: 1}[aten.add.Tensor] == 1
+    with pytest.raises(NotImplementedError, match=r"torch.ops.aten.convolution.default is not supported"):
+        aten.convolution.default(x)
+    with pytest.raises(AttributeError):
+        _ = aten.no_such_operator

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from allowed import listed, no_difference
 from opinfo import dtype_of, forms, found, op_db, op_id, samples, tensors, to_shim
 from twin import same, same_error
 
@@ -22,17 +23,17 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 #: Operations that read numbers which torch's do without on 'meta', or check more: they raise.
 READS = {
-    "histc": "the range is that of the numbers",
-    "index_put": "a mask says how many numbers are written",
-    "nn.functional.one_hot": "the largest class is looked for",
-    "repeat_interleave": "the repeats are summed",
-    "linspace": "the ends are numbers that are asked for",
-    "logspace": "the ends are numbers that are asked for",
-    "linalg.pinv": "of matrices without numbers, which torch's does not multiply",
-    "linalg.norm": "of a matrix without rows, which is an error on a CPU in both",
-    "nn.functional.embedding_bag": "a type of indices that is an error on a CPU in both",
-    "nn.functional.triplet_margin_with_distance_loss": "the sample's function is PyTorch's own",
-    "chalf": "complex32 isn't there",
+    "histc": listed("meta reads", "the range is that of the numbers"),
+    "index_put": listed("meta reads", "a mask says how many numbers are written"),
+    "nn.functional.one_hot": listed("meta reads", "the largest class is looked for"),
+    "repeat_interleave": listed("meta reads", "the repeats are summed"),
+    "linspace": listed("meta reads", "the ends are numbers that are asked for"),
+    "logspace": listed("meta reads", "the ends are numbers that are asked for"),
+    "linalg.pinv": listed("meta reads", "of matrices without numbers, which torch's does not multiply"),
+    "linalg.norm": no_difference("of a matrix without rows, which is an error on a CPU in both"),
+    "nn.functional.embedding_bag": no_difference("a type of indices that is an error on a CPU in both"),
+    "nn.functional.triplet_margin_with_distance_loss": no_difference("the sample's function is PyTorch's own"),
+    "chalf": listed("complex32"),
 }
 #: Without those of the vendors and of other layouts, which take other tensors.
 OPS = [op for op in op_db if op.name not in READS and found(op.name) is not None and not op.name.startswith(("sparse.", "_"))]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from allowed import listed, no_difference
 from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
 
 import funnn.torch as shim
@@ -72,19 +73,23 @@ def test_saved_tensors_themselves():
 
 #: Operations whose nodes have other names, and why.
 OTHER_NODES = {
-    "linalg.lstsq": "residuals that are not there are a slice here",
-    "linalg.tensorinv": "torch makes a view of a tensor whose strides differ",
-    "block_diag": "torch's node does not show the sizes that its table lists",
-    "svd": "what the third result's node, a transposition, saved is not there",
-    "_native_batch_norm_legit": "it is native_batch_norm here",
+    "linalg.lstsq": listed("nodes", "residuals that are not there are a slice here"),
+    "linalg.tensorinv": listed("nodes", "torch makes a view of a tensor whose strides differ"),
+    "block_diag": no_difference("torch's node does not show the sizes that its table lists"),
+    "svd": listed("nodes", "what the third result's node, a transposition, saved is not there"),
+    "_native_batch_norm_legit": listed("nodes", "it is native_batch_norm here"),
     **dict.fromkeys(
-        ("sparse.sampled_addmm", "sparse.mm", "to_sparse"), "of samples in other layouts, or with such a result: see test_sparse_tensors.py"
+        ("sparse.sampled_addmm", "sparse.mm", "to_sparse"),
+        no_difference("of samples in other layouts, or with such a result: see test_sparse_tensors.py"),
     ),
 }
-#: Operations whose node leads elsewhere: a weight that is broadcast has a node of its own here, and PyTorch takes a table for indices.
-ELSEWHERE = ("nn.functional.prelu", "nn.functional.embedding_bag")
+#: Operations whose node leads elsewhere.
+ELSEWHERE = {
+    "nn.functional.prelu": no_difference("of a weight that needs no gradient, torch leads to it all the same"),
+    "nn.functional.embedding_bag": no_difference("the database gives the table for the indices"),
+}
 #: Operations that have another node in place.
-IN_PLACE = ("acosh", "asinh", "atanh", "conj_physical", "polygamma")
+IN_PLACE = dict.fromkeys(("acosh", "asinh", "atanh", "conj_physical", "polygamma"), listed("nodes"))
 OPS = {
     op_id(op): (op, torch.float32)
     for op in op_db

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from allowed import listed, no_difference
 from opinfo import MATRIX_NAMES, cases, check_one, dtype_of, every, operations
 
 import funnn.torch as shim
 
 #: Operations that are not there: name -> the reason.
-ABSENT: dict[str, str] = {
-    "to_sparse": "tensors are dense",
+ABSENT = {
+    "to_sparse": no_difference("test_sparse_tensors.py has it"),
     **dict.fromkeys(
         (
             "jiterator_unary",
@@ -18,13 +19,13 @@ ABSENT: dict[str, str] = {
             "jiterator_2inputs_2outputs",
             "jiterator_4inputs_with_extra_args",
         ),
-        "kernels given as CUDA source text",
+        no_difference("kernels given as CUDA source text"),
     ),
-    "_segment_reduce": "the name of torch.segment_reduce in the database; see test_small_names",
-    "chalf": "complex numbers of two halves (complex32) exist in neither JAX nor NumPy",
+    "_segment_reduce": no_difference("the name of torch.segment_reduce in the database; see test_small_names"),
+    "chalf": listed("complex32"),
     **dict.fromkeys(
         ("slice", "max_pool2d_with_indices_backward", "native_dropout_backward", "_batch_norm_with_update", "_upsample_bilinear2d_aa"),
-        "not in PyTorch's own namespace: reached only as torch.ops.aten.…",
+        no_difference("not in PyTorch's own namespace: reached only as torch.ops.aten.…"),
     ),
 }
 
@@ -32,7 +33,7 @@ ABSENT: dict[str, str] = {
 UNSPECIFIED = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided")
 
 #: Operations whose gradient in PyTorch is wrong, by its own gradcheck: outputs are compared.
-WRONG_GRADIENT = {"as_strided_scatter": "the input's gradient is kept where src was written, and dropped elsewhere"}
+WRONG_GRADIENT = {"as_strided_scatter": no_difference("the input's gradient is kept where src was written, and dropped elsewhere")}
 
 #: Operations that give an index of one of several equal elements, and PyTorch says not of which: in types where that happens, values are compared.
 UNSPECIFIED_INDEX = ("kthvalue", "mode", "topk")
@@ -54,8 +55,7 @@ TOLERANCE = {
 OPS = operations(lambda name: "." not in name and name not in MATRIX_NAMES and name not in ABSENT)
 
 
-#: Complex numbers of two halves (complex32) exist in neither JAX nor NumPy.
-NO_TYPE = ("view_as_complex-float16", "complex-float16")
+NO_TYPE = dict.fromkeys(("view_as_complex-float16", "complex-float16"), listed("complex32"))
 CASES = {name: case for name, case in cases(OPS).items() if name not in NO_TYPE}
 
 

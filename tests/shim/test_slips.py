@@ -12,6 +12,8 @@ from funnn.engine.dispatch.static_kinds import FLAGS, INTEGERS
 CALLS = [
     "x.sum(0,1)",
     "x.sum(1.5)",
+    "x.max(0, t.float32)",
+    "t.linalg.cholesky(t.eye(2), upper=1)",
     "x.sum(True)",
     "x.max(0,1)",
     "x.sort(0,1)",
@@ -89,8 +91,15 @@ ASSIGNED = [
 ]
 
 
+def test_what_is_no_slip():
+    for t in (torch, shim):
+        x = t.ones(2, 3)
+        assert x.std(False).shape == x.var(True).shape == () and x.sum(np.int64(0)).shape == (3,)
+        assert t.linalg.cholesky(t.eye(2), upper=bool(1)).shape == (2, 2) and x.any(1, keepdim=True).shape == (2, 1)
+
+
 def refusal(t, statement, x):
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - its class is what is compared
+    with pytest.raises(Exception) as caught:
         exec(statement, {"t": t, "np": np, "x": x, "m": t.ones(2, device="meta")})
     return caught.type
 

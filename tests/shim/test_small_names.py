@@ -245,8 +245,7 @@ REFUSED = {
     **dict.fromkeys(("quantize_per_tensor", "qint8", "q_scale", "dequantize", "int_repr", "quantization", "ao"), "quantised"),
     **{
         "nested": "nested",
-        "complex32": "numbers",
-        "float8_e8m0fnu": "numbers",
+        "float4_e2m1fn_x2": "numbers",
         "mkldnn_convolution": "vendor",
         "cudnn_batch_norm": "vendor",
     },

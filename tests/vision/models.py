@@ -46,17 +46,46 @@ MODELS: list[tuple[str, dict[str, Any], int, bool]] = [
 ]
 
 
+#: Small ones of the same families, with the size of the images and whether a step is compared; ``m`` is torchvision.models.
+TINY: dict[str, tuple[int, bool]] = {
+    "m.ResNet(m.resnet.Bottleneck,[1,1,1,1],num_classes=3,groups=2,width_per_group=8)": (16, False),
+    "m.DenseNet(4,(2,1),8,num_classes=2)": (32, True),
+    "m.MobileNetV2(3,inverted_residual_setting=[[1,8,1,1],[6,8,2,2]])": (16, False),
+    "m.MobileNetV3([m.mobilenetv3.InvertedResidualConfig(8,3,16,8,True,'HS',1,1,1.)],16,num_classes=3)": (16, True),
+    "m.EfficientNet([m.efficientnet.MBConvConfig(4,3,1,8,8,2),m.efficientnet.FusedMBConvConfig(4,3,2,8,16,1)],.1,num_classes=3)": (
+        16,
+        False,
+    ),
+    "m.ConvNeXt([m.convnext.CNBlockConfig(8,16,2),m.convnext.CNBlockConfig(16,None,1)],.3,num_classes=3)": (16, False),
+    "m.VisionTransformer(16,8,2,2,8,16,dropout=.1,num_classes=3)": (16, True),
+    "m.SwinTransformer([2,2],8,[2,2],[1,2],[3,3],num_classes=3)": (17, False),
+    "m.SwinTransformer([2,2],8,[2],[2],[3,4],num_classes=3,block=m.swin_transformer.SwinTransformerBlockV2)": (18, False),
+    "m.segmentation.FCN(m._utils.IntermediateLayerGetter(m.resnet18(),{'layer2':'out'}),m.segmentation.fcn.FCNHead(128,3))": (17, False),
+}
+
+
 def title(name: str, options: dict[str, Any]) -> str:
     """What a model is called in the table of results."""
     return f"{name}({', '.join(f'{key}={value}' for key, value in options.items())})"
 
 
 def result(torch: ModuleType, vision: ModuleType, name: str, options: dict[str, Any], size: int, trained: bool) -> dict[str, Any]:
-    """The summaries of a model's text, names, parameters, outputs, and of the gradients of one step."""
+    """What a model of torchvision's gives."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net = vision.models.get_model(name, weights=None, **options)
+    return _result(torch, net, size, trained)
+
+
+def tiny_result(torch: ModuleType, vision: ModuleType, expression: str, size: int, trained: bool) -> dict[str, Any]:
+    """What a small model gives."""
+    torch.manual_seed(0)
+    return _result(torch, eval(expression, {"m": vision.models}), size, trained)
+
+
+def _result(torch: ModuleType, net: Any, size: int, trained: bool) -> dict[str, Any]:
+    """The summaries of a model's text, names, parameters, outputs, and of the gradients of one step."""
     state = net.state_dict()
     names = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
     sums = torch.stack([value.double().sum() for value in state.values()])

@@ -23,7 +23,7 @@ def main() -> None:
 
     from tests.vision.cases import TABLES, namespace, result
     from tests.vision.files import write
-    from tests.vision.models import MODELS, title
+    from tests.vision.models import MODELS, TINY, tiny_result, title
     from tests.vision.models import result as models_result
 
     warnings.simplefilter("ignore")
@@ -36,6 +36,7 @@ def main() -> None:
         rows = [f"{json.dumps(text)}: {json.dumps(result(text, names), separators=(',', ':'))}" for text in dict.fromkeys(expressions)]
         lines[table] = ",\n".join(rows)
     table = {title(*case[:2]): models_result(torch, torchvision, *case) for case in MODELS}
+    table |= {text: tiny_result(torch, torchvision, text, *how) for text, how in TINY.items()}
     rows = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in table.items()]
     lines["models"] = ",\n".join(rows)
     FILE.write_text("{\n" + ",\n".join(f'"{table}": {{\n{rows}\n}}' for table, rows in lines.items()) + "\n}\n")

@@ -135,7 +135,7 @@ import funnn.torchvision as vision
 x = torch.rand(3, 8, 8)
 assert vision.transforms.RandomCrop(4)(x).shape == (3, 4, 4)
 assert vision.utils.make_grid([x, x]).shape[0] == 3
-assert vision.models.ResNet(vision.models.resnet.BasicBlock, [1, 1, 1, 1])(x[None]).shape == (1, 1000)
+assert vision.models.ResNet(vision.models.resnet.BasicBlock, [1, 1, 1, 1]).eval()(x[None]).shape == (1, 1000)
 for call in (lambda: vision.transforms.ToPILImage()(x), lambda: vision.utils.save_image(x, "a.png"), lambda: vision.io.encode_png(x)):
     try:
         call()

@@ -61,7 +61,7 @@ class Op:
     def __init__(
         self,
         pure: Callable,
-        grad: str | Callable | None = None,
+        grad: str | tuple[Any, ...] | Callable | None = None,
         *,
         scalars: tuple[str, ...] = (),
         saves: tuple[int, ...] | None = None,

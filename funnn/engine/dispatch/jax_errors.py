@@ -33,7 +33,7 @@ def _named(base: type[Exception], name: str) -> type[Exception]:
 
 
 #: The core's classes, and what PyTorch raises in the same places; each is a subclass of it.
-_CLASSES = {
+_CLASSES: dict[type[Exception], type[Exception]] = {
     base: _named(base, name)
     for base, name in (
         (errors.ShapeError, "RuntimeError"),

@@ -7,42 +7,44 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from funnn.engine.dispatch.arguments import At
+
+_FLAGS_TEXT = (
+    "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors compute_uv copy "
+    "count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout enabled equal_nan force full full_matrices "
+    "has_biases hermitian implicit include_last_offset include_self increasing invert keepdim largest left log_input log_target masked_grad "
+    "non_blocking normalized onesided out_int32 periodic pin_memory pivot replacement require_grad requires_grad return_complex right "
+    "scale_grad_by_freq some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data unpack_pivots "
+    "unsafe use_input_stats with_replacement wrap zero_infinity "
+)
+_INTEGERS_TEXT = (
+    "C HxW N axis axis0 axis1 blank chunks col decimals destination diagonal dilation dim dim0 dim1 dim2 dimension dims divisor_override "
+    "downscale_factor edge_order end_dim group groups hop_length ind interpolation_mode k kernel_size length low m minlength n_fft "
+    "normalized_shape num_chunks num_classes num_groups num_layers num_samples offset output_padding output_size pad padding_idx padding_mode "
+    "physical_layout pow r reduction row sections shape shifts size sizes split_size split_sizes start_dim steps storage_offset stride "
+    "upscale_factor win_length window_length "
+)
 #: Names that are flags wherever torch's parser knows them.
-FLAGS = frozenset(
-    (
-        "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors compute_uv copy "
-        "count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout enabled equal_nan force full full_matrices "
-        "has_biases hermitian implicit include_last_offset include_self increasing invert keepdim largest left log_input log_target masked_grad "
-        "non_blocking normalized onesided out_int32 periodic pin_memory pivot replacement require_grad requires_grad return_complex right "
-        "scale_grad_by_freq some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data unpack_pivots "
-        "unsafe use_input_stats with_replacement wrap zero_infinity "
-    ).split()
-)
+FLAGS = frozenset(_FLAGS_TEXT.split())
 #: Names that are whole numbers, or sequences of them.
-INTEGERS = frozenset(
-    (
-        "C HxW N axis axis0 axis1 blank chunks col decimals destination diagonal dilation dim dim0 dim1 dim2 dimension dims divisor_override "
-        "downscale_factor edge_order end_dim group groups hop_length ind interpolation_mode k kernel_size length low m minlength n_fft "
-        "normalized_shape num_chunks num_classes num_groups num_layers num_samples offset output_padding output_size pad padding_idx padding_mode "
-        "physical_layout pow r reduction row sections shape shifts size sizes split_size split_sizes start_dim steps storage_offset stride "
-        "upscale_factor win_length window_length "
-    ).split()
-)
+INTEGERS = frozenset(_INTEGERS_TEXT.split())
 
 
 def check_kinds(name: str, arguments: dict[str, Any]) -> None:
-    """Raise TypeError for an argument of the wrong kind; ``arguments`` by their names, and something else than Python's types for tensors."""
+    """Raise TypeError for an argument of the wrong kind; ``arguments`` by their names, with :class:`At` for tensors."""
     for argument, value in arguments.items():
         if value is None or value is ...:
             continue
-        if argument in FLAGS:
-            if type(value) in _NO_FLAGS:
+        if argument in FLAGS or (argument == "upper" and "lower" not in arguments):  # which may be the bounds of random numbers
+            if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
-        elif argument in INTEGERS:
+        elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
                     raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(item).__name__}")
 
 
-_NO_FLAGS = (int, float, complex, str, bytes, tuple, list, dict, object)
+_FLAGS = (bool, np.bool_, At)
 _NO_INTEGERS = (bool, float, complex, bytes, dict, object)

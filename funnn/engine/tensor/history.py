@@ -161,8 +161,9 @@ class History:
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
-            if value.is_meta is not self.is_meta:
-                kinds = ["meta" if tensor.is_meta else "cpu" for tensor in (cast("Tensor", value), cast("Tensor", self))]
+            own = cast("Tensor", self)
+            if value.is_meta is not own.is_meta:
+                kinds = ["meta" if tensor.is_meta else "cpu" for tensor in (value, own)]
                 raise RuntimeError(
                     f"attempting to assign a gradient with device type '{kinds[0]}' to a tensor with device type '{kinds[1]}'. Please ensure that "
                     "the gradient and the tensor are on the same device"
@@ -198,7 +199,8 @@ class History:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self.requires_grad and value.dtype.category < 2:
             raise RuntimeError(f"data set to a tensor that requires gradients must be floating point or complex dtype, not {value.dtype}")
-        if value.is_meta is not self.is_meta or value.layout is not self.layout:
+        own = cast("Tensor", self)
+        if value.is_meta is not own.is_meta or value.layout is not own.layout:
             raise RuntimeError("Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type.")
         self._set_data(value)
 

@@ -13,6 +13,8 @@ import ml_dtypes
 import numpy as np
 
 from funnn.engine.state import before_settings_change, thread
+from funnn.engine.types.exponents import KIND as EXPONENT
+from funnn.engine.types.exponents import exponents, powers
 from funnn.engine.types.warning import warn
 
 
@@ -48,7 +50,18 @@ class dtype(metaclass=TorchType):
     @staticmethod
     def named(name: str) -> dtype:
         """The dtype of that name, such as "float32"."""
-        return next(item for item in dtype._by_numpy.values() if item.name == name)
+        return _WithoutArrays.known.get(name) or next(item for item in dtype._by_numpy.values() if item.name == name)
+
+    def to_real(self) -> dtype:
+        """The type of the real part of such numbers."""
+        return {complex32: float16, complex64: float32, complex128: float64}.get(self, self)
+
+    def to_complex(self) -> dtype:
+        """The type of complex numbers with such parts, and that of complex numbers itself."""
+        found = {float16: complex32, bfloat16: complex64, float32: complex64, float64: complex128}.get(self, self)
+        if not found.is_complex:
+            raise RuntimeError(f"Unknown Complex ScalarType for {self.legacy}")
+        return found
 
     @staticmethod
     def of(numpy_dtype: Any) -> dtype:
@@ -85,15 +98,49 @@ bool_ = dtype("bool", np.bool_, "Bool")
 #: Types to keep numbers in: they are converted, moved and compared, and nothing is computed in them.
 FLOAT8 = tuple(
     dtype(name, getattr(ml_dtypes, name), name.capitalize())
-    for name in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
+    for name in ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
 )
+float8_e8m0fnu = FLOAT8[-1]
+float8_e8m0fnu.is_signed = False
+
+
+class _WithoutArrays(dtype):
+    """A type that has a name and a size; JAX and NumPy have no arrays of it."""
+
+    __module__, __qualname__ = "funnn.torch", "dtype"  # the name that is printed
+
+    def __init__(self, name: str, legacy: str, itemsize: int, is_complex: bool, refusal: str):
+        self.name, self.legacy, self.itemsize = name, legacy, itemsize
+        self.is_floating_point, self.is_complex, self.is_signed, self.category = False, is_complex, is_complex, 3 if is_complex else 1
+        self._refusal = refusal
+        _WithoutArrays.known[name] = self
+
+    known: ClassVar[dict[str, _WithoutArrays]] = {}
+
+    @property
+    def numpy(self) -> Any:  # type of the base's attribute
+        raise NotImplementedError(self._refusal)
+
+
+_WithoutArrays.__name__ = "dtype"
+complex32 = _WithoutArrays(
+    *("complex32", "ComplexHalf", 4, True),
+    "tensors of complex numbers of two halves (torch.complex32) are not supported, for JAX and NumPy have none; use torch.complex64, "
+    "or .cfloat(), or real and imaginary parts in torch.float16",
+)
+for _name, _size in (("qint8", 1), ("quint8", 1), ("qint32", 4), ("quint4x2", 1), ("quint2x4", 1)):
+    _WithoutArrays(
+        *(_name, _name.replace("q", "Q").replace("i", "I").replace("Qu", "QU"), _size, False),
+        f"quantised tensors (torch.{_name}) are not supported; store an int8 tensor and its scale, and multiply: x.to(torch.float32) * scale",
+    )
 
 _FLOAT8_KINDS = frozenset(kind.numpy for kind in FLOAT8)
 
 ALL = tuple(dtype._by_numpy.values())
 ALIASES = {
     **{item.name: item for item in ALL},
-    **{"half": float16, "float": float32, "double": float64, "cfloat": complex64, "cdouble": complex128},
+    **{"half": float16, "float": float32, "double": float64, "chalf": complex32, "cfloat": complex64, "cdouble": complex128},
+    **_WithoutArrays.known,
     **{"short": int16, "int": int32, "long": int64},
 }
 PYTHON = {bool: bool_, int: int64}
@@ -113,7 +160,15 @@ def check_fits(value: Any, kind: dtype) -> None:
         return
     real = value.real if isinstance(value, complex) and value.imag == 0 else value
     limit = float(ml_dtypes.finfo(kind.numpy).max) if kind.is_floating_point else int(np.iinfo(kind.numpy).max)
-    lowest = -limit if kind.is_floating_point else -limit - 1 if kind.is_signed else 0 if isinstance(real, float) else -limit
+    lowest = (
+        float(ml_dtypes.finfo(kind.numpy).min)
+        if kind.is_floating_point
+        else -limit - 1
+        if kind.is_signed
+        else 0
+        if isinstance(real, float)
+        else -limit
+    )
     if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow: {value}")
 
@@ -167,6 +222,14 @@ def join(a: dtype, b: dtype) -> dtype:
         raise RuntimeError(
             f"Promotion for Float8 Types is not supported, attempted to promote {a.legacy} and {b.legacy}; convert one with .to(dtype)"
         )
+    if not {a.name, b.name}.isdisjoint(_WithoutArrays.known.keys() - {"complex32"}):
+        raise RuntimeError(
+            "promoteTypes with quantized numbers is not handled yet; figure out what the correct rules should be, offending types: "
+            f"{a.legacy} {b.legacy}"
+        )
+    if complex32 in (a, b):
+        other = b if a is complex32 else a
+        return other if other.is_complex else complex32 if other is float16 or not other.is_floating_point else other.to_complex()
     if a.category != b.category:
         low, high = sorted((a, b), key=lambda d: d.category)
         if high.is_complex and low is float64:
@@ -222,6 +285,10 @@ def cast(array: Any, kind: Any) -> Any:
     What is too large for float8_e4m3fn becomes its largest number, and what is too small for types without −0 becomes 0, where XLA would give
     NaN. Floats become integers as :func:`_integers` says.
     """
+    if EXPONENT in (kind, array.dtype) and array.dtype != kind:
+        if kind == EXPONENT:
+            return exponents(jnp.real(array))
+        array = powers(array, np.dtype(kind))
     if kind in _FLOAT8_KINDS and array.dtype != kind:
         limits = ml_dtypes.finfo(kind)
         array = jnp.real(array).astype(jnp.promote_types(jnp.real(array).dtype, jnp.float32))
@@ -241,6 +308,8 @@ def cast_on_host(values: Any, kind: np.dtype) -> np.ndarray:
     """A copy of NumPy's numbers in another type, as :func:`cast` has them."""
     values = np.asarray(values)
     with np.errstate(all="ignore"):
+        if kind == EXPONENT and values.dtype != kind:
+            return exponents(np.asarray(values.real, np.float32))
         if kind.kind in "iu" and values.dtype.kind not in "biuO":
             return np.array(_integers(values.real, kind, np), order="C")
         return np.array(values, kind, order="C")

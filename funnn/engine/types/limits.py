@@ -16,7 +16,7 @@ class finfo:
         kind = _dtype.get_default_dtype() if type is None else _dtype.as_dtype(type)
         if not (kind.is_floating_point or kind.is_complex):
             raise TypeError(f"torch.finfo() requires a floating point input type, got {kind}. Use torch.iinfo to handle it")
-        limits = jnp.finfo(kind.numpy)
+        limits = jnp.finfo(kind.to_real().numpy)
         self.bits, self.dtype = int(limits.bits), str(limits.dtype)
         self.eps, self.max, self.min, self.tiny = (float(x) for x in (limits.eps, limits.max, limits.min, limits.tiny))
         self.smallest_normal = self.tiny

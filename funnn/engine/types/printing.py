@@ -183,7 +183,7 @@ def _shown_items(values: np.ndarray, edge: Any) -> np.ndarray:
 def _item_texts(values: np.ndarray, dtype_name: str, options: PrintOptions) -> tuple[list[str], int]:
     """The padded texts of flat `values`, and the width by which torch reckons how many fit on a line."""
     if dtype_name.startswith(("float", "bfloat")):
-        texts, width = _float_texts(values, options)
+        texts, width = _float_texts(values, options, exponents=dtype_name == "float8_e8m0fnu")
     elif dtype_name.startswith("complex"):
         texts, width = _float_texts(values.real, options)
         imaginary, imaginary_width = _float_texts(values.imag, options)
@@ -196,14 +196,15 @@ def _item_texts(values: np.ndarray, dtype_name: str, options: PrintOptions) -> t
     return [text.rjust(width) for text in texts], width
 
 
-def _float_texts(values: np.ndarray, options: PrintOptions) -> tuple[list[str], int]:
+def _float_texts(values: np.ndarray, options: PrintOptions, exponents: bool = False) -> tuple[list[str], int]:
     """The texts of floats in one notation, and the width of the widest among the finite nonzero ones, the only ones that torch measures.
 
-    Those also decide the notation: scientific where they are large, small or far apart; "1." where all are whole; else fixed point.
+    Those also decide the notation: scientific where they are large, small or far apart; "1." where all are whole; else fixed point. Of ``exponents``
+    torch measures NaN too, and takes the least one for 0.
     """
     with np.errstate(invalid="ignore"):  # a signalling nan
         values = values.astype(np.float64)
-    measured = np.isfinite(values) & (values != 0)
+    measured = values != 2.0**-127 if exponents else np.isfinite(values) & (values != 0)
     sizes = np.abs(values[measured])
     whole = bool((sizes == np.ceil(sizes)).all())
     if sizes.size and (_needs_exponent(sizes) if options.sci_mode is None else options.sci_mode):

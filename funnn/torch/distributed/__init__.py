@@ -283,7 +283,11 @@ def all_gather_object(object_list: list, obj: Any, group: ProcessGroup | None = 
 
 
 def scatter_object_list(
-    scatter_object_output_list: list, scatter_object_input_list: list | None = None, src: int | None = None, group: Any = None, **ignored: Any
+    scatter_object_output_list: list,
+    scatter_object_input_list: list | None = None,
+    src: int | None = None,
+    group: Any = None,
+    **ignored: Any,
 ) -> None:
     """Put the one process's object into the output list."""
     of_group(group)

@@ -105,7 +105,7 @@ def _add_modules() -> None:
     own = {_snake_case(kind.__name__): (kind,) for kind in single - grouped - {Distribution}}
     for name, kinds in {**_MODULES, **own}.items():
         module = _types.ModuleType(f"{__name__}.{name}", kinds[0].__doc__)
-        module.__dict__.update({kind.__name__: kind for kind in kinds})
+        module.__dict__.update({kind.__name__: kind for kind in (Distribution, *kinds)})
         module.__file__ = _sys.modules[kinds[0].__module__].__file__  # whose text inspect.getsource looks for
         for kind in kinds:
             kind.__module__ = module.__name__

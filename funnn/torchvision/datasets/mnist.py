@@ -221,7 +221,7 @@ class EMNIST(MNIST):
     def __init__(self, root: str | Path, split: str, **kwargs: Any) -> None:
         self.split = one_of(split, "split", self.splits)
         super().__init__(root, **kwargs)
-        vars(self)["classes"] = self.classes_split_dict[self.split]
+        self.__dict__["classes"] = self.classes_split_dict[self.split]
 
     @property
     def _images_file(self) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from funnn.torch import nn
-from funnn.torchvision._download import load_state_dict
+from funnn.torch import hub, nn
 from funnn.torchvision.transforms._interpolation import InterpolationMode
 from funnn.torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
@@ -65,8 +64,8 @@ class WeightsEnum(Enum):
         return obj
 
     def get_state_dict(self, *args: Any, **kwargs: Any) -> Mapping[str, Any]:
-        """The state dict, from the cache folder or downloaded into it."""
-        found: Mapping[str, Any] = load_state_dict(self.url, check_hash=kwargs.get("check_hash", False))
+        """The state dict, by ``torch.hub.load_state_dict_from_url`` with its arguments."""
+        found: Mapping[str, Any] = hub.load_state_dict_from_url(self.url, *args, **{"weights_only": True, **kwargs})
         return found
 
     def __repr__(self) -> str:

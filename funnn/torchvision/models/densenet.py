@@ -126,8 +126,9 @@ class DenseNet(nn.Module):
 
     def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
         """As of every module; the names of old files are understood."""
-        renamed = {(f"{found[1]}{found[2]}" if (found := _OLD.match(key)) else key): value for key, value in state_dict.items()}
-        return super().load_state_dict(renamed, *args, **kwargs)
+        if any(map(_OLD.match, state_dict)):
+            state_dict = {(f"{found[1]}{found[2]}" if (found := _OLD.match(key)) else key): value for key, value in state_dict.items()}
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     def forward(self, x: Any) -> Any:
         """(N, num_classes) of images (N, 3, H, W)."""

@@ -15,6 +15,7 @@ from funnn.torchvision.models._initialisation import truncated
 GoogLeNet_Weights = weights_of("GoogLeNet_Weights", __name__)
 
 GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ["logits", "aux_logits2", "aux_logits1"])
+GoogLeNetOutputs.__doc__ = "What GoogLeNet gives in training: the result, and those of the classifiers inside, the later one first."
 
 
 class BasicConv2d(nn.Module):

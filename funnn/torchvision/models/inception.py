@@ -17,6 +17,7 @@ from funnn.torchvision.models.googlenet import normalised
 Inception_V3_Weights = weights_of("Inception_V3_Weights", __name__)
 
 InceptionOutputs = namedtuple("InceptionOutputs", ["logits", "aux_logits"])
+InceptionOutputs.__doc__ = "What Inception V3 gives in training: the result, and that of the classifier inside."
 
 #: The convolutions of a module: channels in (0: those of the module) and out, kernel, padding, stride.
 _Plan = dict[str, tuple[Any, ...]]

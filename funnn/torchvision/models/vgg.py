@@ -26,6 +26,13 @@ _PLANS = {
 }
 
 
+def _plan(depth: int) -> list[int | str]:
+    return ["M" if item == "/" else int(item) for item in _PLANS[depth].split()]
+
+
+cfgs = {name: _plan(depth) for name, depth in (("A", 11), ("B", 13), ("D", 16), ("E", 19))}
+
+
 class VGG(nn.Module):
     """Convolutions, and three linear layers.
 
@@ -70,17 +77,22 @@ def _initialise(model: Any) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _vgg(depth: int, normalised: bool, **kwargs: Any) -> VGG:
+def make_layers(cfg: Any, batch_norm: bool = False) -> nn.Sequential:
+    """The convolutions of a plan: channels, and "M" for a pooling."""
     layers: list[Any] = []
     channels = 3
-    for item in _PLANS[depth].split():
-        if item == "/":
+    for item in cfg:
+        if item == "M":
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
             continue
-        layers.append(nn.Conv2d(channels, int(item), kernel_size=3, padding=1))
-        channels = int(item)
-        layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)] if normalised else [nn.ReLU(inplace=True)]
-    return VGG(nn.Sequential(*layers), **kwargs)
+        layers.append(nn.Conv2d(channels, item, kernel_size=3, padding=1))
+        channels = item
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)] if batch_norm else [nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _vgg(depth: int, normalised: bool, **kwargs: Any) -> VGG:
+    return VGG(make_layers(_plan(depth), normalised), **kwargs)
 
 
 @model(VGG11_Weights, init_weights=False)

@@ -26,7 +26,7 @@ _CHECKED: set[str] = set()  # names of functions that look at their operands, or
 def row(
     name: str,
     pure: Callable,
-    grad: str | Callable | None = None,
+    grad: str | tuple | Callable | None = None,
     *,
     scalars: tuple[str, ...] = (),
     autocast: Any = None,

@@ -17,7 +17,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
 from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import filled
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import as_dtype, get_default_dtype, wants_outline
+from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype, wants_outline
 from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
 
 _clone = FUNCTIONS["clone"]
@@ -158,7 +158,7 @@ Tensor.is_neg = FUNCTIONS["is_neg"] = is_neg
 
 def _chalf(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """Raises NotImplementedError: there are no complex numbers of two halves."""
-    raise NotImplementedError("chalf(): complex numbers of two halves (torch.complex32) exist in neither JAX nor NumPy; use .cfloat()")
+    return self.to(complex32, memory_format=memory_format)  # which says the way round
 
 
 Tensor.chalf = _chalf

@@ -136,3 +136,6 @@ def _check_mask(query: Tensor, key: Tensor, block_mask: BlockMask | None) -> Non
             f"block_mask was created for block_mask.shape={block_mask.shape} but got q_len={lengths[0]} and kv_len={lengths[1]}. Create one for "
             "these lengths, or, for smaller ones, crop it to the upper left corner by block_mask._adjust(q_len, kv_len)"
         )
+
+
+_DEFAULT_SPARSE_BLOCK_SIZE = 128

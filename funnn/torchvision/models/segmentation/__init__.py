@@ -1,5 +1,8 @@
 """torchvision.models.segmentation: a class for each pixel."""
 
+from funnn.torchvision.models.segmentation import deeplabv3 as deeplabv3
+from funnn.torchvision.models.segmentation import fcn as fcn
+from funnn.torchvision.models.segmentation import lraspp as lraspp
 from funnn.torchvision.models.segmentation._builders import DeepLabV3_MobileNet_V3_Large_Weights as DeepLabV3_MobileNet_V3_Large_Weights
 from funnn.torchvision.models.segmentation._builders import DeepLabV3_ResNet50_Weights as DeepLabV3_ResNet50_Weights
 from funnn.torchvision.models.segmentation._builders import DeepLabV3_ResNet101_Weights as DeepLabV3_ResNet101_Weights

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from funnn.engine.ops.linalg.matrix_checks import _LinAlgError as _LinAlgError
+from funnn.engine.state import thread
+from funnn.engine.tensor.overrides import DisableTorchFunction as DisableTorchFunction
+from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from funnn.torch import _unsupported
+from funnn.torch._C import _nn as _nn
 from funnn.torch._compiled_parts import _fft as _fft
 from funnn.torch._compiled_parts import _linalg as _linalg
-from funnn.torch._compiled_parts import _nn as _nn
 from funnn.torch._compiled_parts import _special as _special
 
 
@@ -33,6 +37,28 @@ def _cuda_isCurrentStreamCapturing() -> bool:
     return False
 
 
+@staticmethod  # so that it is one where a class has it as its __torch_function__
+def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """The ``__torch_function__`` of a class whose results are plain tensors."""
+    with DisableTorchFunctionSubclass():
+        return func(*args, **(kwargs or {}))
+
+
+def _are_functorch_transforms_active() -> bool:
+    """Whether a function is being transformed by torch.func."""
+    return thread.transforms > 0
+
+
+def _is_torch_function_mode_enabled() -> bool:
+    """Whether a mode is asked about functions."""
+    return bool(thread.function_modes)
+
+
+def _cuda_isInBadFork() -> bool:
+    """False: a worker has a JAX of its own."""
+    return False
+
+
 def __getattr__(name: str) -> Any:
     torch = sys.modules["funnn.torch"]
     if name in _ELSEWHERE:
@@ -40,5 +66,4 @@ def __getattr__(name: str) -> Any:
     return _unsupported.missing(sys.modules[__name__], "torch._C", name)
 
 
-__path__: list[str] = []  # there are modules within, which libraries mention (see _mentioned)
 _ELSEWHERE = frozenset(("Generator", "Size", "device", "dtype", "layout", "memory_format", "finfo", "iinfo"))
