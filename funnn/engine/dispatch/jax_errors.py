@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from funnn._frames import is_within
 from funnn import errors
+from funnn._frames import is_within
 
 
 def raised_by_jax(error: Exception) -> bool:
