@@ -11,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors _types _other_torch
+    errors _types _other_torch _frames
     functional
     init
     layers

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn import errors
+from funnn._frames import is_within
 
 
 def raised_by_jax(error: Exception) -> bool:
@@ -15,8 +16,7 @@ def raised_by_jax(error: Exception) -> bool:
     trace: Any = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    package = trace.tb_frame.f_globals.get("__package__") or ""
-    return package.partition(".")[0] != "funnn" or any("JAX" in note for note in getattr(error, "__notes__", ()))
+    return not is_within(trace.tb_frame, "funnn") or any("JAX" in note for note in getattr(error, "__notes__", ()))
 
 
 #: What core functions advise, in torch's words.
