@@ -33,8 +33,8 @@ PROGRAMS = {
     "and those that are not": ("import torch\nx = torch.ones(2)\nx = f(x)\nx.a\ndef g(x): return x.b\nfor y in x: y.c", {1: "", 2: "ones"}),
     "star": ("from torch.nn import *\nLinear, no_such", {1: "nn", 2: "nn.Linear"}),
     "ready for absence": (
-        "try:\n  import torch.fx\nexcept ImportError:\n  torch = None\nif hasattr(torch, 'mps'): torch.mps.f\ntorch.ao",
-        {2: "fx?", 5: "mps.f?", 6: "ao"}),
+        "try:\n  import torch.ops\nexcept ImportError:\n  torch = None\nif hasattr(torch, 'mps'): torch.mps.f\ntorch.ao",
+        {2: "ops?", 5: "mps.f?", 6: "ao"}),
     "other exceptions are not that": (
         "import torch\ntry: torch.a\nexcept (KeyError, ValueError): torch.b\ntry: torch.c\nexcept: pass",
         {1: "", 2: "a", 3: "b", 4: "c?"}),

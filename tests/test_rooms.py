@@ -41,6 +41,9 @@ ROOMS = """
     torch.distributed
     torch.nn
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
+    torch._compiled_parts
+    torch._C
+    torch.fx
     torch._compile
     torch.compiler
     _torch_names
@@ -110,6 +113,7 @@ INSIDE_FUNCTIONS = {
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
     "torch.quasirandom": {"scipy.stats.qmc"},
+    "torch.fx.graph": {"tabulate.tabulate"},
     "torch.utils.data._transport": {"cloudpickle"},
 }
 HEIGHTS = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}

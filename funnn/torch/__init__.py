@@ -70,8 +70,8 @@ from funnn.torch.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is
 from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from funnn.torch.cuda import AcceleratorError as AcceleratorError
 from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
-from funnn.torch.overrides import _assert as _assert
 from funnn.torch.library import ops as ops
+from funnn.torch.overrides import _assert as _assert
 from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save

@@ -110,6 +110,11 @@ def _(t):
     return t.func.vmap(t.bernoulli, randomness="different")(t.ones(2, 3))
 
 
+@shows("traced graphs")
+def _(t):
+    return importlib.import_module(f"{t.__name__}.fx").symbolic_trace(lambda x: t.add(t.ones(2), x)).code
+
+
 @shows("functions and methods")
 def _(t):
     return t.add is t.Tensor.add

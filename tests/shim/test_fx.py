@@ -183,7 +183,13 @@ FUNCTIONS_TRACED = {
     "methods": lambda torch, x: [x.float(), x.to(torch.float64), x.relu_(), x.sum(1, keepdim=True), x.new_zeros(3), x.view(-1, 1)],
     "torch": lambda torch, x: [torch.relu(x), torch.cat([x, x]), torch.stack((x, x), dim=1), torch.sum(x, dim=1), torch.zeros_like(x)],
     "made": lambda torch, x: [torch.arange(x.size(0)), torch.full((2,), x.sum()), torch.zeros(3, device=x.device), torch.randn(x.shape)],
-    "Python's": lambda torch, x: [torch.einsum("ij,jk->ik", x, x), torch.einsum("ij", [x]), torch.split(x, 2), torch.norm(x), torch.cdist(x, x)],
+    "Python's": lambda torch, x: [
+        torch.einsum("ij,jk->ik", x, x),
+        torch.einsum("ij", [x]),
+        torch.split(x, 2),
+        torch.norm(x),
+        torch.cdist(x, x),
+    ],
     "more of Python's": lambda torch, x: [torch.tensordot(x, x, dims=1), torch.meshgrid(x, x), torch.unique(x), torch.atleast_1d(x)],
     "wings": lambda torch, x: [torch.linalg.norm(x), torch.fft.fft(x), torch.special.expit(x), torch.special.erf(x)],
     "constants": lambda torch, x: [torch.tensor(2.0) + x, torch.ones(3) * x, x.sum(float("inf")), x + float("nan"), x + math.inf],
@@ -534,12 +540,18 @@ ERRORS = {
     "order": (broken, RuntimeError, "was used before it has been defined! Please check that Nodes in the graph are topologically ordered"),
     "in use": (in_use, RuntimeError, "Tried to erase Node x but it still had 1 users in the graph: {relu: None}!"),
     "mutation": (
-        lambda torch: torch.fx.symbolic_trace(lambda x: torch.cat([x, x])).graph.find_nodes(op="call_function", target=torch.cat)[0].args[0].pop(),
+        lambda torch: (
+            torch.fx.symbolic_trace(lambda x: torch.cat([x, x])).graph.find_nodes(op="call_function", target=torch.cat)[0].args[0].pop()
+        ),
         TypeError,
         "'immutable_list' object does not support mutation",
     ),
     "target": (lambda torch: torch.fx.Graph().call_function("relu"), ValueError, "but a Callable is expected"),
-    "missing": (lambda torch: torch.fx.GraphModule({}, torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.ReLU())).graph), RuntimeError, "0"),
+    "missing": (
+        lambda torch: torch.fx.GraphModule({}, torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.ReLU())).graph),
+        RuntimeError,
+        "0",
+    ),
     "interpreter": (
         lambda torch: torch.fx.Interpreter(torch.fx.symbolic_trace(lambda x, y: x + y)).run(torch.ones(1)),
         RuntimeError,

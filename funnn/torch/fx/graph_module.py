@@ -275,6 +275,9 @@ def _copy_member(source: Module, target: Module, path: str) -> None:
     _put_member(target, name, getattr(source, name))
 
 
+_copy_attr = _copy_member  # torch's name of it, which libraries use
+
+
 def _put_member(target: Module, path: str, value: Any) -> None:
     *owners, name = path.split(".")
     for owner in owners:

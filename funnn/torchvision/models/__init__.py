@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 from funnn.torchvision._missing import missing as _missing
+from funnn.torchvision.models import feature_extraction as feature_extraction
 from funnn.torchvision.models import segmentation as segmentation
 from funnn.torchvision.models._api import Weights as Weights
 from funnn.torchvision.models._api import WeightsEnum as WeightsEnum
@@ -141,7 +142,7 @@ from funnn.torchvision.models.vision_transformer import vit_l_32 as vit_l_32
 
 _FAMILIES = "it is not among the families of funnn.torchvision; its state dict loads into a module with the same names"
 _REASONS = {
-    **dict.fromkeys(("detection", "video", "optical_flow", "quantization", "feature_extraction", "RegNet", "MNASNet", "MaxVit"), _FAMILIES),
+    **dict.fromkeys(("detection", "video", "optical_flow", "quantization", "RegNet", "MNASNet", "MaxVit"), _FAMILIES),
     **dict.fromkeys(("ShuffleNetV2", "mnasnet0_5", "mnasnet1_0", "maxvit_t", "regnet_y_400mf", "shufflenet_v2_x1_0"), _FAMILIES),
 }
 
