@@ -122,6 +122,10 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
         "there is no tracer of Python's bytecode; Python runs at every call, and torch._dynamo.explain says what becomes one program",
     ),
     (r"torch\._inductor\.\w+", _PASSES),
+    (
+        r"torch\.fx\.(_lazy_graph_module|annotate|config|operator_schemas|tensor_type|traceback|(experimental|passes)\.\w+)(\.\w+)*",
+        "torch.fx is there for programs, and not for PyTorch's own compiler; see torch.fx.symbolic_trace, Interpreter, Transformer, replace_pattern",
+    ),
     (r"torch\.func\.rearrange", "use einops.rearrange on x.detach().numpy(), or reshape and permute"),
     (r"torch\.nn\.functional\.scaled_grouped_mm", "use torch.matmul of each group"),
     (r"torch\.nn\.(quantized|quantizable|qat|intrinsic)(\.\w+)*", _QUANTISED),

@@ -7,6 +7,7 @@ import io
 import math
 import operator
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -488,7 +489,19 @@ def sized(torch):
     return traced, result, facts
 
 
-CHANGES = (replaced, decomposed, transformed, by_hand, patterns, fused, with_members, sized)
+def optimised(torch):
+    with warnings.catch_warnings(action="ignore"):  # PyTorch, of what it imports
+        optimization = importlib.import_module(f"{torch.__name__}.fx.experimental.optimization")
+    nn = torch.nn
+    layers = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)
+    model = nn.Sequential(*layers).eval()
+    x = torch.linspace(-1, 1, 32).reshape(2, 1, 4, 4)
+    made = optimization.fuse(model)
+    removed = optimization.remove_dropout(model)
+    return made, made(x), model(x), seen(removed), removed(x)
+
+
+CHANGES = (replaced, decomposed, transformed, by_hand, patterns, fused, with_members, sized, optimised)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -612,3 +625,9 @@ def test_functions_do_not_ask_for_the_sake_of_traced_modules(monkeypatch):
     traced = shim.fx.symbolic_trace(sequential(shim.nn)[0])
     assert traced(shim.ones(1, 2)).shape == (1, 3)
     assert ThreadState.ask is None
+
+
+@pytest.mark.parametrize("name", ["operator_schemas", "experimental.symbolic_shapes", "passes.infra.pass_base", "traceback"])
+def test_what_is_missing_says_so(name):
+    with pytest.raises(NotImplementedError, match=r"torch\.fx\..* is not supported: "):
+        importlib.import_module(f"funnn.torch.fx.{name}")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CodeGen", "Graph", "PythonCode"]
 
+_Namespace = Namespace  # torch's name of it
+
 
 class _NodeList:
     """The nodes of a graph in order; those that are added or erased meanwhile are seen."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "has_side_effect", "map_aggregate", "map_arg"]
 
+Target = Callable[..., Any] | str  # for annotations that programs write
+Argument = Any
+
 OPS = ("call_function", "call_method", "get_attr", "call_module", "placeholder", "output")
 #: The types of arguments beside nodes and what holds them.
 base_types = (str, int, float, bool, complex, dtype, Tensor, device, memory_format, layout, range)
