@@ -101,7 +101,7 @@ def test_diff_and_output(script, tmp_path, capsys):
     assert __main__.main(["port", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}: nothing to change\n"
     out.write_text("x = = 1")
-    for wrong in (str(out), "no_such.py"):
+    for wrong in (str(out), "no_such.py", "a.ipynb"):
         assert __main__.main(["port", wrong]) == 2
         assert "can't be read" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors _types _other_torch
+    errors _types _other_torch _frames
     functional
     init
     layers
@@ -32,6 +32,7 @@ ROOMS = """
     engine.ops.sparse
     engine.ops.nn
     engine.ops engine
+    torch._mentioned
     torch._unsupported torch._former_modules torch.__future__ torch.version torch.return_types
     torch.fft torch.linalg torch.special torch.signal torch.masked torch.sparse torch.functional torch.random torch.storage torch.jit torch._utils torch.types
     torch._namespace torch._logging
@@ -49,9 +50,11 @@ ROOMS = """
     _torch_names
     _import_torch
     _answers.torch _answers.torchvision
+    torch._aten torch._checks torch._tensor_str torch._jit_internal torch.onnx torch._absent_device
     torch.__config__ torch.futures torch.hub torch.library torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
+    torch.profiler
     torch
     torchvision._optional torchvision._missing torchvision._download
     torchvision.transforms torchvision.tv_tensors torchvision.transforms.v2

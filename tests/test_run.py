@@ -145,7 +145,7 @@ def test_exit_codes(script, capsys):
 def test_real_torch_is_never_imported(script):
     text = """
     import sys, torch
-    files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "torch" and hasattr(module, "__file__")]
+    files = [file for name, module in sys.modules.items() if name.split(".")[0] == "torch" and (file := getattr(module, "__file__", None))]
     """
     names = _run.run_script(script(text))
     assert names["files"] and all("funnn" in file for file in names["files"])

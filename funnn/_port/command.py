@@ -28,7 +28,7 @@ def port(script: str | Path, output: str | Path | None = None, *, check: bool = 
     """
     file = Path(script)
     try:
-        source = Source(file.read_bytes())
+        source = _read(file)
     except (OSError, SyntaxError, ValueError) as error:
         print(f"python -m funnn port: error: {script} can't be read: {error}", file=sys.stderr)
         return 2
@@ -54,7 +54,7 @@ def write_layers(script: str | Path, output: str | Path | None = None) -> int:
       0; 1 if something is left to be done by hand; 2 if the script can't be read, or has no Module.
     """
     try:
-        written = layers_of(Source(Path(script).read_bytes()))
+        written = layers_of(_read(Path(script)))
     except (OSError, SyntaxError, ValueError) as error:
         print(f"python -m funnn port: error: {script} can't be read: {error}", file=sys.stderr)
         return 2
@@ -68,6 +68,12 @@ def write_layers(script: str | Path, output: str | Path | None = None) -> int:
     else:
         Path(output).write_text(written.text)
     return int(bool(written.notes))
+
+
+def _read(file: Path) -> Source:
+    if file.suffix == ".ipynb":
+        raise ValueError("a notebook is no script; put `%load_ext funnn` into its first cell, or run it by `python -m funnn run`")
+    return Source(file.read_bytes())
 
 
 def show_diff(before: bytes, after: bytes, name: str, new_name: str) -> None:

@@ -9,6 +9,8 @@ import types
 import warnings
 from collections.abc import Iterator
 
+from funnn._frames import is_within
+
 Warned = tuple[str, type[Warning], bool]  # a text, its category, and whether it is to be given once in a program
 
 
@@ -42,7 +44,7 @@ def warn_at_users_line(text: str, category: type[Warning] = UserWarning) -> None
     """Warn, through however many frames of funnn's own."""
     level = 1
     frame: types.FrameType | None = sys._getframe()
-    while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] in ("funnn", "jax"):
+    while frame is not None and is_within(frame, "funnn", "jax"):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)
 

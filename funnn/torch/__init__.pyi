@@ -17,6 +17,7 @@ from funnn.engine.dispatch.autocast import set_autocast_enabled as set_autocast_
 from funnn.engine.dispatch.from_jax import from_jax as from_jax
 from funnn.engine.ops.make.exchange import to_dlpack as to_dlpack
 from funnn.engine.ops.make.factories import from_numpy as from_numpy
+from funnn.engine.ops.make.factories import is_tensor as is_tensor
 from funnn.engine.ops.make.predicates import can_cast as can_cast
 from funnn.engine.ops.make.predicates import typename as typename
 from funnn.engine.tape.grad_mode import enable_grad as enable_grad
@@ -78,14 +79,20 @@ from funnn.torch import fft as fft
 from funnn.torch import func as func
 from funnn.torch import functional as functional
 from funnn.torch import futures as futures
+from funnn.torch import fx as fx
 from funnn.torch import hub as hub
 from funnn.torch import jit as jit
+from funnn.torch import library as library
 from funnn.torch import linalg as linalg
 from funnn.torch import masked as masked
+from funnn.torch import mps as mps
+from funnn.torch import mtia as mtia
 from funnn.torch import multiprocessing as multiprocessing
 from funnn.torch import nn as nn
+from funnn.torch import onnx as onnx
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
+from funnn.torch import profiler as profiler
 from funnn.torch import pytest as pytest
 from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
@@ -99,6 +106,7 @@ from funnn.torch import testing as testing
 from funnn.torch import types as types
 from funnn.torch import utils as utils
 from funnn.torch import version as version
+from funnn.torch import xpu as xpu
 from funnn.torch._bridge.functional import from_functional as from_functional
 from funnn.torch._bridge.functional import to_functional as to_functional
 from funnn.torch._compile import compile as compile
@@ -108,6 +116,7 @@ from funnn.torch.autograd.anomaly_mode import is_anomaly_check_nan_enabled as is
 from funnn.torch.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from funnn.torch.cuda import AcceleratorError as AcceleratorError
 from funnn.torch.cuda import OutOfMemoryError as OutOfMemoryError
+from funnn.torch.library import Ops as _Ops
 from funnn.torch.random import thread_safe_generator as thread_safe_generator
 from funnn.torch.return_types import aminmax as _aminmax
 from funnn.torch.return_types import cummax as _cummax
@@ -177,8 +186,14 @@ legacy_contiguous_format: memory_format
 long: dtype
 nan: _float
 newaxis: None
+ops: _Ops
 pi: _float
 preserve_format: memory_format
+qint32: _WithoutArrays_
+qint8: _WithoutArrays_
+quint2x4: _WithoutArrays_
+quint4x2: _WithoutArrays_
+quint8: _WithoutArrays_
 short: dtype
 sparse_bsc: layout
 sparse_bsr: layout
@@ -613,7 +628,6 @@ def is_neg(input: Tensor) -> _bool: ...
 def is_nonzero(input: Tensor) -> _bool: ...
 def is_same_size(input: Tensor, other: Tensor) -> _bool: ...
 def is_signed(input: Tensor) -> _bool: ...
-def is_tensor(obj: Any) -> _bool: ...
 def isclose(input: Tensor, other: Tensor, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: _bool = False, *, out: Tensor | None = None) -> Tensor: ...
 def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 def isin(elements: Any, test_elements: Any, *, assume_unique: _bool = False, invert: _bool = False, out: Tensor | None = None) -> Tensor: ...

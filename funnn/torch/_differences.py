@@ -181,7 +181,8 @@ DIFFERENCES = (
         "traced graphs",
         _COMPILED,
         "`torch.fx` records what PyTorch's does, by its names. Where a tensor that is no proxy is the first operand, `torch.add(b, x)` and the functions of "
-        "other operators are recorded as methods, as `b + x` is; sizes of new tensors may be proxies, as in `torch.zeros(x.size(0))`; a module of torch.nn that is "
+        "other operators are recorded as methods, as `b + x` is; sizes of new tensors may be proxies, as in `torch.zeros(x.size(0))`; a module of torch.nn "
+        "that is "
         "traced itself reads its bias first; a copy keeps attributes that the program gave. `make_fx`, and what PyTorch makes of a graph below its functions, "
         "are not there.",
         names=("torch.fx.experimental.proxy_tensor.make_fx",),

@@ -36,7 +36,8 @@ torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
 torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list P2POp batch_isend_irecv DeviceMesh init_device_mesh
 torch.distributed._composable:
 torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
-torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce permute_tensor wait_tensor
+torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce
+    permute_tensor wait_tensor
 torch.distributed._shard:
 torch.distributed._shard.sharded_tensor: ShardedTensor
 torch.distributed._tensor: DTensor DeviceMesh distribute_tensor
@@ -65,7 +66,8 @@ torch.distributed.elastic:
 torch.distributed.elastic.multiprocessing:
 torch.distributed.elastic.multiprocessing.errors: ChildFailedError record
 torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel
-    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard register_fsdp_forward_method
+    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard
+    register_fsdp_forward_method
     ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
     FullOptimStateDictConfig ShardedOptimStateDictConfig
 torch.distributed.fsdp.api: FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig FullStateDictConfig

@@ -105,6 +105,12 @@ WRONG = [
     lambda t, F: t.nn.CrossEntropyLoss(reduction="x")(t.ones(2, 3), t.tensor([0, 1])),
     lambda t, F: F.softmax(t.ones(2), 4),
 ]
+WRONG += [
+    lambda t, F: t.ones(2).cuda(),
+    lambda t, F: t.zeros(2, device="cuda"),
+    lambda t, F: t.nn.Linear(2, 2).cuda(),
+    lambda t, F: t.ones(2, 2).to_sparse().cumsum(0),
+]
 
 
 def name_of(t, wrong):

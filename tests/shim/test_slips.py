@@ -117,6 +117,21 @@ def test_attributes(statement):
     assert issubclass(refusal(shim, statement, shim.ones(2, requires_grad=True)), wanted)
 
 
+def test_attributes_after_a_class_overrides_functions():
+    """What asks such classes stands in the properties' places, and refuses what they refuse."""
+
+    class Sub(shim.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    x = shim.ones(2).as_subclass(Sub) + 1
+    for tensor in (x, shim.ones(2)):
+        for name in ("shape", "dtype", "grad_fn", "is_leaf", "T", "ndim", "device"):
+            with pytest.raises(AttributeError):
+                setattr(tensor, name, None)
+
+
 def test_kinds_are_those_of_the_overloads():
     kinds = {}
     for name in _lines():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import funnn.torch as ft
-from funnn.engine.program import states
+from funnn.engine.program import graph, states
 from funnn.engine.program.unread import Unread
 from funnn.engine.state import thread
 
@@ -22,7 +22,7 @@ STEPS = 12
 def nobody_has_asked(monkeypatch):
     """What earlier tests asked for is forgotten."""
     monkeypatch.setattr(thread, "reads_gradients", False)
-    monkeypatch.setattr(states, "_starts", collections.defaultdict(lambda: states.State(None, None, 0, 0)))
+    monkeypatch.setattr(graph, "starts", collections.defaultdict(lambda: states.State(None, None, 0, 0)))
 
 
 def model(t, width=3):

@@ -16,7 +16,7 @@ pytest.importorskip("PIL", reason="images are Pillow's")
 
 import funnn.torch as torch
 from funnn import _run
-from funnn.torchvision import datasets, utils
+from funnn.torchvision import datasets, transforms, utils
 from funnn.torchvision import io as vision_io
 from funnn.torchvision.io import ImageReadMode
 from tests.vision.cases import image
@@ -150,3 +150,12 @@ print("fine")
 def test_without_pillow_what_needs_none_works():
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
     assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_normalize_keeps_no_tensor_of_inference_mode():
+    normalize = transforms.Normalize([0.1, 0.2, 0.3], [0.4, 0.5, 0.7])
+    with torch.inference_mode():
+        normalize(torch.ones(3, 2, 2))
+    x = torch.ones(3, 2, 2, requires_grad=True)
+    normalize(x).sum().backward()
+    assert torch.allclose(x.grad[:, 0, 0], 1 / torch.tensor([0.4, 0.5, 0.7]))

@@ -8,6 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn import errors
+from funnn._frames import is_within
+from funnn.engine.tensor.sparse import NoDenseMemory
+from funnn.engine.types.dtype import NoCudaError
 
 
 def raised_by_jax(error: Exception) -> bool:
@@ -15,8 +18,7 @@ def raised_by_jax(error: Exception) -> bool:
     trace: Any = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    package = trace.tb_frame.f_globals.get("__package__") or ""
-    return package.partition(".")[0] != "funnn" or any("JAX" in note for note in getattr(error, "__notes__", ()))
+    return not is_within(trace.tb_frame, "funnn") or any("JAX" in note for note in getattr(error, "__notes__", ()))
 
 
 #: What core functions advise, in torch's words.
@@ -32,7 +34,7 @@ def _named(base: type[Exception], name: str) -> type[Exception]:
     return type(name, (base,), {"__module__": "builtins", "__doc__": base.__doc__, "__reduce__": lambda self: (base, self.args)})
 
 
-#: The core's classes, and what PyTorch raises in the same places; each is a subclass of it.
+#: The classes of the core and of the engine, and what PyTorch raises in the same places; each is a subclass of it.
 _CLASSES: dict[type[Exception], type[Exception]] = {
     base: _named(base, name)
     for base, name in (
@@ -43,6 +45,8 @@ _CLASSES: dict[type[Exception], type[Exception]] = {
         (errors.KeyRequiredError, "RuntimeError"),
         (errors.DtypeError, "RuntimeError"),
         (errors.AssertedError, "AssertionError"),
+        (NoCudaError, "AssertionError"),
+        (NoDenseMemory, "NotImplementedError"),
     )
 }
 _NOT_IMPLEMENTED = _named(errors.DtypeError, "NotImplementedError")

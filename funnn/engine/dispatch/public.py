@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
+from funnn._frames import is_within
 from funnn.engine.dispatch.call import Op, call
 from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
@@ -30,7 +31,7 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
     if not thread.ask_classes or not candidates_in((args, kwargs.values())):
         return NotImplemented
     frame = sys._getframe(3).f_back  # what called the function that asks, by way of _answer_to
-    while frame is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "funnn":
+    while frame is not None and is_within(frame, "funnn"):
         if frame.f_code in _codes:
             return NotImplemented
         frame = frame.f_back

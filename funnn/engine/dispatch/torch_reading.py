@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from funnn._frames import is_within
 from funnn.engine.dispatch.overloads import INPUT, Overload, Refused, name_of, overloads
 from funnn.engine.tensor.tensor import Tensor
 
@@ -93,7 +94,7 @@ def _newer(older: Overload, candidates: list[Overload], values: dict[str, Any]) 
 def _depth() -> int:
     """How far up the stack the line of the user is, for a warning of the function that asks."""
     frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] == "funnn":
+    while frame.f_back is not None and is_within(frame, "funnn"):
         frame, depth = frame.f_back, depth + 1
     return depth
 

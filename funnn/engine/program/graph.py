@@ -15,7 +15,7 @@ from funnn.engine.program.form import Form
 from funnn.engine.program.outline import NOWHERE, check_together, outlined_results
 from funnn.engine.program.programs import compute_ahead, find_program, picked
 from funnn.engine.program.report import counting, users_line
-from funnn.engine.program.states import MOST, State, Step, new_step, start
+from funnn.engine.program.states import MOST, State, Step, new_step, starts
 from funnn.engine.program.unread import Unread, is_worth
 from funnn.engine.program.value import Residuals, Value
 from funnn.engine.state import before_settings_change, thread
@@ -89,7 +89,7 @@ class Graph:
     @property
     def last(self) -> State:
         """The state after what is recorded."""
-        return self.records[-1][0].next if self.records else start()
+        return self.records[-1][0].next if self.records else starts[_settings.products]
 
     def flush(self) -> None:
         """Run what is pending, so that every value that somebody still holds is known."""
@@ -177,7 +177,7 @@ def record(key: list[Any], operands: list[Any], form: Form | Callable[..., Form]
         with graph.lock:
             records = graph.records
             count = len(records)
-            state = records[-1][0].next if records else start()
+            state = records[-1][0].next if records else starts[_settings.products]
             depth = state.depth
             if ((depth >= _LONG and (key == graph.first or depth >= _LONGEST)) or graph.size > _LARGE) and thread.region is None:
                 graph.flush()

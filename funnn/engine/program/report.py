@@ -8,6 +8,7 @@ import time
 import warnings
 from typing import Any
 
+from funnn._frames import is_within
 from funnn.engine.state import thread
 
 #: Compilations that one line asked for, and the seconds that they took, from which on a warning says what keeps changing.
@@ -17,7 +18,7 @@ _MANY, _LONG = 50, 5.0
 def users_line() -> tuple[str, int]:
     """File and line of the innermost frame that is not the library's."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_globals.get("__package__") or "").partition(".")[0] in ("funnn", "jax"):
+    while frame.f_back is not None and is_within(frame, "funnn", "jax"):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from funnn.engine.program.form import Form, Shaped
 from funnn.engine.program.value import Residuals, Value
-from funnn.engine.types import settings as _settings
 
 #: States that are known at most; then those are forgotten that lead to no program in use.
 MOST = 16_000
@@ -71,12 +70,7 @@ class State(dict[tuple[Any, ...], Step]):
 
 
 #: Where nothing has been recorded yet, by the precision of products that traces are made for.
-_starts: dict[str, State] = collections.defaultdict(lambda: State(None, None, 0, 0))
-
-
-def start() -> State:
-    """Where nothing has been recorded yet."""
-    return _starts[_settings.products]
+starts: dict[str, State] = collections.defaultdict(lambda: State(None, None, 0, 0))
 
 
 def count_states() -> int:
@@ -90,7 +84,7 @@ def count_programs() -> int:
 
 
 def _states() -> Iterator[State]:
-    waiting = list(_starts.values())
+    waiting = list(starts.values())
     while waiting:
         state = waiting.pop()
         yield state
@@ -99,7 +93,7 @@ def _states() -> Iterator[State]:
 
 def _forget_states() -> None:
     """Keep the states that lead to a program that ran since the last time."""
-    kept = set(map(id, _starts.values()))
+    kept = set(map(id, starts.values()))
     for last in list(_states()):
         state: State | None = last
         while last.used and last.programs and state is not None and id(state) not in kept:

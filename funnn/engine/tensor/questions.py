@@ -146,7 +146,7 @@ class _Asking:
 
 
 class _AskingProperty(_Asking):
-    """Of one that can be written too."""
+    """Of a property; one that can't be written says so."""
 
     def __init__(self, original: property, asked: Any):
         super().__init__(original, asked)
@@ -208,5 +208,5 @@ def _install() -> None:
         setattr(_owner(name), name, _Asking(method, methods[_ALIASES.get(name, name)]))
     for name in (*_PROPERTIES, *_CONSTANTS):
         found = inspect.getattr_static(Tensor, name)
-        setattr(_owner(name), name, (_Asking if found.fset is None else _AskingProperty)(found, found.__get__))
+        setattr(_owner(name), name, _AskingProperty(found, found.__get__))
     setattr(Tensor, "__iter__", _iterate)  # noqa: B010

@@ -2,5 +2,6 @@
 
 from funnn.torch.distributions.categories import OneHotCategorical as OneHotCategorical
 from funnn.torch.distributions.categories import OneHotCategoricalStraightThrough as OneHotCategoricalStraightThrough
+from funnn.torch.distributions.distribution import Distribution as Distribution
 
 

@@ -1,6 +1,7 @@
 # Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
 
 from funnn.torch.distributions.categories import ExpRelaxedCategorical as ExpRelaxedCategorical
+from funnn.torch.distributions.distribution import Distribution as Distribution
 from funnn.torch.distributions.simplex import RelaxedOneHotCategorical as RelaxedOneHotCategorical
 
 

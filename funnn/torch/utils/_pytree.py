@@ -480,21 +480,11 @@ def _from_json(content: dict[str, Any]) -> TreeSpec:
     return TreeSpec(node.type, context, [_from_json(child) for child in content["children_spec"]])
 
 
-def _lend_names() -> None:
-    """The functions of the table under the names by which libraries know them: ``_dict_flatten`` and the like."""
-    kinds = {
-        "tuple": tuple,
-        "list": list,
-        "dict": dict,
-        "namedtuple": namedtuple,
-        "ordereddict": OrderedDict,
-        "defaultdict": defaultdict,
-        "deque": deque,
-    }
-    for name, kind in kinds.items():
-        node = SUPPORTED_NODES[kind]
-        globals().update({f"_{name}_flatten": node.flatten_fn, f"_{name}_unflatten": node.unflatten_fn})
-        globals()[f"_{name}_flatten_with_keys"] = node.flatten_with_keys_fn
-
-
-_lend_names()
+# the functions of the table, under the names by which libraries know them
+_tuple_flatten, _tuple_unflatten, _tuple_flatten_with_keys = SUPPORTED_NODES[tuple][1:4]
+_list_flatten, _list_unflatten, _list_flatten_with_keys = SUPPORTED_NODES[list][1:4]
+_dict_flatten, _dict_unflatten, _dict_flatten_with_keys = SUPPORTED_NODES[dict][1:4]
+_namedtuple_flatten, _namedtuple_unflatten, _namedtuple_flatten_with_keys = SUPPORTED_NODES[namedtuple][1:4]
+_ordereddict_flatten, _ordereddict_unflatten, _ordereddict_flatten_with_keys = SUPPORTED_NODES[OrderedDict][1:4]
+_defaultdict_flatten, _defaultdict_unflatten, _defaultdict_flatten_with_keys = SUPPORTED_NODES[defaultdict][1:4]
+_deque_flatten, _deque_unflatten, _deque_flatten_with_keys = SUPPORTED_NODES[deque][1:4]

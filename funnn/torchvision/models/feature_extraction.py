@@ -48,7 +48,7 @@ class NodePathTracer(LeafModuleAwareTracer):
         self.node_to_qualname: dict[fx.Node, str] = {}
         self._counts: dict[str, int] = {}
 
-    def call_module(self, m: Module, forward: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def call_module(self, m: Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a call of a module gives, meanwhile nodes are named after it."""
         before = self.current_module_qualname
         path = self.current_module_qualname = self.path_of_module(m)
@@ -58,7 +58,14 @@ class NodePathTracer(LeafModuleAwareTracer):
             self.current_module_qualname = before
 
     def create_proxy(
-        self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any], name: str | None = None, type_expr: Any = None, *rest: Any
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None = None,
+        type_expr: Any = None,
+        *rest: Any,
     ) -> fx.Proxy:
         """The proxy of a new node, which gets a name."""
         proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
@@ -208,8 +215,8 @@ def _return_nodes(traced: fx.GraphModule, tracer: NodePathTracer, names: dict[st
     found: dict[str, fx.Node] = {}
     for node in reversed(graph.nodes):
         path = tracer.node_to_qualname.get(node, "").split(".")
-        name = next((name for name in wanted if ".".join(path[: name.count(".") + 1]) == name), None)
-        if name is not None:
-            found[wanted.pop(name)] = node
+        ending = next((name for name in wanted if ".".join(path[: name.count(".") + 1]) == name), None)
+        if ending is not None:
+            found[wanted.pop(ending)] = node
     graph.output(dict(reversed(found.items())))
     graph.eliminate_dead_code()

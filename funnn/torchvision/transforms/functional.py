@@ -5,6 +5,7 @@ Floats are from 0 to 1 and integers over their whole range. A function that take
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Sequence
@@ -91,13 +92,24 @@ def normalize(tensor: _Image, mean: Sequence[float], std: Sequence[float], inpla
         raise TypeError(f"Input tensor should be a float tensor. Got {tensor.dtype}.")
     if tensor.ndim < 3:
         raise ValueError(f"Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = {tensor.size()}")
-    centre = torch.as_tensor(mean, dtype=tensor.dtype, device=tensor.device)
-    scale = torch.as_tensor(std, dtype=tensor.dtype, device=tensor.device)
-    if (scale == 0).any():
+    centre, scale = _for_channels(mean, tensor), _for_channels(std, tensor)
+    if (min(std, key=abs) == 0) if isinstance(std, (list, tuple)) else (scale == 0).any():
         raise ValueError(f"std evaluated to zero after conversion to {tensor.dtype}, leading to division by zero.")
-    centre = centre.view(-1, 1, 1) if centre.ndim == 1 else centre
-    scale = scale.view(-1, 1, 1) if scale.ndim == 1 else scale
     return tensor.sub_(centre).div_(scale) if inplace else (tensor - centre) / scale
+
+
+def _for_channels(values: Any, like: _Image) -> Any:
+    """A tensor (C, 1, 1), or another shape as it is, of the image's type."""
+    if isinstance(values, (list, tuple)) and like.device.type == "cpu":
+        return _constants(tuple(float(value) for value in values), like.dtype)
+    made = torch.as_tensor(values, dtype=like.dtype, device=like.device)
+    return made.view(-1, 1, 1) if made.ndim == 1 else made
+
+
+@functools.lru_cache(maxsize=64)
+def _constants(values: tuple[float, ...], dtype: Any) -> Any:
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device="cpu").view(-1, 1, 1)
 
 
 # -- parts and sizes

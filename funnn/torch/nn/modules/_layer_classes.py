@@ -1,6 +1,7 @@
 """The Modules of the layers: one line each, for everything comes from the Layer; grouped as torch's files are."""
 
 import copy
+import functools
 
 from funnn import functional as F
 from funnn import layers
@@ -216,6 +217,7 @@ class RNN(RNNBase, layer=layers.RNN):
 class LSTM(RNNBase, layer=layers.LSTM):
     _forward = takes_packed(layers.LSTM.forward)
 
+    @functools.wraps(layers.LSTM.forward)
     def forward(self, input, hx=None, **lengths):
         """The output and the final states (h, c), of a batch, one sequence or a PackedSequence."""
         if self.proj_size and isinstance(input, _Tensor) and input.dtype is float32:
@@ -240,6 +242,7 @@ class TransformerEncoder(_Transformer, layer=layers.TransformerEncoder):
         if reason:
             _say(f"enable_nested_tensor is True, but self.use_nested_tensor is False because encoder_layer{reason}")
 
+    @functools.wraps(layers.TransformerEncoder.forward)
     def forward(self, src, mask=None, src_key_padding_mask=None, is_causal=None):
         """The layers one after the other, then ``norm``; in evaluation, where torch leaves out padded positions, they are 0 before ``norm``."""
         if src_key_padding_mask is None or mask is not None or not _leaves_out(self, src, src_key_padding_mask):
