@@ -16,6 +16,10 @@ from funnn.engine.state import ThreadState, thread
 PROTOCOL = "__torch_function__"
 
 
+_OURS = ("funnn", "torch")  # PyTorch's classes by the name here, and by that which they go by
+_plain: set[type] = {int, float, complex, bool, str, type(None)}  # types that override nothing, found so far
+
+
 class Foreign(TypeError):
     """An operation was given an object of a class that is no Tensor and overrides functions."""
 
@@ -49,6 +53,12 @@ def _prepare() -> None:
 
 def ask(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], relevant: tuple[Any, ...] | None = None) -> Any:
     """The answer of the innermost mode, else of the arguments' classes (or of ``relevant`` arguments'); NotImplemented where there is nobody to ask."""
+    if not thread.function_modes and relevant is None:
+        for argument in (*args, *kwargs.values()) if kwargs else args:
+            if type(argument) not in _plain:
+                break
+        else:
+            return NotImplemented
     candidates = candidates_in((args, kwargs.values()) if relevant is None else relevant) if thread.ask_classes else []
     types = tuple(type(argument) for argument in candidates)
     if thread.function_modes:
@@ -75,7 +85,10 @@ def candidates_in(arguments: Any) -> list[Any]:
     found: list[Any] = []
     for argument in _flat(arguments):
         kind = type(argument)
-        if overriding(kind) and all(type(other) is not kind for other in found):
+        if not overriding(kind):
+            if kind.__module__.partition(".")[0] in _OURS:
+                _plain.add(kind)
+        elif all(type(other) is not kind for other in found):
             place = next((i for i, other in enumerate(found) if issubclass(kind, type(other))), len(found))
             found.insert(place, argument)
     return found
@@ -95,7 +108,7 @@ def overriding(kind: type) -> bool:
     method = getattr(kind, PROTOCOL, None)
     if method is None or getattr(method, "disabled", False):
         return False
-    return kind.__module__.partition(".")[0] not in ("funnn", "torch") or getattr(method, "asked", False)
+    return kind.__module__.partition(".")[0] not in _OURS or getattr(method, "asked", False)
 
 
 class TorchFunctionMode:
