@@ -384,7 +384,7 @@ def test_names_that_are_not_supported(name):
             importlib.import_module(f"funnn.torch.nn.{name}")
 
 
-@pytest.mark.parametrize("name", ["ao.quantization", "quantization", "onnx"])
+@pytest.mark.parametrize("name", ["ao.quantization", "quantization"])
 def test_modules_of_torch_that_are_not_supported(name):
     with pytest.raises(NotImplementedError, match=f"torch.{name.split('.')[0]} is not supported: "):
         importlib.import_module(f"funnn.torch.{name}")

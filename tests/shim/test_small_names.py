@@ -250,7 +250,7 @@ REFUSED = {
         "cudnn_batch_norm": "vendor",
     },
     **{"sym_max": "Python integers", "share_memory_": "processes"},
-    **{"Stream": "synchronize", "mps": "'cpu' and 'cuda'", "symeig": "removed"},
+    "symeig": "removed",
 }
 
 
