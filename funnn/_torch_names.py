@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 _ROOT = "funnn.torch"
+#: How the names of modules begin whose classes are renamed.
+_ROOTS = f"{_ROOT}.", "funnn.torchvision."
 
 #: Where torch has what is elsewhere here: a module, or one class of it -> torch's module.
 _PLACES = {
@@ -38,6 +40,8 @@ _PLACES = {
     f"{_ROOT}.nn._packed": "torch.nn.utils.rnn",
     f"{_ROOT}.optim._adafactor": "torch.optim",
     f"{_ROOT}.optim._muon": "torch.optim",
+    **{f"funnn.torchvision.transforms.{file}": "torchvision.transforms.transforms"
+       for file in ("_base", "_colour_classes", "_conversion_classes", "_crop_classes", "_movement_classes")},
 }  # fmt: skip
 
 
@@ -63,7 +67,7 @@ class OwnFinder(importlib.abc.MetaPathFinder):
         self._begun = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if not self._begun or not name.startswith(f"{_ROOT}."):
+        if not self._begun or not name.startswith(_ROOTS):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin is not None:
@@ -108,6 +112,6 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 def _torchs_module(module: str, name: str) -> str | None:
     found = _PLACES.get(f"{module}:{name}") or _PLACES.get(module)
-    if found is None and f"{module}.".startswith(f"{_ROOT}."):
+    if found is None and f"{module}.".startswith(_ROOTS):
         found = module.removeprefix("funnn.")
     return found

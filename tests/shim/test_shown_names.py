@@ -101,3 +101,21 @@ def test_pickles_of_either_form_in_the_other(script):
 def test_sources_are_found(script):
     names, _ = script("import inspect, torch\ntext = inspect.getsource(torch.nn.Linear) + inspect.getsource(torch.distributions.Normal)")
     assert "class Linear" in names["text"] and "class Normal" in names["text"]
+
+
+def test_classes_of_torchvision_print_as_its_own(script):
+    """As torchvision prints them, which is not installed beside the tests."""
+    text = """
+    import pickle
+    from torchvision import datasets, models, transforms
+
+    net = models.squeezenet1_0(num_classes=2)
+    copy = pickle.loads(pickle.dumps(net, 4))
+    print(type(net), type(copy), transforms.RandomCrop, datasets.FakeData)
+    """
+    _, printed = script(text)
+    names = "models.squeezenet.SqueezeNet", "models.squeezenet.SqueezeNet", "transforms.transforms.RandomCrop", "datasets.fakedata.FakeData"
+    assert printed.split("> ") == [
+        *(f"<class 'torchvision.{name}'" for name in names[:-1]),
+        f"<class 'torchvision.{names[-1]}'>\n",
+    ]
