@@ -1,5 +1,7 @@
 """The first example of transformers, made small."""
 
+import tempfile
+
 import torch
 from transformers import (
     BertConfig,
@@ -10,9 +12,12 @@ from transformers import (
     LlamaForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
+    Trainer,
+    TrainingArguments,
     ViTConfig,
     ViTForImageClassification,
 )
+from transformers.trainer_callback import PrinterCallback
 
 torch.manual_seed(0)
 ids = torch.randint(0, 64, (2, 10))
@@ -38,3 +43,26 @@ vit = ViTForImageClassification(
     ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8, num_labels=3)
 ).eval()
 print(vit(torch.randn(1, 3, 32, 32)).logits)
+
+with tempfile.TemporaryDirectory() as folder:
+    bert.save_pretrained(folder)
+    again = BertForSequenceClassification.from_pretrained(folder).eval()
+    print(torch.equal(bert.eval()(ids).logits, again(ids).logits))
+    options = TrainingArguments(
+        output_dir=folder,
+        per_device_train_batch_size=4,
+        num_train_epochs=1,
+        report_to=[],
+        use_cpu=True,
+        save_strategy="no",
+        logging_steps=2,
+        disable_tqdm=True,
+    )
+    torch.manual_seed(2)
+    data = [{"input_ids": torch.randint(0, 64, (10,)), "labels": torch.tensor(number % 2)} for number in range(16)]
+    trainer = Trainer(model=again, args=options, train_dataset=data)
+    trainer.remove_callback(PrinterCallback)
+    result = trainer.train()
+    print(
+        result.global_step, round(result.training_loss, 4), [step["grad_norm"] for step in trainer.state.log_history if "grad_norm" in step]
+    )
