@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
 from funnn.torch import _unsupported
 
-
-def _is_available() -> bool:
-    """False: the devices are 'cpu' and 'cuda', the accelerator that JAX sees."""
-    return False
-
-
-def _device_count() -> int:
-    """0."""
-    return 0
-
-
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """Nothing: there is no such device."""
-
-
-def _no_states() -> list[Any]:
-    """No states: there is no such device."""
-    return []
-
-
-_ANSWERS = {
-    **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported", "is_built"), _is_available),
-    **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated", "memory_reserved"), _device_count),
-    **dict.fromkeys(("manual_seed", "manual_seed_all", "init"), _nothing),
-    "get_rng_state_all": _no_states,
-}
-_REFUSED = (
-    *("current_device", "set_device", "synchronize", "get_device_name", "get_device_properties", "get_rng_state", "set_rng_state"),
-    *("empty_cache", "current_allocated_memory", "driver_allocated_memory", "reset_peak_memory_stats", "current_stream"),
+#: What each answers, where nothing is refused; a function of torch's that is in neither table is missing here.
+_FALSE, _ZERO, _NOTHING, _NO_STATES = (
+    lambda *args, **kwargs: False,
+    lambda *args, **kwargs: 0,
+    lambda *args, **kwargs: None,
+    lambda *args: [],
 )
+_ANSWERS: dict[str, dict[str, Callable[..., Any]]] = {
+    "mps": {"is_available": _FALSE, "device_count": _ZERO, "manual_seed": _NOTHING},
+    "mtia": {
+        **dict.fromkeys(("is_available", "is_initialized"), _FALSE),
+        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated"), _ZERO),
+        **dict.fromkeys(("manual_seed", "manual_seed_all", "reset_peak_memory_stats"), _NOTHING),
+        "get_rng_state_all": _NO_STATES,
+    },
+    "xpu": {
+        **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported"), _FALSE),
+        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated", "memory_reserved"), _ZERO),
+        **dict.fromkeys(("manual_seed", "manual_seed_all", "empty_cache"), _NOTHING),
+        "get_rng_state_all": _NO_STATES,
+    },
+}
+#: What each refuses, and with which error.
+_REFUSED: dict[str, tuple[type[Exception], str]] = {
+    "mps": (RuntimeError, "synchronize empty_cache get_rng_state current_allocated_memory driver_allocated_memory"),
+    "mtia": (RuntimeError, "synchronize empty_cache current_device get_device_properties current_stream"),
+    "xpu": (AssertionError, "synchronize init current_device get_device_name get_device_properties get_rng_state current_stream"),
+}
 
 
 def device_module(name: str) -> ModuleType:
     """The module ``torch.xpu`` and the like."""
     module = ModuleType(f"funnn.torch.{name}", f"torch.{name}: there is no such device here.")
+    error, refused = _REFUSED[name]
 
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise AssertionError(
-            f"Torch not compiled with {name.upper()} enabled; the devices are 'cpu' and 'cuda', the accelerator that JAX sees"
-        )
+        raise error(f"Torch not compiled with {name.upper()} enabled; the devices are 'cpu' and 'cuda', the accelerator that JAX sees")
 
-    vars(module).update(_ANSWERS, **dict.fromkeys(_REFUSED, refuse))
+    vars(module).update(_ANSWERS[name], **dict.fromkeys(refused.split(), refuse))
     _unsupported.watch(module)
     return module

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import funnn.torch as shim
-from funnn.torch import _mentioned
+from funnn.torch import _absent_device, _mentioned
 
 NAMES = [(module, name) for module, names in _mentioned._NAMES.items() for name in names]
 
@@ -80,9 +80,6 @@ SAME = {
         t.distributed.Backend.backend_list,
         t.distributed.GroupMember.NON_GROUP_MEMBER,
     ],
-    "absent devices": lambda t: [
-        (device.is_available(), device.device_count()) for device in (t.xpu, t.mps, t.mtia) if hasattr(device, "is_available")
-    ],
     "TorchScript's types": lambda t: [
         t.jit.annotate(int, 3),
         *(t.jit.isinstance([1, 2], kind) for kind in (list[int], list[str], dict[int, int])),
@@ -91,7 +88,14 @@ SAME = {
     ],
     "schedules": lambda t: [
         [t.profiler.schedule(wait=1, warmup=1, active=2, **options)(step).name for step in range(14)]
-        for options in ({}, {"repeat": 2}, {"skip_first": 3}, {"repeat": 1, "skip_first": 2})
+        for options in (
+            {},
+            {"repeat": 2},
+            {"skip_first": 3},
+            {"repeat": 1, "skip_first": 2},
+            {"skip_first_wait": 1},
+            {"skip_first": 1, "skip_first_wait": 1},
+        )
     ],
     "placements": lambda t: [
         repr([kind(0) if kind.__name__ == "Shard" else kind() for kind in (p.Shard, p.Replicate, p.Partial)])
@@ -170,6 +174,35 @@ def test_a_profile_of_chosen_steps():
     with shim.profiler.profile() as p, shim.profiler.record_function("part"):
         shim.ones(2, 3).sum()
     assert {"part", "sum"} <= {event.key for event in p.key_averages()} and "part" in p.key_averages().table()
+
+
+ABSENT = [
+    (device, name)
+    for device in ("mps", "mtia", "xpu")
+    for name in (*_absent_device._ANSWERS[device], *_absent_device._REFUSED[device][1].split())
+]
+
+
+@pytest.mark.skipif(torch.xpu.is_available() or torch.mps.is_available(), reason="PyTorch has one of the devices here")
+@pytest.mark.parametrize(("device", "name"), ABSENT)
+def test_devices_that_are_not_here(device, name):
+    """Each answers, or refuses, as PyTorch's does where there is no such device."""
+    ours, theirs = (getattr(getattr(t, device), name) for t in (shim, torch))
+    args = (1,) if name.startswith("manual_seed") else ()
+    try:
+        expected = theirs(*args)
+    except Exception as error:
+        with pytest.raises(type(error)):
+            ours(*args)
+    else:
+        assert ours(*args) == expected
+
+
+def test_indexing_inside_vmap():
+    """What TransformGetItemToIndex is for in PyTorch works without it."""
+    x = shim.arange(12.0).reshape(4, 3)
+    assert shim.vmap(lambda i, j: x[i, j])(shim.tensor([2, 0]), shim.tensor([1, 2])).tolist() == [7, 2]
+    assert shim.vmap(lambda i: x[i])(shim.tensor([2, 0])).tolist() == [[6, 7, 8], [0, 1, 2]]
 
 
 def test_collective_functions_of_one_process(tmp_path):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from funnn.engine.state import thread
+from funnn.engine.tape.decorating import DecoratingContext, F
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class _GradMode:
+class _GradMode(DecoratingContext):
     """A context and a decorator that sets whether operations are recorded."""
 
     _value = True
@@ -23,40 +20,6 @@ class _GradMode:
 
     def __exit__(self, *exc: Any) -> None:
         thread.grad = self.prev
-
-    def __call__(self, function: F) -> F:
-        return cast(F, self._decorated(function))
-
-    def _decorated(self, function: Any) -> Any:
-        if inspect.isclass(function):
-            vars_of: Any = function
-            vars_of.__init__ = self._decorated(vars_of.__init__)
-            return function
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generate(*args: Any, **kwargs: Any) -> Any:
-                generator = function(*args, **kwargs)
-                value = None
-                while True:
-                    try:
-                        with self._again():
-                            item = generator.send(value)
-                    except StopIteration as stop:
-                        return stop.value
-                    value = yield item
-
-            return generate
-
-        @functools.wraps(function)
-        def call_in_mode(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return function(*args, **kwargs)
-
-        return call_in_mode
-
-    def _again(self) -> _GradMode:
-        return type(self)()
 
 
 class no_grad(_GradMode):
@@ -93,7 +56,7 @@ class inference_mode(_GradMode):
     def __exit__(self, *exc: Any) -> None:
         thread.grad, thread.inference = self.prev, self._was_inferring
 
-    def _again(self) -> _GradMode:
+    def clone(self) -> _GradMode:
         return type(self)(self.mode)
 
 
@@ -112,7 +75,7 @@ class set_grad_enabled(_GradMode):
         thread.grad = self.prev
         return super().__call__(function)
 
-    def _again(self) -> _GradMode:
+    def clone(self) -> _GradMode:
         return type(self)(self._value)
 
 

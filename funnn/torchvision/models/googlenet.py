@@ -18,6 +18,19 @@ GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ["logits", "aux_logits2", "aux
 GoogLeNetOutputs.__doc__ = "What GoogLeNet gives in training: the result, and those of the classifiers inside, the later one first."
 
 
+def wants_weights(init_weights: bool | None, name: str) -> bool:
+    """Whether a model draws its weights by a truncated normal distribution: None says so, with torchvision's warning, where the model is made."""
+    if init_weights is None:
+        warnings.warn(
+            f"The default weight initialization of {name} will be changed in future releases of "
+            "torchvision. If you wish to keep the old behavior (which leads to long initialization times"
+            " due to scipy/scipy#11299), please set init_weights=True.",
+            FutureWarning,
+            stacklevel=3,
+        )
+    return init_weights is None or init_weights
+
+
 class BasicConv2d(nn.Module):
     """A convolution without bias, a batch normalisation and a ReLU."""
 
@@ -110,15 +123,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         if blocks is not None:
             raise NotImplementedError("GoogLeNet takes no blocks: subclass it")
-        if init_weights is None:
-            warnings.warn(
-                "The default weight initialization of GoogleNet will be changed in future releases of "
-                "torchvision. If you wish to keep the old behavior (which leads to long initialization times"
-                " due to scipy/scipy#11299), please set init_weights=True.",
-                FutureWarning,
-                stacklevel=2,
-            )
-            init_weights = True
+        init_weights = wants_weights(init_weights, "GoogleNet")
         self.aux_logits, self.transform_input = aux_logits, transform_input
         self.conv1 = BasicConv2d(3, 64, kernel_size=7, stride=2, padding=3)
         self.maxpool1 = nn.MaxPool2d(3, stride=2, ceil_mode=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import namedtuple
 from typing import Any
 
@@ -12,7 +11,7 @@ from funnn.torch.nn import functional as F
 from funnn.torchvision.models._api import model, weights_of
 from funnn.torchvision.models._initialisation import truncated
 from funnn.torchvision.models.googlenet import BasicConv2d as BasicConv2d
-from funnn.torchvision.models.googlenet import normalised
+from funnn.torchvision.models.googlenet import normalised, wants_weights
 
 Inception_V3_Weights = weights_of("Inception_V3_Weights", __name__)
 
@@ -165,15 +164,7 @@ class Inception3(nn.Module):
         super().__init__()
         if inception_blocks is not None:
             raise NotImplementedError("Inception3 takes no inception_blocks: subclass it")
-        if init_weights is None:
-            warnings.warn(
-                "The default weight initialization of inception_v3 will be changed in future releases of "
-                "torchvision. If you wish to keep the old behavior (which leads to long initialization times"
-                " due to scipy/scipy#11299), please set init_weights=True.",
-                FutureWarning,
-                stacklevel=2,
-            )
-            init_weights = True
+        init_weights = wants_weights(init_weights, "inception_v3")
         self.aux_logits, self.transform_input = aux_logits, transform_input
         self.Conv2d_1a_3x3 = BasicConv2d(3, 32, kernel_size=3, stride=2)
         self.Conv2d_2a_3x3 = BasicConv2d(32, 32, kernel_size=3)

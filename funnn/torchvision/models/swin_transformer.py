@@ -28,28 +28,30 @@ def _quarters(x: Any) -> Any:
     return torch.cat([x[..., i::2, j::2, :] for j in (0, 1) for i in (0, 1)], -1)
 
 
-class PatchMerging(nn.Module):
-    """Half the size and twice the features: norm, then a linear layer."""
-
-    def __init__(self, dim: int, norm_layer: Callable[..., Any] = nn.LayerNorm) -> None:
+class _Merging(nn.Module):
+    def __init__(self, dim: int, normalised: int, norm_layer: Callable[..., Any]) -> None:
         super().__init__()
         self.dim = dim
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
-        self.norm = norm_layer(4 * dim)
+        self.norm = norm_layer(normalised)
+
+
+class PatchMerging(_Merging):
+    """Half the size and twice the features: norm, then a linear layer."""
+
+    def __init__(self, dim: int, norm_layer: Callable[..., Any] = nn.LayerNorm) -> None:
+        super().__init__(dim, 4 * dim, norm_layer)
 
     def forward(self, x: Any) -> Any:
         """(…, H/2, W/2, 2 C) of (…, H, W, C)."""
         return self.reduction(self.norm(_quarters(x)))
 
 
-class PatchMergingV2(nn.Module):
+class PatchMergingV2(_Merging):
     """Half the size and twice the features: a linear layer, then norm."""
 
     def __init__(self, dim: int, norm_layer: Callable[..., Any] = nn.LayerNorm) -> None:
-        super().__init__()
-        self.dim = dim
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
-        self.norm = norm_layer(2 * dim)
+        super().__init__(dim, 2 * dim, norm_layer)
 
     def forward(self, x: Any) -> Any:
         """(…, H/2, W/2, 2 C) of (…, H, W, C)."""

@@ -51,12 +51,8 @@ class Resize(Transform):
         return f"{type(self).__name__}(size={self.size}, interpolation={mode}, max_size={self.max_size}, antialias={self.antialias})"
 
 
-class CenterCrop(Transform):
-    """The middle; a smaller image gets a black border.
-
-    Args:
-      size: height and width, or one number for both.
-    """
+class _Sized(Transform):
+    """Crops of one size."""
 
     geometric = True
 
@@ -64,11 +60,19 @@ class CenterCrop(Transform):
         super().__init__()
         self.size = two_sizes(size)
 
-    def apply(self, img: Any, drawn: Any) -> Any:
-        return self.functional.center_crop(img, self.size)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size})"
+
+
+class CenterCrop(_Sized):
+    """The middle; a smaller image gets a black border.
+
+    Args:
+      size: height and width, or one number for both.
+    """
+
+    def apply(self, img: Any, drawn: Any) -> Any:
+        return self.functional.center_crop(img, self.size)
 
 
 class Pad(Transform):
@@ -252,27 +256,18 @@ def _logarithms(ratio: Sequence[float]) -> list[float]:
     return [float(np.log(np.float32(value))) for value in ratio]
 
 
-class FiveCrop(Transform):
+class FiveCrop(_Sized):
     """The four corners and the middle, as a tuple.
 
     Args:
       size: height and width, or one number for both.
     """
 
-    geometric = True
-
-    def __init__(self, size: int | Sequence[int]) -> None:
-        super().__init__()
-        self.size = two_sizes(size)
-
     def apply(self, img: Any, drawn: Any) -> Any:
         return self.functional.five_crop(img, self.size)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size})"
 
-
-class TenCrop(Transform):
+class TenCrop(_Sized):
     """:class:`FiveCrop` of the image and of the mirrored image.
 
     Args:
@@ -280,11 +275,8 @@ class TenCrop(Transform):
       vertical_flip: whether it is mirrored top to bottom.
     """
 
-    geometric = True
-
     def __init__(self, size: int | Sequence[int], vertical_flip: bool = False) -> None:
-        super().__init__()
-        self.size = two_sizes(size)
+        super().__init__(size)
         self.vertical_flip = vertical_flip
 
     def apply(self, img: Any, drawn: Any) -> Any:

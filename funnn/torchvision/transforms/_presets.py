@@ -13,19 +13,34 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class _Preset(nn.Module):
-    """Images to normalised tensors of floats."""
+    """Images to normalised tensors of floats; ``_shown`` are the names that its text has."""
 
-    resize_size: Any
-    interpolation: InterpolationMode
-    antialias: bool | None
+    _shown: tuple[str, ...]
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        resize_size: int | None,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        interpolation: InterpolationMode,
+        antialias: bool | None,
+    ) -> None:
         super().__init__()
+        self.resize_size = None if resize_size is None else [resize_size]
         self.mean, self.std = list(mean), list(std)
+        self.interpolation, self.antialias = interpolation, antialias
+
+    def _resized(self, img: Any) -> Any:
+        if self.resize_size is None:
+            return img
+        return F.resize(img, self.resize_size, interpolation=self.interpolation, antialias=self.antialias)
 
     def _ready(self, img: Any) -> Any:
         tensor = img if isinstance(img, torch.Tensor) else F.pil_to_tensor(img)
         return F.normalize(F.convert_image_dtype(tensor, torch.float), mean=self.mean, std=self.std)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({''.join(f'{chr(10)}    {name}={getattr(self, name)}' for name in self._shown)}\n)"
 
 
 class ImageClassification(_Preset):
@@ -40,6 +55,8 @@ class ImageClassification(_Preset):
       antialias: of the resizing.
     """
 
+    _shown = "crop_size", "resize_size", "mean", "std", "interpolation"
+
     def __init__(
         self,
         *,
@@ -50,22 +67,18 @@ class ImageClassification(_Preset):
         interpolation: InterpolationMode = InterpolationMode.BILINEAR,
         antialias: bool | None = True,
     ) -> None:
-        super().__init__(mean, std)
-        self.crop_size, self.resize_size = [crop_size], [resize_size]
-        self.interpolation, self.antialias = interpolation, antialias
+        super().__init__(resize_size, mean, std, interpolation, antialias)
+        self.crop_size = [crop_size]
 
     def forward(self, img: Any) -> Any:
         """The tensor of an image."""
-        img = F.resize(img, self.resize_size, interpolation=self.interpolation, antialias=self.antialias)
-        return self._ready(F.center_crop(img, self.crop_size))
-
-    def __repr__(self) -> str:
-        names = ("crop_size", "resize_size", "mean", "std", "interpolation")
-        return f"{type(self).__name__}({''.join(f'{chr(10)}    {name}={getattr(self, name)}' for name in names)}\n)"
+        return self._ready(F.center_crop(self._resized(img), self.crop_size))
 
 
 class SemanticSegmentation(_Preset):
     """Resized, to floats, normalised; the arguments are those of :class:`ImageClassification`."""
+
+    _shown = "resize_size", "mean", "std", "interpolation"
 
     def __init__(
         self,
@@ -76,16 +89,8 @@ class SemanticSegmentation(_Preset):
         interpolation: InterpolationMode = InterpolationMode.BILINEAR,
         antialias: bool | None = True,
     ) -> None:
-        super().__init__(mean, std)
-        self.resize_size = None if resize_size is None else [resize_size]
-        self.interpolation, self.antialias = interpolation, antialias
+        super().__init__(resize_size, mean, std, interpolation, antialias)
 
     def forward(self, img: Any) -> Any:
         """The tensor of an image."""
-        if self.resize_size is not None:
-            img = F.resize(img, self.resize_size, interpolation=self.interpolation, antialias=self.antialias)
-        return self._ready(img)
-
-    def __repr__(self) -> str:
-        names = ("resize_size", "mean", "std", "interpolation")
-        return f"{type(self).__name__}({''.join(f'{chr(10)}    {name}={getattr(self, name)}' for name in names)}\n)"
+        return self._ready(self._resized(img))
