@@ -8,26 +8,40 @@ from typing import Any, NoReturn
 
 from funnn.torch import _unsupported
 
+
+def _false() -> bool:
+    """False: there is no such device."""
+    return False
+
+
+def _zero(device: Any = None) -> int:
+    """0: there is no such device."""
+    return 0
+
+
+def _nothing(*args: Any) -> None:
+    """Nothing: there is no such device."""
+
+
+def _no_states() -> list[Any]:
+    """No states: there is no such device."""
+    return []
+
+
 #: What each answers, where nothing is refused; a function of torch's that is in neither table is missing here.
-_FALSE, _ZERO, _NOTHING, _NO_STATES = (
-    lambda *args, **kwargs: False,
-    lambda *args, **kwargs: 0,
-    lambda *args, **kwargs: None,
-    lambda *args: [],
-)
 _ANSWERS: dict[str, dict[str, Callable[..., Any]]] = {
-    "mps": {"is_available": _FALSE, "device_count": _ZERO, "manual_seed": _NOTHING},
+    "mps": {"is_available": _false, "device_count": _zero, "manual_seed": _nothing},
     "mtia": {
-        **dict.fromkeys(("is_available", "is_initialized"), _FALSE),
-        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated"), _ZERO),
-        **dict.fromkeys(("manual_seed", "manual_seed_all", "reset_peak_memory_stats"), _NOTHING),
-        "get_rng_state_all": _NO_STATES,
+        **dict.fromkeys(("is_available", "is_initialized"), _false),
+        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated"), _zero),
+        **dict.fromkeys(("manual_seed", "manual_seed_all", "reset_peak_memory_stats"), _nothing),
+        "get_rng_state_all": _no_states,
     },
     "xpu": {
-        **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported"), _FALSE),
-        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated", "memory_reserved"), _ZERO),
-        **dict.fromkeys(("manual_seed", "manual_seed_all", "empty_cache"), _NOTHING),
-        "get_rng_state_all": _NO_STATES,
+        **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported"), _false),
+        **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated", "memory_reserved"), _zero),
+        **dict.fromkeys(("manual_seed", "manual_seed_all", "empty_cache"), _nothing),
+        "get_rng_state_all": _no_states,
     },
 }
 #: What each refuses, and with which error.

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import funnn.torch as ft
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.small_arrays import LIMIT
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.nn.functional_rows import ROWS

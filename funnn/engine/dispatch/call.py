@@ -7,27 +7,24 @@ number compiles nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from funnn import _other_torch
-from funnn.engine.dispatch.arguments import SLOT, Torchs, fill, named_arguments
-from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
+from funnn.engine.dispatch.arguments import SLOT, named_arguments
+from funnn.engine.dispatch.entry import Entry
 from funnn.engine.dispatch.note import Note
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
-from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.dispatch.shown_nodes import Shown, shown_next
 from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.form import LEAVES, PULL, Families, Form, strong
+from funnn.engine.program.form import LEAVES, PULL, Families, Form
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
@@ -36,48 +33,9 @@ from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.warning import say
-from funnn.functional._warn import collected
 
 _KEYWORD = object()  # stands before the name of a keyword argument
 _TRACED_NUMBERS = (int, float, complex)
-
-
-class Op:
-    """A pure function with what the tape needs to know of it.
-
-    Args:
-      pure: takes arrays and static arguments, returns an array or a tuple of arrays.
-      grad: torch's name of its grad_fn ("AddBackward0"), or one for each result: ``...`` where it is the node of the result before, None where
-        there is no gradient; or a function of the call's arguments that gives it.
-      scalars: names of numeric arguments to trace instead of compiling them in.
-      saves: of a function that is not torch's, operands that count as saved for backward beside those that the vjp keeps.
-      order: the order of torch's node's inputs, where it is another.
-      autocast: what operands are cast to under torch.autocast (see ``autocast``): a policy for all devices, or one for each kind of device; a policy
-        may be a function of the call's arguments.
-    """
-
-    __slots__ = ("autocast", "grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
-
-    def __init__(
-        self,
-        pure: Callable,
-        grad: str | tuple[Any, ...] | Callable | None = None,
-        *,
-        scalars: tuple[str, ...] = (),
-        saves: tuple[int, ...] | None = None,
-        order: tuple[int, ...] = (),
-        autocast: Any = None,
-    ):
-        self.autocast: dict[str, Any] = (
-            autocast if isinstance(autocast, dict) else {} if autocast is None else {"cpu": autocast, "cuda": autocast}
-        )
-        self.name = getattr(pure, "__name__", "function")
-        self.pure, self.saves, self.order = pure, saves, order
-        self.grad: Any = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
-        self.named_by_call = callable(grad)
-        self.scalar_names = frozenset(scalars)
-        parameters = list(inspect.signature(pure).parameters) if scalars else []
-        self.scalar_positions = frozenset(parameters.index(name) for name in scalars)
 
 
 class Recording(Node):
@@ -236,117 +194,6 @@ class Packed:
         return [self.form, *[self.hook(item)._operand() for item in self.packed]]
 
 
-class Entry:
-    """A function for given static arguments and given inputs that need gradients."""
-
-    def __init__(self, op: Op, layout: Any, count: int, tracked: tuple[int, ...], name: Any, operands: tuple[int | None, ...]):
-        self.op, self.layout, self.count, self.tracked = op, layout, count, tracked
-        self.names: tuple[Any, ...] = name if isinstance(name, tuple) else ()  # of the results' nodes, where torch has several
-        name = next(filter(None, self.names)) if self.names else name
-        self.name: str = name
-        self.type: Any = node_type(name, Recording, saved_properties(name)) if tracked else None
-        self.several: Any = node_type(name, Several, saved_properties(name)) if tracked else None
-        self._second: Op | None = None
-        self.again: Form | None = None  # see ``rewritten``
-        torchs = _torchs_node(op, name, layout, tracked) if tracked else None
-        self.torchs: Any = torchs
-        inputs = None if torchs is None else torchs.inputs
-        self.operands = operands if inputs is None else _edges(inputs, tracked)
-
-    @property
-    def function(self) -> Callable[..., tuple[tuple[Any, ...], Note]]:
-        """What the form computes."""
-        return self._with_vjp if self.tracked else self._alone
-
-    def _forward(self, *arrays: Any) -> Any:
-        """The function of the arrays alone; results never weakly typed, so that only their dtype counts later."""
-        # NumPy arrays come here as they are only under jax.disable_jit
-        remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
-        args, kwargs = fill(self.layout, remaining)
-        try:
-            return jax.tree.map(strong, self.op.pure(*args, **kwargs))
-        except (TypeError, ValueError, IndexError) as error:
-            if not raised_by_jax(error):
-                raise
-            raise in_torchs_words(error, self.op.name, arrays) from error
-
-    def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        with collected() as warned:
-            outputs = self._forward(*arrays)
-        note = Note(type(outputs) if isinstance(outputs, tuple) else None, warned=tuple(dict.fromkeys(warned)))
-        return (tuple(outputs) if isinstance(outputs, tuple) else (outputs,)), note
-
-    def _with_vjp(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        with collected() as warned:
-            outputs, vjp, note = self._record(*arrays)
-        if warned:
-            note = dataclasses.replace(note, warned=tuple(dict.fromkeys(warned)))
-        flat = tuple(outputs) if isinstance(outputs, tuple) else (outputs,)
-        return (flat if vjp is None else (*flat, vjp)), note
-
-    def _record(self, *arrays: Any) -> tuple[Any, Any, Note]:
-        """Outputs, their vjp (None if none has a gradient: a comparison, argmax), and what it keeps."""
-
-        def function(*tracked: Any) -> tuple[Any, Any]:
-            merged = list(arrays)
-            for position, array in zip(self.tracked, tracked, strict=True):
-                merged[position] = array
-            outputs = self._forward(*merged)
-            flat = outputs if isinstance(outputs, tuple) else (outputs,)
-            return tuple(array for array, smooth in zip(flat, self._smooth(flat), strict=True) if smooth), outputs
-
-        _, vjp, outputs = jax.vjp(function, *(arrays[position] for position in self.tracked), has_aux=True)
-        flat = outputs if isinstance(outputs, tuple) else (outputs,)
-        kind = type(outputs) if isinstance(outputs, tuple) else None
-        smooth = self._smooth(flat)
-        if not any(smooth):
-            return outputs, None, Note(kind)
-        kept = jax.tree.leaves(vjp)
-        if any(map(jnp.iscomplexobj, (*arrays, *flat))):
-            vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
-        saved = self.torchs.saved
-        if saved is not None:
-            saved = tuple([number for number in saved if ~number < len(flat)])
-        else:
-            inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or i in (self.op.saves or ())]
-            saved = (*inputs, *[~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept)])
-        return outputs, vjp, Note(kind, smooth, saved, bool(kept or saved), self.tracked)
-
-    def _smooth(self, outputs: tuple[Any, ...]) -> tuple[bool, ...]:
-        """Of each output whether it has a gradient."""
-        wanted = self.names or (self.name,) * len(outputs)
-        return tuple(
-            name is not None and bool(jnp.issubdtype(array.dtype, jnp.inexact)) for array, name in zip(outputs, wanted, strict=True)
-        )
-
-    def second(self, note: Note) -> Op:
-        """The backward pass as a function of the inputs and the outputs' gradients, so that it can be recorded too; it saves what the operation did."""
-        if self._second is None:
-
-            def backward(*arrays: Any) -> Any:
-                inputs, gradients = arrays[: self.count], arrays[self.count :]
-                _, vjp, _ = self._record(*inputs)
-                results = vjp(tuple(gradients))
-                return results if len(results) > 1 else results[0]
-
-            self._second = Op(backward, self.name, saves=tuple([number for number in note.saved if number >= 0]))
-        return self._second
-
-
-def _torchs_node(op: Op, name: str, layout: Any, tracked: tuple[int, ...]) -> Torchs:
-    return Torchs(name, op.name, named_arguments(op.pure, layout) if op.saves is None else {}, tracked)
-
-
-def _edges(inputs: tuple[int | None, ...], tracked: tuple[int, ...]) -> tuple[int | None, ...]:
-    """The numbers of the edges of operands that have one."""
-    return tuple([tracked.index(number) if number in tracked else None for number in inputs])
-
-
-def _pull_conjugates(vjp: Callable, gradients: Any) -> Any:
-    """torch's gradient of a complex number, ∂L/∂x + i·∂L/∂y, is the conjugate of JAX's."""
-    return jax.tree.map(jnp.conj, vjp(jax.tree.map(jnp.conj, gradients)))
-
-
 #: The operations on numbers of 8 bits: what moves them, compares them, and converts them.
 _KEEPING = frozenset(
     ("to_dtype", "copy", "clone", "filled", "cat", "stack", "repeat", "pad", "where", "index", "index_put", "_index_select", "_gather")
@@ -492,7 +339,12 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
             _forms.clear()
         form = _forms[kind] = _families.form(
-            _layout_of(op, args, kwargs), lambda layout: Entry(op, layout, *rest).function, op, kind[1], tracked, kind[-1]
+            _layout_of(op, args, kwargs),
+            lambda layout: Entry(op, layout, *rest, (Recording, Several)).function,
+            op,
+            kind[1],
+            tracked,
+            kind[-1],
         )
     return form
 

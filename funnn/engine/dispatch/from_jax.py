@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import tree as _tree
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
 from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread

@@ -9,9 +9,10 @@ from types import CodeType
 from typing import Any
 
 from funnn._frames import is_within
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.torch_reading import call_as_torch_does
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands

@@ -8,7 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.transform import batched

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.ops.make import factories as _factories
 from funnn.engine.state import thread

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.op import Op
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record, use_up
 from funnn.engine.program.lift import constants

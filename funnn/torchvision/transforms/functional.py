@@ -14,34 +14,34 @@ from typing import Any
 import numpy as np
 
 import funnn.torch as torch
-from funnn.torchvision._optional import is_pil_image
 from funnn.torchvision.transforms import _pil_images as _pil
 from funnn.torchvision.transforms import _tensor_images as _tensors
+from funnn.torchvision.transforms._colours import adjust_brightness as adjust_brightness
+from funnn.torchvision.transforms._colours import adjust_contrast as adjust_contrast
+from funnn.torchvision.transforms._colours import adjust_gamma as adjust_gamma
+from funnn.torchvision.transforms._colours import adjust_hue as adjust_hue
+from funnn.torchvision.transforms._colours import adjust_saturation as adjust_saturation
+from funnn.torchvision.transforms._colours import adjust_sharpness as adjust_sharpness
+from funnn.torchvision.transforms._colours import autocontrast as autocontrast
+from funnn.torchvision.transforms._colours import equalize as equalize
+from funnn.torchvision.transforms._colours import gaussian_blur as gaussian_blur
+from funnn.torchvision.transforms._colours import invert as invert
+from funnn.torchvision.transforms._colours import posterize as posterize
+from funnn.torchvision.transforms._colours import rgb_to_grayscale as rgb_to_grayscale
+from funnn.torchvision.transforms._colours import solarize as solarize
+from funnn.torchvision.transforms._colours import to_grayscale as to_grayscale
 from funnn.torchvision.transforms._conversions import pil_to_tensor as pil_to_tensor
 from funnn.torchvision.transforms._conversions import to_pil_image as to_pil_image
 from funnn.torchvision.transforms._conversions import to_tensor as to_tensor
+from funnn.torchvision.transforms._images import Image as _Image
+from funnn.torchvision.transforms._images import is_tensor as _is_tensor
+from funnn.torchvision.transforms._images import need_tensor as _need_tensor
 from funnn.torchvision.transforms._interpolation import PILLOW as _PILLOW
 from funnn.torchvision.transforms._interpolation import InterpolationMode as InterpolationMode
 from funnn.torchvision.transforms._interpolation import as_mode as _as_mode
 from funnn.torchvision.transforms._values import is_number
 
-_Image = Any  # a tensor, or an image of Pillow's
 _OF_TENSORS = (InterpolationMode.NEAREST, InterpolationMode.BILINEAR)
-
-
-def _is_tensor(img: object) -> bool:
-    if isinstance(img, torch.Tensor):
-        if img.ndim < 2:
-            raise TypeError("Tensor is not a torch image.")
-        return True
-    if not is_pil_image(img):
-        raise TypeError(f"img should be PIL Image. Got {type(img)}")
-    return False
-
-
-def _need_tensor(img: object) -> None:
-    if not isinstance(img, torch.Tensor):
-        raise TypeError(f"img should be Tensor Image. Got {type(img)}")
 
 
 # -- sizes and types
@@ -286,166 +286,6 @@ def erase(img: _Image, i: int, j: int, h: int, w: int, v: Any, inplace: bool = F
     img = img if inplace else img.clone()
     img[..., i : i + h, j : j + w] = v
     return img
-
-
-# -- colours
-
-
-def rgb_to_grayscale(img: _Image, num_output_channels: int = 1) -> _Image:
-    """0.2989 red + 0.587 green + 0.114 blue, in one channel or in three equal ones.
-
-    Raises:
-      ValueError: another number of channels.
-    """
-    if num_output_channels not in (1, 3):
-        raise ValueError("num_output_channels should be either 1 or 3")
-    return (_tensors if _is_tensor(img) else _pil).rgb_to_grayscale(img, num_output_channels)
-
-
-def to_grayscale(img: _Image, num_output_channels: int = 1) -> _Image:
-    """As :func:`rgb_to_grayscale`, for images of Pillow's of any mode.
-
-    Raises:
-      TypeError: it is a tensor.
-    """
-    if not is_pil_image(img):
-        raise TypeError("Input should be PIL Image")
-    return _pil.rgb_to_grayscale(img, num_output_channels)
-
-
-def adjust_brightness(img: _Image, brightness_factor: float) -> _Image:
-    """The values times the factor: 0 is black, 1 the image itself.
-
-    Raises:
-      ValueError: the factor of a tensor is negative.
-    """
-    return _adjusted(img, "brightness", brightness_factor)
-
-
-def adjust_contrast(img: _Image, contrast_factor: float) -> _Image:
-    """Between the mean of the grey image (0), the image (1) and beyond.
-
-    Raises:
-      ValueError: the factor of a tensor is negative.
-    """
-    return _adjusted(img, "contrast", contrast_factor)
-
-
-def adjust_saturation(img: _Image, saturation_factor: float) -> _Image:
-    """Between the grey image (0), the image (1) and beyond.
-
-    Raises:
-      ValueError: the factor of a tensor is negative.
-    """
-    return _adjusted(img, "saturation", saturation_factor)
-
-
-def adjust_sharpness(img: _Image, sharpness_factor: float) -> _Image:
-    """Between a blurred image (0), the image (1) and beyond.
-
-    Raises:
-      ValueError: the factor of a tensor is negative.
-    """
-    return _adjusted(img, "sharpness", sharpness_factor)
-
-
-def _adjusted(img: _Image, what: str, factor: float) -> _Image:
-    if not _is_tensor(img):
-        return getattr(_pil, f"adjust_{what}")(img, factor)
-    if factor < 0:
-        raise ValueError(f"{what}_factor ({factor}) is not non-negative.")
-    return getattr(_tensors, f"adjust_{what}")(img, factor)
-
-
-def adjust_hue(img: _Image, hue_factor: float) -> _Image:
-    """Hues turned by ``hue_factor`` of the circle, from -0.5 to 0.5.
-
-    Raises:
-      ValueError: another factor.
-    """
-    if not -0.5 <= hue_factor <= 0.5:
-        raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
-    return (_tensors if _is_tensor(img) else _pil).adjust_hue(img, hue_factor)
-
-
-def adjust_gamma(img: _Image, gamma: float, gain: float = 1) -> _Image:
-    """gain · value^gamma, for values from 0 to 1.
-
-    Raises:
-      ValueError: ``gamma`` is negative.
-    """
-    if gamma < 0:
-        raise ValueError("Gamma should be a non-negative real number")
-    return (_tensors if _is_tensor(img) else _pil).adjust_gamma(img, gamma, gain)
-
-
-def invert(img: _Image) -> _Image:
-    """White minus the values."""
-    return (_tensors if _is_tensor(img) else _pil).invert(img)
-
-
-def posterize(img: _Image, bits: int) -> _Image:
-    """The first ``bits`` (0 to 8) of each byte.
-
-    Raises:
-      ValueError: another number of bits.
-    """
-    if not 0 <= bits <= 8:
-        raise ValueError(f"The number if bits should be between 0 and 8. Got {bits}")
-    return (_tensors if _is_tensor(img) else _pil).posterize(img, bits)
-
-
-def solarize(img: _Image, threshold: float) -> _Image:
-    """Values from the threshold on are inverted."""
-    return (_tensors if _is_tensor(img) else _pil).solarize(img, threshold)
-
-
-def autocontrast(img: _Image) -> _Image:
-    """Each channel's values stretched from black to white."""
-    return (_tensors if _is_tensor(img) else _pil).autocontrast(img)
-
-
-def equalize(img: _Image) -> _Image:
-    """Each channel's histogram made flat; for bytes."""
-    return (_tensors if _is_tensor(img) else _pil).equalize(img)
-
-
-def gaussian_blur(img: _Image, kernel_size: int | Sequence[int], sigma: float | Sequence[float] | None = None) -> _Image:
-    """The image under a Gaussian, with the border reflected.
-
-    Args:
-      img: the image.
-      kernel_size: odd sizes in x and y, or one for both.
-      sigma: standard deviations in x and y, or one for both; by default 0.15 kernel_size + 0.35.
-
-    Raises:
-      TypeError: a size or deviation is no number.
-      ValueError: a size is even or not positive, or a deviation not positive.
-    """
-    if not isinstance(kernel_size, (int, list, tuple)):
-        raise TypeError(f"kernel_size should be int or a sequence of integers. Got {type(kernel_size)}")
-    sizes = [kernel_size] * 2 if isinstance(kernel_size, int) else list(kernel_size)
-    if len(sizes) != 2:
-        raise ValueError(f"If kernel_size is a sequence its length should be 2. Got {len(sizes)}")
-    for size in sizes:
-        if size % 2 == 0 or size < 0:
-            raise ValueError(f"kernel_size should have odd and positive integers. Got {sizes}")
-    if sigma is None:
-        widths = [size * 0.15 + 0.35 for size in sizes]
-    elif isinstance(sigma, (int, float)):
-        widths = [float(sigma)] * 2
-    elif isinstance(sigma, (list, tuple)):
-        widths = list(sigma) * (2 if len(sigma) == 1 else 1)
-        if len(widths) != 2:
-            raise ValueError(f"If sigma is a sequence, its length should be 2. Got {len(widths)}")
-    else:
-        raise TypeError(f"sigma should be either float or sequence of floats. Got {type(sigma)}")
-    for width in widths:
-        if width <= 0.0:
-            raise ValueError(f"sigma should have positive values. Got {widths}")
-    if _is_tensor(img):
-        return _tensors.gaussian_blur(img, sizes, widths)
-    return to_pil_image(_tensors.gaussian_blur(pil_to_tensor(img), sizes, widths), mode=img.mode)
 
 
 # -- movements

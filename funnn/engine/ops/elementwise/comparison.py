@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 
 from funnn.engine.dispatch import small_arrays as small
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.types.dtype import check_broadcast, dtype
 

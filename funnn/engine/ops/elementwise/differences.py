@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array, lax
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor

@@ -11,8 +11,9 @@ from jax import Array, lax
 
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32, WIDEST
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.ops.kit.elementwise import by_operand, require, widened

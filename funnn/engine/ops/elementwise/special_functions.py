@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array, lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.elementwise import by_operand, floating, require, widened, without_derivative
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand

@@ -8,7 +8,8 @@ from jax import Array
 
 from funnn import functional as F
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
 from funnn.engine.ops.linalg.matrix_checks import raise_failure

@@ -10,8 +10,9 @@ import numpy as np
 from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze

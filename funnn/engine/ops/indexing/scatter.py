@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, gather_from_memory, grid, read_at, vector
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out

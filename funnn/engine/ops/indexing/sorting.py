@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import named
 from funnn.engine.ops.kit.return_types import return_type

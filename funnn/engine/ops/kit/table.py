@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
 from funnn.engine.ops.kit.out import write_out as write_out

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import refusing, without_derivative
 from funnn.engine.ops.kit.return_types import return_type

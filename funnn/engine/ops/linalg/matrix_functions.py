@@ -9,7 +9,8 @@ from jax import Array
 from jax.scipy.linalg import expm
 
 from funnn.engine.dispatch.autocast import LOWER
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import widened

@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.ops.linalg.matrix_checks import square

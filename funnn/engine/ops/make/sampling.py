@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_writable
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, gather_sizes, publish, write_out
 from funnn.engine.ops.make import reparameterised
 from funnn.engine.ops.make.factories import factory, finish, like

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
 

@@ -15,8 +15,9 @@ import numpy as np
 from funnn import functional as F
 from funnn.engine.dispatch.arguments import fill
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.call import Op, call, call_key
+from funnn.engine.dispatch.call import call, call_key
 from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import ask_others, bridge, overridable
 from funnn.engine.ops.kit.table import FUNCTIONS, write_out
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.elementwise import widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor

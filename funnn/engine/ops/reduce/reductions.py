@@ -14,7 +14,8 @@ from jax import lax
 
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import named, require, wide_type
 from funnn.engine.ops.kit.return_types import return_type

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn.engine.dispatch.autocast import FLOAT32
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import wide_type
 from funnn.engine.ops.kit.index_kernels import known

@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.autocast import LOWER
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.index_kernels import add_at, read_at
 from funnn.engine.tensor.tensor import Tensor
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from funnn import functional as F
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.sparse.elements import linked, make, tracked

@@ -11,7 +11,8 @@ import numpy as np
 from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, write_out
 from funnn.engine.state import thread

@@ -6,8 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.storage import whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert

@@ -8,7 +8,8 @@ from typing import Any
 
 from jax import Array
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import plan_window, read_window, whole
 from funnn.engine.memory.view_geometry import wrap_dim

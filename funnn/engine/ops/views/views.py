@@ -12,7 +12,8 @@ from typing import Any
 
 from jax import Array
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from funnn.engine.dispatch.call import Op, call
+from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.op import Op
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.functional.flex_attention import (
