@@ -30,7 +30,6 @@ class ThreadState(threading.local):
       region: the function that torch.compile runs, or None.
       unsettled: what writes into memory that others see, once what it waits for has run; of torch.compile's regions.
       compiled: of each program that was compiled while a graph runs, the seconds and what it computes.
-      replay: gives the last replay of a compiled function, which may not have run yet; or None.
       reads_gradients: whether gradients were asked for after an optimizer had used them.
       default_device: where tensors are made, if somebody said so; devices: where they are instead, in with torch.device(…), the innermost last.
       function_modes: the modes that override functions, the innermost last; ask_classes: whether the classes of arguments are asked.
@@ -57,7 +56,6 @@ class ThreadState(threading.local):
     graph: Any = None
     immediate = os.environ.get("FUNNN_IMMEDIATE", "0") not in ("", "0")
     region: Any = None
-    replay: Callable[[], Any] | None = None
 
     def __init__(self) -> None:
         self.compiled: list[tuple[float, Any]] = []

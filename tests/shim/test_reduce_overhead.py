@@ -19,7 +19,9 @@ import torch as theirs
 
 import funnn.torch as shim
 from funnn.engine.memory.storage import Storage
-from funnn.engine.program.replay import Replay, Replayable
+from funnn.engine.program.replay import Replay, Replayable, Unasked
+from funnn.engine.state import thread as state
+from funnn.torch._compiling import script
 
 MODE = {"mode": "reduce-overhead"}
 
@@ -661,16 +663,26 @@ def test_threads():
     assert np.isfinite(step(x, y).item())
 
 
-def test_an_interrupt(monkeypatch):
+@pytest.mark.parametrize(
+    ("width", "places"),
+    [
+        (4, [(Replayable, "compute"), (script, "pending"), (script, "fill"), (Unasked, "give")]),
+        (200, [(Replayable, "own"), (Replayable, "compute"), (Replay, "flush"), (script, "fill")]),
+    ],
+    ids=["small", "overwritten"],
+)
+def test_an_interrupt(monkeypatch, width, places):
     """Wherever it comes, the call has happened or it has not."""
     results = []
-    for where in (None, (Replayable, "own"), (Replay, "flush"), (Replay, "take_over")):
+    for where in (None, *places):
+        monkeypatch.setattr(state, "reads_gradients", False)
         shim.manual_seed(0)
-        net, ran = shim.nn.Linear(4, 3), Ran()
+        net, ran = shim.nn.Sequential(shim.nn.Linear(4, width), shim.nn.Linear(width, 100), shim.nn.Linear(100, 3)), Ran()
         step = shim.compile(train_step(shim, net, shim.optim.SGD(net.parameters(), lr=0.1, momentum=0.9), ran), **MODE)
         (x, y), *_ = batches(shim)
         for _ in range(6):
             step(x, y)
+        assert ran.count == 3
         if where is not None:
             with monkeypatch.context() as patch:
 
@@ -684,13 +696,43 @@ def test_an_interrupt(monkeypatch):
             assert all(p.grad is None or np.isfinite(p.grad.numpy()).all() for p in net.parameters())
         results.append([])
         for _ in range(4):
-            results[-1].append([p.detach().numpy() for p in net.parameters()])
+            results[-1].append([p.detach().numpy().copy() for p in net.parameters()])
             step(x, y)
     for found in results[1:]:
         done = [np.allclose(found[0][0], expected[0], rtol=1e-5, atol=1e-6) for expected in results[0]]
         assert sum(done[:3]) == 1
         for a, b in zip(found[1], results[0][done.index(True) + 1], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [8, 200], ids=["small", "overwritten"])
+def test_gradients_asked_for_late_and_by_others(monkeypatch, width):
+    """Gradients that no replay computed are those of the step that left them out, whenever they are asked for and by whom."""
+
+    def program(torch, compiled, ran):
+        torch.manual_seed(0)
+        net, seen = (
+            torch.nn.Sequential(torch.nn.Linear(4, width), torch.nn.Tanh(), torch.nn.Linear(width, 100), torch.nn.Linear(100, 3)),
+            [],
+        )
+        step = compiled(train_step(torch, net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9), ran))
+        held = []
+        for number, batch in enumerate(batches(torch, 16)):
+            step(*batch)
+            if number in (6, 7):
+                held.append([p.grad for p in net.parameters()])  # asked for after other steps
+            if number == 9:
+                with torch.no_grad():
+                    net[0].weight.add_(net[0].weight.grad, alpha=0.01)
+            if number == 12:
+                seen.append([p.grad.clone() for p in net.parameters()])
+        asked = threading.Thread(target=lambda: seen.append([[float(grad.sum()) for grad in grads] for grads in held]))
+        asked.start()
+        asked.join()
+        return seen, held, net
+
+    monkeypatch.setattr(state, "reads_gradients", False)
+    same(program)
 
 
 def test_memory_stays_and_no_model_is_kept():

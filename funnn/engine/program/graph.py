@@ -328,10 +328,6 @@ def compute_at_once(form: Form, operands: list[Any]) -> tuple[list[Any], Any]:
 
 def flush() -> None:
     """Run what is pending on this thread."""
-    if thread.replay is not None:
-        replay, thread.replay = thread.replay(), None
-        if replay is not None:
-            replay.flush()
     if thread.graph is not None and thread.graph.records:
         thread.graph.flush()
 

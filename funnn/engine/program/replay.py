@@ -7,6 +7,7 @@ import itertools
 import operator
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -111,12 +112,13 @@ class Replayable:
         self._variants: dict[tuple[int, ...], Callable[[list[Any]], list[Any]]] = {}
         self._take: Any = operator.itemgetter(*donated) if len(donated) > 1 else lambda items: [items[number] for number in donated]
 
-    def run(self, live: tuple[int, ...], inputs: list[Any]) -> list[Any]:
+    def compute(self, live: tuple[int, ...], inputs: list[Any]) -> list[Any]:
         """The results at the places ``live``."""
-        variant = self._variants.get(live)
-        if variant is None:
-            variant = self._variants[live] = self._compile(live, inputs)
-        return variant(inputs)
+        with counting(users_line(), False):
+            variant = self._variants.get(live)
+            if variant is None:
+                variant = self._variants[live] = self._compile(live, inputs)
+            return variant(inputs)
 
     def own(self, inputs: list[Any], foreign: Any) -> None:
         """Copy what would be donated but did not come from a replay (those in ``foreign``), or is held by somebody else too."""
@@ -132,17 +134,6 @@ class Replayable:
 
     def _compile(self, live: tuple[int, ...], inputs: list[Any]) -> Callable[[list[Any]], list[Any]]:
         places = self._places
-        if not self.donated:
-            for program in self.state.programs:
-                if not program.overwritten and program.covers(live):
-                    chosen = [program.places[place] for place in live]
-
-                    def run_known(inputs: list[Any], compiled: Any = program.compiled, chosen: list[int] = chosen) -> list[Any]:
-                        with Computing():
-                            results = compiled([inputs[place] for place in places], [])
-                        return [results[number] for number in chosen]
-
-                    return run_known
         function, shaped = compose(self.state.steps(), live)
 
         def compute(*inputs: Any) -> list[Any]:
@@ -164,33 +155,19 @@ class Replayable:
 
 
 class Replay:
-    """One run of a :class:`Replayable`: what its results wait for, as they wait for a graph. It stays their ``graph`` when they are known.
+    """One run of a :class:`Replayable` that overwrites what it reads: what its results wait for, as they wait for a graph, until they are known.
 
     Args:
-      program: what it runs; live: the places of the results, those behind the first ``needed`` only where they are wanted.
+      program: what it runs; live: the places of the results.
     """
 
-    __slots__ = ("__weakref__", "_foreign", "_inputs", "_live", "_lock", "_needed", "_outputs", "_program", "_targets")
+    __slots__ = ("__weakref__", "_foreign", "_inputs", "_live", "_lock", "_outputs", "_program", "_targets")
 
-    def __init__(self, program: Replayable, live: tuple[int, ...], needed: int):
-        self._program, self._live, self._needed = program, live, needed
+    def __init__(self, program: Replayable, live: tuple[int, ...]):
+        self._program, self._live = program, live
         self._lock = threading.RLock()
         self._outputs: deque[Any] = deque()
         self._inputs: Any = None
-
-    def pending(self, shapes: Sequence[Any], dtypes: Sequence[Any]) -> list[Value]:
-        """New Values for results of these kinds."""
-        if len(shapes) > 4:
-            values = list(map(_new, itertools.repeat(Value, len(shapes))))
-            consume(map(_set_shape, values, shapes), map(_set_dtype, values, dtypes), self.take_over(values))
-            return values
-        values = []
-        for shape, dtype in zip(shapes, dtypes, strict=True):
-            value = _new(Value)
-            value.array = value.numbers = None
-            value.shape, value.dtype, value.graph = shape, dtype, self
-            values.append(value)
-        return values
 
     def give(self, targets: list[Value], inputs: list[Any], foreign: Any) -> None:
         """Wait for somebody to ask for one of the results.
@@ -200,25 +177,6 @@ class Replay:
         """
         self._targets, self._foreign, self._inputs = targets, foreign, inputs
 
-    def is_pending(self) -> bool:
-        """Whether it has not run yet, and so holds what waits for it."""
-        return self._inputs is not None
-
-    def drop(self) -> None:
-        """Nobody will ask for the results that are not needed."""
-        with self._lock:
-            if self._inputs is not None and not self._outputs:
-                del self._targets[self._needed :]
-                self._live = self._live[: self._needed]
-
-    def take_over(self, values: list[Value]) -> Iterator[None]:
-        """What, consumed, lets known Values that nobody but their storages holds be results of this one."""
-        return itertools.chain(
-            map(_set_graph, values, itertools.repeat(self)),
-            map(_set_numbers, values, itertools.repeat(None)),
-            map(_set_array, values, itertools.repeat(None)),
-        )
-
     def flush(self) -> None:
         """Run, so that the values are known. An interrupt loses nothing: who asks for a value runs what has not run yet."""
         with self._lock:
@@ -226,15 +184,69 @@ class Replay:
                 return
             if not self._outputs:
                 self._program.own(self._inputs, self._foreign)
-                with counting(users_line(), False):
-                    self._outputs.extend(map(self._program.run, (self._live,), (self._inputs,)))
+                self._outputs.extend(map(self._program.compute, (self._live,), (self._inputs,)))
             _each(_set_array, self._targets, self._outputs[0])
             self._inputs = self._targets = None  # type: ignore[assignment]
             self._outputs.clear()
 
 
+class Unasked:
+    """What gradients wait for that a replay left out, as few programs read them after an optimizer has: they are computed if somebody asks.
+
+    Args:
+      program: what computes them; live: their places; inputs: what the replay read, which nothing overwrites.
+    """
+
+    __slots__ = ("_inputs", "_live", "_lock", "_program", "_targets")
+
+    def __init__(self, program: Replayable | None, live: tuple[int, ...], inputs: list[Any] | None):
+        self._program, self._live, self._inputs = program, live, inputs
+        self._lock = threading.RLock()
+        self._targets: list[Any] = []
+
+    def give(self, targets: list[Value]) -> None:
+        """Wait for somebody to ask for one of these values."""
+        self._targets = list(map(weakref.ref, targets))
+
+    def flush(self) -> None:
+        """Compute them. From now on replays on this thread leave none out."""
+        with self._lock:
+            if self._inputs is None:
+                return
+            thread.reads_gradients = True
+            program: Any = self._program
+            results = program.compute(self._live, self._inputs)
+            for reference, array in zip(self._targets, results, strict=True):
+                value = reference()
+                if value is not None and value.graph is self:
+                    value.array = array
+            self._inputs = None
+
+
+#: In the place of the graph of what a replay gave at once.
+NOBODY = Unasked(None, (), None)
+
+
+def pending(shapes: Sequence[Any], dtypes: Sequence[Any]) -> list[Value]:
+    """New Values of these kinds, to be filled."""
+    values = list(map(_new, itertools.repeat(Value, len(shapes))))
+    consume(map(_set_shape, values, shapes), map(_set_dtype, values, dtypes), map(_set_numbers, values, itertools.repeat(None)))
+    return values
+
+
+def fill(values: list[Value], arrays: list[Any], giver: Any) -> Iterator[None]:
+    """What, consumed, gives the first values these arrays, and lets the rest wait for ``giver``."""
+    seen = values if set(map(type, map(_numbers_of, values))) != _UNSEEN else ()
+    return itertools.chain(
+        map(_set_graph, values, itertools.chain(itertools.repeat(NOBODY, len(arrays)), itertools.repeat(giver))),
+        map(_set_numbers, seen, itertools.repeat(None)),
+        map(_set_array, values, itertools.chain(arrays, itertools.repeat(None))),
+    )
+
+
 _new: Any = object.__new__
-_array_of = operator.attrgetter("array")
+_array_of, _numbers_of = operator.attrgetter("array"), operator.attrgetter("numbers")
+_UNSEEN = {type(None)}
 _slots: Any = Value
 _set_array, _set_numbers, _set_graph = _slots.array.__set__, _slots.numbers.__set__, _slots.graph.__set__
 _set_shape, _set_dtype = _slots.shape.__set__, _slots.dtype.__set__

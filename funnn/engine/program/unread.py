@@ -21,8 +21,16 @@ _LARGE, _MOST = 1 << 16, 1 << 22
 
 def is_worth(leaves: list[Any], gradients: list[Value]) -> bool:
     """Whether a graph should leave out gradients that were used: they are many, what they are computed from is small, and none was ever asked for."""
-    sizes = [leaf.size * leaf.dtype.itemsize for leaf in leaves if type(leaf) is Value]
-    return not thread.reads_gradients and len(gradients) > 1 and max(sizes, default=0) < _LARGE and sum(sizes) < _MOST
+    return (
+        not thread.reads_gradients
+        and len(gradients) > 1
+        and are_small([leaf.size * leaf.dtype.itemsize for leaf in leaves if type(leaf) is Value])
+    )
+
+
+def are_small(sizes: list[int]) -> bool:
+    """Whether arrays of so many bytes may be kept for gradients that nobody may ask for, and none is worth being overwritten."""
+    return max(sizes, default=0) < _LARGE and sum(sizes) < _MOST
 
 
 class Unread:
