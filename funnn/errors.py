@@ -21,6 +21,10 @@ class KeyRequiredError(ValueError, RuntimeError):
     """A stochastic function or layer was called in training without a random key."""
 
 
+class TransformedLayerError(RuntimeError, ValueError):
+    """A layer draws random numbers or assigns a buffer inside a transformation of JAX's that began inside ``forward``, where that would be lost."""
+
+
 class FrozenLayerError(AttributeError, TypeError):
     """An attribute of a Layer was assigned; layers are values and only buffers change, inside ``forward``."""
 

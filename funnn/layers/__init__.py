@@ -62,6 +62,7 @@ from funnn.layers.combinator import Parallel as Parallel
 from funnn.layers.combinator import Remat as Remat
 from funnn.layers.combinator import Repeat as Repeat
 from funnn.layers.combinator import Residual as Residual
+from funnn.layers.container import LayerDict as LayerDict
 from funnn.layers.container import LayerList as LayerList
 from funnn.layers.container import Sequential as Sequential
 from funnn.layers.conv import Conv1d as Conv1d
@@ -84,6 +85,14 @@ from funnn.layers.dropout import Dropout3d as Dropout3d
 from funnn.layers.dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from funnn.layers.fold import Fold as Fold
 from funnn.layers.fold import Unfold as Unfold
+from funnn.layers.lift import cond as cond
+from funnn.layers.lift import pure as pure
+from funnn.layers.lift import remat as remat
+from funnn.layers.lift import scan as scan
+from funnn.layers.lift import switch as switch
+from funnn.layers.lift import update as update
+from funnn.layers.lift import vmap as vmap
+from funnn.layers.lift import while_loop as while_loop
 from funnn.layers.linear import Bilinear as Bilinear
 from funnn.layers.linear import Identity as Identity
 from funnn.layers.linear import Linear as Linear

@@ -10,99 +10,35 @@ parameter, buffer and child stands under its name, and runs ``forward`` on it; f
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import inspect
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from funnn import errors
 from funnn._types import Tree
-from funnn.layers._policy import Policy, cast, cast_params
+from funnn.layers._entries import Buffer as Buffer
+from funnn.layers._entries import Constant as Constant
+from funnn.layers._entries import Param as Param
+from funnn.layers._entries import Spec as Spec
+from funnn.layers._entries import present as present
+from funnn.layers._observer import Capture, Observer
+from funnn.layers._policy import cast, cast_params
+from funnn.layers._scope import Scope
+from funnn.layers._scope import fold_name as fold_name
+from funnn.layers._sharing import Pairs, with_second_paths, without_paths
 from funnn.layers._slips import name_jaxs_spelling
-from funnn.layers._text import layer_text
+from funnn.layers._value import Value
 
 #: Called as ``watch(view, run)`` for every layer that runs, if it is set; it returns ``run()``.
 watching: ContextVar[Callable[[Layer, Callable[..., Any]], Any] | None] = ContextVar("watching", default=None)
 
 
-class Param(NamedTuple):
-    """A trainable array: its shape and its initialiser ``init(source, shape, dtype=…)``."""
-
-    shape: tuple[int, ...]
-    init: Callable[..., jax.Array]
-
-
-class Buffer(NamedTuple):
-    """An array that is part of the state but not trained. ``dtype=None`` means the dtype of the parameters."""
-
-    shape: tuple[int, ...]
-    init: Callable[..., jax.Array] | None
-    dtype: Any = None
-
-
-Spec = Mapping[str, Param | Buffer | None]
-
-
-def present(entry: Param | Buffer | None) -> bool:
-    """Whether an entry of a specification is switched on; off are None (a parameter) and a Buffer without initialiser."""
-    return entry is not None and entry.init is not None
-
-
-class Constant:
-    """An array among a layer's hyperparameters, made hashable so that the layer stays a value."""
-
-    def __init__(self, values: Any):
-        self.values = np.asarray(values)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.values, dtype=dtype, copy=copy)
-
-    def _key(self) -> tuple[Any, ...]:
-        return self.values.shape, str(self.values.dtype), self.values.tobytes()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Constant) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return f"Constant({self.values.tolist()})"
-
-
-class _Scope:
-    """What a view is bound to besides its arrays."""
-
-    __slots__ = ("buffers", "draws", "key", "path")
-
-    def __init__(self, path: str, key: jax.Array | None, buffers: Set[str]):
-        self.path, self.key, self.buffers, self.draws = path, key, buffers, 0
-
-
-def fold_name(key: jax.Array, name: str) -> jax.Array:
-    """The key that belongs to ``name`` under ``key``; independent of what else stands beside it."""
-    return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
-
-
-def _freeze(value: Any) -> Any:
-    """A hyperparameter in its hashable form: lists become tuples, a sequence of layers a LayerList, arrays constants."""
-    if isinstance(value, (list, tuple)):
-        if value and all(isinstance(item, Layer) for item in value):
-            return Layer._of_list(value)
-        return type(value)(*map(_freeze, value)) if hasattr(value, "_fields") else tuple(map(_freeze, value))
-    return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
-
-
-@dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))  # not frozen: constructors assign their fields
-class Layer:
+class Layer(Value):
     """A frozen, hashable, comparable description of a layer; base class of all of them.
 
     A subclass is a dataclass without the decorator: annotated names are constructor arguments. It defines ``forward(self, x)`` and, when
@@ -127,38 +63,21 @@ class Layer:
     training = False
     #: Names of children that are lists of layers of one description, which all start from the same values.
     alike: ClassVar[tuple[str, ...]] = ()
-    #: What a list of layers in a field becomes; the containers put it here.
-    _of_list: ClassVar[Callable[[Any], Layer]]
-    _hand_written = False
-    _scope: ClassVar[_Scope | None] = None
-    _policy: ClassVar[Policy | None] = None
-    _given: ClassVar[tuple[Any, Any]]  # the arguments of the constructor
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """Parameters, buffers and children, which ``forward`` finds under their names."""
 
-    def __init_subclass__(cls, *, init: bool = True, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # A hand-written constructor serves subclasses too, as long as they add no fields.
-        cls._hand_written = "__init__" in cls.__dict__ or (cls._hand_written and "__annotations__" not in cls.__dict__)
-        dataclasses.dataclass(init=not cls._hand_written, repr=False, eq=False)(cls)
-        construct: Callable[..., None] = cls.__init__
-
-        @functools.wraps(construct)
-        def __init__(self: Layer, *args: Any, **kwargs: Any) -> None:
-            construct(self, *args, **kwargs)
-            if type(self) is cls:
-                self.__dict__.update({name: _freeze(value) for name, value in self.__dict__.items()}, _scope=None, _given=(args, kwargs))
-
-        type.__setattr__(cls, "__init__", __init__)
-
     # -- what an author writes
 
     def spec(self) -> Spec:
         """Parameters and buffers by name, in torch's order of drawing; None for a parameter and ``Buffer(shape, None)`` for a buffer that is
-        switched off."""
+        switched off. By default those that a constructor assigned: ``self.scale = Param((3,), init.ones)``."""
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, (Param, Buffer))}
+
+    def ties(self) -> Mapping[str, str]:
+        """Parameters that are others': ``{"head.weight": "embed.weight"}``. They are drawn, trained and kept once, under the second path."""
         return {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -211,7 +130,8 @@ class Layer:
                     target[name] = tree
         if type(self).redraw is not Layer.redraw:
             self._redraw_all(params, key, "")
-        return params, state
+        shared = [other for _, other in self._shared]
+        return without_paths(params, [*shared, *(tied for _, tied in self._ties())]), without_paths(state, shared)
 
     def _init_alike(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
         """Each child's initial values from one key: equal, but arrays of their own, so that a compiled step may reuse their memory."""
@@ -235,9 +155,11 @@ class Layer:
         key: jax.Array | None = None,
         train: bool = False,
         method: str = "forward",
+        capture: Capture | None = None,
+        perturb: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Run the layer: ``(output, new_state)``. Pure; ``train`` is static under jit.
+        """Run the layer: ``(output, new_state)``, or ``(output, new_state, captured)``. Pure; ``train`` is static under jit.
 
         Args:
           params, state: as ``init`` gives them, or with any arrays of the same names.
@@ -245,23 +167,34 @@ class Layer:
           key: randomness for stochastic layers in training.
           train: whether layers such as Dropout and BatchNorm behave as in training.
           method: name of the method to run; default ``forward``. Some layers have others, such as AdaptiveLogSoftmaxWithLoss's ``predict``.
+          capture: whose outputs to give as well, as a dict by path: True for all layers, a pattern such as ``"encoder.*"`` (or several), or a
+            function of the path. A layer that runs several times has a tuple; in a lifted ``scan`` or ``vmap``, values are stacked, and those inside
+            ``cond``, ``switch`` and ``while_loop`` are left out. What ``forward`` gives to ``self.sow`` is among them. Default None: no third result.
+          perturb: arrays to add to the outputs of layers, by path: the gradient with respect to zeros is that at the activation.
 
         Raises:
           AttributeError: the layer has no such method.
-          ValueError: a name is missing from, or unknown in, ``params`` or ``state``.
+          ValueError: a name is missing from, or unknown in, ``params`` or ``state``, or no layer ran at a path of ``perturb``.
           KeyRequiredError: a stochastic layer is in training and ``key`` is None.
+          TransformedLayerError: ``forward`` uses a layer that draws or assigns buffers inside a transformation of JAX's; see :mod:`funnn.layers.lift`.
+
+        >>> from funnn.layers import Linear, Sequential, Tanh
+        >>> layer = Sequential(Linear(3, 2), Tanh())
+        >>> y, _, captured = layer.apply(*layer.init(jax.random.key(0)), jnp.ones(3), capture="0")
+        >>> captured["0"].shape, bool((jnp.tanh(captured["0"]) == y).all())
+        ((2,), True)
         """
-        view = self._bind(self._cast(params), state, key, train, "")
+        observer = None if capture is None and not perturb else Observer(capture or False, perturb or {})
+        view = self._bind(self._cast(params), state, key, train, "", observer)
         output = view._run(getattr(view, method), args, kwargs)
-        return output, view._collect()
+        if observer is None:
+            return output, view._collect()
+        captured = observer.result()
+        return (output, view._collect()) if capture is None else (output, view._collect(), captured)
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         """The pair itself: ``init, apply = layer``."""
         return iter((self.init, self.apply))
-
-    def children(self) -> dict[str, Layer]:
-        """The layers directly inside this one, by name."""
-        return {name: value for name, value in self.__dict__.items() if isinstance(value, Layer)}
 
     def make_key(self, always: bool = False) -> jax.Array | None:
         """Inside ``forward``: a fresh random key in training (or ``always``), None otherwise."""
@@ -276,30 +209,110 @@ class Layer:
                 f"{self!r}{where} is stochastic{when} and got key=None; "
                 f"pass one: layer.apply(params, state, x, key=key, train={self.training})"
             )
-        scope.draws += 1
-        return jax.random.fold_in(scope.key, scope.draws)
+        scope.check_trace(type(self).__name__, "draws random numbers")
+        return scope.next_key()
+
+    def sow(self, name: str, value: Any) -> None:
+        """Inside ``forward``: give a value to whoever asked ``apply`` to capture; it stands under this layer's path and the name. Else nothing happens."""
+        scope = self._scope
+        if scope is not None and scope.observer is not None and scope.observer.capture is not False:
+            scope.check_trace(type(self).__name__, f"sows {name!r}")
+            scope.observer.keep(f"{scope.path}.{name}" if scope.path else name, value)
+
+    def train(self, mode: bool = True) -> Self:
+        """Inside ``forward``: this layer and those inside it behave as in training (or not) from here on, whatever ``apply`` was told; returns itself."""
+        if self._scope is None:
+            raise TypeError(f"{type(self).__name__} is a description and has no mode of its own: say train={mode} to apply")
+        self.__dict__["training"] = mode
+        for child in self.children().values():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        """``train(False)``."""
+        return self.train(False)
 
     # -- the mechanism
 
-    def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str) -> Layer:
+    def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str, observer: Observer | None = None) -> Layer:
         spec, children = self.spec(), self.children()
         own = {
             kind: dict.fromkeys(name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)).keys()
             for kind in (Param, Buffer)
         }
+        if self._shared or self._ties():
+            where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
+            params = with_second_paths("params", where, params, (*self._shared, *self._ties()))
+            state = with_second_paths("state", where, state, self._shared)
         self._check_names("params", params, own[Param], children, path)
         self._check_names("state", state, own[Buffer], children, path)
         view = object.__new__(type(self))
         attributes = view.__dict__
-        attributes.update(self.__dict__, _scope=_Scope(path, key, own[Buffer]), training=train)
+        attributes.update(self.__dict__, _scope=Scope(path, key, own[Param], own[Buffer], observer), training=train)
+        for name, value in self.__dict__.items():
+            if type(value) is Constant:
+                attributes[name] = value.values
         for name, entry in spec.items():
             attributes[name] = None if not present(entry) else (params if isinstance(entry, Param) else state)[name]
         for name, child in children.items():
             child_key = None if key is None else fold_name(key, name)
             attributes[name] = child._bind(
-                child._cast(params.get(name, {})), state.get(name, {}), child_key, train, f"{path}.{name}" if path else name
+                child._cast(params.get(name, {})), state.get(name, {}), child_key, train, f"{path}.{name}" if path else name, observer
             )
+        view._join_shared()
+        if self._policy is not None:
+            view._cast_in_methods()
         return view
+
+    def _rebind(self, params: Tree, state: Tree, key: jax.Array | None, observer: Observer | None) -> Layer:
+        """The same view with other arrays, in the transformation that is in progress now."""
+        scope = self._scope
+        assert scope is not None, "only a view is bound again"
+        view = object.__new__(type(self))
+        attributes = view.__dict__
+        attributes.update(self.__dict__, _scope=Scope(scope.path, key, scope.params, scope.buffers, observer))
+        params = with_second_paths("params", "", params, self._shared)
+        state = with_second_paths("state", "", state, self._shared)
+        attributes.update({name: params[name] for name in scope.params}, **{name: state[name] for name in scope.buffers})
+        for name, child in self.children().items():
+            child_key = None if key is None else fold_name(key, name)
+            attributes[name] = child._rebind(params.get(name, {}), state.get(name, {}), child_key, observer)
+        view._join_shared()
+        if self._policy is not None:
+            view._cast_in_methods()
+        return view
+
+    def _join_shared(self) -> None:
+        """Let a layer that stands in two places be one view."""
+        for first, other in self._shared:
+            holder, name = self, other
+            while "." in name:
+                step, _, name = name.partition(".")
+                holder = holder.__dict__[step]
+            found = self
+            for step in first.split("."):
+                found = found.__dict__[step]
+            holder.__dict__[name] = found
+
+    def _cast_in_methods(self) -> None:
+        """Let every method of a view, not only its call, run between the casts of its policy."""
+        for name in dir(type(self)):
+            method = getattr(type(self), name)
+            if inspect.isfunction(method) and not name.startswith("_") and not hasattr(Layer, name):
+                self.__dict__[name] = functools.partial(_call_cast, self, method.__get__(self))
+
+    def _ties(self) -> Pairs:
+        """(first, other) paths of parameters that are one."""
+        return (*((first, other) for other, first in self.ties().items()), *self._tied)
+
+    def _params(self) -> Tree:
+        """The parameters of this view and its children's, in the type in which it computes."""
+        assert self._scope is not None, "only a view has parameters"
+        params: Tree = {name: self.__dict__[name] for name in self._scope.params}
+        for name, child in self.children().items():
+            if tree := child._params():
+                params[name] = tree
+        return without_paths(params, [other for _, other in self._shared])
 
     def _cast(self, params: Tree) -> Tree:
         """The parameters in the type that the layer computes in."""
@@ -309,16 +322,23 @@ class Layer:
         """A method of this view, between the casts of its policy."""
         watch = watching.get()
         try:
-            return self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+            output = self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+            scope = self._scope
+            return output if scope is None or scope.observer is None else scope.observer.see(scope.path, output)
         except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
             name_jaxs_spelling(error)
             raise
 
     def _run_cast(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._policy is None:
+        scope = self._scope
+        if self._policy is None or scope is None or scope.running:
             return method(*args, **kwargs)
         args, kwargs = cast((args, kwargs), self._policy.compute)
-        return cast(method(*args, **kwargs), self._policy.output)
+        scope.running = True
+        try:
+            return cast(method(*args, **kwargs), self._policy.output)
+        finally:
+            scope.running = False
 
     def _check_names(self, what: str, tree: Any, own: Set[str], children: dict[str, Layer], path: str) -> None:
         where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
@@ -341,7 +361,7 @@ class Layer:
             tree = child._collect()
             if tree:
                 state[name] = tree
-        return state
+        return without_paths(state, [other for _, other in self._shared])
 
     def _restore(self, state: Tree) -> None:
         """Put a state, as ``_collect`` gives it, back into this view and its children's."""
@@ -365,70 +385,7 @@ class Layer:
             error.add_note(f"in layer {scope.path!r}: {self!r}")
             raise
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        scope = self.__dict__.get("_scope", self)
-        if scope is self:  # under construction
-            object.__setattr__(self, name, value)
-        elif scope is not None and name in scope.buffers:
-            self.__dict__[name] = value
-        else:
-            hint = f"only its buffers {sorted(scope.buffers)} may be assigned in forward" if scope else "use replace(name=value) for a copy"
-            raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be assigned; {hint}")
 
-    def __delattr__(self, name: str) -> None:
-        raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
-
-    def replace(self, **changes: Any) -> Self:
-        """The layer that the constructor makes from the same arguments with some of them changed.
-
-        Raises:
-          TypeError: the constructor has no such argument, or takes it by position only.
-        """
-        args, kwargs = self._given
-        given = inspect.signature(type(self)).bind(*args, **kwargs).arguments
-        names = [name for name, p in inspect.signature(type(self)).parameters.items() if p.kind is not p.VAR_POSITIONAL]
-        unknown = [name for name in (*given, *changes) if name not in names]
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}.replace can change {names}, but got {sorted(unknown)}; make a new layer with its constructor"
-            )
-        return type(self)(**{**given, **changes}).with_policy(self._policy)
-
-    def with_policy(self, policy: Policy | None) -> Self:
-        """The layer with types of its own for its parameters, its computation and its output; None takes them away.
-
-        A layer inside with another policy keeps it: its parameters are cast by that one alone. Names of parameters stay as they are.
-
-        >>> from funnn.layers import LayerNorm, Linear, Policy, Sequential
-        >>> exact = LayerNorm(3).with_policy(Policy(compute=jnp.float32))
-        >>> layer = Sequential(Linear(2, 3), exact).with_policy(Policy())
-        >>> params, state = layer.init(jax.random.key(0))
-        >>> layer.apply(params, state, jnp.ones((1, 2)))[0].dtype
-        dtype('float32')
-        """
-        if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(f"with_policy takes a Policy or None, got {policy!r}")
-        if policy is self._policy:
-            return self
-        layer = copy.copy(self)
-        layer.__dict__.pop("_policy", None)
-        if policy is not None:
-            layer.__dict__["_policy"] = policy
-        return layer
-
-    def _key(self) -> tuple[Any, ...]:
-        return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._key()))
-
-    def _get_name(self) -> str:
-        """The name that the layer prints under: torch's, where torch's class has another."""
-        return type(self).__name__
-
-    def __repr__(self) -> str:
-        extra = self.extra_repr() if self._policy is None else ", ".join(filter(None, (self.extra_repr(), f"policy={self._policy}")))
-        return layer_text(self._get_name(), extra, {name: repr(child) for name, child in self.children().items()})
+def _call_cast(view: Layer, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """A method of a view between the casts of its policy."""
+    return view._run_cast(method, args, kwargs)

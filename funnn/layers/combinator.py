@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from funnn._types import Tree
-from funnn.layers._layer import Layer, _Scope, fold_name
+from funnn.layers import lift
+from funnn.layers._layer import Layer, fold_name
 
 
 class Lambda(Layer):
@@ -84,23 +84,7 @@ class Remat(Layer):
     policy: Callable[..., Any] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(self, Layer):
-            return self.layer(*args, **kwargs)
-
-        def apply_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Tree]:
-            output = self.layer(*args, **kwargs)
-            return output, self.layer._collect()
-
-        output, state = jax.checkpoint(apply_again, policy=self.policy)(args, kwargs)
-        self.layer._restore(state)
-        return output
-
-
-@functools.lru_cache(maxsize=256)
-def _structure(layer: Layer) -> tuple[Any, Any]:
-    """The structure of a layer's params and state."""
-    shapes = jax.eval_shape(lambda: layer.init(jax.random.key(0)))
-    return jax.tree.structure(shapes[0]), jax.tree.structure(shapes[1])
+        return lift.remat(lambda layer, *args, **kwargs: layer(*args, **kwargs), self.layer, policy=self.policy)(*args, **kwargs)
 
 
 class Repeat(Layer):
@@ -110,10 +94,13 @@ class Repeat(Layer):
       layer: one of them; its output has the shape and dtype of its first input.
       times: how many.
       unroll: how many of them a step of the scan runs; default 1.
+      has_aux: whether each gives ``(output, aux)``: then so does Repeat, with the aux of all stacked along a leading axis (hidden states, auxiliary
+        losses, new caches); default False.
 
     The parameters and buffers of all of them are stacked along a leading axis of size ``times`` under ``layer``; each has initial values of its
-    own. ``forward(x, *others)`` passes the same ``others`` to every one. A funnn.torch Module can't hold stacked parameters: from_functional
-    raises NotImplementedError for it.
+    own. ``forward(x, *others, each=None)`` passes the same ``others`` to every one, and of ``each``, a tree of arrays with a leading axis of size
+    ``times`` (caches, say), the part of its own behind them. A funnn.torch Module can't hold stacked parameters: from_functional raises
+    NotImplementedError for it.
 
     Raises:
       ValueError: times or unroll is not positive.
@@ -129,6 +116,7 @@ class Repeat(Layer):
     layer: Layer
     times: int
     unroll: int = 1
+    has_aux: bool = False
 
     def __post_init__(self) -> None:
         for name in ("times", "unroll"):
@@ -141,32 +129,24 @@ class Repeat(Layer):
         params, state = ({"layer": tree} if tree else {} for tree in stacked)
         return params, state
 
-    def forward(self, x: Any, *others: Any) -> Any:
-        params, state = (tree.get("layer", {}) for tree in self._given)
-        assert self._scope is not None, "forward runs on a view"
-        key = self._scope.key if self.training else None
-        keys = None if key is None else jnp.stack([fold_name(key, str(number)) for number in range(self.times)])
+    def forward(self, x: Any, *others: Any, each: Any = None) -> Any:
+        self._check_stacked()
 
-        def step(x: Any, arrays: Any) -> tuple[Any, Tree]:
-            params, state, key = arrays
-            return self.layer.apply(params, state, x, *others, key=key, train=self.training)
+        def step(layer: Any, x: Any, own: Any) -> Any:
+            output = layer(x, *others) if each is None else layer(x, *others, own)
+            return output if self.has_aux else (output, None)
 
-        y, state = jax.lax.scan(step, x, (params, state, keys), length=self.times, unroll=self.unroll)
-        self._given[1].update({"layer": state} if state else {})
-        return y
+        x, aux = lift.scan(step, self.layer, x, each, self.times, params="stacked", state="stacked", unroll=self.unroll)
+        return (x, aux) if self.has_aux else x
 
-    def _bind(self, params: Tree, state: Tree, key: Any, train: bool, path: str) -> Layer:
-        for what, given, expected in zip(("params", "state"), (params, state), _structure(self), strict=True):
-            if jax.tree.structure(given) != expected:
+    def _check_stacked(self) -> None:
+        """Refuse parameters that are not those of ``times`` layers."""
+        for what, tree in (("params", self.layer._params()), ("state", self.layer._collect())):
+            if sizes := {leaf.shape[:1] for leaf in jax.tree.leaves(tree)} - {(self.times,)}:
                 raise ValueError(
-                    f"{what} of Repeat{f' at {path!r}' if path else ''} do not fit the layer; use the dicts that layer.init(key) returns"
+                    f"{what} of Repeat do not fit the layer: arrays have leading sizes {sorted(sizes)}, but times={self.times}; "
+                    "use the dicts that layer.init(key) returns, or checkpoint.stack those of single layers"
                 )
-        view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__, _scope=_Scope(path, key, set()), training=train, _given=(params, dict(state)))
-        return view
-
-    def _collect(self) -> Tree:
-        return self._given[1]
 
     def extra_repr(self) -> str:
         return f"times={self.times}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -190,7 +191,7 @@ class TransformerEncoder(Layer):
         enable_nested_tensor: bool = True,
         mask_check: bool = True,
     ):
-        self.layers = LayerList(*[encoder_layer] * num_layers)
+        self.layers = LayerList(*[copy.deepcopy(encoder_layer) for _ in range(num_layers)])
         self.num_layers = num_layers
         self.norm = norm
         self.enable_nested_tensor = enable_nested_tensor
@@ -219,7 +220,7 @@ class TransformerDecoder(Layer):
     alike = ("layers",)
 
     def __init__(self, decoder_layer: Layer, num_layers: int, norm: Layer | None = None):
-        self.layers = LayerList(*[decoder_layer] * num_layers)
+        self.layers = LayerList(*[copy.deepcopy(decoder_layer) for _ in range(num_layers)])
         self.num_layers = num_layers
         self.norm = norm
 

@@ -23,6 +23,7 @@ OTHERS = {
     "Buffer",
     "Lambda",
     "Layer",
+    "LayerDict",
     "LayerList",
     "LinearCrossEntropyOptions",
     "Parallel",

@@ -9,6 +9,7 @@ import pytest
 
 import funnn.torch as ft
 from funnn.layers import BatchNorm1d, Dropout, Identity, Lambda, Linear, Parallel, Remat, Repeat, Residual, Sequential, Tanh
+from funnn.layers._scope import fold_name
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (5, 4))
@@ -80,8 +81,8 @@ def test_repeat_is_the_layers_one_after_the_other():
         x, states = X, []
         for i in range(times):
             p, s = jax.tree.map(lambda a, i=i: a[i], (params["layer"], state["layer"]))
-            key = jax.random.fold_in(KEY, np.uint32(__import__("zlib").crc32(str(i).encode())))
-            x, s = layer.apply(p, s, x, key=key, train=train)
+            keys = jax.random.split(jax.random.fold_in(fold_name(KEY, "layer"), 1), times)
+            x, s = layer.apply(p, s, x, key=keys[i], train=train)
             states.append(s)
         return x, {"layer": jax.tree.map(lambda *s: jnp.stack(s), *states)}
 
@@ -121,8 +122,10 @@ def test_repeat_passes_other_inputs_and_nests():
 def test_errors():
     with pytest.raises(ValueError, match="Repeat: times must be positive, but got times=0"):
         Repeat(Tanh(), 0)
-    with pytest.raises(ValueError, match="params of Repeat do not fit the layer"):
+    with pytest.raises(ValueError, match="params of Linear at 'layer' do not fit the layer"):
         Repeat(Linear(2, 2), 2).apply({}, {}, jnp.ones(2))
+    with pytest.raises(ValueError, match=r"params of Repeat do not fit the layer: arrays have leading sizes \[\(3,\)\], but times=2"):
+        Repeat(Linear(2, 2), 2).apply(Repeat(Linear(2, 2), 3).init(KEY)[0], {}, jnp.ones(2))
     with pytest.raises(TypeError):
         layer = Repeat(Linear(2, 3), 2)
         layer.apply(*layer.init(KEY), jnp.ones(2))

@@ -18,8 +18,8 @@ from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.listener import Listener, cut
 from funnn.layers import Layer
-from funnn.layers._layer import _Scope
-from funnn.torch.nn.modules.container import ModuleList, Sequential
+from funnn.layers._scope import Scope
+from funnn.torch.nn.modules.container import ModuleDict, ModuleList, Sequential
 from funnn.torch.nn.modules.derived import LayerModule, Undrawn, module_of, module_type
 from funnn.torch.nn.modules.hooks import CALL_HOOKS
 from funnn.torch.nn.modules.module import Module
@@ -47,14 +47,23 @@ class ModuleLayer(Layer):
             bound["state"] = lent.state()
             return jax.tree.map(_to_array, output, is_leaf=lambda leaf: isinstance(leaf, Tensor))
 
-    def _bind(self, params: Any, state: Any, key: Any, train: bool, path: str) -> Layer:
+    def _bind(self, params: Any, state: Any, key: Any, train: bool, path: str, observer: Any = None) -> Layer:
         view = object.__new__(type(self))
-        bound = {"arrays": checkpoint.to_state_dict(params, state), "state": state}
-        view.__dict__.update(self.__dict__, _scope=_Scope(path, key, set()), training=train, _bound=bound)
+        bound = {"arrays": checkpoint.to_state_dict(params, state), "params": params, "state": state}
+        view.__dict__.update(self.__dict__, _scope=Scope(path, key, set(), set(), observer), training=train, _bound=bound)
         return view
+
+    def _rebind(self, params: Any, state: Any, key: Any, observer: Any) -> Layer:
+        return self._bind(params, state, key, self.training, self._scope.path, observer)
+
+    def _params(self) -> Any:
+        return self.__dict__["_bound"]["params"]
 
     def _collect(self) -> Any:
         return self.__dict__["_bound"]["state"]
+
+    def _restore(self, state: Any) -> None:
+        self.__dict__["_bound"]["state"] = state
 
     def __repr__(self) -> str:
         return repr(self.module)
@@ -169,7 +178,7 @@ def _as_layer(module: Module | None) -> Layer | None:
     return layer if layer.spec().keys() == own and layer.children().keys() == children.keys() else None
 
 
-_CONTAINERS = {Sequential: layers.Sequential, ModuleList: layers.LayerList}
+_CONTAINERS = {Sequential: layers.Sequential, ModuleList: layers.LayerList, ModuleDict: layers.LayerDict}
 
 
 def _without_sharing(module: Module) -> bool:

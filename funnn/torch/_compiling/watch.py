@@ -50,7 +50,7 @@ _UNREAD = {
         "_forward_pre_hooks_with_kwargs",
     ),
     *("_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_hooks"),
-    *("_load_state_dict_post_hooks", "_is_full_backward_hook", "_layer_names", "_spent", "_non_persistent_buffers_set"),
+    *("_load_state_dict_post_hooks", "_is_full_backward_hook", "_layer_names", "_spent", "_assigned", "_non_persistent_buffers_set"),
 }
 _PARTS = ("_parameters", "_buffers", "_modules")
 _CALL_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

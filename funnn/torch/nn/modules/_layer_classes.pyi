@@ -6,7 +6,7 @@ from funnn.engine.tensor.tensor import Tensor as _Tensor
 from funnn.engine.types.dtype import device as _device
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.functional.linear_cross_entropy import LinearCrossEntropyOptions as _LinearCrossEntropyOptions
-from funnn.layers._layer import Constant as _Constant
+from funnn.layers._entries import Constant as _Constant
 from funnn.layers._layer import Layer as _Layer
 from funnn.layers.adaptive import _ASMoutput as _ASMoutput_
 from funnn.torch.nn.modules._embeddings import _Table as _Table_

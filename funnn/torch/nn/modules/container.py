@@ -20,11 +20,8 @@ class _Numbered(Module):
 
     @classmethod
     def from_layer(cls, layer: layers.Layer, dtype: Any, source: Any) -> Module:
-        """The container of a Layer's children, each as its Module."""
-        module = cls()
-        for name, child in layer.children().items():
-            module.add_module(name, module_of(child, dtype, source))
-        return module
+        """The container of a Layer's items, each as its Module."""
+        return _filled(cls(), layer, dtype, source)
 
     def _get_abs_string_index(self, idx: Any) -> str:
         """The name of the module at a position, as torch's subclasses ask for it."""
@@ -179,6 +176,11 @@ class ModuleDict(Module):
         if modules is not None:
             self.update(modules)
 
+    @classmethod
+    def from_layer(cls, layer: layers.Layer, dtype: Any, source: Any) -> Module:
+        """The container of a Layer's items, each as its Module."""
+        return _filled(cls(), layer, dtype, source)
+
     def __getitem__(self, key: str) -> Module:
         return self._modules[key]
 
@@ -243,5 +245,15 @@ def _pair(what: str, number: int, item: Any) -> tuple[str, Any]:
     return item[0], item[1]
 
 
+def _filled(module: Any, layer: Any, dtype: Any, source: Any) -> Module:
+    """A container with a Layer's items: layers as their Modules, functions as Modules that call them, and None."""
+    for name, item in layer._items().items():
+        if item is not None and not isinstance(item, layers.Layer):
+            item = layers.Lambda(item)
+        module.add_module(name, None if item is None else module_of(item, dtype, source))
+    return module  # type: ignore[no-any-return]
+
+
 LayerModule.adopt_type(layers.Sequential, Sequential)
 LayerModule.adopt_type(layers.LayerList, ModuleList)
+LayerModule.adopt_type(layers.LayerDict, ModuleDict)

@@ -16,11 +16,13 @@ import numpy as np
 
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.program.outline import outlined
+from funnn.engine.program.value import copied
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.layers import Buffer, Layer, Param, Repeat
-from funnn.layers._layer import _freeze, present
+from funnn.layers._entries import Constant, present
+from funnn.layers._value import Value, freeze
 from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.module import Module, registered
 from funnn.torch.nn.parameter import Parameter
@@ -32,6 +34,9 @@ class _Given(Layer):
     """Stands for a module among the arguments of a constructor while the Layer is made; the module itself becomes the child."""
 
     module: Any
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Given:
+        return copy.copy(self)  # the module is copied where it is given to a child
 
 
 class Place(NamedTuple):
@@ -106,7 +111,7 @@ class LayerModule(Module):
         cls.__doc__ = (
             vars(cls).get("__doc__") or (layer.__doc__ or "").partition(">>>")[0].rstrip()
         )  # an example shows the Layer's way of use
-        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | {field.name for field in dataclasses.fields(layer)}
+        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | vars(Value).keys() | {field.name for field in dataclasses.fields(layer)}
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
                 if name not in cls._written and (name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__"))):
@@ -172,7 +177,9 @@ class LayerModule(Module):
         children, spec = layer.children(), layer.spec()
         self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given"))
         self._spent = _spent_arguments(layer)
-        self.__dict__.update({name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec})
+        self._assigned = {name: entry for name, entry in spec.items() if layer.__dict__.get(name) is entry and entry is not None}
+        rest = {name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec}
+        self.__dict__.update({name: _constant(value) if type(value) is Constant else value for name, value in rest.items()})
         for name, entry in spec.items():
             value = self._first_value(entry, own, kind) if present(entry) else None
             if isinstance(entry, Buffer):
@@ -206,13 +213,15 @@ class LayerModule(Module):
         for name in self._layer_names:
             if name in children:
                 value = children[name]
+            elif name in self._assigned:
+                value = self._assigned[name]
             elif name in self._parameters:
                 value = self._parameters[name] is not None
             elif name in self._buffers:
                 value = None if self._buffers[name] is None else self._buffers[name].detach()._host().copy()
             else:
                 value = getattr(self, name)
-            layer.__dict__[name] = _freeze(value)
+            layer.__dict__[name] = freeze(value)
         kept = {name: layer.__dict__[name] for name in _argument_names(self._layer_type) if name in layer.__dict__}
         layer.__dict__["_given"] = (), {**self._spent, **kept}
         return layer
@@ -245,6 +254,11 @@ class LayerModule(Module):
 def reset_parameters(self: LayerModule) -> None:
     """Draw the initial values of the parameters and buffers again."""
     self._reset_parameters()
+
+
+def _constant(constant: Constant) -> Tensor:
+    """An array among a layer's hyperparameters, as its forward computes with it on Tensors."""
+    return Tensor._wrap(copied(constant.values))
 
 
 def draw(entry: Param | Buffer, source: Any, dtype: Any) -> Any:

@@ -1,0 +1,277 @@
+"""A layer as a value: frozen, hashable, comparable, made again with changes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import numpy as np
+
+from funnn import errors
+from funnn.layers._entries import Buffer, Constant, Param, present
+from funnn.layers._policy import Policy
+from funnn.layers._scope import Scope
+from funnn.layers._sharing import Pairs, find_shared
+from funnn.layers._text import layer_text
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(dataclasses.field,))  # not frozen: constructors assign their fields
+class Value:
+    """Base of :class:`Layer`: what makes it a value."""
+
+    #: What a list, tuple or dict with layers in a field becomes; the containers put it here.
+    _of_tree: ClassVar[Callable[[Any], Any]]
+    _hand_written = False
+    _scope: ClassVar[Scope | None] = None
+    _policy: ClassVar[Policy | None] = None
+    _given: ClassVar[tuple[Any, Any]]  # the arguments of the constructor
+    _shared: ClassVar[Pairs] = ()  # paths of layers that stand in two places
+    _tied: ClassVar[Pairs] = ()  # paths of parameters that are others, by ``tie``
+
+    def __init_subclass__(cls, *, init: bool = True, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A hand-written constructor serves subclasses too, as long as they add no fields.
+        cls._hand_written = "__init__" in cls.__dict__ or (cls._hand_written and "__annotations__" not in cls.__dict__)
+        dataclasses.dataclass(init=not cls._hand_written, repr=False, eq=False)(cls)
+        construct: Callable[..., None] = cls.__init__
+
+        @functools.wraps(construct)
+        def __init__(self: Value, *args: Any, **kwargs: Any) -> None:
+            construct(self, *args, **kwargs)
+            if type(self) is cls:
+                self._finish(args, kwargs)
+
+        type.__setattr__(cls, "__init__", __init__)
+        check_class(cls)
+
+    def _finish(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """What follows every constructor: the attributes become hashable, and are checked."""
+        given = own_defaults(self)
+        self.__dict__.update({name: freeze(value) for name, value in given.items()}, _scope=None, _given=(args, kwargs))
+        check_fields(self)
+        if shared := find_shared(self):
+            self.__dict__["_shared"] = shared
+
+    def spec(self) -> Mapping[str, Param | Buffer | None]:
+        """Parameters and buffers by name."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of a bound layer."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """The text between the parentheses of the layer's repr."""
+        return ""
+
+    def children(self) -> dict[str, Any]:
+        """The layers directly inside this one, by name."""
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, Value)}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        scope = self.__dict__.get("_scope", self)
+        if scope is self:  # under construction
+            object.__setattr__(self, name, value)
+        elif scope is not None and name in scope.buffers:
+            scope.check_trace(type(self).__name__, f"assigns its buffer {name!r}")
+            self.__dict__[name] = value
+        elif scope is not None and name == "training":
+            self.train(value)
+        else:
+            hint = f"only its buffers {sorted(scope.buffers)} may be assigned in forward" if scope else "use replace(name=value) for a copy"
+            raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be assigned; {hint}")
+
+    def __delattr__(self, name: str) -> None:
+        raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
+
+    def replace(self, **changes: Any) -> Self:
+        """The layer that the constructor makes from the same arguments with some of them changed.
+
+        Raises:
+          TypeError: the constructor has no such argument, or takes it by position only.
+        """
+        args, kwargs = self._given
+        given = inspect.signature(type(self)).bind(*args, **kwargs).arguments
+        names = [name for name, p in inspect.signature(type(self)).parameters.items() if p.kind is not p.VAR_POSITIONAL]
+        unknown = [name for name in (*given, *changes) if name not in names]
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__}.replace can change {names}, but got {sorted(unknown)}; make a new layer with its constructor"
+            )
+        return type(self)(**{**given, **changes})._like(self)
+
+    def _like(self, other: Value) -> Self:
+        """This layer with the policy and the ties of another."""
+        layer = self.with_policy(other._policy)
+        return layer if not other._tied else layer._with_attribute("_tied", other._tied)
+
+    def _with_attribute(self, name: str, value: Any) -> Self:
+        layer = copy.copy(self)
+        layer.__dict__[name] = value
+        return layer
+
+    def tie(self, path: str, to: str) -> Self:
+        """The layer in which the parameter at ``path`` is the one at ``to``: drawn, trained and kept once, under ``to``.
+
+        >>> from funnn.layers import Embedding, Linear, Sequential
+        >>> layer = Sequential(Embedding(5, 3), Linear(3, 5, bias=False)).tie("1.weight", to="0.weight")
+        >>> params, state = layer.init(jax.random.key(0))
+        >>> list(params), layer.apply(params, state, jnp.array([1]))[0].shape
+        (['0'], (1, 5))
+
+        Raises:
+          ValueError: there is no such parameter, or their shapes differ.
+        """
+        shapes = parameter_shapes(self)
+        for name, found in (("path", path), ("to", to)):
+            if found not in shapes:
+                raise ValueError(f"tie: {name}={found!r} is no parameter of {type(self).__name__}; it has {sorted(shapes)}")
+        if shapes[path] != shapes[to]:
+            raise ValueError(f"tie: {path!r} has shape {shapes[path]}, but {to!r} has {shapes[to]}")
+        return self._with_attribute("_tied", (*self._tied, (to, path)))
+
+    def with_policy(self, policy: Policy | None) -> Self:
+        """The layer with types of its own for its parameters, its computation and its output; None takes them away.
+
+        A layer inside with another policy keeps it: its parameters are cast by that one alone. Names of parameters stay as they are.
+
+        >>> from funnn.layers import LayerNorm, Linear, Policy, Sequential
+        >>> exact = LayerNorm(3).with_policy(Policy(compute=jnp.float32))
+        >>> layer = Sequential(Linear(2, 3), exact).with_policy(Policy())
+        >>> params, state = layer.init(jax.random.key(0))
+        >>> layer.apply(params, state, jnp.ones((1, 2)))[0].dtype
+        dtype('float32')
+        """
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"with_policy takes a Policy or None, got {policy!r}")
+        if policy is self._policy:
+            return self
+        layer = self._with_attribute("_policy", policy)
+        if policy is None:
+            del layer.__dict__["_policy"]
+        return layer
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A layer equal to this one that shares no layer inside with it, and so no arrays where both stand in one network."""
+        layer = memo[id(self)] = object.__new__(type(self))
+        layer.__dict__.update({name: copy_layers(value, memo) for name, value in self.__dict__.items()})
+        return layer
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
+
+    def __eq__(self, other: object) -> bool:
+        if self._scope is not None:  # bound to arrays
+            return self is other
+        return type(self) is type(other) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return id(self) if self._scope is not None else hash((type(self), self._key()))
+
+    def _get_name(self) -> str:
+        """The name that the layer prints under: torch's, where torch's class has another."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr() if self._policy is None else ", ".join(filter(None, (self.extra_repr(), f"policy={self._policy}")))
+        return layer_text(self._get_name(), extra, {name: repr(child) for name, child in self.children().items()})
+
+
+def freeze(value: Any) -> Any:
+    """A hyperparameter in its hashable form: lists become tuples, trees of layers containers, arrays constants."""
+    if holds_layers(value):
+        return Value._of_tree(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(*map(freeze, value)) if hasattr(value, "_fields") else tuple(map(freeze, value))
+    return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
+
+
+def holds_layers(value: Any) -> bool:
+    """Whether a list, tuple or dict, or one inside it, holds a layer."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return any(isinstance(item, Value) or holds_layers(item) for item in items)
+
+
+def copy_layers(value: Any, memo: dict[int, Any]) -> Any:
+    """A tree with its layers copied; all else stays."""
+    if isinstance(value, Value):
+        return copy.deepcopy(value, memo)
+    if isinstance(value, dict):
+        return {key: copy_layers(item, memo) for key, item in value.items()}
+    if isinstance(value, (tuple, list)) and any(isinstance(item, (Value, tuple, list, dict)) for item in value):
+        items = [copy_layers(item, memo) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def own_defaults(layer: Value) -> dict[str, Any]:
+    """The attributes, of which layers that are defaults of the class become copies: two that have the default share no arrays."""
+    defaults = {id(field.default) for field in dataclasses.fields(layer) if isinstance(field.default, Value)}  # type: ignore[arg-type]
+    return {name: copy.deepcopy(value) if id(value) in defaults else value for name, value in layer.__dict__.items()}
+
+
+def parameter_shapes(layer: Value) -> dict[str, tuple[int, ...]]:
+    """The shapes of all parameters, by path."""
+    found = {name: entry.shape for name, entry in layer.spec().items() if isinstance(entry, Param) and present(entry)}
+    for name, child in layer.children().items():
+        found.update({f"{name}.{path}": shape for path, shape in parameter_shapes(child).items()})
+    return found
+
+
+def check_class(cls: type[Value]) -> None:
+    """Refuse layers among the attributes of a class that are no fields, and so would be no children.
+
+    Raises:
+      TypeError: there is one.
+    """
+    annotations = inspect.get_annotations(cls)
+    for name, value in vars(cls).items():
+        if name not in annotations and (isinstance(value, Value) or holds_layers(value)):
+            raise TypeError(
+                f"{cls.__name__}.{name} is a layer that no annotation makes a field, so it would be no child and have no parameters; "
+                f"write {name}: Layer = {value!r}, or assign it to self.{name} in __init__"
+            )
+
+
+def check_fields(layer: Value) -> None:
+    """Refuse what can't be right among the attributes of a new layer.
+
+    Raises:
+      TypeError: a field for a layer has something else, or a specification is not given by ``spec``.
+      ValueError: a name is a child's and an array's.
+    """
+    kind = type(layer)
+    for field in dataclasses.fields(layer):  # type: ignore[arg-type]
+        value = layer.__dict__.get(field.name)
+        if isinstance(value, (Mapping, Constant, str, int, float)) and wants_layer(field.type, kind):
+            hint = " Parameters are no part of a layer: give them to apply." if isinstance(value, (Mapping, Constant)) else ""
+            raise TypeError(f"{kind.__name__}: {field.name} must be a layer, but got {value!r} of type {type(value).__name__}.{hint}")
+    assigned = {name for name, value in layer.__dict__.items() if isinstance(value, (Param, Buffer))}
+    children = layer.children()
+    if not assigned and not children:
+        return
+    names = layer.spec().keys()
+    if missing := assigned - names:
+        raise TypeError(
+            f"{kind.__name__}: __init__ assigns {sorted(missing)} as parameters or buffers, but the class has a spec without them; "
+            "return them from spec as well, or leave spec out"
+        )
+    if twice := names & children.keys():
+        raise ValueError(
+            f"{kind.__name__}: {sorted(twice)} are names of parameters or buffers and of layers inside; give one of them another name"
+        )
+
+
+def wants_layer(annotation: Any, cls: type) -> bool:
+    """Whether an annotation, which may be text, says Layer, one of its subclasses, or one of these or None."""
+    if not isinstance(annotation, str):
+        return isinstance(annotation, type) and issubclass(annotation, Value)
+    names = [name.strip() for name in annotation.split("|")]
+    known = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+    kinds = [known.get(name.rpartition(".")[2]) for name in names if name != "None"]
+    return bool(kinds) and all(isinstance(kind, type) and issubclass(kind, Value) for kind in kinds)
