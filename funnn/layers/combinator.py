@@ -161,6 +161,7 @@ class Repeat(Layer):
                 raise ValueError(
                     f"{what} of Repeat{f' at {path!r}' if path else ''} do not fit the layer; use the dicts that layer.init(key) returns"
                 )
+        train = train if self._mode is None else self._mode
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__, _scope=_Scope(path, key, set()), training=train, _given=(params, dict(state)))
         return view

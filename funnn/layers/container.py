@@ -59,6 +59,8 @@ class LayerList(_Numbered):
         return iter(self.children().values())
 
     def __repr__(self) -> str:
+        if self._policy is not None or self._mode is not None:
+            return super().__repr__()
         return list_text([repr(layer) for layer in self])
 
     def _get_name(self) -> str:
