@@ -161,7 +161,7 @@ def summary(layer: Any, *inputs: Any, train: bool = False, depth: int | None = N
 @summary.register
 def _of_layer(layer: Layer, *inputs: Any, train: bool = False, depth: int | None = None, **kwargs: Any) -> Summary:
     params, state = jax.eval_shape(layer.init, jax.random.key(0))
-    nodes = dict(_walk(layer, ""))
+    nodes = dict(layer.named_layers())
     recorder = Recorder()
     if inputs or kwargs:
 
@@ -175,12 +175,6 @@ def _of_layer(layer: Layer, *inputs: Any, train: bool = False, depth: int | None
             watching.reset(token)
     parts = [(path, node._get_name(), jax.tree.leaves(_below(params, path))) for path, node in nodes.items()]
     return recorder.summary(parts, jax.tree.leaves(state), depth)
-
-
-def _walk(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
-    yield path, layer
-    for name, child in layer.children().items():
-        yield from _walk(child, _join(path, name))
 
 
 def _join(path: str, name: str) -> str:

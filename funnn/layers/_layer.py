@@ -236,6 +236,7 @@ class Layer(Value):
 
     def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str, observer: Observer | None = None) -> Layer:
         spec, children = self.spec(), self.children()
+        train = train if self._mode is None else self._mode
         own = {
             kind: dict.fromkeys(name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)).keys()
             for kind in (Param, Buffer)

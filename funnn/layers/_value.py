@@ -6,8 +6,9 @@ import copy
 import dataclasses
 import functools
 import inspect
+import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
@@ -17,6 +18,7 @@ from funnn.layers._entries import Buffer, Constant, Param, present
 from funnn.layers._policy import Policy
 from funnn.layers._scope import Scope
 from funnn.layers._sharing import Pairs, find_shared
+from funnn.layers._surgery import Place, Replaced, replaced, walk
 from funnn.layers._text import layer_text
 
 
@@ -29,6 +31,8 @@ class Value:
     _hand_written = False
     _scope: ClassVar[Scope | None] = None
     _policy: ClassVar[Policy | None] = None
+    _mode: ClassVar[bool | None] = None  # training or evaluation, in place of the caller's
+    _replaced: ClassVar[Replaced | None] = None  # children that the constructor did not make
     _given: ClassVar[tuple[Any, Any]]  # the arguments of the constructor
     _shared: ClassVar[Pairs] = ()  # paths of layers that stand in two places
     _tied: ClassVar[Pairs] = ()  # paths of parameters that are others, by ``tie``
@@ -90,30 +94,71 @@ class Value:
         raise errors.FrozenLayerError(f"{type(self).__name__} is a value and its attribute {name!r} can't be deleted")
 
     def replace(self, **changes: Any) -> Self:
-        """The layer that the constructor makes from the same arguments with some of them changed.
+        """The layer that the constructor makes from the same arguments with some of them changed, or with other layers inside.
+
+        A name that is no argument of the constructor is that of a child or the dotted path of a layer inside, ``replace(linear1=Identity())``. Such
+        a change stays when arguments are changed later.
 
         Raises:
-          TypeError: the constructor has no such argument, or takes it by position only.
+          TypeError: the constructor has no such argument, or takes it by position only, and there is no such child.
+          ValueError: the new arguments make a layer without a place where a layer had been put.
         """
-        args, kwargs = self._given
-        given = inspect.signature(type(self)).bind(*args, **kwargs).arguments
-        names = [name for name, p in inspect.signature(type(self)).parameters.items() if p.kind is not p.VAR_POSITIONAL]
-        unknown = [name for name in (*given, *changes) if name not in names]
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}.replace can change {names}, but got {sorted(unknown)}; make a new layer with its constructor"
-            )
-        return type(self)(**{**given, **changes})._like(self)
+        return replaced(self, changes)
 
-    def _like(self, other: Value) -> Self:
-        """This layer with the policy and the ties of another."""
-        layer = self.with_policy(other._policy)
-        return layer if not other._tied else layer._with_attribute("_tied", other._tied)
+    def at(self, path: str | None = None, *, type: Any = None) -> Place[Self]:
+        """The place of a layer inside, at any depth: ``layer.at("encoder.0").set(new)``.
 
-    def _with_attribute(self, name: str, value: Any) -> Self:
-        layer = copy.copy(self)
-        layer.__dict__[name] = value
-        return layer
+        Args:
+          path: names joined by dots, as in the state_dict; "" is the layer itself. ``*`` stands for any characters of one name, ``**`` for any
+            names: all layers inside that fit.
+          type: only layers of this class, or one of a tuple of classes.
+
+        Returns:
+          A :class:`Place`. Its ``get()`` is the layer there; ``set(new)``, ``apply(function)``, ``train()`` and ``eval()`` give the whole layer anew.
+
+        Raises:
+          AttributeError: no layer is there; the text has the nearest names.
+          TypeError: neither path nor type is given.
+
+        >>> from funnn.layers import Identity, Linear, ReLU, Sequential
+        >>> net = Sequential(Sequential(Linear(2, 3), ReLU()), Linear(3, 1))
+        >>> net.at("0.1").set(Identity()).at("0").get()
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): Identity()
+        )
+        >>> net.at(type=Linear).apply(lambda linear: linear.replace(bias=False)).at("1").get()
+        Linear(in_features=3, out_features=1, bias=False)
+        """
+        if path is None and type is None:
+            raise TypeError('at takes a path, at("encoder.0"), or a type, at(type=Dropout)')
+        return Place(self, path, type)
+
+    def named_layers(self) -> Iterator[tuple[str, Any]]:
+        """The layer itself, under "", and all layers inside with their paths, parents first; torch's ``named_modules``.
+
+        >>> from funnn.layers import Linear, Sequential
+        >>> [path for path, layer in Sequential(Sequential(Linear(2, 3))).named_layers()]
+        ['', '0', '0.0']
+        """
+        return walk(self)
+
+    def with_mode(self, train: bool | None) -> Self:
+        """The layer always in training (True) or in evaluation (False), whatever ``apply(train=…)`` says; None leaves it to ``apply`` again.
+
+        It holds for all layers inside but those with a mode of their own. ``layer.at("backbone").eval()`` freezes the statistics of the BatchNorms in a
+        part, ``layer.at(type=Dropout).train()`` lets dropout draw in evaluation (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016).
+
+        >>> from funnn.layers import Dropout
+        >>> layer = Dropout(0.5).with_mode(True)
+        >>> layer
+        Dropout(p=0.5, inplace=False, training=True)
+        >>> sorted(set(layer.apply({}, {}, jnp.ones(20), key=jax.random.key(0))[0].tolist()))
+        [0.0, 2.0]
+        """
+        if train is not None and not isinstance(train, bool):
+            raise TypeError(f"with_mode takes True, False or None, got {train!r}")
+        return self._with("_mode", train)
 
     def tie(self, path: str, to: str) -> Self:
         """The layer in which the parameter at ``path`` is the one at ``to``: drawn, trained and kept once, under ``to``.
@@ -133,7 +178,7 @@ class Value:
                 raise ValueError(f"tie: {name}={found!r} is no parameter of {type(self).__name__}; it has {sorted(shapes)}")
         if shapes[path] != shapes[to]:
             raise ValueError(f"tie: {path!r} has shape {shapes[path]}, but {to!r} has {shapes[to]}")
-        return self._with_attribute("_tied", (*self._tied, (to, path)))
+        return self._with("_tied", (*self._tied, (to, path)))
 
     def with_policy(self, policy: Policy | None) -> Self:
         """The layer with types of its own for its parameters, its computation and its output; None takes them away.
@@ -149,12 +194,30 @@ class Value:
         """
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(f"with_policy takes a Policy or None, got {policy!r}")
-        if policy is self._policy:
+        return self._with("_policy", policy)
+
+    def _with(self, name: str, value: Any) -> Self:
+        """A copy with an attribute that no constructor knows; None takes it away."""
+        if value is getattr(self, name):
             return self
-        layer = self._with_attribute("_policy", policy)
-        if policy is None:
-            del layer.__dict__["_policy"]
+        layer = copy.copy(self)
+        layer.__dict__[name] = value
+        if value is None:
+            del layer.__dict__[name]
         return layer
+
+    def _settled_as(self, other: Value) -> Self:
+        """This layer with what no constructor knows of another: its policy, mode and ties."""
+        layer = self.with_policy(other._policy).with_mode(other._mode)
+        return layer._with("_tied", other._tied) if other._tied else layer
+
+    @staticmethod
+    def _as_child(value: Any, where: str) -> Any:
+        """What becomes of a layer, or of layers in a list, that is put into another."""
+        child = freeze(value)
+        if not isinstance(child, Value):
+            raise TypeError(f"{where} takes a layer, got {value!r} of type {type(value).__name__}")
+        return child
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A layer equal to this one that shares no layer inside with it, and so no arrays where both stand in one network."""
@@ -163,7 +226,8 @@ class Value:
         return layer
 
     def _key(self) -> tuple[Any, ...]:
-        return tuple((name, value) for name, value in self.__dict__.items() if name not in ("_scope", "_given"))
+        hidden = ("_scope", "_given", "_replaced")
+        return tuple(sorted([item for item in self.__dict__.items() if item[0] not in hidden], key=operator.itemgetter(0)))
 
     def __eq__(self, other: object) -> bool:
         if self._scope is not None:  # bound to arrays
@@ -178,7 +242,8 @@ class Value:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        extra = self.extra_repr() if self._policy is None else ", ".join(filter(None, (self.extra_repr(), f"policy={self._policy}")))
+        settings = (("policy", self._policy), ("training", self._mode))
+        extra = ", ".join(filter(None, (self.extra_repr(), *(f"{name}={value}" for name, value in settings if value is not None))))
         return layer_text(self._get_name(), extra, {name: repr(child) for name, child in self.children().items()})
 
 

@@ -111,7 +111,13 @@ class LayerModule(Module):
         cls.__doc__ = (
             vars(cls).get("__doc__") or (layer.__doc__ or "").partition(">>>")[0].rstrip()
         )  # an example shows the Layer's way of use
-        skipped = vars(Module).keys() | vars(LayerModule).keys() | vars(Layer).keys() | vars(Value).keys() | {field.name for field in dataclasses.fields(layer)}
+        skipped = (
+            vars(Module).keys()
+            | vars(LayerModule).keys()
+            | vars(Layer).keys()
+            | vars(Value).keys()
+            | {field.name for field in dataclasses.fields(layer)}
+        )
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             for name, value in vars(base).items():
                 if name not in cls._written and (name in ("forward", "extra_repr") or not (name in skipped or name.startswith("__"))):
@@ -175,7 +181,7 @@ class LayerModule(Module):
         own = source if drawn else Undrawn()
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         children, spec = layer.children(), layer.spec()
-        self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given"))
+        self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given", "_replaced"))
         self._spent = _spent_arguments(layer)
         self._assigned = {name: entry for name, entry in spec.items() if layer.__dict__.get(name) is entry and entry is not None}
         rest = {name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec}
@@ -339,5 +345,10 @@ def module_of(layer: Layer, dtype: Any = None, source: Any = default_generator) 
     if layer._policy is not None:
         raise NotImplementedError(
             f"{type(layer).__name__} has a policy, which a Module can't: take layer.with_policy(None) and run the Module under torch.autocast"
+        )
+    if layer._mode is not None:
+        raise NotImplementedError(
+            f"{type(layer).__name__} has a mode, which a Module keeps itself: take layer.with_mode(None) and call "
+            f"{'train' if layer._mode else 'eval'}() on the part of the Module"
         )
     return module_type(type(layer)).from_layer(layer, dtype, source)
