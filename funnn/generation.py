@@ -122,9 +122,7 @@ def generate(
         logits, cache = _read_token(model, params, state, token, read.position + step - 1, cache)
         return step + 1, *choose(step, logits, finished, made), cache
 
-    none = Generated(
-        jnp.full((batch, max_new_tokens), pad, jnp.int32), jnp.zeros(batch, jnp.int32), jnp.zeros(batch, read.logits.dtype)
-    )
+    none = Generated(jnp.full((batch, max_new_tokens), pad, jnp.int32), jnp.zeros(batch, jnp.int32), jnp.zeros(batch, read.logits.dtype))
     first = choose(jnp.zeros((), jnp.int32), read.logits, jnp.zeros(batch, bool), none)
     return jax.lax.while_loop(unfinished, advance, (jnp.ones((), jnp.int32), *first, read.cache))[3]
 
@@ -227,12 +225,12 @@ def beam_search(
     return Generated(tokens, lengths, done)
 
 
-def _read_prompt(
-    model: Model, params: Tree, state: Tree, prompt: jax.Array, new: int, mask: jax.Array | None, dtype: DTypeLike
-) -> Prompt:
+def _read_prompt(model: Model, params: Tree, state: Tree, prompt: jax.Array, new: int, mask: jax.Array | None, dtype: DTypeLike) -> Prompt:
     prompt = jnp.asarray(prompt)
     if prompt.ndim != 2 or not prompt.size or not jnp.issubdtype(prompt.dtype, jnp.integer):
-        raise ShapeError(f"prompt must be integers of shape (B, P), at least one token each, but got {prompt.dtype} of shape {[*prompt.shape]}")
+        raise ShapeError(
+            f"prompt must be integers of shape (B, P), at least one token each, but got {prompt.dtype} of shape {[*prompt.shape]}"
+        )
     if mask is not None and mask.shape != prompt.shape:
         raise ShapeError(f"mask must have the prompt's shape {[*prompt.shape]}, but got {[*mask.shape]}")
     if new < 1:
@@ -246,9 +244,7 @@ def _read_prompt(
     return Prompt(positions.max(-1) + 1, _wide(logits[:, 0]), cache)
 
 
-def _read_token(
-    model: Model, params: Tree, state: Tree, token: jax.Array, position: jax.Array, cache: PyTree
-) -> tuple[jax.Array, PyTree]:
+def _read_token(model: Model, params: Tree, state: Tree, token: jax.Array, position: jax.Array, cache: PyTree) -> tuple[jax.Array, PyTree]:
     (logits, new), _ = model.apply(params, state, token[:, None], position[:, None], cache, jnp.zeros_like(token))
     # A policy may have cast it.
     return _wide(logits[:, 0]), jax.tree.map(lambda x, like: x.astype(like.dtype), new, cache)
