@@ -1,8 +1,8 @@
 """Texts from a language model: token by token as one compiled program, and by beam search.
 
-A model is a layer with ``init_cache(batch, length, dtype)`` and ``forward(tokens, positions, cache, at)``, which gives ``(logits, cache)``: tokens (B, L) and
-their positions (B, L), negative for padding; a cache, a pytree of ``funnn.functional.KVCache``; ``at`` (B,), the one place of each sequence whose logits (B, 1, V)
-are wanted. ``funnn.examples.gpt2`` and ``llama`` are such models.
+A model is a layer with ``init_cache(batch, length, dtype)`` and ``forward(tokens, positions, cache, at)``, which gives ``(logits, cache)``: tokens
+(B, L) and their positions (B, L), negative for padding; a cache, a pytree of ``funnn.functional.KVCache``; ``at`` (B,), the one place of each sequence
+whose logits (B, 1, V) are wanted. ``funnn.examples.gpt2`` and ``llama`` are such models.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def generate(
 ) -> Generated:
     """Continue texts: read the prompts at once, then choose and read a token at a time, until all have stopped.
 
-    Pure, and one program under ``jax.jit`` with ``model``, ``max_new_tokens``, ``stop``, ``top_k`` and a ``temperature`` of 0 static; the loop over the tokens is a
-    ``jax.lax.while_loop``, whose body is compiled once.
+    Pure, and one program under ``jax.jit`` with ``model``, ``max_new_tokens``, ``stop``, ``top_k`` and a ``temperature`` of 0 static; the loop over the
+    tokens is a ``jax.lax.while_loop``, whose body is compiled once.
 
     Args:
       model: see this module.

@@ -1,5 +1,7 @@
 """The cache of keys and values: pieces of any length, the ring, other orders of sequences."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ def write(cache, start, stop):
 @pytest.mark.parametrize("pieces", [(0, 9), (0, 4, 9), (0, 1, 2, 7, 8, 9)], ids=str)
 def test_pieces_of_any_length_come_one_after_the_other(pieces):
     cache = F.init_kv_cache(2, 3, 10, 4)
-    for start, stop in zip(pieces, pieces[1:], strict=False):
+    for start, stop in itertools.pairwise(pieces):
         cache = write(cache, start, stop)
     np.testing.assert_array_equal(cache.key[:, :, :9], KEYS)
     np.testing.assert_array_equal(cache.value[:, :, :9], -KEYS)
@@ -29,7 +31,7 @@ def test_pieces_of_any_length_come_one_after_the_other(pieces):
 @pytest.mark.parametrize("pieces", [(0, 3, 6, 9), tuple(range(10)), (0, 4, 5, 9)], ids=str)
 def test_the_oldest_make_room(pieces):
     cache = F.init_kv_cache(2, 3, 4, 4)
-    for start, stop in zip(pieces, pieces[1:], strict=False):
+    for start, stop in itertools.pairwise(pieces):
         cache = write(cache, start, stop)
     assert cache.positions[0].tolist() == [8, 5, 6, 7] and cache.length.item() == 9
     np.testing.assert_array_equal(cache.key, KEYS[:, :, [8, 5, 6, 7]])
