@@ -65,13 +65,18 @@ VIT = _rules(
     (r"^(vit\.)?layernorm\.", "ln_f."),
     (r"^(vit\.)?pooler\.dense\.", "pooler."),
     (r"^classifier\.", "head."),
-    (r"^(?:vit\.)?encoder\.layer\.(\d+)\.", r"h.\1."),
+    (r"^(?:vit\.)?(?:encoder\.layer|layers)\.(\d+)\.", r"h.\1."),
     (r"^(h\.\d+)\.layernorm_before\.", r"\1.ln1."),
     (r"^(h\.\d+)\.layernorm_after\.", r"\1.ln2."),
     (r"^(h\.\d+)\.attention\.attention\.([qkv])(uery|ey|alue)\.", r"\1.attn.\2."),
     (r"^(h\.\d+)\.attention\.output\.dense\.", r"\1.attn.out."),
     (r"^(h\.\d+)\.intermediate\.dense\.", r"\1.mlp.up."),
     (r"^(h\.\d+)\.output\.dense\.", r"\1.mlp.down."),
+    # as models of transformers 5 have them
+    (r"^(h\.\d+)\.attention\.([qkv])_proj\.", r"\1.attn.\2."),
+    (r"^(h\.\d+)\.attention\.o_proj\.", r"\1.attn.out."),
+    (r"^(h\.\d+)\.mlp\.fc1\.", r"\1.mlp.up."),
+    (r"^(h\.\d+)\.mlp\.fc2\.", r"\1.mlp.down."),
 )
 
 

@@ -31,6 +31,7 @@ from funnn.functional.adaptive_pooling import (
 )  # fmt: skip
 from funnn.functional.adaptive_softmax import adaptive_log_softmax
 from funnn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention
+from funnn.functional.attention_mask import alibi_bias, alibi_slopes, attention_mask, segment_positions
 from funnn.functional.batchnorm import batch_norm, batch_norm_with_stats, instance_norm, instance_norm_with_stats
 from funnn.functional.binary_loss import (
     binary_cross_entropy,
@@ -55,6 +56,8 @@ from funnn.functional.fractional_pooling import (
 )  # fmt: skip
 from funnn.functional.grid_sample import affine_grid, grid_sample
 from funnn.functional.interpolate import interpolate, upsample, upsample_bilinear, upsample_nearest
+from funnn.functional.kv_cache import KVCache as KVCache
+from funnn.functional.kv_cache import init_kv_cache, reorder_kv_cache, update_kv_cache
 from funnn.functional.linear import bilinear, linear
 from funnn.functional.linear_cross_entropy import linear_cross_entropy
 from funnn.functional.loss import gaussian_nll_loss, huber_loss, kl_div, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
@@ -62,6 +65,7 @@ from funnn.functional.margin_loss import hinge_embedding_loss, margin_ranking_lo
 from funnn.functional.matmul import ScalingType as ScalingType
 from funnn.functional.matmul import SwizzleType as SwizzleType
 from funnn.functional.matmul import grouped_mm, scaled_mm
+from funnn.functional.mixture import expert_slots, load_balancing_loss, mixture_of_experts, router_z_loss, swiglu, top_k_routing
 from funnn.functional.normalization import group_norm, layer_norm, local_response_norm, normalize, rms_norm
 from funnn.functional.padding import pad
 from funnn.functional.pooling import (
@@ -80,6 +84,8 @@ from funnn.functional.pooling import (
 )  # fmt: skip
 from funnn.functional.recurrent import gru, lstm, rnn_relu, rnn_tanh
 from funnn.functional.recurrent_cell import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
+from funnn.functional.rotary import rotary_embedding, rotary_frequencies
+from funnn.functional.sampling import min_p_filter, sample_tokens, top_k_filter, top_p_filter
 from funnn.functional.shape import flatten, unflatten
 from funnn.functional.smooth_activation import (
     celu,
@@ -109,6 +115,9 @@ __all__ = [  # noqa: RUF022
     "gumbel_softmax", "log_softmax", "softmax", "softmin",
     "adaptive_log_softmax",
     "flex_attention", "multi_head_attention_forward", "scaled_dot_product_attention",
+    "alibi_bias", "alibi_slopes", "attention_mask", "segment_positions",
+    "init_kv_cache", "reorder_kv_cache", "update_kv_cache",
+    "rotary_embedding", "rotary_frequencies",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss",
     "cross_entropy", "nll_loss",
     "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
@@ -134,6 +143,8 @@ __all__ = [  # noqa: RUF022
     "fractional_max_pool2d", "fractional_max_pool2d_with_indices", "fractional_max_pool3d", "fractional_max_pool3d_with_indices",
     "max_unpool1d", "max_unpool2d", "max_unpool3d",
     "gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell",
+    "expert_slots", "load_balancing_loss", "mixture_of_experts", "router_z_loss", "swiglu", "top_k_routing",
+    "min_p_filter", "sample_tokens", "top_k_filter", "top_p_filter",
     "flatten", "unflatten",
     "embedding", "embedding_renorm", "one_hot",
     "embedding_bag",

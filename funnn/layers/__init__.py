@@ -83,8 +83,11 @@ from funnn.layers.dropout import Dropout1d as Dropout1d
 from funnn.layers.dropout import Dropout2d as Dropout2d
 from funnn.layers.dropout import Dropout3d as Dropout3d
 from funnn.layers.dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from funnn.layers.feedforward import FeedForward as FeedForward
+from funnn.layers.feedforward import SwiGLU as SwiGLU
 from funnn.layers.fold import Fold as Fold
 from funnn.layers.fold import Unfold as Unfold
+from funnn.layers.grouped_attention import GroupedQueryAttention as GroupedQueryAttention
 from funnn.layers.lift import cond as cond
 from funnn.layers.lift import pure as pure
 from funnn.layers.lift import remat as remat
@@ -108,6 +111,8 @@ from funnn.layers.margin_loss import HingeEmbeddingLoss as HingeEmbeddingLoss
 from funnn.layers.margin_loss import MarginRankingLoss as MarginRankingLoss
 from funnn.layers.margin_loss import MultiLabelMarginLoss as MultiLabelMarginLoss
 from funnn.layers.margin_loss import MultiMarginLoss as MultiMarginLoss
+from funnn.layers.mixture import MixtureOfExperts as MixtureOfExperts
+from funnn.layers.mixture import RouterLosses as RouterLosses
 from funnn.layers.normalization import GroupNorm as GroupNorm
 from funnn.layers.normalization import LayerNorm as LayerNorm
 from funnn.layers.normalization import LocalResponseNorm as LocalResponseNorm
@@ -145,6 +150,7 @@ from funnn.layers.recurrent import RNN as RNN
 from funnn.layers.recurrent import GRUCell as GRUCell
 from funnn.layers.recurrent import LSTMCell as LSTMCell
 from funnn.layers.recurrent import RNNCell as RNNCell
+from funnn.layers.rotary import RotaryEmbedding as RotaryEmbedding
 from funnn.layers.shape import Flatten as Flatten
 from funnn.layers.shape import Unflatten as Unflatten
 from funnn.layers.sparse import Embedding as Embedding

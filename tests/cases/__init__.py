@@ -18,21 +18,28 @@ CASES: list[Case] = [row for topic in _topics for row in getattr(topic, "LAYERS"
 TOPICS: dict[str, str] = {row.name: topic.__name__ for topic in _topics for row in getattr(topic, "LAYERS", ())}
 FUNCTIONS: dict = {name: row for topic in _topics for name, row in getattr(topic, "FUNCTIONS", {}).items()}
 CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONSTANT", ())}
-#: Public names of funnn.layers that are no layers with inputs of their own; their tests are in test_contract.py and test_combinator.py.
+#: Public names of funnn.layers that are no layers with inputs of their own, whose tests are in test_contract.py and test_combinator.py; and layers
+#: that torch does not have, whose tests are in test_language_layers.py.
 OTHERS = {
     "Buffer",
+    "FeedForward",
+    "GroupedQueryAttention",
     "Lambda",
     "Layer",
     "LayerDict",
     "LayerList",
     "LinearCrossEntropyOptions",
+    "MixtureOfExperts",
     "Parallel",
     "Param",
     "Policy",
     "Remat",
     "Repeat",
     "Residual",
+    "RotaryEmbedding",
+    "RouterLosses",
     "Sequential",
+    "SwiGLU",
 }
 
 __all__ = ["CASES", "CONSTANT", "FUNCTIONS", "OTHERS", "TOPICS", "Bool", "Case", "Given", "Int", "Sign", "Uniform", "case"]
