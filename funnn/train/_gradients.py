@@ -22,7 +22,7 @@ def all_finite(grads: Sequence[jax.Array]) -> jax.Array:
 
 
 def used_gradients(update: Callable[[Any], Any], grads: Any, opt_state: Any) -> list[jax.Array]:
-    """The gradients that the optimizer reads.
+    """The gradients that the optimizer uses.
 
     Those of frozen parameters it does not, and asking for their norm would make XLA compute them. An optimizer freezes by ``optax.masked``, in
     whose place optax.partition, optax.freeze and ``funnn.optim.freeze`` stand too: without one in its state all are used.
@@ -34,5 +34,8 @@ def used_gradients(update: Callable[[Any], Any], grads: Any, opt_state: Any) -> 
     if not any(masked):
         return leaves
     program = jax.make_jaxpr(update)(grads).jaxpr
-    read = {id(operand) for equation in program.eqns for operand in equation.invars} | {id(result) for result in program.outvars}
-    return [leaf for leaf, operand in zip(leaves, program.invars, strict=True) if id(operand) in read]
+    live = {id(result) for result in program.outvars}
+    for equation in reversed(program.eqns):
+        if any(id(result) in live for result in equation.outvars):
+            live |= {id(operand) for operand in equation.invars}
+    return [leaf for leaf, operand in zip(leaves, program.invars, strict=True) if id(operand) in live]

@@ -94,7 +94,7 @@ def train_step(
 
     A batch is ``(inputs, *targets)``; inputs are one array, or a tuple or list of the layer's arguments. Or it is a dict, whose entries are the
     arguments of the layer's ``forward`` and of the loss, by name (to both, if both have it); "inputs" may stand for forward's arguments by
-    position. Metrics are the loss's, and "loss" and, of a step, "grad_norm", √(Σ g²) over the gradients that the optimizer reads (not those of
+    position. Metrics are the loss's, and "loss" and, of a step, "grad_norm", √(Σ g²) over the gradients that the optimizer uses (not those of
     frozen parameters; before any clipping); with a loss scale also "loss_scale", that of this step, and "skipped". Average them by
     :class:`MeanMetrics`.
 
