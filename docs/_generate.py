@@ -385,7 +385,7 @@ def reference_pages() -> dict[str, str]:
         "training": (
             "Training, data, sharding, summary",
             "What stands around layers in a training program.",
-            listed("funnn.train", ("train_step", "TrainStep", "TrainState"))
+            listed("funnn.train", ("train_step", "TrainStep", "TrainState", "LossScale", "LossScaleState", "Ema", "MeanMetrics"))
             + listed("funnn.data", public_names(data, lambda o: inspect.isfunction(o)))
             + listed("funnn.sharding", ("named_shardings", "shard"))
             + listed("funnn._summary", ("summary", "Summary", "Row"))

@@ -13,6 +13,8 @@ from funnn._summary import summary as summary
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer
 from funnn.layers import Policy as Policy
+from funnn.train import LossScale as LossScale
+from funnn.train import MeanMetrics as MeanMetrics
 from funnn.train import TrainState as TrainState
 from funnn.train import train_step as train_step
 

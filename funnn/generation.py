@@ -115,7 +115,8 @@ def generate(
 
     def unfinished(carry: Any) -> jax.Array:
         step, _, finished, _, _ = carry
-        return (step < max_new_tokens) & ~jnp.all(finished)
+        going: jax.Array = (step < max_new_tokens) & ~jnp.all(finished)
+        return going
 
     def advance(carry: Any) -> Any:
         step, token, finished, made, cache = carry
@@ -184,7 +185,8 @@ def beam_search(
         step, alive, _, _, done, _, _, _ = carry
         # A sum only falls; whether dividing by a longer length can lift it depends on the penalty's sign.
         best = at_length(alive[:, 0], max_new_tokens if length_penalty > 0 else jnp.maximum(step, 1))
-        return (step < max_new_tokens) & jnp.any(best > done[:, -1])
+        going: jax.Array = (step < max_new_tokens) & jnp.any(best > done[:, -1])
+        return going
 
     def advance(carry: Any) -> Any:
         step, alive, tokens, logits, done, done_tokens, done_lengths, cache = carry

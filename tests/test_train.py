@@ -115,7 +115,7 @@ def test_several_inputs_and_metrics():
     init, step, evaluate = funnn.train_step(Scaled(Linear(2, 1)), loss, optim.sgd(lr=0.01))
     for inputs in ((X, 2.0), [X, 2.0]):
         train_state, metrics = step(init(KEY), (inputs, jnp.ones((4, 1)), jnp.ones((4, 1))))
-        assert sorted(metrics) == ["largest", "loss"]
+        assert sorted(metrics) == ["grad_norm", "largest", "loss"]
     y, _ = Linear(2, 1).apply(train_state.params["inner"], {}, X)
     close(evaluate(train_state, ((X, 2.0), 1.0, 1.0)), {"loss": ((2 * y - 1) ** 2).mean(), "largest": abs(2 * y).max()})
 
@@ -127,8 +127,9 @@ def test_several_inputs_and_metrics():
         optax.chain(optax.adam(0.1), optax.contrib.reduce_on_plateau()),
         optax.lbfgs(),
         optax.MultiSteps(optax.adam(0.1), 2).gradient_transformation(),
+        optax.MultiSteps(optax.adam(0.1), 2),
     ],
-    ids=["noise", "plateau", "lbfgs", "accumulated"],
+    ids=["noise", "plateau", "lbfgs", "accumulated", "MultiSteps"],
 )
 def test_optimizers_of_optax(optimizer):
     init, step, _ = funnn.train_step(Linear(2, 2), F.cross_entropy, optimizer)
@@ -189,5 +190,5 @@ def test_errors():
     init, step, _ = funnn.train_step(Linear(2, 2), MSELoss(reduction="none"), optim.sgd())
     with pytest.raises(ValueError, match=r"must be a scalar, got shape \(4, 2\)"):
         step(init(KEY), (X, X))
-    with pytest.raises(TypeError, match=r"a tuple \(inputs, \*targets\), got dict"):
-        step(init(KEY), {"x": X})
+    with pytest.raises(TypeError, match=r"a tuple \(inputs, \*targets\), or a dict .*, got an array of shape \(4, 2\)"):
+        step(init(KEY), X)
