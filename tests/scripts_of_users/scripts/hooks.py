@@ -46,7 +46,7 @@ print(activation, len(model[0]._forward_hooks))
 stats = defaultdict(list)
 model[2].register_forward_pre_hook(lambda m, args, kwargs: (args, {**kwargs, "scale": 0.5}), with_kwargs=True)
 model[2].register_forward_hook(lambda m, args, kwargs, out: stats["scale"].append(kwargs["scale"]), with_kwargs=True)
-model[5].register_full_backward_hook(lambda m, gi, go: stats["linear"].append((gi[0].norm().item(), go[0].sum().item())))
+model[5].register_full_backward_hook(lambda m, gi, go: stats["linear"].append((round(gi[0].norm().item(), 4), go[0].shape)))
 model[5].register_full_backward_pre_hook(lambda m, go: (go[0] * 2,))
 
 
@@ -83,7 +83,7 @@ q = w * 3
 h = q.register_hook(lambda g: g * 0)
 h.remove()
 q.sum().backward()
-print(z, w.grad, y.grad, w.is_leaf, q.grad_fn, q.grad_fn.next_functions)
+print(z, w.grad, y.grad, w.is_leaf, q.grad_fn.name(), [n and n.name() for n, _ in q.grad_fn.next_functions])
 fired = []
 p = nn.Parameter(torch.ones(2))
 p.register_post_accumulate_grad_hook(lambda p: (fired.append(p.grad.clone()), p.data.add_(p.grad, alpha=-0.1), setattr(p, "grad", None), None)[-1])
@@ -117,4 +117,4 @@ for m in model.modules():
 model(x)
 print({n: m.total_ops.item() for n, m in model.named_modules() if hasattr(m, "total_ops")})
 with torch.no_grad():
-    print(nn.modules.module._global_forward_hooks, nn.modules.module.register_module_forward_hook)if False else print(model(x).shape)
+    print(model(x).shape)
