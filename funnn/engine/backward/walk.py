@@ -88,7 +88,9 @@ def pull_gradients(
     captured: dict[tuple[Any, ...], Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
-    whole: dict[Node, set[Node]] | None = None  # of a node, the leaves to which it is the last to send, where their hooks run before other nodes
+    whole: dict[Node, set[Node]] | None = (
+        None  # of a node, the leaves to which it is the last to send, where their hooks run before other nodes
+    )
 
     def send(edges: Iterable[Any], gradients: Iterable[Any]) -> bool:
         hooked = False

@@ -6,7 +6,9 @@ from torch import nn, optim
 
 
 class GraphAttentionLayer(nn.Module):
-    def __init__(self, in_features: int, out_features: int, n_heads: int, concat: bool = False, dropout: float = 0.4, leaky_relu_slope: float = 0.2):
+    def __init__(
+        self, in_features: int, out_features: int, n_heads: int, concat: bool = False, dropout: float = 0.4, leaky_relu_slope: float = 0.2
+    ):
         super().__init__()
         self.n_heads = n_heads
         self.concat = concat

@@ -86,7 +86,9 @@ q.sum().backward()
 print(z, w.grad, y.grad, w.is_leaf, q.grad_fn.name(), [n and n.name() for n, _ in q.grad_fn.next_functions])
 fired = []
 p = nn.Parameter(torch.ones(2))
-p.register_post_accumulate_grad_hook(lambda p: (fired.append(p.grad.clone()), p.data.add_(p.grad, alpha=-0.1), setattr(p, "grad", None), None)[-1])
+p.register_post_accumulate_grad_hook(
+    lambda p: (fired.append(p.grad.clone()), p.data.add_(p.grad, alpha=-0.1), setattr(p, "grad", None), None)[-1]
+)
 for _ in range(2):
     (p**3).sum().backward()
 print(fired, p.grad, p)
@@ -101,7 +103,13 @@ def summary(model, size):
 
     def register(module):
         if not isinstance(module, (nn.Sequential, nn.ModuleList)) and module is not model:
-            rows.append(module.register_forward_hook(lambda m, i, o: print(f"{m.__class__.__name__:>18} {str(list(o.shape)):>14} {sum(p.numel() for p in m.parameters()):5,}")))
+            rows.append(
+                module.register_forward_hook(
+                    lambda m, i, o: print(
+                        f"{m.__class__.__name__:>18} {str(list(o.shape)):>14} {sum(p.numel() for p in m.parameters()):5,}"
+                    )
+                )
+            )
 
     model.apply(register)
     with torch.no_grad():

@@ -108,7 +108,9 @@ def normalize_batch(batch):
 
 
 torch.manual_seed(42)
-transform = transforms.Compose([transforms.Resize(24), transforms.CenterCrop(24), transforms.ToTensor(), transforms.Lambda(lambda x: x.mul(255))])
+transform = transforms.Compose(
+    [transforms.Resize(24), transforms.CenterCrop(24), transforms.ToTensor(), transforms.Lambda(lambda x: x.mul(255))]
+)
 train_dataset = datasets.FakeData(8, (3, 30, 26), transform=transform)
 train_loader = DataLoader(train_dataset, batch_size=2)
 transformer = TransformerNet()
@@ -139,7 +141,11 @@ for batch_id, (x, _) in enumerate(train_loader):
     optimizer.step()
     agg_content_loss += content_loss.item()
     agg_style_loss += style_loss.item()
-    print("[{}/{}]\tcontent: {:.4e}\tstyle: {:.4e}".format(count, len(train_dataset), agg_content_loss / (batch_id + 1), agg_style_loss / (batch_id + 1)))
+    print(
+        "[{}/{}]\tcontent: {:.4e}\tstyle: {:.4e}".format(
+            count, len(train_dataset), agg_content_loss / (batch_id + 1), agg_style_loss / (batch_id + 1)
+        )
+    )
 
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "style.model")

@@ -63,7 +63,9 @@ class Tagger(nn.Module):
 
 
 data = Words()
-loader = DataLoader(data, batch_sampler=ByLength(data.lengths, 8), collate_fn=collate, num_workers=2, prefetch_factor=3, persistent_workers=True)
+loader = DataLoader(
+    data, batch_sampler=ByLength(data.lengths, 8), collate_fn=collate, num_workers=2, prefetch_factor=3, persistent_workers=True
+)
 print(len(loader), loader.batch_size, loader.prefetch_factor)
 model = Tagger()
 criterion = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(1.2))
@@ -77,7 +79,12 @@ for epoch in range(2):
         nn.utils.clip_grad_norm_(model.parameters(), 0.5, norm_type="inf")
         optimizer.step()
         scheduler.step()
-        print(tuple(x.shape), lengths.tolist(), f"{loss.item():.4f}", f"{optimizer.param_groups[0]['lr']:.5f} {optimizer.param_groups[0]['betas'][0]:.3f}")
+        print(
+            tuple(x.shape),
+            lengths.tolist(),
+            f"{loss.item():.4f}",
+            f"{optimizer.param_groups[0]['lr']:.5f} {optimizer.param_groups[0]['betas'][0]:.3f}",
+        )
 print(model.embedding.weight[0])
 
 sequences = [torch.arange(1.0, k + 1).view(k, 1) for k in (4, 2, 3)]

@@ -3,7 +3,6 @@
 import random
 import re
 import unicodedata
-from io import open
 
 import numpy as np
 import torch

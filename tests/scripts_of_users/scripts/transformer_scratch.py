@@ -290,7 +290,9 @@ def run_epoch(data_iter, model, loss_compute, optimizer, scheduler, mode="train"
         tokens += batch.ntokens
         if i % 4 == 1 and mode == "train":
             lr = optimizer.param_groups[0]["lr"]
-            print(("Epoch Step: %6d | Accumulation Step: %3d | Loss: %6.4f | Learning Rate: %6.2e") % (i, n_accum, loss / batch.ntokens, lr))
+            print(
+                ("Epoch Step: %6d | Accumulation Step: %3d | Loss: %6.4f | Learning Rate: %6.2e") % (i, n_accum, loss / batch.ntokens, lr)
+            )
         del loss
         del loss_node
     return total_loss / total_tokens, train_state

@@ -176,6 +176,8 @@ if __name__ == "__main__":
             epoch_loss += loss.item()
         val_score = evaluate(model, val_loader, device, args.amp)
         scheduler.step(val_score)
-        logging.info("epoch %d loss %.4f dice %s lr %g", epoch, epoch_loss / len(train_loader), f"{val_score:.4f}", optimizer.param_groups[0]["lr"])
+        logging.info(
+            "epoch %d loss %.4f dice %s lr %g", epoch, epoch_loss / len(train_loader), f"{val_score:.4f}", optimizer.param_groups[0]["lr"]
+        )
     other = UNet(3, 2, bilinear=True)
     print(other(torch.rand(1, 3, 21, 19)).shape, other.up1)

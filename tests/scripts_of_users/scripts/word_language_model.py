@@ -192,7 +192,11 @@ def train(model, epoch, lr):
         if batch % args.log_interval == 0 and batch > 0:
             cur_loss = total_loss / args.log_interval
             assert time.time() >= start_time
-            print("| epoch {:3d} | {:2d} batches | lr {:02.2f} | loss {:5.3f} | ppl {:7.2f}".format(epoch, batch, lr, cur_loss, math.exp(cur_loss)))
+            print(
+                "| epoch {:3d} | {:2d} batches | lr {:02.2f} | loss {:5.3f} | ppl {:7.2f}".format(
+                    epoch, batch, lr, cur_loss, math.exp(cur_loss)
+                )
+            )
             total_loss = 0
 
 
