@@ -271,3 +271,20 @@ def test_the_version_stands_in_one_place():
     project = tomllib.loads(text)
     assert project["project"].get("version", funnn.__version__) == funnn.__version__
     assert importlib.metadata.version("funnn") == funnn.__version__
+
+
+def test_a_programs_log_is_its_own(script):
+    """With the root logger at DEBUG, JAX's messages of backends and compilations would stand among the program's."""
+    file = script(
+        """
+        import logging, sys
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+        import torch
+        x = torch.ones(3, requires_grad=True)
+        torch.compile(lambda x: (x * 2).sum())(x).backward()
+        logging.debug(x.grad)
+        logging.getLogger("torch.of_mine").info("no")
+        """
+    )
+    done = subprocess.run([sys.executable, "-m", "funnn", "run", str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout == "DEBUG:root:tensor([2., 2., 2.])\n"

@@ -210,7 +210,9 @@ DIFFERENCES = (
         "nodes",
         _ARGUMENTS,
         "`grad_fn` has PyTorch's name but for `acosh_`, `asinh_`, `atanh_`, `polygamma_` and `conj_physical_`, empty residuals of `lstsq`, `tensorinv` and "
-        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises.",
+        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises. What `vmap` or `jvp` computed of "
+        "tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. Recurrent layers, "
+        "which are one node here, call the hooks of their parameters in another order.",
     ),
     Difference(
         "accepted calls",

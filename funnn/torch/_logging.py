@@ -1,4 +1,8 @@
-"""torch._logging: which of torch.compile's logs to write. Names are checked as torch checks them; there is nothing to write."""
+"""torch._logging: which of torch.compile's logs to write. Names are checked as torch checks them; there is nothing to write.
+
+As in torch, the logger ``torch`` starts at WARNING. So does JAX's: a program that sets the root logger to INFO or DEBUG asks for its own messages, and
+would be told of each backend and each function that is compiled. ``logging.getLogger("jax").setLevel(logging.INFO)`` brings them back.
+"""
 
 from __future__ import annotations
 
@@ -191,4 +195,13 @@ def getArtifactLogger(module_qname: str, artifact_name: str) -> logging.Logger:
     return logging.getLogger(f"{module_qname}.__{artifact_name}")
 
 
+def quieten() -> None:
+    """Let the loggers of torch and JAX begin at WARNING, where neither the program nor ``JAX_LOGGING_LEVEL`` gave them a level."""
+    for name in ("torch", "jax"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
+
+
+quieten()
 check_settings(os.environ.get("TORCH_LOGS", ""))

@@ -400,3 +400,75 @@ def test_errors_of_state_dict_hooks():
         net.load_state_dict(net.state_dict())
 
     same_error(load, AssertionError, "are not expected to return new values")
+
+
+#: (modules, shape of the input) whose parameters' hooks are called in the order in which torch's engine comes to the leaves.
+ORDERED = {
+    "linear layers": (lambda nn: nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)), (4, 3)),
+    "a batch of sequences": (lambda nn: nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 1)), (4, 5, 3)),
+    "convolutions": (lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3)), (4, 1, 7, 7)),
+    "instance norm": (lambda nn: nn.InstanceNorm1d(3, affine=True), (4, 3, 5)),
+    "transformer": (lambda nn: nn.TransformerEncoderLayer(4, 2, 8), (4, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", ORDERED)
+def test_order_of_parameters_hooks(name):
+    """Also where nothing but the parameters is watched, and where an equal pass is known before the hooks are registered."""
+    make, shape = ORDERED[name]
+
+    def program(t):
+        net = make(t.nn).eval()
+        calls = []
+        for _ in range(4):
+            net(t.ones(shape)).sum().backward()
+        for key, parameter in net.named_parameters():
+            parameter.register_hook(lambda grad, key=key: calls.append(key))
+            parameter.register_post_accumulate_grad_hook(lambda parameter, key=key: calls.append(f"after {key}"))
+        for _ in range(3):
+            net(t.ones(shape)).sum().backward()
+        return calls
+
+    same(program)
+
+
+@pytest.mark.parametrize("watch", ["modules", "tensors", "functions", "nodes"])
+def test_order_of_parameters_hooks_among_others(watch):
+    """A parameter's hook is called as soon as its gradient is whole, which others can tell."""
+
+    def program(t):
+        class Told(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, grad):
+                calls.append("function")
+                return grad
+
+        shared = t.nn.Linear(2, 2)
+        net = t.nn.Sequential(t.nn.Linear(3, 2), shared, t.nn.Tanh(), shared)
+        calls = []
+        for key, parameter in net.named_parameters():
+            parameter.register_hook(lambda grad, key=key: calls.append(key))
+            parameter.register_post_accumulate_grad_hook(lambda parameter, key=key: calls.append(f"after {key}"))
+        x = t.ones(4, 3, requires_grad=True)
+        x.register_hook(lambda grad: calls.append("x"))
+        if watch == "modules":
+            for number, module in enumerate(net):
+                module.register_full_backward_hook(lambda module, *grads, number=number: calls.append(f"module {number}"))
+        for _ in range(3):
+            y = x
+            for number, module in enumerate(net):
+                y = module(y)
+                if watch == "tensors":
+                    y.register_hook(lambda grad, number=number: calls.append(f"tensor {number}"))
+                if watch == "functions":
+                    y = Told.apply(y)
+                if watch == "nodes":
+                    y.grad_fn.register_prehook(lambda grads, number=number: calls.append(f"node {number}"))
+            y.sum().backward()
+        return [calls, t.autograd.grad(net(x).sum(), [x, *net.parameters()]), calls]
+
+    same(program)

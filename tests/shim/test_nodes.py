@@ -218,6 +218,10 @@ GRAPHS = {
     "pools": lambda t, x: t.nn.functional.avg_pool1d(x[None], 2) + t.nn.functional.max_pool1d(x[None], 2),
     "normalize": lambda t, x: t.nn.functional.normalize(x),
     "outer": lambda t, x: t.outer(x[0], x[1]),
+    "bilinear": lambda t, x: t.nn.Bilinear(4, 4, 3)(x, x * 2) + t.nn.Bilinear(4, 4, 3, bias=False)(x, x),
+    "instance norm": lambda t, x: (
+        t.nn.InstanceNorm1d(2, affine=True)(x) + t.nn.InstanceNorm1d(1)(x[None].mT.reshape(8, 1, 1).repeat(1, 1, 4))[0]
+    ),
     "attention by hand": lambda t, x: (x @ x.t()).softmax(-1) @ x,
     "an item written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, x[1] * 2)),
     "a number written": lambda t, x: written(t, x, lambda z: z.__setitem__(0, 5)),

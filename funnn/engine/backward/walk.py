@@ -2,16 +2,20 @@
 
 Nodes are numbered as they are made; walking them from the highest number down is a topological order, so the loop needs no counting and no
 recursion. Gradients travel as Values, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions) and where they are sparse.
+
+Leaves come after everything else; where somebody can tell, as soon as their gradients are whole, and in PyTorch's order.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from funnn.engine.backward.passes import begin
+from funnn.engine.dispatch.call import Recording
+from funnn.engine.dispatch.shown_nodes import Shown
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
@@ -84,8 +88,12 @@ def pull_gradients(
     captured: dict[tuple[Any, ...], Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
     needed = None if inputs is None else _ancestors_of(roots, targets)
+    whole: dict[Node, set[Node]] | None = (
+        None  # of a node, the leaves to which it is the last to send, where their hooks run before other nodes
+    )
 
-    def send(edges: Iterable[Any], gradients: Iterable[Any]) -> None:
+    def send(edges: Iterable[Any], gradients: Iterable[Any]) -> bool:
+        hooked = False
         for edge, gradient in zip(edges, gradients, strict=True):
             if edge is None or gradient is None:
                 continue
@@ -98,6 +106,8 @@ def pull_gradients(
                 if isinstance(gradient, SparseTensor) and not node.takes_sparse:
                     gradient = gradient.to_dense() if create_graph else gradient.to_dense()._operand()
             slots = pending.get(node)
+            if type(node) is AccumulateGrad and (node.__dict__ or node.variable._after_accumulate):
+                hooked = True
             if slots is None:
                 if type(node) is AccumulateGrad:
                     leaves[node] = None
@@ -108,11 +118,26 @@ def pull_gradients(
             elif type(node) is AccumulateGrad:
                 leaves.move_to_end(node)
             slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
+        return hooked
 
     def capture(node: Node, gradients: list[Any]) -> None:
         for index, gradient in enumerate(gradients):
             if inputs is not None and (node, index) in inputs and gradient is not None:
                 captured[node, index] = gradient
+
+    def end(node: Any) -> None:
+        gradients = pending.pop(node)
+        extra = node.__dict__
+        if extra and not (foreign and node in targets):
+            _run_tensor_hooks(gradients, extra, create_graph)
+        if inputs is not None:
+            capture(node, gradients)
+        elif accumulate_only is None or node in accumulate_only:
+            if "_prehooks" in extra:
+                _run_prehooks(extra["_prehooks"], gradients, create_graph)
+            accumulate(node.variable, gradients[0], create_graph)
+            for hook in list(extra.get("_hooks", {}).values()):
+                hook((), tuple(map(as_tensor, gradients)))
 
     before, walk_before = thread.grad, thread.walk
     thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
@@ -143,23 +168,21 @@ def pull_gradients(
                 results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
             if not retain_graph:
                 node.release()
-            send(node.edges, results)
+            hooked = send(node.edges, results)
+            if hooked or following is not None:
+                for leaf in _leaves_in_order(node):
+                    if leaf in leaves:
+                        leaves.move_to_end(leaf)
+            if hooked and whole is None:
+                whole = _last_senders(roots, needed)
+            if whole and node in whole:
+                for leaf in [leaf for leaf in leaves if leaf in whole[node]]:
+                    del leaves[leaf]
+                    end(leaf)
         if following is not None:
             following.arrive(leaves, pending)
         while leaves:
-            node = leaves.popitem(last=False)[0]
-            gradients = pending.pop(node)
-            extra = node.__dict__
-            if extra and not (foreign and node in targets):
-                _run_tensor_hooks(gradients, extra, create_graph)
-            if inputs is not None:
-                capture(node, gradients)
-            elif accumulate_only is None or node in accumulate_only:
-                if "_prehooks" in extra:
-                    _run_prehooks(extra["_prehooks"], gradients, create_graph)
-                accumulate(node.variable, gradients[0], create_graph)
-                for hook in list(extra.get("_hooks", {}).values()):
-                    hook((), tuple(map(as_tensor, gradients)))
+            end(leaves.popitem(last=False)[0])
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured
@@ -199,3 +222,33 @@ def _ancestors_of(roots: list[Any], targets: set[Any]) -> set[Any]:
         if any(edge is not None and edge[0] in needed for edge in node.edges):
             needed.add(node)
     return needed
+
+
+def _leaves_in_order(node: Node) -> Iterator[Any]:
+    """The leaves that a node sends to, in the order in which PyTorch's engine comes to them: leaves first, then through what was made last."""
+    level = node.next_functions
+    while level:
+        below: list[Any] = []
+        for following, _ in level:
+            if type(following) is AccumulateGrad:
+                yield following
+            elif isinstance(following, Shown):
+                below[:0] = following.next_functions
+        level = tuple(below)
+
+
+def _last_senders(roots: list[Any], needed: set[Any] | None) -> dict[Node, set[Node]]:
+    """Of each node after which the gradients of leaves with hooks are whole, these leaves; nothing where nobody could tell that from the end of the walk."""
+    last: dict[Any, Node] = {}
+    tells = False
+    for node in reachable(edge[0] for edge, _ in roots):
+        if type(node) is AccumulateGrad or (needed is not None and node not in needed):
+            continue
+        tells = tells or bool(node.__dict__) or not isinstance(node, Recording)
+        for leaf in [edge[0] for edge in node.edges if edge is not None and type(edge[0]) is AccumulateGrad]:
+            if leaf.__dict__ or leaf.variable._after_accumulate:
+                last[leaf] = min(last.get(leaf, node), node, key=lambda item: item.number)
+    whole: dict[Node, set[Node]] = {}
+    for leaf, node in last.items() if tells else ():
+        whole.setdefault(node, set()).add(leaf)
+    return whole

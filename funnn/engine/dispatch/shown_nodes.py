@@ -29,6 +29,10 @@ _LEADS_TO: dict[tuple[str, str], str] = {
     ("softsign", "DivBackward0"): "input Add(Abs(input) -)",
     ("tanhshrink", "SubBackward0"): "input Tanh(input)",
     ("prelu", "PreluKernelBackward0"): "input View(weight)",
+    ("bilinear", "AddBackward0"): "View(Trilinear(View(input1) weight View(input2))) bias",
+    ("bilinear", "ViewBackward0"): "Trilinear(View(input1) weight View(input2))",
+    ("instance_norm", "ViewBackward0"): "NativeBatchNorm(View(input) Repeat(weight) Repeat(bias))",
+    ("instance_norm", "SqueezeBackward1"): "View(NativeBatchNorm(View(Unsqueeze(input)) Repeat(weight) Repeat(bias)))",
     ("outer", "MulBackward0"): "View(input) vec2",
     ("normalize", "DivBackward0"): "input Expand(ClampMin(LinalgVectorNorm(input)))",
 }

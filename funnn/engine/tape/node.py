@@ -149,7 +149,9 @@ class Node:
         """Forget what was saved for backward."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} object at {id(self):#x}>"
+        cls = type(self)
+        where = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
+        return f"<{where}{cls.__name__} object at {id(self):#x}>"
 
 
 def shown_edge(node: Node, index: int) -> tuple[Node, int]:

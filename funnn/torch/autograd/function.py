@@ -233,7 +233,7 @@ def _bound(function: Callable, args: tuple, kwargs: dict) -> tuple:
 def _context(cls: type, args: tuple) -> BackwardCFunction:
     needs = tuple(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
     edges = tuple(arg._edge() if needed and thread.grad else None for arg, needed in zip(args, needs, strict=True))
-    ctx = node_type(f"{cls.__name__}Backward", BackwardCFunction)(edges)
+    ctx = node_type(f"{cls.__name__}Backward", BackwardCFunction, {"__module__": "torch.autograd.function"})(edges)
     ctx.function, ctx.needs_input_grad, ctx._saved, ctx.count, ctx.results = cls, needs, (), 1, (None,)
     ctx.operands = tuple((arg._shape(), arg.dtype) if isinstance(arg, Tensor) else None for arg in args)
     return ctx
