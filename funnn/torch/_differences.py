@@ -221,7 +221,8 @@ DIFFERENCES = (
     Difference(
         "complex32",
         _NUMBERS,
-        "`torch.complex32` is a name alone, with its size and limits: making such a tensor raises, and halves and complex numbers together are complex64.",
+        "Tensors of `torch.complex32` are computed with in complex64, and rounded once an operation. `torch.func` does not take them, modules don't make "
+        "parameters of that type, and a view of one whose gradient is wanted is not written with gradients.",
     ),
     Difference(
         "numbers of numpy",

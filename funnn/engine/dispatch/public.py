@@ -10,6 +10,7 @@ from typing import Any
 
 from funnn._frames import is_within
 from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.halves import answer_in_halves
 from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.op import Op
@@ -20,6 +21,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import ask, candidates_in, watch
 from funnn.engine.tensor.sparse import NoDenseMemory, handle
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import NoArrays
 
 _codes: set[CodeType] = set()  # of the functions made here
 
@@ -53,6 +55,12 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
     if isinstance(error, NoDenseMemory):
         try:
             return handle(public, args, kwargs, error)
+        except Exception as wrong:
+            shorten(wrong)
+            raise wrong from None
+    if isinstance(error, NoArrays):
+        try:
+            return answer_in_halves(run, args, kwargs, error)
         except Exception as wrong:
             shorten(wrong)
             raise wrong from None

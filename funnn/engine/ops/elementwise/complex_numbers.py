@@ -11,7 +11,7 @@ from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import publish, row, write_out
-from funnn.engine.types.dtype import check_broadcast, dtype
+from funnn.engine.types.dtype import check_broadcast, complex32, dtype
 
 
 def _two_reals(names, a, b):
@@ -25,7 +25,7 @@ def _two_reals(names, a, b):
             f"Expected object of scalar type {expected} but got scalar type {found} for second argument {names[1]!r}; convert with .to(dtype)"
         )
     if a.dtype == jnp.float16:
-        raise NotImplementedError("complex numbers of 32 bits (torch.complex32) are not supported; convert the parts with .float()")
+        _ = complex32.numpy  # which there is not
     check_broadcast(a, b)
     return jnp.broadcast_arrays(a, b)
 

@@ -474,7 +474,10 @@ def is_floating_point(input: Tensor) -> bool:
 
 def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
     """The dtype of the result of an operation on both, each a tensor or a number: a number counts only where its category is the higher one."""
-    return _dtype.promote(*(x._operand() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
+    operands = [x for x in (tensor1, tensor2) if not isinstance(x, Tensor)]
+    tensors = [(int(not x._shape()), x.dtype) for x in (tensor1, tensor2) if isinstance(x, Tensor)]
+    found: _dtype.dtype = _dtype.promote_ranked([*tensors, *map(_dtype.ranked, operands)])
+    return found
 
 
 vars(is_tensor).update(asks=False)
