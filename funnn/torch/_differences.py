@@ -209,8 +209,8 @@ DIFFERENCES = (
     Difference(
         "nodes",
         _ARGUMENTS,
-        "`grad_fn` has PyTorch's name but for `acosh_`, `asinh_`, `atanh_`, `polygamma_` and `conj_physical_`, empty residuals of `lstsq`, `tensorinv` and "
-        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises.",
+        "`grad_fn` has PyTorch's name but for empty residuals of `lstsq`, `tensorinv` and `_native_batch_norm_legit`; `acosh_`, `asinh_` and `atanh_` have "
+        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises.",
     ),
     Difference(
         "accepted calls",

@@ -135,7 +135,9 @@ def _(t):
 
 @shows("nodes")
 def _(t):
-    return (t.ones(2, requires_grad=True) * 2).acosh_().grad_fn.name()
+    x = t.full((2,), 2.0, requires_grad=True)
+    (x * 1).acosh_().sum().backward()
+    return x.grad
 
 
 @shows("accepted calls")
@@ -243,9 +245,12 @@ def test_every_difference_is_shown_or_says_why_not():
 EXCEPTIONS = {
     "test_argument_checks": ("TAKEN", "OTHER_NAMES"),
     "test_meta": ("READS",),
-    "test_nodes": ("OTHER_NODES", "ELSEWHERE", "IN_PLACE"),
+    "test_modules_of_database": ("NO_ERROR", "SLOW"),
+    "test_nodes": ("OTHER_NODES", "ELSEWHERE"),
     "test_opinfo_torch": ("ABSENT", "NO_TYPE", "WRONG_GRADIENT"),
     "test_overloads": ("LEFT_OUT",),
+    "test_special_points": ("POINTS_LEFT_OUT", "CALLED_OTHERWISE", "MADE_OF_PARTS", "KINDS_LEFT_OUT"),
+    "test_strides": ("CONTIGUOUS", "OTHERS"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax.numpy as jnp
@@ -57,6 +58,7 @@ row("angle", angle, elementwise=True)
 
 _conjugate = Op(lambda input: jnp.conj(input), "ConjBackward0")
 _conjugate_now = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward0")
+_conjugate_in_place = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward1")
 
 
 def conj(input):
@@ -71,4 +73,10 @@ def conj_physical(input, *, out=None):
 
 
 publish("conj", conj)
-publish("conj_physical", conj_physical, inplace=True, exact_out=True, elementwise=True)
+publish(
+    *("conj_physical", conj_physical),
+    inplace=True,
+    computes_in_place=functools.partial(call, _conjugate_in_place),
+    exact_out=True,
+    elementwise=True,
+)
