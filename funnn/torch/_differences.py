@@ -215,8 +215,8 @@ DIFFERENCES = (
     Difference(
         "accepted calls",
         _ARGUMENTS,
-        "Some calls that PyTorch refuses are computed: a number for a flag of functions that make several calls (`unique`), class labels of any integer "
-        "type, `out` that lies over an index or in memory of NumPy's.",
+        "A few calls that PyTorch refuses are computed: `True` for a size of `repeat`, `tile` and `split`, a number for `onesided` of `stft`, class labels "
+        "of any integer type, `out` that lies over an index or in memory of NumPy's.",
     ),
     Difference(
         "complex32",

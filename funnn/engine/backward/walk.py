@@ -45,7 +45,7 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
 def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
     """Add a gradient into the ``.grad`` of a tensor, and run the hooks that wait for it."""
     grad = tensor._grad
-    if tensor._window is not None and tensor.dtype is complex32:
+    if tensor.__dict__.get("_window") is not None and tensor.dtype is complex32:
         tensor._grad = narrowed(as_tensor(gradient)) if grad is None else grad + narrowed(as_tensor(gradient))
     elif create_graph:
         tensor.grad = gradient if grad is None else grad + gradient

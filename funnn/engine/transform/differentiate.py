@@ -53,7 +53,7 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         )
     elif gradient.dtype is not output.dtype:
         gradient = gradient.to(output.dtype)
-    if gradient._window is not None and gradient.dtype is complex32:
+    if gradient.dtype is complex32:
         gradient = widened(gradient)
     return gradient if create_graph else gradient._as_gradient()
 
@@ -171,7 +171,7 @@ def grad(
                 f"The differentiated Tensor at index {number} appears to not have been used in the graph. Set allow_unused=True if this is the "
                 "desired behavior."
             )
-        elif isinstance(place, Tensor) and place._window is not None and place.dtype is complex32:
+        elif isinstance(place, Tensor) and place.dtype is complex32:
             gradient = narrowed(gradient)
         results.append(gradient)
     return tuple(results)
