@@ -1,10 +1,12 @@
 """The overloads of PyTorch's functions and methods that funnn.torch has, read from the installed PyTorch, into ``funnn/engine/dispatch/overloads.txt``.
 
     python .ci/overloads.py            writes the file
+    python .ci/overloads.py --measure  finds out first what kinds of arguments functions in Python take
     python .ci/overloads.py --check    exits with 1 if it is not current
 
 PyTorch's argument parsers are made of texts such as ``add(Tensor input, Tensor other, *, Scalar alpha=1, Tensor out=None)``, one an overload, that
-its library holds; those of functions written in Python are their signatures. A method's overload is given ``Tensor self`` in front, and left out where
+its library holds; those of functions written in Python are their signatures, with kinds that
+``overload_kinds.tsv`` knows. A method's overload is given ``Tensor self`` in front, and left out where
 the function's says the same.
 """
 
@@ -20,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 import torch  # noqa: E402
+from overload_kinds import Kinds  # noqa: E402
 
 import funnn.torch as shim  # noqa: E402
 
@@ -73,36 +76,52 @@ def _in_words(argument: str) -> str:
     return f"{WORDS.get(plain, plain)}{size}{'?' if '?' in kind else ''} {name}{f' = {default}' if default else ''}"
 
 
-def of_python() -> set[tuple[str, str, bool]]:
+def of_python(kinds: Kinds) -> set[tuple[str, str, bool]]:
     """The same of functions of ``torch`` and methods of ``Tensor`` that are written in Python."""
     found = set()
     for owner, ours in ((torch, shim), (torch.Tensor, shim.Tensor)):
         for name, function in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or function.__module__ not in _IN_PYTHON or not callable(vars(ours).get(name)):
                 continue
-            arguments = [str(item.replace(annotation=item.empty)) for item in inspect.signature(function).parameters.values()]
-            if not any("*" in item for item in arguments):
-                found.add((name, ", ".join(f"object {item.replace('=', ' = ')}" for item in arguments), False))
+            items = list(inspect.signature(function).parameters.values())
+            if not any(item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD) for item in items):
+                found_kinds = kinds.of(name, function)
+                arguments = [f"{found_kinds.get(item.name, 'object')} {item.name}{_default_of(item)}" for item in items]
+                found.add((name, ", ".join(arguments), False))
     return found
 
 
-def of_functional(parsers: set[tuple[str, str, bool]]) -> set[tuple[str, str, bool]]:
+def of_functional(parsers: set[tuple[str, str, bool]], kinds: Kinds) -> set[tuple[str, str, bool]]:
     """The same of torch.nn.functional, with ``nn.`` before the name: of functions in Python by their annotations."""
     found = set()
-    for name, function in vars(torch.nn.functional).items():
+    for name, function in list(vars(torch.nn.functional).items()):
         if name.startswith("_") or not inspect.isroutine(getattr(shim.nn.functional, name, None)):
             continue
         if inspect.isbuiltin(function):
-            found |= {(f"nn.{name}", text, False) for other, text, old in parsers if other == name and not old and "input" in text}
+            found |= {
+                (f"nn.{name}", text, False)
+                for other, text, old in parsers
+                if other == name and not old and ("input" in text or not hasattr(torch.Tensor, name))
+            }
             continue
         items = list(inspect.signature(function).parameters.values())
+        if any(item.kind is item.VAR_KEYWORD for item in items) and hasattr(torch.nn.functional, f"_{name}"):
+            function = getattr(torch.nn.functional, f"_{name}")  # which a choice between two functions hides
+            items = list(inspect.signature(function).parameters.values())
         if not any(item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD) for item in items):
-            found.add((f"nn.{name}", ", ".join(map(_annotated, items)), False))
+            found_kinds = kinds.of(name, function)
+            found.add((f"nn.{name}", ", ".join(_annotated(item, found_kinds.get(item.name)) for item in items), False))
     return found
 
 
-def _annotated(item: inspect.Parameter) -> str:
-    """An argument with the kind that its annotation says, where that is a plain one."""
+def _default_of(item: inspect.Parameter) -> str:
+    return "" if item.default is item.empty else f" = {item.default!r}"
+
+
+def _annotated(item: inspect.Parameter, known: str | None) -> str:
+    """An argument with the kind that is known, or that its annotation says, where that is a plain one."""
+    if known is not None:
+        return f"{known} {item.name}{_default_of(item)}"
     kind = str(item.annotation).removeprefix("<class '").removesuffix("'>").removesuffix(" | None")
     optional = typing.get_args(item.annotation)
     if type(None) in optional and len(optional) == 2:
@@ -110,13 +129,13 @@ def _annotated(item: inspect.Parameter) -> str:
     kind = (
         "Tensor" if kind in ("torch.Tensor", "Tensor") and "lengths" not in item.name else "object"
     )  # the others are not checked in Python
-    return f"{kind}{'?' * (type(None) in optional and item.default is item.empty)} {item.name}{'' if item.default is item.empty else f' = {item.default!r}'}"
+    return f"{kind}{'?' * (type(None) in optional and item.default is item.empty)} {item.name}{_default_of(item)}"
 
 
-def overloads() -> str:
+def overloads(kinds: Kinds) -> str:
     """The text of the file."""
     parsers = of_parsers()
-    lines, methods = of_python() | of_functional(parsers), set()
+    lines, methods = of_python(kinds) | of_functional(parsers, kinds), set()
     for name, text, deprecated in parsers:
         if not is_found(name):
             continue
@@ -124,6 +143,8 @@ def overloads() -> str:
         if inspect.isfunction(getattr(owner, name, None)):
             continue  # which is called through a function in Python
         is_method = hasattr(torch.Tensor, name) and not re.search(r"\b(input|self)\b", text)
+        if text == "Tensor condition":  # torch.where, which is a function of that alone, too
+            lines.add((name, text, deprecated))
         if is_method:
             methods.add((name, f"Tensor self{', ' if text else ''}{text}", deprecated))
         else:
@@ -135,7 +156,9 @@ def overloads() -> str:
 
 
 if __name__ == "__main__":
-    text = overloads()
+    measured = Kinds(sys.argv[1:] == ["--measure"])
+    text = overloads(measured)
     if sys.argv[1:] == ["--check"]:
         sys.exit(0 if FILE.read_text() == text else "overloads.txt is not current: run python .ci/overloads.py")
     FILE.write_text(text)
+    measured.write()

@@ -40,6 +40,7 @@ TYPES: dict[str, tuple[str | None, np.dtype]] = {
         *(("bfloat16", "BFloat16", ml_dtypes.bfloat16), ("int64", "Long", np.int64), ("int32", "Int", np.int32)),
         *(("int16", "Short", np.int16), ("int8", "Char", np.int8), ("uint8", "Byte", np.uint8), ("bool", "Bool", np.bool_)),
         *(("complex128", "ComplexDouble", np.complex128), ("complex64", "ComplexFloat", np.complex64)),
+        ("complex32", None, [("real", np.float16), ("imag", np.float16)]),
         *((name, None, name) for name in ("uint16", "uint32", "uint64")),
         *((name, None, getattr(ml_dtypes, name)) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")),
         ("float8_e8m0fnu", None, ml_dtypes.float8_e8m0fnu),

@@ -62,7 +62,8 @@ def _drop(
 ) -> jax.Array:
     """All of the family: ``feature`` draws one number for each item and channel, ``alpha`` keeps mean and variance of a SELU network."""
     check_probability(p)
-    if not training or p == 0 or check.array("input", input).size == 0:
+    size = check.array("input", input).size
+    if not training or p == 0 or size == 0:
         return input
     input = check.floating(function, "input", input)
     if feature and input.ndim < 2:

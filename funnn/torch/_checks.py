@@ -40,12 +40,18 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
     _check(bool(cond.all()), message)
 
 
+def _tensor(name: str, input: Any) -> torch.Tensor:
+    if not isinstance(input, torch.Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return input
+
+
 def _assert_async(input: Any, assert_msg: str = "Expected Tensor with single nonzero value, but got zero") -> None:
     """Raise RuntimeError if the one element is 0; at once here."""
-    if not input.item():
+    if not _tensor("_assert_async", input).item():
         raise RuntimeError(assert_msg)
 
 
 def _shape_as_tensor(input: Any) -> Any:
     """The sizes, as a tensor."""
-    return torch.tensor(list(input.shape), dtype=torch.int64)
+    return torch.tensor(list(_tensor("_shape_as_tensor", input).shape), dtype=torch.int64)

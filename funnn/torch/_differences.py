@@ -209,21 +209,22 @@ DIFFERENCES = (
     Difference(
         "nodes",
         _ARGUMENTS,
-        "`grad_fn` has PyTorch's name but for `acosh_`, `asinh_`, `atanh_`, `polygamma_` and `conj_physical_`, empty residuals of `lstsq`, `tensorinv` and "
-        "`_native_batch_norm_legit`. A hook on a node that is one of several in PyTorch and inside one operation here raises. What `vmap` or `jvp` computed of "
-        "tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. Recurrent layers, "
-        "which are one node here, call the hooks of their parameters in another order.",
+        "`grad_fn` has PyTorch's name but for empty residuals of `lstsq`, `tensorinv` and `_native_batch_norm_legit`; `acosh_`, `asinh_` and `atanh_` have "
+        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises. What `vmap` or "
+        "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
+        "Recurrent layers, which are one node here, call the hooks of their parameters in another order.",
     ),
     Difference(
         "accepted calls",
         _ARGUMENTS,
-        "Some calls that PyTorch refuses are computed: a number for a flag of functions that make several calls (`unique`), class labels of any integer "
-        "type, `out` that lies over an index or in memory of NumPy's.",
+        "A few calls that PyTorch refuses are computed: `True` for a size of `repeat`, `tile` and `split`, a number for `onesided` of `stft`, class labels "
+        "of any integer type, `out` that lies over an index or in memory of NumPy's.",
     ),
     Difference(
         "complex32",
         _NUMBERS,
-        "`torch.complex32` is a name alone, with its size and limits: making such a tensor raises, and halves and complex numbers together are complex64.",
+        "Tensors of `torch.complex32` are computed with in complex64, and rounded once an operation. `torch.func` does not take them, modules don't make "
+        "parameters of that type, and a view of one whose gradient is wanted is not written with gradients.",
     ),
     Difference(
         "numbers of numpy",

@@ -55,7 +55,7 @@ class _Pickler(TorchPickler):
 
     def name_of(self, obj: Any) -> Global | None:
         if isinstance(obj, _dtype.dtype):
-            return DTYPES[obj.numpy]
+            return DTYPES[obj.in_memory]
         return _NAMED.get(obj) if isinstance(obj, type) else None
 
     def describe(self, obj: Any) -> tuple | None:
@@ -90,7 +90,7 @@ class _Pickler(TorchPickler):
         if tensor.is_meta:
             return _META, (tensor.dtype, tuple(window.shape), tuple(window.stride), tensor.requires_grad)
         plain = tensor_call(
-            self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.numpy, requires_grad=tensor.requires_grad
+            self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.in_memory, requires_grad=tensor.requires_grad
         )
         return plain if kind is Tensor and not state else (_OF_TYPE, (plain[0], kind, plain[1], state))
 
@@ -103,9 +103,9 @@ class _Pickler(TorchPickler):
         return (_OF_TYPE, (plain[0], Tensor, plain[1], state)) if state else plain
 
     def record(self, tensor: Tensor) -> Record:
-        storage, kind = tensor._storage, tensor.dtype.numpy
+        storage, kind = tensor._storage, tensor.dtype.in_memory
         if id(storage) not in self.stored:
-            tensor._host()  # raises while compiling, when there are no values
+            tensor._shown()  # raises while compiling, when there are no values
             values = np.asarray(storage.array).reshape(-1)
             self.stored[id(storage)] = storage, kind, record_for(values if values.dtype == kind else values.view(kind))
         if self.stored[id(storage)][1] != kind:
@@ -164,22 +164,30 @@ def _rebuild_tensor(
         raise CheckpointError(f"a tensor of {kind} is said to require gradients")
     if is_outline(storage.value):
         return on_memory(
-            Tensor, storage, Window(tuple(size), tuple(stride), offset, None if kind.numpy == storage.dtype else kind), bool(requires_grad)
+            Tensor,
+            storage,
+            Window(tuple(size), tuple(stride), offset, None if kind.in_memory == storage.dtype else kind),
+            bool(requires_grad),
         )
     if any(flags):
         storage = resolve(memory.ways, np.asarray(storage.array).reshape(-1), flags, Storage)
     window = Window(tuple(size), tuple(stride), offset)
     whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
     if isinstance(storage.array, np.ndarray) and not any(flags) and storage.writes == 0 and storage.array.ndim == 1:
-        numbers = storage.array.view(np.uint8)[: count * kind.itemsize].view(kind.numpy)
+        numbers = storage.array.view(np.uint8)[: count * kind.itemsize].view(_computing(kind))
         if numbers.nbytes == storage.array.nbytes:  # else some bytes are of no number of this type
-            own, storage.array = memory.dtype, from_host(numbers.reshape(window.shape if whole else count))
+            own, storage.array = memory.dtype, from_host(numbers.reshape(window.shape if whole and kind is not _dtype.complex32 else -1))
             memory._see(storage, own)
-    if storage.array.dtype != kind.numpy:
+    if storage.array.dtype != kind.in_memory:
         window = window._replace(dtype=kind)
     elif whole and storage.array.shape == window.shape:
         window = None
     return on_memory(Tensor, storage, window, bool(requires_grad))
+
+
+def _computing(kind: _dtype.dtype) -> np.dtype:
+    """The type of the numbers that a storage keeps for numbers of a type."""
+    return np.dtype(np.float16) if kind is _dtype.complex32 else kind.numpy
 
 
 def _rebuild_typed(memory, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
@@ -195,6 +203,8 @@ def _rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any) -> Tens
     if len(size) != len(stride) or min((*size, *stride), default=0) < 0 or count.bit_length() > 62:
         raise CheckpointError(f"a meta tensor of shape {shown(size)} is said to have the strides {shown(stride)}")
     check_flags(requires_grad, None)
+    if kind is _dtype.complex32:
+        return on_memory(Tensor, Storage(outlined((count, 2), _computing(kind))), Window(size, stride, 0, kind), bool(requires_grad))
     return on_memory(Tensor, Storage(outlined((count,), kind.numpy)), Window(size, stride, 0), bool(requires_grad))
 
 
@@ -255,7 +265,7 @@ _VALUES: dict[str, Any] = {
     **STORAGES,
     "torch.Tensor": Tensor,
     "torch.nn.parameter.Parameter": Parameter,
-    **{f"torch.{kind.name}": kind for kind in _dtype.ALL},
+    **{f"torch.{kind.name}": kind for kind in (*_dtype.ALL, _dtype.complex32)},
 }
 _FUNCTIONS: dict[str, Callable] = {
     **PLAIN_FUNCTIONS,
@@ -391,13 +401,15 @@ def _place(record: Record, map_location: Any) -> Any:
             "map_location=torch.device('cpu') to map your storages to the CPU.",
             "container",
         )
-    made = object.__new__(TypedStorage)._see(Storage(record.array), _dtype.dtype.of(record.array.dtype))
+    kind = _dtype.dtype.of(record.array.dtype)
+    memory = record.array if kind is not _dtype.complex32 else record.array.view(_computing(kind))
+    made = object.__new__(TypedStorage)._see(Storage(memory), kind)
     made.ways = record.ways
     if (
         _dtype.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
         == _dtype.META
     ):
-        return made._see(Storage(outline_of(record.array)), made.dtype)
+        return made._see(Storage(outline_of(memory)), made.dtype)
     if callable(map_location):
         try:
             moved = map_location(made.untyped(), location)

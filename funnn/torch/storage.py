@@ -29,13 +29,13 @@ class _Storage:
     def __init__(self, size: int = 0, *, dtype: Any = None, device: Any = None):
         kind = self._kind(dtype)
         with jax.enable_x64(True):
-            self._see(Storage(jnp.zeros(size, kind.numpy)), kind)
+            self._see(Storage(jnp.zeros((size, 2), jnp.float16) if kind is _dtype.complex32 else jnp.zeros(size, kind.numpy)), kind)
 
     def _kind(self, dtype: Any) -> _dtype.dtype:
         raise NotImplementedError
 
     def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
-        own = None if kind.numpy == storage.dtype else kind
+        own = None if kind.in_memory == storage.dtype else kind
         nbytes = math.prod(storage.shape) * storage.dtype.itemsize
         self._tensor = on_memory(Tensor, storage, Window((nbytes // kind.itemsize,), (1,), 0, own))
         self._tensor._tracked = False

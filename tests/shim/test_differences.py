@@ -135,17 +135,19 @@ def _(t):
 
 @shows("nodes")
 def _(t):
-    return (t.ones(2, requires_grad=True) * 2).acosh_().grad_fn.name()
+    x = t.full((2,), 2.0, requires_grad=True)
+    (x * 1).acosh_().sum().backward()
+    return x.grad
 
 
 @shows("accepted calls")
 def _(t):
-    return t.ones(2, 3).unique(1)
+    return t.ones(2, 3).repeat(True, 2)
 
 
 @shows("complex32")
 def _(t):
-    return t.zeros(2, dtype=t.complex32).shape
+    return t.func.vmap(lambda x: x * 2)(t.ones(2, dtype=t.complex32))
 
 
 @shows("numbers of numpy")
@@ -243,9 +245,13 @@ def test_every_difference_is_shown_or_says_why_not():
 EXCEPTIONS = {
     "test_argument_checks": ("TAKEN", "OTHER_NAMES"),
     "test_meta": ("READS",),
-    "test_nodes": ("OTHER_NODES", "ELSEWHERE", "IN_PLACE"),
+    "test_modules_of_database": ("NO_ERROR", "SLOW"),
+    "test_odd_calls": ("ACCEPTED",),
+    "test_nodes": ("OTHER_NODES", "ELSEWHERE"),
     "test_opinfo_torch": ("ABSENT", "NO_TYPE", "WRONG_GRADIENT"),
     "test_overloads": ("LEFT_OUT",),
+    "test_special_points": ("POINTS_LEFT_OUT", "CALLED_OTHERWISE", "MADE_OF_PARTS", "KINDS_LEFT_OUT"),
+    "test_strides": ("CONTIGUOUS", "OTHERS"),
 }
 
 

@@ -1,7 +1,6 @@
 """Values and first gradients at special points, against torch: at zeros, at the ends of domains, at infinities and NaN, where elements are equal.
 
-Points are left out where PyTorch's answer depends on how many numbers there are (its kernels for eight numbers and for one differ), or is not
-defined, as the index of one of several equal elements.
+What is left out stands in ``POINTS_LEFT_OUT`` and ``KINDS_LEFT_OUT``, with the difference that it is, or why it is none.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from allowed import Reason, listed, no_difference
 from opinfo import found
 
 import funnn.torch as shim
@@ -77,20 +77,28 @@ ARGUMENTS = {
     "logit": (0.1,),
     "nn.functional.hardtanh": (-0.5, 2.0),
 }
-#: Points left out: name -> (which, why).
-LENGTH = (NAN,)  # the gradient of PyTorch's kernel for eight numbers is another one than that for a single one
-UNSPECIFIED: dict[str, tuple[float, ...]] = {
-    **dict.fromkeys(
-        (f"nn.functional.{name}" for name in ("celu", "elu", "selu", "hardshrink", "softshrink", "hardtanh", "relu6", "hardswish")), LENGTH
-    ),
-    "logit": (-0.0, NAN),
-    "mvlgamma": (-0.0,),
-    "digamma": (-1.0, -2.0, -3.0),  # poles, where PyTorch's second derivative is a rounding error
-    **dict.fromkeys(("special.i1", "special.i1e"), (NAN,)),  # PyTorch gives 0.5 as the slope at NaN
-    "special.log_ndtr": (-INF,),  # ∞, where PyTorch has 0/0
-    "nn.functional.gelu": (INF,),  # NaN by vectors of its library, ∞ by a single number
+#: (operation, point) that is left out, by reason.
+POINTS_LEFT_OUT: dict[tuple[str, float], Reason] = {
+    **{
+        (f"nn.functional.{name}", NAN): listed("ends of vectors")
+        for name in ("celu", "elu", "selu", "hardshrink", "softshrink", "hardtanh", "relu6", "hardswish")
+    },
+    **dict.fromkeys((("logit", -0.0), ("logit", NAN), ("nn.functional.gelu", INF)), listed("ends of vectors")),
+    ("mvlgamma", -0.0): listed("nan in loops", "a pole: the sum of ∞ and −∞"),
+    **dict.fromkeys((("digamma", point) for point in (-1.0, -2.0, -3.0)), listed("nan in loops", "the poles")),
+    **dict.fromkeys((("special.i1", NAN), ("special.i1e", NAN)), no_difference("PyTorch gives 0.5 as the slope at NaN")),
+    ("special.log_ndtr", -INF): listed("nan in loops"),
 }
-UNARY = of_database(UnaryUfuncInfo, "fill", "nn.functional.prelu", "polygamma", "special.polygamma")
+UNSPECIFIED = {name: tuple(point for other, point in POINTS_LEFT_OUT if other == name) for name, _ in POINTS_LEFT_OUT}
+#: Operations that are called otherwise, below.
+CALLED_OTHERWISE = {
+    "fill": no_difference("its result does not depend on its operand"),
+    "nn.functional.prelu": no_difference("it has two operands: see TWO"),
+    **dict.fromkeys(
+        ("polygamma", "special.polygamma"), no_difference("its order comes first, which no sample here has; digamma is its derivative")
+    ),
+}
+UNARY = of_database(UnaryUfuncInfo, *CALLED_OTHERWISE)
 
 
 def without(points: tuple[float, ...], values: np.ndarray) -> np.ndarray:
@@ -107,8 +115,10 @@ def test_one_operand(name):
     same_gradients(lambda t, x: at(t, name)(x, *ARGUMENTS.get(name, ())), x)
 
 
+#: Of two operands.
+MADE_OF_PARTS = dict.fromkeys(("complex", "polar"), no_difference("their results are complex, and infinite parts have no angle"))
 TWO = {
-    **{name: lambda t, x, y, name=name: at(t, name)(x, y) for name in of_database(BinaryUfuncInfo, "complex", "polar")},
+    **{name: lambda t, x, y, name=name: at(t, name)(x, y) for name in of_database(BinaryUfuncInfo, *MADE_OF_PARTS)},
     "pow of a number": lambda t, x, y: 2.0**x + 0.0**y,
     **{f"to the power of {p}": lambda t, x, y, p=p: x**p + y for p in (0.0, 0, 1, 1.0, 2, 0.5, -1.0, INF)},
     "clamp": lambda t, x, y: t.clamp(x, y, t.ones_like(x)),
@@ -213,7 +223,6 @@ REDUCTIONS = {
     "cross_entropy": lambda t, x: [at(t, F + name)(x, t.tensor([0, 1, 2, 3])) for name in ("cross_entropy", "nll_loss")],
     "clamp": lambda t, x: x.clamp(0, 2),
 }
-#: Where INFINITE is left out: PyTorch's indices of NaN, or its 0/0 in the gradient, are not specified; losses of margins leave NaN out there.
 FINITE = {
     "multi_margin_loss": lambda t, x: at(t, F + "multi_margin_loss")(x, t.tensor([0, 1, 2, 3])),
     "multilabel_margin_loss": lambda t, x: at(t, F + "multilabel_margin_loss")(
@@ -235,6 +244,23 @@ FINITE = {
     "embedding_bag": lambda t, x: at(t, F + "embedding_bag")(t.tensor([[0, 1, 2], [1, 1, 3]]), x, mode="max"),
     "corrcoef": lambda t, x: t.cov(x),
 }
+
+
+#: Where INFINITE is left out.
+KINDS_LEFT_OUT = {
+    **dict.fromkeys(("multi_margin_loss", "multilabel_margin_loss", "embedding_bag"), listed("nan in loops")),
+    **dict.fromkeys(
+        ("products", "logcumsumexp", "std", "scatter_reduce", "corrcoef"), listed("nan in loops", "0/0 and ∞ − ∞ in gradients")
+    ),
+    **dict.fromkeys(("mode", "values of kthvalue"), listed("equal numbers", "which of several NaN")),
+    **dict.fromkeys(
+        ("nanmedian", "max_pool, overlapping", "max_unpool1d"), no_difference("the index of one of several NaN is not specified")
+    ),
+}
+
+
+def test_what_is_left_out_has_a_reason():
+    assert KINDS_LEFT_OUT.keys() == FINITE.keys()
 
 
 @pytest.mark.parametrize("name", [*REDUCTIONS, *FINITE])

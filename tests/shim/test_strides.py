@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from allowed import no_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing._internal.common_methods_invocations import op_db
@@ -31,19 +32,16 @@ def permuted(t, dtype):
 
 
 UFUNCS = {op.name: isinstance(op, UnaryUfuncInfo) for op in op_db if isinstance(op, (UnaryUfuncInfo, BinaryUfuncInfo))}
-CONTIGUOUS = {"nn.functional.rrelu", "nn.functional.logsigmoid"}  # in torch
-#: Views, results without values, and functions that are called with more below.
+CONTIGUOUS = dict.fromkeys(("nn.functional.rrelu", "nn.functional.logsigmoid"), no_difference("they are contiguous in PyTorch, too"))
+#: Operations that are not called with one operand, or two, alone.
 OTHERS = {
-    "fill",
-    "conj",
-    "real",
-    "imag",
-    "frexp",
-    "mvlgamma",
-    "nn.functional.prelu",
-    "nn.functional.threshold",
-    "polygamma",
-    "special.polygamma",
+    **dict.fromkeys(("conj", "real", "imag"), no_difference("they are views: see test_indexing_views.py")),
+    "fill": no_difference("it writes"),
+    "frexp": no_difference("it has two results"),
+    **dict.fromkeys(
+        ("mvlgamma", "nn.functional.prelu", "nn.functional.threshold", "polygamma", "special.polygamma"),
+        no_difference("they are called with more, in FURTHER"),
+    ),
 }
 
 

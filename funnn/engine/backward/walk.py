@@ -15,6 +15,7 @@ from typing import Any
 
 from funnn.engine.backward.passes import begin
 from funnn.engine.dispatch.call import Recording
+from funnn.engine.dispatch.halves import narrowed
 from funnn.engine.dispatch.shown_nodes import Shown
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
@@ -23,6 +24,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import AccumulateGrad, Hooks, Node, reachable
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor, as_gradient, as_tensor
+from funnn.engine.types.dtype import complex32
 
 _sum = Form(lambda a, b: ((a + b,), None))
 
@@ -47,7 +49,9 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
 def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
     """Add a gradient into the ``.grad`` of a tensor, and run the hooks that wait for it."""
     grad = tensor._grad
-    if create_graph:
+    if tensor.__dict__.get("_window") is not None and tensor.dtype is complex32:
+        tensor._grad = narrowed(as_tensor(gradient)) if grad is None else grad + narrowed(as_tensor(gradient))
+    elif create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
         tensor._grad = as_tensor(gradient)

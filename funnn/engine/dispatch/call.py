@@ -23,6 +23,7 @@ from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.shown_nodes import Shown, shown_next
 from funnn.engine.dispatch.static_kinds import check_kinds
+from funnn.engine.dispatch.torch_reading import check_call
 from funnn.engine.memory.storage import Storage
 from funnn.engine.program.form import LEAVES, PULL, Families, Form
 from funnn.engine.program.graph import compute, record
@@ -334,6 +335,7 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             )
     form = _forms.get(kind)
     if form is None:
+        check_call(op.names, args, kwargs)
         check_kinds(op.name, named_arguments(op.pure, _layout_of(op, args, kwargs)))
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew

@@ -21,7 +21,7 @@ class Op:
         may be a function of the call's arguments.
     """
 
-    __slots__ = ("autocast", "grad", "name", "named_by_call", "order", "pure", "saves", "scalar_names", "scalar_positions")
+    __slots__ = ("autocast", "grad", "name", "named_by_call", "names", "order", "pure", "saves", "scalar_names", "scalar_positions")
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Op:
         )
         self.name = getattr(pure, "__name__", "function")
         self.pure, self.saves, self.order = pure, saves, order
+        self.names: tuple[str, ...] = ()  # of the functions that it is, whose overloads say what arguments there are
         self.grad: Any = grad or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
         self.named_by_call = callable(grad)
         self.scalar_names = frozenset(scalars)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 from funnn.engine.tensor.overrides import PROTOCOL
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import layout as _layout
 
 _FILE = Path(__file__).with_name("overloads.txt")
 _LINE = re.compile(r"([\w.]+)\((.*)\)( deprecated)?$", re.MULTILINE)
@@ -29,6 +30,8 @@ _NUMPYS_NAMES = {
 #: Functions for which a number may stand where a Tensor is wanted.
 _NUMBERS_FOR_TENSORS = re.compile(r"(add|sub|subtract|mul|multiply|div|divide|true_divide|floor_divide)_?|copy_?|to")
 _REQUIRED = object()
+#: Stands for a value that may be of any kind.
+ANYTHING = object()
 
 
 class Refused(TypeError):
@@ -49,14 +52,14 @@ class Parameter(NamedTuple):
     def takes(self, value: Any) -> bool:
         """Whether torch's parser takes the value here, or might."""
         accept = _ACCEPT.get(self.kind)
-        if accept is None:
+        if accept is None or value is ANYTHING:
             return True
         if value is None:
             return self.optional or self.default is None
         if not self.many:
             return accept(value) or _overrides(value)
         if isinstance(value, (list, tuple)):
-            return all([item is None or accept(item) or _overrides(item) for item in value])
+            return all([item is ANYTHING or accept(item) or _overrides(item) for item in value])
         return (self.loose and accept(value)) or _overrides(value)
 
     @property
@@ -76,6 +79,11 @@ class Overload(NamedTuple):
     @property
     def positional(self) -> list[Parameter]:
         return [item for item in self.parameters if not item.keyword_only]
+
+    def names(self) -> Iterator[str]:
+        """All names under which an argument may be given."""
+        for item in self.parameters:
+            yield from (item.name, *_NUMPYS_NAMES.get(item.name, ()))
 
     def is_method(self) -> bool:
         return bool(self.parameters) and self.parameters[0].name == "self" and self.parameters[0].kind == "Tensor"
@@ -131,7 +139,7 @@ class Overload(NamedTuple):
             return
         if item.many and isinstance(value, (list, tuple)):
             accept = _ACCEPT[item.kind]
-            place, wrong = next((place, inner) for place, inner in enumerate(value) if not (inner is None or accept(inner)))
+            place, wrong = next((place, inner) for place, inner in enumerate(value) if not (accept(inner) or inner is ANYTHING))
             if item.kind == "Tensor":
                 raise Refused(f"expected Tensor as element {place} in argument {self.parameters.index(item)}, but got {name_of(wrong)}")
             if place:
@@ -186,6 +194,9 @@ _ACCEPT: dict[str, Callable[[Any], bool]] = {
     "bool": lambda value: isinstance(value, (bool, np.bool_)),
     "str": lambda value: isinstance(value, str),
     "torch.dtype": lambda value: isinstance(value, _dtype.dtype) or value in (bool, int, float, complex),
+    "torch.layout": lambda value: isinstance(value, _layout.layout),
+    "torch.memory_format": lambda value: isinstance(value, _layout.memory_format),
+    "torch.device": lambda value: isinstance(value, (_dtype.device, str, int)) and not isinstance(value, bool),
 }
 
 

@@ -10,16 +10,19 @@ from typing import Any
 
 from funnn._frames import is_within
 from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.halves import answer_in_halves
 from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.op import Op
-from funnn.engine.dispatch.torch_reading import call_as_torch_does
+from funnn.engine.dispatch.overloads import overloads
+from funnn.engine.dispatch.torch_reading import call_as_torch_does, check_call
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import ask, candidates_in, watch
 from funnn.engine.tensor.sparse import NoDenseMemory, handle
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.dtype import NoArrays
 
 _codes: set[CodeType] = set()  # of the functions made here
 
@@ -56,6 +59,12 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
         except Exception as wrong:
             shorten(wrong)
             raise wrong from None
+    if isinstance(error, NoArrays):
+        try:
+            return answer_in_halves(run, args, kwargs, error)
+        except Exception as wrong:
+            shorten(wrong)
+            raise wrong from None
     answer = stand_in(public, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
     if answer is not NotImplemented or isinstance(error, NotImplementedError):
         return answer
@@ -68,6 +77,37 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
     except Exception as refusal:
         shorten(refusal)
         raise refusal from None
+
+
+class _Taken:
+    """The types of arguments with which a function may be called, as far as it was.
+
+    Attributes:
+      plain: types that need no look where they stand by position, or in a sequence there.
+    """
+
+    def __init__(self, names: tuple[str, ...]):
+        self.names, self.plain = names, frozenset[type]()
+        self._types, self._detailed = set[Any](), set[Any]()  # where they say it all; with those of what sequences hold
+
+    def look(self, args: tuple, kwargs: dict) -> None:
+        """Raise torch's TypeError where its parser refuses arguments of these types."""
+        types: Any = tuple(map(type, args))
+        if kwargs:
+            types = types, *kwargs, *map(type, kwargs.values())
+        if types in self._types:
+            return
+        values = (*args, *kwargs.values())
+        held = tuple([frozenset(map(type, value)) for value in values if isinstance(value, (list, tuple))])
+        if (types, held) in self._detailed:
+            return
+        if not self._detailed:
+            items = [item for name in self.names for overload in overloads(name) for item in overload.positional]
+            self.plain = frozenset((Tensor,) if any(item.kind == "bool" for item in items) else (Tensor, int))
+        check_call(self.names, args, kwargs)
+        self._detailed.add((types, held))
+        if not held:
+            self._types.add(types)
 
 
 def rename(function: Callable, name: str) -> None:
@@ -98,6 +138,9 @@ def overridable(
       elementwise: whether the result lies in memory as the operands do.
     """
 
+    names = ((public or run).__name__,) if names is None else names
+    taken = _Taken(names)  # where it is an operation, that looks at its arguments when its form is made
+
     @functools.wraps(run)
     def function(*args: Any, **kwargs: Any) -> Any:
         if thread.ask is not None:
@@ -115,6 +158,16 @@ def overridable(
                 if op is not None and not kwargs and (op_args is None or len(args) <= op_args):
                     result = call(op, args, kwargs)
                 else:
+                    if op is None:
+                        if kwargs:
+                            taken.look(args, kwargs)
+                        else:
+                            plain = taken.plain
+                            for value in args:
+                                kind = type(value)
+                                if kind not in plain and not ((kind is list or kind is tuple) and plain.issuperset(map(type, value))):
+                                    taken.look(args, kwargs)
+                                    break
                     if "out" in kwargs:
                         check_out(function.__name__, kwargs["out"], args)
                     result = run(*args, **kwargs)
@@ -130,7 +183,8 @@ def overridable(
                 raise
         return result
 
-    names = ((public or run).__name__,) if names is None else names
+    if op is not None:
+        op.names = tuple(dict.fromkeys((*op.names, *names)))
     rename(function, (public or run).__name__)
     vars(function).update(asks=True, elementwise=elementwise, small=small)
     return function

@@ -12,19 +12,21 @@ import numpy as np
 from funnn.engine.dispatch.arguments import At
 
 _FLAGS_TEXT = (
-    "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors compute_uv copy "
-    "count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout enabled equal_nan force full full_matrices "
-    "has_biases hermitian implicit include_last_offset include_self increasing invert keepdim largest left log_input log_target masked_grad "
-    "non_blocking normalized onesided out_int32 periodic pin_memory pivot replacement require_grad requires_grad return_complex right "
-    "scale_grad_by_freq some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data unpack_pivots "
-    "unsafe use_input_stats with_replacement wrap zero_infinity "
+    "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors check_invariants "
+    "coalesced compute_uv copy count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout enabled "
+    "equal_nan force full full_matrices has_biases hermitian implicit include_last_offset include_self increasing invert is_coalesced "
+    "keepdim largest left log_input log_target masked_grad non_blocking normalized onesided out_int32 periodic pin_memory pivot "
+    "replacement require_grad requires_grad return_complex return_counts return_inverse right scale_grad_by_freq some sorted sparse "
+    "sparse_grad stable swap train training transpose unbiased unitriangular unpack_data unpack_pivots unsafe use_input_stats "
+    "with_replacement wrap zero_infinity "
 )
 _INTEGERS_TEXT = (
-    "C HxW N axis axis0 axis1 blank chunks col decimals destination diagonal dilation dim dim0 dim1 dim2 dimension dims divisor_override "
-    "downscale_factor edge_order end_dim group groups hop_length ind interpolation_mode k kernel_size length low m minlength n_fft "
-    "normalized_shape num_chunks num_classes num_groups num_layers num_samples offset output_padding output_size pad padding_idx padding_mode "
-    "physical_layout pow r reduction row sections shape shifts size sizes split_size split_sizes start_dim steps storage_offset stride "
-    "upscale_factor win_length window_length "
+    "C HxW N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
+    "dims divisor_override downscale_factor edge_order end_dim group groups hop_length ignore_index ind interpolation_mode k "
+    "kernel_size length low m minlength n_fft normalized_shape num_chunks num_classes num_groups num_layers num_samples offset "
+    "output_padding output_size pad padding_idx padding_mode physical_layout pow r reduction row sections shape shifts size sizes "
+    "sparse_dim split_size split_size_or_sections split_sizes start_dim steps storage_offset stride upscale_factor win_length "
+    "window_length "
 )
 #: Names that are flags wherever torch's parser knows them.
 FLAGS = frozenset(_FLAGS_TEXT.split())

@@ -14,8 +14,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import jax
+import numpy as np
+
 from funnn._frames import is_within
-from funnn.engine.dispatch.overloads import INPUT, Overload, Refused, name_of, overloads
+from funnn.engine.dispatch.overloads import ANYTHING, INPUT, Overload, Refused, name_of, overloads
+from funnn.engine.program.value import Value
 from funnn.engine.tensor.tensor import Tensor
 
 _warned = False
@@ -42,6 +46,29 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
     if candidates:
         raise TypeError(_refusal(candidates, args, kwargs))
     return NotImplemented
+
+
+def check_call(names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> None:
+    """Raise torch's TypeError where no overload of the functions takes a call; arrays may be anything, and arguments of other names are not torch's."""
+    candidates = [overload for name in names for overload in overloads(name)]
+    if not candidates:
+        return
+    known = {name for overload in candidates for name in overload.names()}
+    args, kwargs = tuple(map(_plain, args)), {name: _plain(value) for name, value in kwargs.items() if name in known}
+    for overload in candidates:
+        try:
+            overload.bind(args, kwargs)
+            return
+        except Refused:
+            continue
+    raise TypeError(_refusal(candidates, args, kwargs))
+
+
+def _plain(value: Any) -> Any:
+    """The value as torch's parser knows it, or ANYTHING."""
+    if isinstance(value, (Value, jax.Array, np.ndarray, np.generic, np.dtype)) or callable(value):
+        return ANYTHING
+    return type(value)(map(_plain, value)) if type(value) in (tuple, list) else value
 
 
 def _readings(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> Iterator[tuple[Overload, dict[str, Any]]]:

@@ -52,7 +52,7 @@ def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
 
 def _reduce(self: Tensor, protocol: int) -> tuple[Any, ...]:
     if not self.is_meta:
-        self._host()  # raises while compiling, when there are no values
+        self._shown()  # raises while compiling, when there are no values
     return _rebuild, (type(self), self._storage, self._window, self.requires_grad, attributes(self))
 
 

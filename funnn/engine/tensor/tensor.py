@@ -10,6 +10,7 @@ import numpy as np
 
 from funnn import _other_torch
 from funnn.engine.memory.address import address_of
+from funnn.engine.memory.half_pairs import complex_of, pairs_of
 from funnn.engine.memory.numpy_memory import array_on
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage, Window, is_contiguous, whole
@@ -277,11 +278,15 @@ class Tensor(History, metaclass=_dtype.TorchType):
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
         if self.is_meta:
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
-        return self._host().item()
+        return (self._host() if self._window is None else self._shown()).item()
 
     def tolist(self) -> Any:
         """The values as nested lists of Python numbers."""
-        return self._host().tolist()
+        return self._shown().tolist()
+
+    def _shown(self) -> np.ndarray:
+        """The values as NumPy has them; those that it can't have as complex64."""
+        return complex_of(pairs_of(self)._host()) if self.dtype is _dtype.complex32 else self._host()
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array, to be looked at at once; an error while a step is being compiled, when they are not known."""
@@ -350,7 +355,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.is_meta:
             raise TypeError("can't convert meta device type tensor to numpy: it has a shape and a type, but no numbers.")
-        if self.dtype.numpy.isbuiltin != 1:
+        if self.dtype is _dtype.complex32 or self.dtype.numpy.isbuiltin != 1:
             raise TypeError(f"Got unsupported ScalarType {self.dtype.legacy}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -440,7 +445,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
                 options=_printing.print_options(),
             )
         return _printing.format_tensor(
-            self._host(),
+            self._shown(),
             dtype_name=self.dtype.name,
             default_dtype_name=_dtype.get_default_dtype().name,
             prefix=prefix,

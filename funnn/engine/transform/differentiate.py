@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from funnn.engine.backward.walk import pull_gradients
+from funnn.engine.dispatch.halves import narrowed, widened
 from funnn.engine.program.form import forms_of
 from funnn.engine.program.graph import begin_backward, run
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node, reachable, zero_gradient
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.transform.transform import batched
+from funnn.engine.types.dtype import complex32
 from funnn.engine.types.warning import say
 
 
@@ -51,6 +53,8 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
         )
     elif gradient.dtype is not output.dtype:
         gradient = gradient.to(output.dtype)
+    if gradient.dtype is complex32:
+        gradient = widened(gradient)
     return gradient if create_graph else gradient._as_gradient()
 
 
@@ -167,6 +171,8 @@ def grad(
                 f"The differentiated Tensor at index {number} appears to not have been used in the graph. Set allow_unused=True if this is the "
                 "desired behavior."
             )
+        elif isinstance(place, Tensor) and place.dtype is complex32:
+            gradient = narrowed(gradient)
         results.append(gradient)
     return tuple(results)
 

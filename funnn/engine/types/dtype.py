@@ -41,6 +41,11 @@ class dtype(metaclass=TorchType):
         self.itemsize = self.numpy.itemsize
         dtype._by_numpy[self.numpy] = self
 
+    @property
+    def in_memory(self) -> np.dtype:
+        """How NumPy describes one such number in memory: of complex32, which it can't compute with, as two halves."""
+        return HALVES if self is complex32 else self.numpy
+
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
@@ -104,8 +109,16 @@ float8_e8m0fnu = FLOAT8[-1]
 float8_e8m0fnu.is_signed = False
 
 
+class NoArrays(NotImplementedError):
+    """Arrays were asked for of a type, ``kind``, that has none in JAX and NumPy."""
+
+    def __init__(self, text: str, kind: dtype):
+        super().__init__(text)
+        self.kind = kind
+
+
 class _WithoutArrays(dtype):
-    """A type that has a name and a size; JAX and NumPy have no arrays of it."""
+    """A type that has a name and a size; JAX and NumPy have no arrays of it. How there are tensors of complex32, ``dispatch.halves`` says."""
 
     __module__, __qualname__ = "funnn.torch", "dtype"  # the name that is printed
 
@@ -119,14 +132,13 @@ class _WithoutArrays(dtype):
 
     @property
     def numpy(self) -> Any:  # type of the base's attribute
-        raise NotImplementedError(self._refusal)
+        raise NoArrays(self._refusal, self)
 
 
 _WithoutArrays.__name__ = "dtype"
 complex32 = _WithoutArrays(
     *("complex32", "ComplexHalf", 4, True),
-    "tensors of complex numbers of two halves (torch.complex32) are not supported, for JAX and NumPy have none; use torch.complex64, "
-    "or .cfloat(), or real and imaginary parts in torch.float16",
+    "complex numbers of two halves (torch.complex32) have no arrays in JAX and NumPy; use .cfloat(), or torch.view_as_real(x)",
 )
 for _name, _size in (("qint8", 1), ("quint8", 1), ("qint32", 4), ("quint4x2", 1), ("quint2x4", 1)):
     _WithoutArrays(
@@ -137,6 +149,8 @@ for _name, _size in (("qint8", 1), ("quint8", 1), ("qint32", 4), ("quint4x2", 1)
 _FLOAT8_KINDS = frozenset(kind.numpy for kind in FLOAT8)
 
 ALL = tuple(dtype._by_numpy.values())
+HALVES = np.dtype([("real", np.float16), ("imag", np.float16)])
+dtype._by_numpy[HALVES] = complex32
 ALIASES = {
     **{item.name: item for item in ALL},
     **{"half": float16, "float": float32, "double": float64, "chalf": complex32, "cfloat": complex64, "cdouble": complex128},
@@ -254,19 +268,27 @@ def promote(*arrays: Any) -> dtype:
 
     The operands are arrays (also traced ones; a Python number that was traced is weakly typed) or Python numbers.
     """
-    ranked: list[dtype | None] = [None, None, None]  # dimensioned, 0-d, numbers
-    for array in arrays:
-        if isinstance(array, (bool, int, float, complex)):
-            rank, kind = 2, category_default((bool, int, float, complex).index(type(array)))
-        else:
-            kind = dtype.of(array.dtype)
-            rank = 2 if getattr(array, "weak_type", False) else int(array.ndim == 0)
-            if rank == 2:
-                kind = category_default(kind.category)
-        before = ranked[rank]
-        ranked[rank] = kind if before is None else join(before, kind)
+    return promote_ranked(map(ranked, arrays))
+
+
+def ranked(array: Any) -> tuple[int, dtype]:
+    """The rank, as :func:`promote_ranked` counts it, and the type of an array or a number."""
+    if isinstance(array, (bool, int, float, complex)):
+        return 2, category_default((bool, int, float, complex).index(type(array)))
+    kind = dtype.of(array.dtype)
+    if getattr(array, "weak_type", False):
+        return 2, category_default(kind.category)
+    return int(array.ndim == 0), kind
+
+
+def promote_ranked(operands: Iterable[tuple[int, dtype]]) -> Any:
+    """As :func:`promote`, of (rank, type) of each operand: rank 0 of a dimensioned tensor, 1 of a 0-d one, 2 of a number."""
+    by_rank: list[dtype | None] = [None, None, None]
+    for rank, kind in operands:
+        before = by_rank[rank]
+        by_rank[rank] = kind if before is None else join(before, kind)
     result: Any = None
-    for found in ranked:
+    for found in by_rank:
         if found is not None and (result is None or found.category > result.category):
             result = _join_lower(result, found)
     return result
@@ -276,7 +298,7 @@ def _join_lower(result: dtype | None, kind: dtype) -> dtype:
     """The type when operands of lower rank have the higher category; a real result's precision carries into a complex one."""
     if result is None or not (kind.is_complex and result.is_floating_point):
         return kind
-    return complex128 if result is float64 else complex64
+    return result.to_complex()
 
 
 def cast(array: Any, kind: Any) -> Any:

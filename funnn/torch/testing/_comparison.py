@@ -187,7 +187,7 @@ def _compare_tensors(actual: Tensor, expected: Tensor, rtol: float, atol: float,
     if actual.dtype is not expected.dtype:
         kind = _dtype.join(*(_dtype.int64 if item.dtype in _UNSIGNED else item.dtype for item in (actual, expected)))
         actual, expected = actual.to(kind), expected.to(kind)
-    a, b = actual._host(), expected._host()
+    a, b = actual._shown(), expected._shown()
     matches = _matches(a, b, rtol, atol, options.equal_nan)
     if not matches.all():
         fail(_scalar_text(a.item(), b.item(), rtol, atol) if not a.shape else _tensor_text(a, b, matches, rtol, atol))

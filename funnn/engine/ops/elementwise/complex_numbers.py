@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.ops.kit.table import publish, row, write_out
-from funnn.engine.types.dtype import check_broadcast, dtype
+from funnn.engine.types.dtype import check_broadcast, complex32, dtype
 
 
 def _two_reals(names, a, b):
@@ -25,7 +26,7 @@ def _two_reals(names, a, b):
             f"Expected object of scalar type {expected} but got scalar type {found} for second argument {names[1]!r}; convert with .to(dtype)"
         )
     if a.dtype == jnp.float16:
-        raise NotImplementedError("complex numbers of 32 bits (torch.complex32) are not supported; convert the parts with .float()")
+        _ = complex32.numpy  # which there is not
     check_broadcast(a, b)
     return jnp.broadcast_arrays(a, b)
 
@@ -57,6 +58,7 @@ row("angle", angle, elementwise=True)
 
 _conjugate = Op(lambda input: jnp.conj(input), "ConjBackward0")
 _conjugate_now = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward0")
+_conjugate_in_place = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward1")
 
 
 def conj(input):
@@ -71,4 +73,10 @@ def conj_physical(input, *, out=None):
 
 
 publish("conj", conj)
-publish("conj_physical", conj_physical, inplace=True, exact_out=True, elementwise=True)
+publish(
+    *("conj_physical", conj_physical),
+    inplace=True,
+    computes_in_place=functools.partial(call, _conjugate_in_place),
+    exact_out=True,
+    elementwise=True,
+)

@@ -16,7 +16,7 @@ from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.strides import like_operands
-from funnn.engine.ops.kit.elementwise import by_operand, require, widened
+from funnn.engine.ops.kit.elementwise import by_operand, factor, require, widened
 from funnn.engine.ops.kit.index_kernels import known
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.kit.tensor_arguments import Operand
@@ -32,14 +32,26 @@ from funnn.functional._slope import times_unless, with_slopes
 def add(input: Any, other, *, alpha=1):
     """input + alpha·other."""
     a, b = promoted(input, other)
-    return a + b if isinstance(alpha, int) and alpha == 1 else a + _times(b, alpha)
+    return a + b if type(alpha) is int and alpha == 1 else a + _times(b, _alpha(alpha, a))
 
 
 def sub(input: Any, other, *, alpha=1):
     """input − alpha·other."""
     a, b = promoted(input, other)
     _check_no_truth_values(input, other)
-    return a - b if isinstance(alpha, int) and alpha == 1 else a - _times(b, alpha)
+    return a - b if type(alpha) is int and alpha == 1 else a - _times(b, _alpha(alpha, a))
+
+
+def _alpha(alpha: Any, result: Any) -> Any:
+    """The factor of a sum, which must be of no higher kind than the result."""
+    given, kind = _dtype.dtype.of(jnp.result_type(alpha)), _dtype.dtype.of(result.dtype)
+    if given is _dtype.bool_ and kind is not _dtype.bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if given.category == 2 and kind.category < 2:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if given.is_complex and not kind.is_complex:
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    return alpha
 
 
 def _check_no_truth_values(*operands: Any) -> None:
@@ -59,11 +71,11 @@ def rsub(input, other, *, alpha=1):
     """other − alpha·input."""
     a, b = promoted(input, other)
     _check_no_truth_values(input, other)
-    return b - a if isinstance(alpha, int) and alpha == 1 else b - _times(a, alpha)
+    return b - a if type(alpha) is int and alpha == 1 else b - _times(a, _alpha(alpha, a))
 
 
 def _times(array, number):
-    return array * jnp.asarray(number, dtype=array.dtype)
+    return array * factor(number, array.dtype)
 
 
 def mul(input: Any, other):
@@ -360,7 +372,7 @@ def _gradient_of_masked_fill(input, mask, value):
 
 def lerp(input, end: Array, weight):
     """input + weight·(end − input)."""
-    return _lerp(*promoted(input, end, jnp.asarray(weight, input.dtype)))
+    return _lerp(*promoted(input, end, factor(weight, input.dtype)))
 
 
 def _between(start, end, weight):

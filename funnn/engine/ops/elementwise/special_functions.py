@@ -114,7 +114,14 @@ def _polygamma_of(self: Array, n):
 
 
 publish("polygamma", _run_polygamma, polygamma, method=False, elementwise=True)
-publish("polygamma", _polygamma_of, function=False, inplace=True, elementwise=True)
+_polygamma_in_place = Op(lambda self, n: polygamma(n, self), "PolygammaBackward1")
+publish(
+    *("polygamma", _polygamma_of),
+    function=False,
+    inplace=True,
+    computes_in_place=functools.partial(call, _polygamma_in_place),
+    elementwise=True,
+)
 
 
 _fixed = {name: without_derivative(f"{name}: input")(lambda array: array) for name in ("igamma", "igammac")}

@@ -82,13 +82,22 @@ _elementary(
     "The hyperbolic tangent (e^x − e^−x)/(e^x + e^−x), in (−1, 1).",
     small=small.elementwise(np.tanh, "fd", rounded=True),
 )
-_elementary("asinh", jnp.arcsinh, "The number whose hyperbolic sine is x, log(x + √(x² + 1)).", aliases=("arcsinh",))
-_elementary("acosh", jnp.arccosh, "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.", aliases=("arccosh",))
+_elementary(
+    "asinh", jnp.arcsinh, "The number whose hyperbolic sine is x, log(x + √(x² + 1)).", aliases=("arcsinh",), node_in_place="AsinhBackward1"
+)
+_elementary(
+    "acosh",
+    jnp.arccosh,
+    "The number ≥ 0 whose hyperbolic cosine is x, log(x + √(x² − 1)); NaN where x < 1.",
+    aliases=("arccosh",),
+    node_in_place="AcoshBackward1",
+)
 _elementary(
     "atanh",
     jnp.arctanh,
     "The number whose hyperbolic tangent is x, ½·log((1 + x)/(1 − x)); NaN where |x| > 1.",
     aliases=("arctanh",),
+    node_in_place="AtanhBackward1",
 )
 _elementary("sigmoid", jax.nn.sigmoid, "The logistic function 1/(1 + e^−x), in (0, 1).")
 _elementary("erf", lax.erf, "The error function 2/√π · ∫₀ˣ e^(−t²) dt.")

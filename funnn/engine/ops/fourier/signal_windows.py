@@ -28,6 +28,8 @@ def _made(name: str, M: int, values: Callable[[np.ndarray], Any], rest: dict[str
     kind = rest.pop("dtype", None) or _dtype.get_default_dtype()
     layout = rest.pop("layout", None) or strided
     rest.pop("pin_memory", None)
+    if not isinstance(M, (int, np.integer)):
+        raise TypeError(f"{name}(): argument 'M' must be int, not {type(M).__name__}")
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
     if layout is not strided:

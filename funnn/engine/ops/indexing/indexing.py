@@ -11,6 +11,7 @@ from jax import Array
 
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.halves import answer_in_halves
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable
@@ -24,7 +25,7 @@ from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
+from funnn.engine.types.dtype import NoArrays, bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
 from funnn.engine.types.sequences import is_sequence
 
 _SEQUENCES = (list, tuple, range, str)
@@ -200,14 +201,17 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         result = thread.ask(Tensor.__getitem__, (self, key), {})
         if result is not NotImplemented:
             return result
-    if type(key) is int and self._shape():  # what most calls are
-        return make_view(self, select, (0, key), "SelectBackward0")
-    view, arrays = _basic(self, _expand(key, self.dim()))
-    if all(array is None for array in arrays):
-        return view if view is not self else make_view(self, alias, (), "AliasBackward0")
-    _check_bounds(view, arrays)
-    found = gather_from_memory(view, arrays)
-    return call(_index, (view, tuple(arrays)), {}) if found is None else found
+    try:
+        if type(key) is int and self._shape():  # what most calls are
+            return make_view(self, select, (0, key), "SelectBackward0")
+        view, arrays = _basic(self, _expand(key, self.dim()))
+        if all(array is None for array in arrays):
+            return view if view is not self else make_view(self, alias, (), "AliasBackward0")
+        _check_bounds(view, arrays)
+        found = gather_from_memory(view, arrays)
+        return call(_index, (view, tuple(arrays)), {}) if found is None else found
+    except NoArrays as error:
+        return answer_in_halves(getitem, (self, key), {}, error)
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:

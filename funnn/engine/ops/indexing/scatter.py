@@ -14,6 +14,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
+from funnn.engine.ops.kit.elementwise import factor
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
@@ -153,7 +154,7 @@ def _slices(input, dim, index, source):
 
 def _index_add(input, dim, index, source, alpha):
     values, indices = _slices(input, dim, index, source)
-    return _written(add_at, input, values * jnp.asarray(alpha, input.dtype), indices)
+    return _written(add_at, input, values * factor(alpha, input.dtype), indices)
 
 
 def _index_copy(input, dim, index, source):

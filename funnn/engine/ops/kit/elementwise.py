@@ -22,6 +22,13 @@ def named(function: Callable, name: str, doc: str | None = None) -> Callable:
     return function
 
 
+def factor(number: Any, kind: Any) -> Any:
+    """A number to multiply by, as one of an array's type; RuntimeError for a complex one where that is real."""
+    if jnp.issubdtype(jnp.result_type(number), jnp.complexfloating) and not jnp.issubdtype(kind, jnp.complexfloating):
+        raise RuntimeError("value cannot be converted to type float without overflow: it is complex")
+    return jnp.asarray(number, kind)
+
+
 def floating(function: Callable, name: str | None = None, doc: str | None = None) -> Callable:
     """The function with the default floating-point type in place of integers in its first argument.
 

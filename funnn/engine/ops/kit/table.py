@@ -33,6 +33,7 @@ def row(
     autocast: Any = None,
     sizes: int | None = None,
     differentiable: bool = True,
+    node_in_place: str | None = None,
     **policies: Any,
 ) -> Callable:
     """Add an operation.
@@ -41,6 +42,7 @@ def row(
       pure, grad, scalars, autocast: as in :class:`Op`.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
+      node_in_place: torch's name of the node of the operation in place, where it is another.
       policies: as in :func:`publish`.
     """
     wanted = tensors_of(pure)
@@ -48,6 +50,8 @@ def row(
     op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, autocast=autocast)
     run = _runner(op, sizes, policies.get("exact_out", False))
     dispatch = {"op": op, "op_args": sizes} if differentiable else {}
+    if node_in_place is not None:
+        policies["computes_in_place"] = functools.partial(call, Op(op.pure, node_in_place, scalars=scalars, autocast=autocast))
     return _enter(name, run if differentiable else _constant(run), pure, _public_signature(pure, sizes), **dispatch, **policies)
 
 
@@ -58,6 +62,7 @@ def publish(name: str, run: Callable, like: Callable | None = None, **policies: 
       name: torch's; one with a dot is of a namespace within torch, such as ``linalg.det``, and there are no methods of such names.
       function, method, inplace: where it appears: ``torch.name``, ``Tensor.name``, ``Tensor.name_`` (and ``torch.name_``).
       aliases: further names.
+      computes_in_place: what ``Tensor.name_`` writes, ``f(args, kwargs)``, where that is recorded otherwise than what ``torch.name`` gives.
       exact_out: whether ``out`` must be of the result's own type; else results are converted to a type of the same or a higher category.
       elementwise: whether it computes element by element, so that the result lies in memory as the operands do.
       small: what tries to compute the result of few numbers with NumPy first (see ``small_arrays``).
@@ -77,6 +82,7 @@ def _enter(
     function: bool = True,
     method: bool = True,
     inplace: bool = False,
+    computes_in_place: Callable | None = None,
     aliases: tuple[str, ...] = (),
     exact_out: bool = False,
     **dispatch: Any,
@@ -91,7 +97,10 @@ def _enter(
             setattr(Tensor, alias, function_of_alias)
         if inplace and "." not in alias:
             # what add_ calls leaves it to add_ to say which arguments it takes
-            inner = overridable(run, public=function_of_alias, names=(), **dispatch)
+            if computes_in_place is None:
+                inner = overridable(run, public=function_of_alias, names=(), **dispatch)
+            else:
+                inner = overridable(_gathering(computes_in_place), public=function_of_alias, names=())
             write = overridable(_writer(inner, function_of_alias, f"{alias}_"), names=(f"{alias}_",))
             setattr(Tensor, f"{alias}_", write)
             if function:
@@ -99,6 +108,10 @@ def _enter(
         if signature is not None:
             function_of_alias.__signature__ = signature
     return made[name]
+
+
+def _gathering(compute: Callable[[tuple, dict], Any]) -> Callable:
+    return lambda *args, **kwargs: compute(args, kwargs)
 
 
 def _named(run: Callable, name: str, names: tuple[str, ...], like: Callable | None, dispatch: dict[str, Any]) -> Callable:

@@ -16,7 +16,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
-from funnn.engine.ops.kit.elementwise import widened
+from funnn.engine.ops.kit.elementwise import factor, widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -124,7 +124,7 @@ def _blend(input: Any, product: Any, beta: Any, alpha: Any, *factors: Any) -> An
             f"The expanded size of the tensor must match: an input of shape {list(input.shape)} does not expand to the product's "
             f"{list(product.shape)}"
         )
-    return _blended(product, input, jnp.asarray(beta, product.dtype), jnp.asarray(alpha, product.dtype))
+    return _blended(product, input, factor(beta, product.dtype), factor(alpha, product.dtype))
 
 
 @widened

@@ -55,6 +55,7 @@ _COPY = (
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``: a number, nested sequences of numbers, or an array."""
+    check_pinned(pin_memory)
     if isinstance(data, Tensor):
         say(_COPY.format("torch.tensor"))
         array = data._read()
@@ -125,11 +126,20 @@ def _checked(shape: tuple) -> tuple:
     return shape
 
 
+def check_pinned(pin_memory: Any) -> None:
+    """RuntimeError where memory is to be pinned and there is no accelerator to copy it to."""
+    if pin_memory and not _dtype.accelerated():
+        raise RuntimeError(
+            "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
+        )
+
+
 def factory(function: Callable) -> Callable:
     """``function`` with what all that make tensors take.
 
     ``out``: a tensor to write into, whose dtype decides; another ``dtype`` beside it is an error. ``layout``: ``torch.strided``; zeros
-    and empty make sparse tensors, too. ``pin_memory``: nothing, as JAX moves values to a device itself. ``size=``, where a function takes loose sizes.
+    and empty make sparse tensors, too. ``pin_memory``: nothing on an accelerator, as JAX moves values to a device itself. ``size=``, where a function takes
+    loose sizes.
     """
 
     @functools.wraps(function)
@@ -140,6 +150,8 @@ def factory(function: Callable) -> Callable:
             raise NoDenseMemory(
                 f"{function.__name__}() makes tensors of layout torch.strided, got layout={layout!r}; use to_sparse(layout=…)"
             )
+        if pin_memory:
+            check_pinned(pin_memory)
         if out is None:
             return function(*args, dtype=dtype, **kwargs)
         if dtype is not None and as_dtype(dtype) is not out.dtype:
@@ -334,7 +346,8 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
         stride = _stride_like(input, memory_format)
         if stride is None or thread.tracing is not None:
             return function(tuple(input.shape), *args, dtype=kind, layout=layout, device=device, **kwargs)
-        requires_grad, _ = kwargs.pop("requires_grad", False), kwargs.pop("pin_memory", None)
+        requires_grad = kwargs.pop("requires_grad", False)
+        check_pinned(kwargs.pop("pin_memory", None))
         made = FUNCTIONS["empty_strided"](tuple(input.shape), stride, dtype=kind, device=device)
         if fill is not None:
             fill(made, *args, **kwargs)
@@ -474,7 +487,10 @@ def is_floating_point(input: Tensor) -> bool:
 
 def result_type(tensor1: Any, tensor2: Any) -> _dtype.dtype:
     """The dtype of the result of an operation on both, each a tensor or a number: a number counts only where its category is the higher one."""
-    return _dtype.promote(*(x._operand() if isinstance(x, Tensor) else x for x in (tensor1, tensor2)))
+    operands = [x for x in (tensor1, tensor2) if not isinstance(x, Tensor)]
+    tensors = [(int(not x._shape()), x.dtype) for x in (tensor1, tensor2) if isinstance(x, Tensor)]
+    found: _dtype.dtype = _dtype.promote_ranked([*tensors, *map(_dtype.ranked, operands)])
+    return found
 
 
 vars(is_tensor).update(asks=False)

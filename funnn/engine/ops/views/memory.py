@@ -120,12 +120,12 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False, *, memory
         return f"torch.{'meta.' if self.is_meta else ''}{self.dtype.legacy}Tensor"
     if isinstance(dtype, str):
         legacy = dtype.removeprefix("torch.").removesuffix("Tensor")
-        dtype = next((kind for kind in _dtype.ALL if kind.legacy == legacy), None)
+        dtype = next((kind for kind in (*_dtype.ALL, _dtype.complex32) if kind.legacy == legacy), None)
     elif isinstance(dtype, type) and hasattr(dtype, "kind"):
         dtype = dtype.kind
     if dtype is None:
         raise ValueError("invalid type: expected a dtype, a tensor type such as torch.FloatTensor, or its name")
-    return to(self, _dtype.as_dtype(dtype), memory_format=memory_format)
+    return self.to(_dtype.as_dtype(dtype), memory_format=memory_format)
 
 
 add_method("to", to)
@@ -172,3 +172,11 @@ for _name, _kind in {
     **{"cfloat": _dtype.complex64, "cdouble": _dtype.complex128},
 }.items():
     add_method(_name, _converter(_name, _kind))
+
+
+def chalf(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor converted to torch.complex32; itself where it is of that type already."""
+    return self.to(_dtype.complex32, memory_format=memory_format)
+
+
+add_method("chalf", chalf)

@@ -61,7 +61,7 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     """
     window = _changed(change, tensor._view_window(), args)
     storage = tensor._storage
-    if window.dtype is not None and window.dtype.numpy == storage.dtype:
+    if window.dtype is not None and window.dtype is _dtype.dtype.of(storage.dtype):
         window = window._replace(dtype=None)
     if thread.grad and tensor.requires_grad:
         view = read_view(tensor, change, args, grad)
