@@ -18,13 +18,19 @@ CASES: list[Case] = [row for topic in _topics for row in getattr(topic, "LAYERS"
 TOPICS: dict[str, str] = {row.name: topic.__name__ for topic in _topics for row in getattr(topic, "LAYERS", ())}
 FUNCTIONS: dict = {name: row for topic in _topics for name, row in getattr(topic, "FUNCTIONS", {}).items()}
 CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONSTANT", ())}
-#: Public names of funnn.layers that are no layers with inputs of their own; their tests are in test_contract.py and test_combinator.py.
+#: Public names of funnn.layers that are no layers with inputs of their own; their tests are in test_contract.py, test_combinator.py
+#: and test_adapting.py.
 OTHERS = {
+    "Adapter",
     "Buffer",
     "Lambda",
     "Layer",
     "LayerList",
     "LinearCrossEntropyOptions",
+    "LoRAConv",
+    "LoRAEmbedding",
+    "LoRALinear",
+    "LoRAMultiheadAttention",
     "Parallel",
     "Param",
     "Policy",
