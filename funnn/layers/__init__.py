@@ -1,10 +1,19 @@
 """Layers: frozen hyperparameters, a specification of parameters, and a forward; ``init`` and ``apply`` come from the base class."""
 
 from funnn.functional.linear_cross_entropy import LinearCrossEntropyOptions as LinearCrossEntropyOptions
+from funnn.layers._adapting import adapter as adapter
+from funnn.layers._adapting import adapter_mask as adapter_mask
+from funnn.layers._adapting import lora as lora
+from funnn.layers._adapting import merge as merge
+from funnn.layers._adapting import remove_adapters as remove_adapters
 from funnn.layers._layer import Buffer as Buffer
 from funnn.layers._layer import Layer as Layer
 from funnn.layers._layer import Param as Param
 from funnn.layers._policy import Policy as Policy
+from funnn.layers._selecting import combine as combine
+from funnn.layers._selecting import decay_mask as decay_mask
+from funnn.layers._selecting import param_mask as param_mask
+from funnn.layers._selecting import partition as partition
 from funnn.layers.activation import CELU as CELU
 from funnn.layers.activation import ELU as ELU
 from funnn.layers.activation import GELU as GELU
@@ -33,6 +42,7 @@ from funnn.layers.activation import Softsign as Softsign
 from funnn.layers.activation import Tanh as Tanh
 from funnn.layers.activation import Tanhshrink as Tanhshrink
 from funnn.layers.activation import Threshold as Threshold
+from funnn.layers.adapter_layer import Adapter as Adapter
 from funnn.layers.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from funnn.layers.adaptive_pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from funnn.layers.adaptive_pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
@@ -107,6 +117,10 @@ from funnn.layers.loss import L1Loss as L1Loss
 from funnn.layers.loss import MSELoss as MSELoss
 from funnn.layers.loss import PoissonNLLLoss as PoissonNLLLoss
 from funnn.layers.loss import SmoothL1Loss as SmoothL1Loss
+from funnn.layers.low_rank import LoRAConv as LoRAConv
+from funnn.layers.low_rank import LoRAEmbedding as LoRAEmbedding
+from funnn.layers.low_rank import LoRALinear as LoRALinear
+from funnn.layers.low_rank import LoRAMultiheadAttention as LoRAMultiheadAttention
 from funnn.layers.margin_loss import HingeEmbeddingLoss as HingeEmbeddingLoss
 from funnn.layers.margin_loss import MarginRankingLoss as MarginRankingLoss
 from funnn.layers.margin_loss import MultiLabelMarginLoss as MultiLabelMarginLoss

@@ -80,6 +80,16 @@ def _fits(names: list[str], parts: list[str]) -> bool:
     return bool(names) and fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
 
 
+def beginnings(path: str) -> list[str]:
+    """A path and those of what it lies in, but for the whole.
+
+    >>> beginnings("encoder.0.norm1")
+    ['encoder.0.norm1', 'encoder.0', 'encoder']
+    """
+    names = path.split(".")
+    return [".".join(names[:count]) for count in range(len(names), 0, -1)]
+
+
 def matching(layer: Layer, path: str | None, kind: type | tuple[type, ...] | None, where: str) -> list[str]:
     """The paths of the layers inside that fit a pattern and a type, parents first.
 

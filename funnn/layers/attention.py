@@ -116,6 +116,22 @@ class MultiheadAttention(Layer):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[jax.Array, jax.Array | None]:
+        masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
+        return self._attend(self.in_proj_weight, query, key, value, *masks)
+
+    def _attend(
+        self,
+        in_proj_weight: jax.Array | None,
+        query: jax.Array,
+        key: jax.Array,
+        value: jax.Array,
+        key_padding_mask: jax.Array | None = None,
+        need_weights: bool = True,
+        attn_mask: jax.Array | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """What ``forward`` does, with another ``in_proj_weight`` than the layer's own."""
         out_bias: Any = self.out_proj.bias  # here the array
         swapped = self.batch_first and query.ndim == 3
         if swapped:
@@ -127,7 +143,7 @@ class MultiheadAttention(Layer):
             value,
             self.embed_dim,
             self.num_heads,
-            self.in_proj_weight,
+            in_proj_weight,
             self.in_proj_bias,
             self.bias_k,
             self.bias_v,

@@ -18,9 +18,10 @@ CASES: list[Case] = [row for topic in _topics for row in getattr(topic, "LAYERS"
 TOPICS: dict[str, str] = {row.name: topic.__name__ for topic in _topics for row in getattr(topic, "LAYERS", ())}
 FUNCTIONS: dict = {name: row for topic in _topics for name, row in getattr(topic, "FUNCTIONS", {}).items()}
 CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONSTANT", ())}
-#: Public names of funnn.layers that are no layers with inputs of their own, whose tests are in test_contract.py and test_combinator.py; and layers
-#: that torch does not have, whose tests are in test_language_layers.py.
+#: Public names of funnn.layers that are no layers with inputs of their own, whose tests are in test_contract.py, test_combinator.py and test_adapting.py;
+#: and layers that torch does not have, whose tests are in test_language_layers.py.
 OTHERS = {
+    "Adapter",
     "Buffer",
     "FeedForward",
     "GroupedQueryAttention",
@@ -30,6 +31,10 @@ OTHERS = {
     "LayerList",
     "LinearCrossEntropyOptions",
     "MixtureOfExperts",
+    "LoRAConv",
+    "LoRAEmbedding",
+    "LoRALinear",
+    "LoRAMultiheadAttention",
     "Parallel",
     "Param",
     "Policy",
