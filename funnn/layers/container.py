@@ -142,14 +142,19 @@ class LayerDict(_Named):
 def _container_of(tree: Any) -> Layer:
     """The container for a list, tuple or dict that holds layers."""
     if isinstance(tree, Mapping):
-        return LayerDict({key: freeze(item) for key, item in tree.items()})
+        return LayerDict({key: _item_of(item) for key, item in tree.items()})
     names = tree._fields if hasattr(tree, "_fields") else map(str, range(len(tree)))
     layers = LayerList()
-    items = dict(zip(names, map(freeze, tree), strict=True))
+    items = dict(zip(names, map(_item_of, tree), strict=True))
     for name, item in items.items():
         layers._check(name, item)
     layers._put(items)
     return layers
+
+
+def _item_of(item: Any) -> Any:
+    """A list or dict beside layers is a container too, even if it holds none."""
+    return _container_of(item) if isinstance(item, (list, tuple, Mapping)) else freeze(item)
 
 
 Value._of_tree = staticmethod(_container_of)
