@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from funnn import _flops
 from funnn.layers import Layer
-from funnn.layers._layer import watching
+from funnn.layers._watching import watching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +193,7 @@ class _Watch:
     def __init__(self, recorder: Recorder, nodes: dict[str, Layer]):
         self.recorder, self.nodes, self.bases = recorder, nodes, [""]
 
-    def __call__(self, view: Layer, run: Callable[[], Any]) -> Any:
+    def __call__(self, view: Layer, run: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
         assert view._scope is not None
         inner = view._scope.path
         if inner or not self.recorder.open:

@@ -42,6 +42,7 @@ from funnn.layers.activation import Softsign as Softsign
 from funnn.layers.activation import Tanh as Tanh
 from funnn.layers.activation import Tanhshrink as Tanhshrink
 from funnn.layers.activation import Threshold as Threshold
+from funnn.layers.actnorm import ActNorm as ActNorm
 from funnn.layers.adapter_layer import Adapter as Adapter
 from funnn.layers.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from funnn.layers.adaptive_pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Set
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
@@ -30,12 +29,11 @@ from funnn.layers._observer import Capture, Observer
 from funnn.layers._policy import cast, cast_params
 from funnn.layers._scope import Scope
 from funnn.layers._scope import fold_name as fold_name
-from funnn.layers._sharing import Pairs, with_second_paths, without_paths
+from funnn.layers._sharing import Pairs, at_path, put_at_path, with_second_paths, without_paths
+from funnn.layers._sizing import sizes_of, unknown_sizes, values_from_data, with_size_one, with_sizes
 from funnn.layers._slips import name_jaxs_spelling
 from funnn.layers._value import Value
-
-#: Called as ``watch(view, run)`` for every layer that runs, if it is set; it returns ``run()``.
-watching: ContextVar[Callable[[Layer, Callable[..., Any]], Any] | None] = ContextVar("watching", default=None)
+from funnn.layers._watching import watching
 
 
 class Layer(Value):
@@ -63,6 +61,8 @@ class Layer(Value):
     training = False
     #: Names of children that are lists of layers of one description, which all start from the same values.
     alike: ClassVar[tuple[str, ...]] = ()
+    #: Whether its layers' parameters are stacked.
+    stacks: ClassVar[bool] = False
 
     if TYPE_CHECKING:
 
@@ -95,19 +95,27 @@ class Layer(Value):
         """The text between the parentheses of the layer's repr."""
         return ""
 
+    def init_from(self, *inputs: Any) -> Mapping[str, Any]:
+        """Initial values by name that depend on the inputs of the first call, where ``init`` is given an example; none by default."""
+        return {}
+
     # -- what a user calls
 
-    def init(self, key: Any, *, dtype: Any = jnp.float32) -> tuple[Tree, Tree]:
+    def init(self, key: Any, *example: Any, dtype: Any = jnp.float32, **named: Any) -> tuple[Tree, Tree]:
         """Draw initial parameters and state.
 
         Args:
           key: a JAX key. Each array is drawn from the key folded with its path, so adding a layer leaves the others' values as they were.
+          *example, **named: inputs of a call, which only layers need that find sizes (``Linear(None, 3)``) or initial values from them. Where it is
+            sizes alone, ``jax.ShapeDtypeStruct`` will do.
           dtype: of the parameters and of the floating-point buffers; a policy's come before it.
 
         Returns:
           ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
           buffers has ``{}`` as state.
         """
+        if example or named:
+            return self._init_with(key, example, named, dtype)
         if self._policy is None:
             return self._draw_all(key, dtype)
         params, state = self._draw_all(key, self._policy.params)
@@ -115,9 +123,36 @@ class Layer(Value):
             state = self._draw_all(key, self._policy.state)[1]
         return params, state
 
+    def _init_with(self, key: Any, example: tuple[Any, ...], named: Mapping[str, Any], dtype: Any) -> tuple[Tree, Tree]:
+        layer = with_sizes(self, example, named)
+        params, state = layer.init(key, dtype=dtype)
+        if any(type(inner).init_from is not Layer.init_from for _, inner in layer.named_layers()):
+            for path, values in values_from_data(layer, params, state, key, example, named).items():
+                for name, value in values.items():
+                    where = f"{path}.{name}" if path else name
+                    old = at_path(params, where)
+                    if old is not None:
+                        params = put_at_path(params, where, jnp.asarray(value, old.dtype))
+                    else:
+                        state = put_at_path(state, where, jnp.asarray(value, at_path(state, where).dtype))
+        return params, state
+
+    def with_sizes(self, *example: Any, **named: Any) -> Self:
+        """The layer with the sizes that it would find from these inputs, of which shapes and types are enough.
+
+        >>> from funnn.layers import Linear
+        >>> Linear(None, 3).with_sizes(jax.ShapeDtypeStruct((5, 2), jnp.float32))
+        Linear(in_features=2, out_features=3, bias=True)
+        """
+        return with_sizes(self, example, named)
+
     def _draw_all(self, key: Any, dtype: Any) -> tuple[Tree, Tree]:
         params: Tree = {}
         state: Tree = {}
+        if unknown := unknown_sizes(self):
+            raise ValueError(
+                f"{self!r} has {unknown[0]}=None; give init an example of the inputs, from which it is found: layer.init(key, x)"
+            )
         for name, entry in self.spec().items():
             if entry is not None and entry.init is not None:
                 target, kind = (params, dtype) if isinstance(entry, Param) else (state, entry.dtype or dtype)
@@ -235,7 +270,7 @@ class Layer(Value):
     # -- the mechanism
 
     def _bind(self, params: Tree, state: Tree, key: jax.Array | None, train: bool, path: str, observer: Observer | None = None) -> Layer:
-        spec, children = self.spec(), self.children()
+        spec, children = with_size_one(self).spec(), self.children()
         train = train if self._mode is None else self._mode
         own = {
             kind: dict.fromkeys(name for name, entry in spec.items() if isinstance(entry, kind) and present(entry)).keys()
@@ -323,7 +358,11 @@ class Layer(Value):
         """A method of this view, between the casts of its policy."""
         watch = watching.get()
         try:
-            output = self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs))
+            if self.sizes_from_input:
+                self.__dict__.update(sizes_of(self, args))
+            output = (
+                self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs), args)
+            )
             scope = self._scope
             return output if scope is None or scope.observer is None else scope.observer.see(scope.path, output)
         except (AttributeError, TypeError, ValueError, NotImplementedError) as error:

@@ -33,7 +33,10 @@ def find_shared(layer: Any) -> Pairs:
 
 def has_arrays(layer: Any) -> bool:
     """Whether a layer or one inside it has parameters or buffers."""
-    return bool(layer.spec()) or any(map(has_arrays, layer.children().values()))
+    unknown = any(
+        layer.__dict__[name] is None for name in layer.sizes_from_input
+    )  # with sizes unknown there is no spec yet, but there are parameters
+    return unknown or bool(layer.spec()) or any(map(has_arrays, layer.children().values()))
 
 
 def at_path(tree: Any, path: str, default: Any = None) -> Any:

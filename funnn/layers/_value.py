@@ -28,6 +28,9 @@ class Value:
 
     #: What a list, tuple or dict with layers in a field becomes; the containers put it here.
     _of_tree: ClassVar[Callable[[Any], Any]]
+    #: Arguments that may be None, to be found from an axis of the first input.
+    sizes_from_input: ClassVar[tuple[str, ...]] = ()
+    size_axis: ClassVar[int] = -1
     _hand_written = False
     _scope: ClassVar[Scope | None] = None
     _policy: ClassVar[Policy | None] = None

@@ -18,12 +18,15 @@ class _NormNd(Layer):
     """What both share: parameters and running statistics per channel."""
 
     ranks: ClassVar[tuple[int, ...]]
+    sizes_from_input: ClassVar[tuple[str, ...]] = ("num_features",)
+    size_axis = 1
 
     def __post_init__(self) -> None:
         self.bias: Any = self.affine and self.bias
 
     def spec(self) -> Spec:
-        shape, tracked = (self.num_features,), self.track_running_stats
+        num_features: Any = self.num_features
+        shape, tracked = (num_features,), self.track_running_stats
         return {
             "weight": Param(shape, init.ones) if self.affine else None,
             "bias": Param(shape, init.zeros) if self.bias else None,
@@ -56,7 +59,7 @@ class BatchNormNd(_NormNd):
     ``num_batches_tracked``. ``bias=False`` leaves out the shift alone. Ioffe and Szegedy, "Batch normalization" (2015); source: torch.nn.BatchNorm1d, 2d, 3d.
     """
 
-    num_features: int
+    num_features: int | None
     eps: float = 1e-5
     momentum: float | None = 0.1
     affine: bool = True
@@ -132,12 +135,17 @@ class InstanceNormNd(_NormNd):
     Ulyanov et al., "Instance normalization" (2016); source: torch.nn.InstanceNorm1d, 2d, 3d.
     """
 
-    num_features: int
+    num_features: int | None
     eps: float = 1e-5
     momentum: float | None = 0.1
     affine: bool = False
     track_running_stats: bool = False
     bias: bool = field(default=True, kw_only=True)
+
+    @property
+    def size_axis(self) -> int:  # type: ignore[override]
+        """The axis of the channels."""
+        return -self.ranks[0]
 
     def forward(self, input: jax.Array) -> jax.Array:
         self.check_rank(input)

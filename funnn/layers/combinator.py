@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +112,8 @@ class Repeat(Layer):
     >>> params["layer"]["weight"].shape, layer.apply(params, state, jnp.ones(3))[0].shape
     ((12, 3, 3), (3,))
     """
+
+    stacks: ClassVar[bool] = True
 
     layer: Layer
     times: int

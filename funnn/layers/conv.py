@@ -26,7 +26,7 @@ class ConvNd(Layer):
     """Cross-correlation of (N, in_channels, *spatial) or (in_channels, *spatial) with ``out_channels`` learned filters.
 
     Args:
-      in_channels, out_channels: both divisible by ``groups``.
+      in_channels, out_channels: both divisible by ``groups``. With ``in_channels=None``, ``init(key, x)`` finds it.
       kernel_size, stride, dilation: a number, or one per spatial dimension.
       padding: zeros added on both sides, a number or one per dimension; or 'valid' (none) or 'same' (the output has the input's size,
         stride 1 only).
@@ -43,8 +43,9 @@ class ConvNd(Layer):
 
     dimensions: ClassVar[int]
     function: ClassVar[Any]
+    sizes_from_input: ClassVar[tuple[str, ...]] = ("in_channels",)
 
-    in_channels: int
+    in_channels: int | None
     out_channels: int
     kernel_size: int | tuple[int, ...]
     stride: int | tuple[int, ...] = 1
@@ -58,7 +59,7 @@ class ConvNd(Layer):
         if self.groups <= 0:
             raise ValueError("groups must be a positive integer")
         for name in ("in_channels", "out_channels"):
-            if getattr(self, name) % self.groups:
+            if getattr(self, name) is not None and getattr(self, name) % self.groups:
                 raise ValueError(f"{name} must be divisible by groups; got {name}={getattr(self, name)} and groups={self.groups}")
         for name in ("kernel_size", "stride", "dilation"):
             setattr(self, name, ntuple(getattr(self, name), self.dimensions))
@@ -73,8 +74,14 @@ class ConvNd(Layer):
         if self.padding_mode not in modes:
             raise ValueError(f"padding_mode must be one of {modes}, but got padding_mode='{self.padding_mode}'")
 
+    @property
+    def size_axis(self) -> int:  # type: ignore[override]
+        """The axis of the channels."""
+        return -self.dimensions - 1
+
     def spec(self) -> Spec:
-        shape = (self.out_channels, self.in_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
+        in_channels: Any = self.in_channels
+        shape = (self.out_channels, in_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
             "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
@@ -147,7 +154,7 @@ class ConvTransposeNd(ConvNd):
       ValueError: channels not divisible by groups, another padding_mode, or an output_size out of reach.
     """
 
-    in_channels: int
+    in_channels: int | None
     out_channels: int
     kernel_size: int | tuple[int, ...]
     stride: int | tuple[int, ...] = 1
@@ -160,7 +167,7 @@ class ConvTransposeNd(ConvNd):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | None,
         out_channels: int,
         kernel_size: int | tuple[int, ...],
         stride: int | tuple[int, ...] = 1,
@@ -179,7 +186,8 @@ class ConvTransposeNd(ConvNd):
         self.__post_init__()
 
     def spec(self) -> Spec:
-        shape = (self.in_channels, self.out_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
+        in_channels: Any = self.in_channels
+        shape = (in_channels, self.out_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
             "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,

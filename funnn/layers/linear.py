@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -24,7 +24,7 @@ class Linear(Layer):
     """y = x Aᵀ + b over the last axis: (*, in_features) -> (*, out_features).
 
     Parameters: ``weight`` (out_features, in_features) and, unless ``bias=False``, ``bias`` (out_features,), both from U(−k, k) with
-    k = 1/√in_features. Source: torch.nn.Linear.
+    k = 1/√in_features. With ``in_features=None``, ``init(key, x)`` finds it. Source: torch.nn.Linear.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = Linear(3, 2)
@@ -35,14 +35,17 @@ class Linear(Layer):
     (5, 2)
     """
 
-    in_features: int
+    in_features: int | None
     out_features: int
     bias: bool = True
 
+    sizes_from_input: ClassVar[tuple[str, ...]] = ("in_features",)
+
     def spec(self) -> Spec:
+        in_features: Any = self.in_features
         return {
-            "weight": Param((self.out_features, self.in_features), partial(init.kaiming_uniform, a=math.sqrt(5))),
-            "bias": fan_in_bias(self.out_features, self.in_features) if self.bias else None,
+            "weight": Param((self.out_features, in_features), partial(init.kaiming_uniform, a=math.sqrt(5))),
+            "bias": fan_in_bias(self.out_features, in_features) if self.bias else None,
         }
 
     def forward(self, input: jax.Array) -> jax.Array:

@@ -21,6 +21,7 @@ CONSTANT: set[str] = {name for topic in _topics for name in getattr(topic, "CONS
 #: Public names of funnn.layers that are no layers with inputs of their own, whose tests are in test_contract.py, test_combinator.py and test_adapting.py;
 #: and layers that torch does not have, whose tests are in test_language_layers.py.
 OTHERS = {
+    "ActNorm",
     "Adapter",
     "Buffer",
     "FeedForward",
