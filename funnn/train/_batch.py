@@ -126,7 +126,11 @@ class Batches:
         missing = [f"{name} of {self.layer.name}" for name in self.layer.required if name not in mine and name not in filled]
         missing += [f"{name} of {self.loss.name}" for name in self.loss.required if name not in targets]
         if missing or rest:
-            parts = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("taken by neither", [str(name) for name in rest])) if names]
+            parts = [
+                f"{what}: {', '.join(names)}"
+                for what, names in (("missing", missing), ("taken by neither", [str(name) for name in rest]))
+                if names
+            ]
             raise TypeError(
                 f"train_step: the batch has the entries {list(batch)}, which do not fit; {'; '.join(parts)}. A dict's entries are arguments of "
                 f"{self.layer} or of {self.loss}, by name; rename, add or leave out those that differ"
