@@ -71,7 +71,9 @@ ELSEWHERE = (
     ("torch.amp.autocast", "`funnn.layers.Policy`", "types belong to the layer, not to a region of code"),
     ("torch.save, torch.load", "`funnn.checkpoint.save_pt`, `load_pt`", "NumPy arrays instead of tensors"),
     ("torch.nn.utils.clip_grad_norm_", "optax.clip_by_global_norm", "a part of the optimizer, by optax.chain"),
-    ("torch.optim.swa_utils", "optax.incremental_update", ""),
+    ("torch.amp.GradScaler", "`funnn.LossScale`", "an argument of `funnn.train_step`"),
+    ("param_groups, requires_grad_(False)", "`funnn.optim.param_groups`, `funnn.optim.freeze`", "by path or by type of layer"),
+    ("torch.optim.swa_utils", "`funnn.train_step(…, ema=0.999)`, optax.incremental_update", ""),
     ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, jax.distributed", ""),
     ("torch.manual_seed", "jax.random.key", "every draw takes a key"),
 )
@@ -342,7 +344,8 @@ def reference_pages() -> dict[str, str]:
     layer_order = [name for name in layer_names() if name not in ("Layer", "Param", "Buffer", "Policy")]
     functions = public_names(optim, inspect.isfunction)
     rules = [name for name in functions if name == "transformation"]
-    optimizers = [name for name in functions if name not in rules]
+    parts = ("param_groups", "freeze", "scale_by_path", "decay_mask", "stacked_axes")
+    optimizers = [name for name in functions if name not in (*rules, *parts)]
     schedule_names = [
         name for name in public_names(schedules, inspect.isfunction) if name not in ("cycle_share", "anneal", "one_cycle_ends", "swa_share")
     ]
@@ -367,6 +370,8 @@ def reference_pages() -> dict[str, str]:
             "funnn.optim",
             "torch's update rules as optax transformations, and its schedules as functions of the step.",
             listed("funnn.optim", optimizers)
+            + "\n## Parts of the parameters\n\n"
+            + listed("funnn.optim", parts)
             + "\n## Rules of your own\n\n"
             + listed("funnn.optim", (*rules, "Rule", "RuleState"))
             + "\n## Schedules\n\n"
