@@ -58,6 +58,15 @@ MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch.func, "torch.func", ("rearrange",)),
 )
 
+#: What chooses parameters for optimizers: what torch has in its place, the name in funnn.optim, and the difference.
+PARTS = (
+    ("param_groups of an Optimizer", "param_groups", "groups are chosen by path or by type of layer"),
+    ("requires_grad_(False)", "freeze", "a part of the optimizer"),
+    ("lr of param_groups", "scale_by_path", "a factor of each update, behind any optimizer"),
+    ("weight_decay of param_groups", "decay_mask", "`mask` of an optimizer"),
+    ("-", "stacked_axes", "for parameters that `Repeat` stacks"),
+)
+
 #: The other namespaces of torch: what pure functions take instead. Written by hand, because they are of other libraries.
 ELSEWHERE = (
     ("torch.Tensor's methods, torch.add, torch.matmul, …", "jax.numpy", "arrays are immutable: `x.at[i].set(v)` for `x[i] = v`"),
@@ -72,7 +81,6 @@ ELSEWHERE = (
     ("torch.save, torch.load", "`funnn.checkpoint.save_pt`, `load_pt`", "NumPy arrays instead of tensors"),
     ("torch.nn.utils.clip_grad_norm_", "optax.clip_by_global_norm", "a part of the optimizer, by optax.chain"),
     ("torch.amp.GradScaler", "`funnn.LossScale`", "an argument of `funnn.train_step`"),
-    ("param_groups, requires_grad_(False)", "`funnn.optim.param_groups`, `funnn.optim.freeze`", "by path or by type of layer"),
     ("torch.optim.swa_utils", "`funnn.train_step(…, ema=0.999)`, optax.incremental_update", ""),
     ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, jax.distributed", ""),
     ("torch.manual_seed", "jax.random.key", "every draw takes a key"),
@@ -240,6 +248,12 @@ def optimizer_row(name: str) -> tuple[str, str, str]:
     return f"optim.{name}", link("optim", f"funnn.optim.{here}"), sentence("an optax transformation", without)
 
 
+def parts_rows() -> Iterable[tuple[str, str, str]]:
+    """What chooses parameters for optimizers."""
+    for there, here, note in PARTS:
+        yield there, link("optim", f"funnn.optim.{here}"), note
+
+
 def snake(name: str) -> str:
     """CosineAnnealingLR as cosine_annealing_lr."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
@@ -289,7 +303,7 @@ def torch_table() -> str:
     sections = [
         ("Functions", table(head, map(function_row, function_names()))),
         ("Layers and losses", table(head, [*map(layer_row, layer_names()), *rows_without_layer()])),
-        ("Optimizers", table(head, map(optimizer_row, optimizer_names()))),
+        ("Optimizers", table(head, [*map(optimizer_row, optimizer_names()), *parts_rows()])),
         ("Schedulers", table(head, map(scheduler_row, scheduler_names()))),
         ("Initialisers", table(head, map(initialiser_row, initialiser_names()))),
         ("The rest of torch, for pure functions", table(head, ELSEWHERE)),
@@ -344,7 +358,7 @@ def reference_pages() -> dict[str, str]:
     layer_order = [name for name in layer_names() if name not in ("Layer", "Param", "Buffer", "Policy")]
     functions = public_names(optim, inspect.isfunction)
     rules = [name for name in functions if name == "transformation"]
-    parts = ("param_groups", "freeze", "scale_by_path", "decay_mask", "stacked_axes")
+    parts = [name for _, name, _ in PARTS]
     optimizers = [name for name in functions if name not in (*rules, *parts)]
     schedule_names = [
         name for name in public_names(schedules, inspect.isfunction) if name not in ("cycle_share", "anneal", "one_cycle_ends", "swa_share")
