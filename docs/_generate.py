@@ -58,6 +58,15 @@ MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch.func, "torch.func", ("rearrange",)),
 )
 
+#: What chooses parameters for optimizers: what torch has in its place, the name in funnn.optim, and the difference.
+PARTS = (
+    ("param_groups of an Optimizer", "param_groups", "groups are chosen by path or by type of layer"),
+    ("requires_grad_(False)", "freeze", "a part of the optimizer"),
+    ("lr of param_groups", "scale_by_path", "a factor of each update, behind any optimizer"),
+    ("weight_decay of param_groups", "decay_mask", "`mask` of an optimizer"),
+    ("-", "stacked_axes", "for parameters that `Repeat` stacks"),
+)
+
 #: The other namespaces of torch: what pure functions take instead. Written by hand, because they are of other libraries.
 ELSEWHERE = (
     ("torch.Tensor's methods, torch.add, torch.matmul, …", "jax.numpy", "arrays are immutable: `x.at[i].set(v)` for `x[i] = v`"),
@@ -71,7 +80,8 @@ ELSEWHERE = (
     ("torch.amp.autocast", "`funnn.layers.Policy`", "types belong to the layer, not to a region of code"),
     ("torch.save, torch.load", "`funnn.checkpoint.save_pt`, `load_pt`", "NumPy arrays instead of tensors"),
     ("torch.nn.utils.clip_grad_norm_", "optax.clip_by_global_norm", "a part of the optimizer, by optax.chain"),
-    ("torch.optim.swa_utils", "optax.incremental_update", ""),
+    ("torch.amp.GradScaler", "`funnn.LossScale`", "an argument of `funnn.train_step`"),
+    ("torch.optim.swa_utils", "`funnn.train_step(…, ema=0.999)`, optax.incremental_update", ""),
     ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, jax.distributed", ""),
     ("torch.manual_seed", "jax.random.key", "every draw takes a key"),
 )
@@ -238,6 +248,12 @@ def optimizer_row(name: str) -> tuple[str, str, str]:
     return f"optim.{name}", link("optim", f"funnn.optim.{here}"), sentence("an optax transformation", without)
 
 
+def parts_rows() -> Iterable[tuple[str, str, str]]:
+    """What chooses parameters for optimizers."""
+    for there, here, note in PARTS:
+        yield there, link("optim", f"funnn.optim.{here}"), note
+
+
 def snake(name: str) -> str:
     """CosineAnnealingLR as cosine_annealing_lr."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
@@ -287,7 +303,7 @@ def torch_table() -> str:
     sections = [
         ("Functions", table(head, map(function_row, function_names()))),
         ("Layers and losses", table(head, [*map(layer_row, layer_names()), *rows_without_layer()])),
-        ("Optimizers", table(head, map(optimizer_row, optimizer_names()))),
+        ("Optimizers", table(head, [*map(optimizer_row, optimizer_names()), *parts_rows()])),
         ("Schedulers", table(head, map(scheduler_row, scheduler_names()))),
         ("Initialisers", table(head, map(initialiser_row, initialiser_names()))),
         ("The rest of torch, for pure functions", table(head, ELSEWHERE)),
@@ -342,7 +358,8 @@ def reference_pages() -> dict[str, str]:
     layer_order = [name for name in layer_names() if name not in ("Layer", "Param", "Buffer", "Policy")]
     functions = public_names(optim, inspect.isfunction)
     rules = [name for name in functions if name == "transformation"]
-    optimizers = [name for name in functions if name not in rules]
+    parts = [name for _, name, _ in PARTS]
+    optimizers = [name for name in functions if name not in (*rules, *parts)]
     schedule_names = [
         name for name in public_names(schedules, inspect.isfunction) if name not in ("cycle_share", "anneal", "one_cycle_ends", "swa_share")
     ]
@@ -367,6 +384,8 @@ def reference_pages() -> dict[str, str]:
             "funnn.optim",
             "torch's update rules as optax transformations, and its schedules as functions of the step.",
             listed("funnn.optim", optimizers)
+            + "\n## Parts of the parameters\n\n"
+            + listed("funnn.optim", parts)
             + "\n## Rules of your own\n\n"
             + listed("funnn.optim", (*rules, "Rule", "RuleState"))
             + "\n## Schedules\n\n"

@@ -2,7 +2,7 @@
 
 A rule is written once, for one parameter array, and serves both worlds: :func:`transformation` maps it over a pytree for optax, and
 funnn.torch's optimizers call it parameter by parameter. :mod:`funnn.optim.schedules` has torch's learning-rate schedules as functions of
-the step.
+the step. :func:`param_groups`, :func:`freeze`, :func:`scale_by_path` and :func:`decay_mask` choose parameters by path or by type of layer.
 """
 
 from funnn.optim import schedules as schedules
@@ -22,7 +22,12 @@ from funnn.optim.adamax import adamax as adamax
 from funnn.optim.adamax import adamax_rule as adamax_rule
 from funnn.optim.asgd import asgd as asgd
 from funnn.optim.asgd import asgd_rule as asgd_rule
+from funnn.optim.groups import freeze as freeze
+from funnn.optim.groups import param_groups as param_groups
+from funnn.optim.groups import scale_by_path as scale_by_path
 from funnn.optim.lbfgs import lbfgs as lbfgs
+from funnn.optim.masks import decay_mask as decay_mask
+from funnn.optim.masks import stacked_axes as stacked_axes
 from funnn.optim.muon import muon as muon
 from funnn.optim.muon import muon_rule as muon_rule
 from funnn.optim.nadam import nadam as nadam

@@ -43,6 +43,7 @@ def check_betas(betas: tuple[Any, ...]) -> None:
 CHECKS: dict[str, Check] = {
     "lr": nonnegative("learning rate", "use maximize=True to ascend"),
     "eps": nonnegative("epsilon value", "usually 1e-8"),
+    "eps_root": nonnegative("eps_root value", "0 switches it off"),
     "betas": check_betas,
     "momentum": nonnegative("momentum value", "usually 0 or 0.9"),
     "weight_decay": nonnegative("weight_decay value", "0 switches it off"),

@@ -81,6 +81,11 @@ def may_be_nonzero(value: Any) -> bool:
     return isinstance(value, jax.Array) or callable(value) or bool(value != 0)
 
 
+def plus_eps_root(variance: jax.Array, correction: jax.Array, eps_root: Number) -> jax.Array:
+    """v + εᵣ (1 − β₂ᵗ), which is the corrected v̂ + εᵣ times the correction; v itself where εᵣ is a plain 0, as torch has it."""
+    return plus(wide(eps_root) * correction, variance) if may_be_nonzero(eps_root) else variance
+
+
 def to_real(x: jax.Array) -> jax.Array:
     """A complex array as pairs of real numbers in a last axis; a real one as it is."""
     return jnp.stack([x.real, x.imag], axis=-1) if jnp.iscomplexobj(x) else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from funnn.optim._numbers import Number, compute_dtype, decayed, scalar, to_comp
 Schedule = Callable[[jax.Array], Number]
 State = dict[str, jax.Array]
 Options = SimpleNamespace
+#: One value for each parameter: a tree in their structure (or a prefix of it), or a function of the parameters that gives one.
+ParamTree = Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +144,30 @@ def _is_none(leaf: Any) -> bool:
     return leaf is None
 
 
-def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
+def _by_parameter(values: ParamTree, params: Any, default: Any) -> Any:
+    """The values as a tree like the parameters."""
+    if values is None:
+        return jax.tree.map(lambda _: default, params, is_leaf=_is_none)
+    values = values(params) if callable(values) else values
+    return jax.tree.map(lambda value, part: jax.tree.map(lambda _: type(default)(value), part, is_leaf=_is_none), values, params)
+
+
+def _over_axes(function: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The function over so many leading axes of its arrays."""
+    for _ in range(count):
+        function = jax.vmap(function)
+    return function
+
+
+def transformation(rule: Rule, *, mask: ParamTree = None, stacked: ParamTree = None, **options: Any) -> optax.GradientTransformation:
     """Map a rule over a pytree of parameters.
 
     Args:
       rule: the update of one array, such as :data:`funnn.optim.sgd_rule`.
+      mask: which parameters ``weight_decay`` applies to, a tree of bools in their structure or a function of them that gives one, such as
+        :func:`decay_mask`; None is all.
+      stacked: how many leading axes of each parameter number layers of their own, whose arrays are updated each by itself: a tree of ints or a
+        function of the parameters, such as :func:`stacked_axes`; None is 0. It matters to rules that look at the whole of an array.
       **options: the rule's options by name; the others keep torch's defaults. A number may be an optax schedule, a function of the count of
         updates done so far.
 
@@ -170,6 +192,8 @@ def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
     unknown = sorted(options.keys() - rule.defaults.keys())
     if unknown:
         raise TypeError(f"{rule.name} has no option {', '.join(map(repr, unknown))}; its options are {', '.join(rule.defaults)}")
+    if mask is not None and "weight_decay" not in rule.defaults:
+        raise TypeError(f"{rule.name} has no weight decay to mask; leave mask out")
     options = {**rule.defaults, **options}
     rule.validate(**options)
 
@@ -179,7 +203,11 @@ def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
     def init(params: Any) -> RuleState:
         count = jnp.zeros((), jnp.int32)
         now = at(count)
-        states = jax.tree.map(lambda p: None if p is None else rule.init(p, **now), params, is_leaf=_is_none)
+
+        def init_one(param: Any, axes: int) -> Any:
+            return None if param is None else _over_axes(lambda p: rule.init(p, **now), axes)(param)
+
+        states = jax.tree.map(init_one, params, _by_parameter(stacked, params, 0), is_leaf=_is_none)
 
         def column(name: str) -> Any:
             return jax.tree.map(lambda p, s: None if p is None else s.get(name), params, states, is_leaf=_is_none)
@@ -195,12 +223,14 @@ def transformation(rule: Rule, **options: Any) -> optax.GradientTransformation:
         tree: Any
         grads, tree = jax.tree.flatten(updates, is_leaf=_is_none)
         columns = {name: tree.flatten_up_to(slot) for name, slot in state.slots.items()}
+        decays, axes = (tree.flatten_up_to(_by_parameter(*values)) for values in ((mask, params, True), (stacked, params, 0)))
         deltas = []
         for i, (grad, param) in enumerate(zip(grads, tree.flatten_up_to(params), strict=True)):
             delta = None
             if grad is not None:
                 mine = {name: column[i] for name, column in columns.items() if column[i] is not None}
-                delta, new = rule.update(grad, mine, param, **now)
+                mine_now = now if decays[i] else now | {"weight_decay": 0}
+                delta, new = _over_axes(functools.partial(rule.update, **mine_now), axes[i])(grad, mine, param)
                 for name, value in new.items():
                     columns[name][i] = value
             deltas.append(delta)

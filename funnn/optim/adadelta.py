@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from funnn.optim._numbers import Number, mean_of_squares, plus, times, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -32,6 +32,7 @@ def adadelta(
     weight_decay: Number | Schedule = 0,
     *,
     maximize: bool = False,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adadelta, with torch.optim.Adadelta's arguments and numbers.
 
@@ -51,6 +52,7 @@ def adadelta(
       eps: :math:`\epsilon` ≥ 0, inside the roots; it sets the size of the first steps.
       weight_decay: :math:`\lambda` ≥ 0, an L2 penalty added to the gradient.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

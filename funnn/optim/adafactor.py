@@ -10,7 +10,7 @@ import optax
 
 from funnn.optim._checks import check
 from funnn.optim._numbers import Number, lerp, power, times, wide, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -76,6 +76,8 @@ def adafactor(
     weight_decay: Number | Schedule = 0.0,
     *,
     maximize: bool = False,
+    stacked: ParamTree = None,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adafactor, with torch.optim.Adafactor's arguments and numbers.
 
@@ -99,6 +101,9 @@ def adafactor(
       d: the clipping threshold ≥ 1.
       weight_decay: :math:`\lambda` ≥ 0, decoupled.
       maximize: ascend instead of descend.
+      stacked: how many leading axes of each parameter number layers, such as ``stacked_axes(layer)``: a tree of ints, or a function of the
+        parameters that gives one; None is 0. Each layer's array is updated by itself.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from funnn.optim._numbers import Number, plus, times, wide
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -35,6 +35,7 @@ def adagrad(
     eps: Number | Schedule = 1e-10,
     *,
     maximize: bool = False,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adagrad, with torch.optim.Adagrad's arguments and numbers.
 
@@ -53,6 +54,7 @@ def adagrad(
       initial_accumulator_value: :math:`s_0` ≥ 0.
       eps: :math:`\epsilon` ≥ 0, added to the root.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, times, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, plus_eps_root, times, zeros_like
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -21,12 +21,12 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
     new = {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     if o.amsgrad:
         largest = new["max_exp_avg_sq"] = jnp.maximum(state["max_exp_avg_sq"], exp_avg_sq)
-    root = jnp.sqrt(one_minus_power(beta2, state["step"]))
-    denom = plus(o.eps, jnp.sqrt(largest) / root.astype(theta.dtype))
+    correction2 = one_minus_power(beta2, state["step"])
+    denom = plus(o.eps, jnp.sqrt(plus_eps_root(largest, correction2, o.eps_root)) / jnp.sqrt(correction2).astype(theta.dtype))
     return times(-o.lr / one_minus_power(beta1, state["step"]), exp_avg) / denom, new
 
 
-_DEFAULTS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "maximize": False}
+_DEFAULTS = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False, "maximize": False, "eps_root": 0}
 
 #: Adam for one array. State: ``step``, ``exp_avg``, ``exp_avg_sq`` and, with amsgrad, ``max_exp_avg_sq``. The flag decoupled_weight_decay
 #: makes it AdamW.
@@ -41,6 +41,8 @@ def adam(
     amsgrad: bool = False,
     *,
     maximize: bool = False,
+    eps_root: Number | Schedule = 0,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adam, with torch.optim.Adam's arguments and numbers.
 
@@ -69,6 +71,8 @@ def adam(
       weight_decay: :math:`\lambda` ≥ 0, an L2 penalty added to the gradient (so it is rescaled too; AdamW decouples it).
       amsgrad: divide by the largest :math:`v` so far.
       maximize: ascend instead of descend.
+      eps_root: :math:`\epsilon_r` ≥ 0, added inside the corrected root, as in optax (torch has none): :math:`\sqrt{\hat v + \epsilon_r}`.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.
@@ -110,6 +114,8 @@ def adamw(
     amsgrad: bool = False,
     *,
     maximize: bool = False,
+    eps_root: Number | Schedule = 0,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adam with decoupled weight decay, with torch.optim.AdamW's arguments and numbers.
 
@@ -123,6 +129,8 @@ def adamw(
       weight_decay: :math:`\lambda` ≥ 0; the parameter shrinks by lr · weight_decay of itself at each step.
       amsgrad: divide by the largest second moment so far.
       maximize: ascend instead of descend.
+      eps_root: :math:`\epsilon_r` ≥ 0, added inside the corrected root, as in optax (torch has none): :math:`\sqrt{\hat v + \epsilon_r}`.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

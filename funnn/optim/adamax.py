@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from funnn.optim._numbers import Number, lerp, one_minus_power, plus, times, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -34,6 +34,7 @@ def adamax(
     weight_decay: Number | Schedule = 0,
     *,
     maximize: bool = False,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Adamax, with torch.optim.Adamax's arguments and numbers.
 
@@ -52,6 +53,7 @@ def adamax(
       eps: :math:`\epsilon` ≥ 0, keeps the maximum from 0.
       weight_decay: :math:`\lambda` ≥ 0, an L2 penalty added to the gradient.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from funnn.optim._numbers import Number, power, times, wide, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -38,6 +38,8 @@ def asgd(
     t0: Number | Schedule = 1e6,
     weight_decay: Number | Schedule = 0,
     maximize: bool = False,
+    *,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Averaged SGD, with torch.optim.ASGD's arguments and numbers.
 
@@ -57,6 +59,7 @@ def asgd(
       t0: :math:`t_0`, the step at which averaging starts.
       weight_decay: :math:`\lambda` ≥ 0, an L2 penalty added to the gradient.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

@@ -10,7 +10,7 @@ import optax
 
 from funnn.optim._checks import check
 from funnn.optim._numbers import Number, lerp, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -19,7 +19,10 @@ def _slots(param: jax.Array, o: Options) -> State:
 
 def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tuple[jax.Array, State]:
     if theta.ndim != 2:
-        raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {theta.shape}; use AdamW")
+        raise ValueError(
+            f"Muon only supports 2D parameters whereas we found a parameter with size: {theta.shape}; use AdamW, or, where Repeat stacks "
+            "matrices, muon(stacked=stacked_axes(layer))"
+        )
     buffer = lerp(state["momentum_buffer"], grad, 1 - o.momentum)
     update = orthogonalized(lerp(grad, buffer, o.momentum) if o.nesterov else buffer, o.ns_coefficients, o.ns_steps, o.eps)
     rows, columns = theta.shape
@@ -89,6 +92,9 @@ def muon(
     eps: Number | Schedule = 1e-7,
     ns_steps: int = 5,
     adjust_lr_fn: str | None = None,
+    *,
+    stacked: ParamTree = None,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Muon, with torch.optim.Muon's arguments and numbers; for matrices only.
 
@@ -110,6 +116,9 @@ def muon(
       eps: the least norm that the matrix is divided by.
       ns_steps: :math:`k` < 100, a Python int.
       adjust_lr_fn: the factor r of an (A, B) matrix: None or 'original' √max(1, A/B), 'match_rms_adamw' 0.2 √max(A, B).
+      stacked: how many leading axes of each parameter number layers, such as ``stacked_axes(layer)``: a tree of ints, or a function of the
+        parameters that gives one; None is 0. Each layer's array is updated by itself.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, power, times, wide, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, plus_eps_root, power, times, wide, zeros_like
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -21,7 +21,8 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
     mu_product = state["mu_product"] * mu.astype(state["mu_product"].dtype)
     exp_avg = lerp(state["exp_avg"], grad, 1 - beta1)
     exp_avg_sq = mean_of_squares(state["exp_avg_sq"], grad, beta2)
-    denom = plus(o.eps, jnp.sqrt(exp_avg_sq / one_minus_power(beta2, step).astype(theta.dtype)))
+    correction2 = one_minus_power(beta2, step)
+    denom = plus(o.eps, jnp.sqrt(plus_eps_root(exp_avg_sq, correction2, o.eps_root) / correction2.astype(theta.dtype)))
     now = times(-o.lr * (1 - mu) / (1 - wide(mu_product)), grad)
     ahead = times(-o.lr * mu_next / (1 - wide(mu_product) * mu_next), exp_avg)
     return now / denom + ahead / denom, {"mu_product": mu_product, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
@@ -29,7 +30,7 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
 
 _DEFAULTS = {
     **{"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "momentum_decay": 4e-3},
-    **{"decoupled_weight_decay": False, "maximize": False},
+    **{"decoupled_weight_decay": False, "maximize": False, "eps_root": 0},
 }
 #: NAdam for one array. State: ``step``, ``mu_product``, ``exp_avg``, ``exp_avg_sq``.
 nadam_rule = Rule("NAdam", _DEFAULTS, _slots, _formula)
@@ -44,6 +45,8 @@ def nadam(
     decoupled_weight_decay: bool = False,
     *,
     maximize: bool = False,
+    eps_root: Number | Schedule = 0,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""NAdam, with torch.optim.NAdam's arguments and numbers.
 
@@ -67,6 +70,8 @@ def nadam(
       momentum_decay: :math:`\psi` ≥ 0, how slowly the momentum warms up.
       decoupled_weight_decay: shrink the parameter instead of adding an L2 penalty to the gradient.
       maximize: ascend instead of descend.
+      eps_root: :math:`\epsilon_r` ≥ 0, added inside the corrected root, as in optax (torch has none): :math:`\sqrt{\hat v + \epsilon_r}`.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

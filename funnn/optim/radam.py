@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, times, wide, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._numbers import Number, lerp, mean_of_squares, one_minus_power, plus, plus_eps_root, times, wide, zeros_like
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -24,14 +24,14 @@ def _formula(grad: jax.Array, state: State, theta: jax.Array, o: Options) -> tup
     enough = rho > 5.0
     rho = jnp.where(enough, rho, 6.0)  # any number without a root of a negative one
     rectified = jnp.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
-    adaptive = times(rectified * jnp.sqrt(correction2), 1 / plus(o.eps, jnp.sqrt(exp_avg_sq)))
+    adaptive = times(rectified * jnp.sqrt(correction2), 1 / plus(o.eps, jnp.sqrt(plus_eps_root(exp_avg_sq, correction2, o.eps_root))))
     delta = times(-o.lr / one_minus_power(beta1, state["step"]), exp_avg) * jnp.where(enough, adaptive, 1)
     return delta, {"exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
 
 
 _DEFAULTS = {
     **{"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0},
-    **{"decoupled_weight_decay": False, "maximize": False},
+    **{"decoupled_weight_decay": False, "maximize": False, "eps_root": 0},
 }
 #: RAdam for one array. State: ``step``, ``exp_avg``, ``exp_avg_sq``.
 radam_rule = Rule("RAdam", _DEFAULTS, _slots, _formula)
@@ -45,6 +45,8 @@ def radam(
     decoupled_weight_decay: bool = False,
     *,
     maximize: bool = False,
+    eps_root: Number | Schedule = 0,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""RAdam, with torch.optim.RAdam's arguments and numbers.
 
@@ -68,6 +70,8 @@ def radam(
       weight_decay: :math:`\lambda` ≥ 0.
       decoupled_weight_decay: shrink the parameter instead of adding an L2 penalty to the gradient.
       maximize: ascend instead of descend.
+      eps_root: :math:`\epsilon_r` ≥ 0, added inside the corrected root, as in optax (torch has none): :math:`\sqrt{\hat v + \epsilon_r}`.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

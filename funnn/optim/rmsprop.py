@@ -8,7 +8,7 @@ import optax
 
 from funnn.optim._checks import nonnegative
 from funnn.optim._numbers import Number, lerp, may_be_nonzero, mean_of_squares, plus, times, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -48,6 +48,7 @@ def rmsprop(
     centered: bool = False,
     *,
     maximize: bool = False,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""RMSprop, with torch.optim.RMSprop's arguments and numbers.
 
@@ -68,6 +69,7 @@ def rmsprop(
       momentum: :math:`\mu` ≥ 0. A plain 0 keeps no buffer.
       centered: divide by the standard deviation, the mean gradient taken off.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

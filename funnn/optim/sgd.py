@@ -8,7 +8,7 @@ import optax
 
 from funnn.optim._checks import known
 from funnn.optim._numbers import Number, may_be_nonzero, times, zeros_like
-from funnn.optim._rule import Options, Rule, Schedule, State, transformation
+from funnn.optim._rule import Options, ParamTree, Rule, Schedule, State, transformation
 
 
 def _slots(param: jax.Array, o: Options) -> State:
@@ -50,6 +50,7 @@ def sgd(
     nesterov: bool = False,
     *,
     maximize: bool = False,
+    mask: ParamTree = None,
 ) -> optax.GradientTransformation:
     r"""Stochastic gradient descent, with torch.optim.SGD's arguments and numbers.
 
@@ -74,6 +75,7 @@ def sgd(
       weight_decay: :math:`\lambda` ≥ 0, an L2 penalty added to the gradient.
       nesterov: use Nesterov momentum; needs ``momentum`` > 0 and ``dampening`` = 0.
       maximize: ascend instead of descend.
+      mask: which parameters decay, such as ``decay_mask(layer)``: a tree of bools, or a function of the parameters that gives one; None is all.
 
     Returns:
       An ``optax.GradientTransformation``; its ``update`` needs ``params``.

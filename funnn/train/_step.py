@@ -202,8 +202,14 @@ def _copy(leaf: Any) -> jax.Array:
 
 
 def _updated(before: Any, after: Any) -> Any:
-    """Whether a step changed the parameters: always, but for gradients that MultiSteps collects."""
-    return after.gradient_step != before.gradient_step if isinstance(after, optax.MultiStepsState) else True
+    """Whether a step changed the parameters: always, but where MultiSteps collects gradients."""
+
+    def updates(opt_state: Any) -> list[Any]:
+        parts = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, optax.MultiStepsState))
+        return [part.gradient_step for part in parts if isinstance(part, optax.MultiStepsState)]
+
+    changed = [new != old for old, new in zip(updates(before), updates(after), strict=True)]
+    return jnp.stack(changed).any() if changed else True
 
 
 def _check_key(key: Any) -> None:

@@ -127,7 +127,10 @@ def test_torch_table_is_not_empty():
 @pytest.mark.parametrize("name", PAIRS)
 def test_names_and_defaults_are_torchs(name):
     function, rule, cls = PAIRS[name]
-    ours, theirs = inspect.signature(function).parameters, inspect.signature(cls).parameters
+    ours, theirs = dict(inspect.signature(function).parameters), inspect.signature(cls).parameters
+    more = [ours.pop(extra) for extra in ("eps_root", "stacked", "mask") if extra in ours]  # optax's and funnn's own, behind torch's
+    assert all(parameter.kind is parameter.KEYWORD_ONLY and not parameter.default for parameter in more)
+    assert ("mask" in [parameter.name for parameter in more]) == ("weight_decay" in theirs)
     for parameter in ours.values():
         assert parameter.default == theirs[parameter.name].default == rule.defaults[parameter.name]
         # torch has maximize among its switches, by position in some optimizers
@@ -282,6 +285,8 @@ def test_agrees_with_optax_where_they_coincide():
         (optim.adam(0.1), optax.adam(0.1)),
         (optim.sgd(0.1, 0.9), optax.sgd(0.1, 0.9)),
         (optim.sgd(0.1, 0.9, nesterov=True), optax.sgd(0.1, 0.9, nesterov=True)),
+        (optim.adam(0.1, eps_root=0.3), optax.adam(0.1, eps_root=0.3)),
+        (optim.adamw(0.1, weight_decay=0.2, eps_root=0.3), optax.adamw(0.1, weight_decay=0.2, eps_root=0.3)),
     ]:
         ends = []
         for optimizer in (ours, theirs):

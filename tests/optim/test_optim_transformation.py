@@ -53,6 +53,8 @@ EXAMPLES = [
     "adam",
     "adamax",
     "asgd",
+    "groups",
+    "masks",
     "muon",
     "nadam",
     "radam",

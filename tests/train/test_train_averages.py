@@ -36,8 +36,13 @@ def norm_of(grads):
     return np.sqrt(sum((np.asarray(grad, np.float64) ** 2).sum() for grad in jax.tree.leaves(grads)))
 
 
-def test_two_accumulated_halves_are_one_batch():
-    init, step, _ = funnn.train_step(NET, F.cross_entropy, optax.MultiSteps(optim.adam(0.1), 2), ema=0.5)
+@pytest.mark.parametrize(
+    "accumulated",
+    [lambda inner: optax.MultiSteps(inner, 2), lambda inner: optax.chain(optax.MultiSteps(inner, 2).gradient_transformation())],
+    ids=["itself", "in a chain"],
+)
+def test_two_accumulated_halves_are_one_batch(accumulated):
+    init, step, _ = funnn.train_step(NET, F.cross_entropy, accumulated(optim.adam(0.1)), ema=0.5)
     _, step_of_all, _ = funnn.train_step(NET, F.cross_entropy, optim.adam(0.1), ema=0.5)
     accumulated, whole = init(KEY), funnn.train_step(NET, F.cross_entropy, optim.adam(0.1), ema=0.5).init(KEY)
     for n in range(3):

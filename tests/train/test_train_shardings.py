@@ -68,7 +68,10 @@ CODE = """if True:
 
 
 def test_on_eight_devices():
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        "JAX_PLATFORMS": "cpu",
+    }
     result = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=environment)
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     cases = {
