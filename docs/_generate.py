@@ -378,6 +378,9 @@ def reference_pages() -> dict[str, str]:
             "## The contract\n\n"
             + listed("funnn.layers", ("Layer", "Param", "Buffer", "Policy"))
             + "\n"
+            + "## Changing a layer\n\n"
+            + listed("funnn.layers", public_names(layers, inspect.isfunction))
+            + "\n::: funnn.layers._surgery.Place\n\n"
             + grouped("funnn.layers", layers, layer_order),
         ),
         "optim": (
@@ -408,6 +411,7 @@ def reference_pages() -> dict[str, str]:
             + listed("funnn.data", public_names(data, lambda o: inspect.isfunction(o)))
             + listed("funnn.sharding", ("named_shardings", "shard"))
             + listed("funnn._summary", ("summary", "Summary", "Row"))
+            + listed("funnn._export", ("export", "load_exported", "Exported"))
             + "\n## Exceptions\n\n"
             + listed("funnn.errors", error_names),
         ),

@@ -5,6 +5,9 @@ from funnn import init as init
 from funnn import layers as layers
 from funnn import optim as optim
 from funnn._compilation_cache import cache_compilations as cache_compilations
+from funnn._export import Exported as Exported
+from funnn._export import export as export
+from funnn._export import load_exported as load_exported
 from funnn._import_torch import install as install
 from funnn._import_torch import load_ipython_extension as load_ipython_extension
 from funnn._import_torch import uninstall as uninstall

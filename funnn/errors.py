@@ -43,3 +43,7 @@ class AssertedError(ValueError, RuntimeError, AssertionError):
 
 class MixedTorchError(ImportError, TypeError):
     """PyTorch itself is in use where funnn.torch was to be: a program imports both, or imported PyTorch before ``funnn.install()``."""
+
+
+class ExportError(ValueError):
+    """A layer, or something that it computes, can't be made a program in a file."""
