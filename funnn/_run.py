@@ -68,7 +68,7 @@ def run_code(code: str, args: Sequence[str] = ()) -> dict[str, Any]:
     """Run a program as ``python -c code args…`` does, on funnn.torch; see :func:`run_script`."""
     with _as_main(["-c", *args], Path.cwd()) as main:
         sys.path[0] = ""
-        return _run_code(compile(code, "<string>", "exec"), main)
+        return _run_code(compile(code, "<string>", "exec", dont_inherit=True), main)
 
 
 def _main_spec(name: str) -> Any:
@@ -101,7 +101,7 @@ def _as_main(argv: list[str], folder: Path) -> Iterator[types.ModuleType]:
 
 def _execute(file: Path, module: types.ModuleType) -> dict[str, Any]:
     module.__file__ = str(file)
-    return _run_code(compile(file.read_bytes(), str(file), "exec"), module)
+    return _run_code(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module)
 
 
 def _run_code(code: Any, module: types.ModuleType) -> dict[str, Any]:

@@ -288,3 +288,18 @@ def test_a_programs_log_is_its_own(script):
     )
     done = subprocess.run([sys.executable, "-m", "funnn", "run", str(file)], capture_output=True, text=True, check=True)
     assert done.stdout == "DEBUG:root:tensor([2., 2., 2.])\n"
+
+
+def test_annotations_are_what_the_script_wrote(script):
+    """The runner's own ``from __future__ import annotations`` is not the script's."""
+    text = """
+    from dataclasses import dataclass, fields
+    @dataclass
+    class Config:
+        lr: float = 0.1
+    def f(x: int): ...
+    types = [fields(Config)[0].type, f.__annotations__["x"]]
+    """
+    assert _run.run_script(script(text))["types"] == [float, int]
+    assert _run.run_code(textwrap.dedent(text))["types"] == [float, int]
+    assert _run.run_script(script("from __future__ import annotations\n" + textwrap.dedent(text)))["types"] == ["float", "int"]

@@ -434,7 +434,9 @@ def patterns(torch):
     matches = [torch.fx.replace_pattern(traced, lambda a, b: torch.cat([a, b]).sum(), lambda a, b: torch.stack([a, b]))]
     code = traced.code
     matches.append(torch.fx.replace_pattern(traced, lambda x, y: x + torch.max(y), lambda x, y: x - y.sum()))
-    return traced, code, [[(str(match.anchor), str(match.nodes_map)) for match in found] for found in matches]
+    squares = torch.fx.symbolic_trace(lambda x, y: torch.relu(x) * x + torch.relu(x) * y)  # x stands for one input of a pattern alone
+    matches.append(torch.fx.replace_pattern(squares, lambda a, b: torch.relu(a) * b, lambda a, b: torch.sub(a, b)))
+    return traced, code, squares.code, [[(str(match.anchor), str(match.nodes_map)) for match in found] for found in matches]
 
 
 def fused(torch):

@@ -46,7 +46,7 @@ def replace_pattern(gm: GraphModule, pattern: Callable | GraphModule, replacemen
     """Replace all parts of a module's graph that look like ``pattern``, without overlaps; the code is written anew.
 
     A part looks like the pattern if it calls the same things on the same constants, its inner values are used nowhere else, and what stands for one input of
-    the pattern is one value. Source: torch.fx.replace_pattern.
+    the pattern is one value, another for each. Source: torch.fx.replace_pattern.
 
     Args:
       pattern, replacement: functions or modules with the same inputs, which are traced, or GraphModules.
@@ -122,6 +122,8 @@ class _Matcher:
             return self._same_constant(pattern, value)
         if pattern in self.map:
             return self.map[pattern] is value if isinstance(value, Node) else self.map[pattern] == value
+        if isinstance(value, Node) and any(value is other for other in self.map.values()):
+            return False  # what stands for one value of the pattern stands for no other
         if pattern.op == "placeholder":
             self.map[pattern] = value
             return True
