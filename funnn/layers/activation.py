@@ -240,7 +240,7 @@ class GELU(Layer):
     approximate: str = "none"
 
     def forward(self, input: jax.Array) -> jax.Array:
-        return F.gelu(input, self.approximate)
+        return F.gelu(input, approximate=self.approximate)
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
