@@ -113,7 +113,7 @@ def generate(
         made = Generated(tokens, jnp.where(finished, made.lengths, step + 1), jnp.where(finished, made.scores, made.scores + score))
         return token, finished | _is_stop(token, stop), made
 
-    def unfinished(carry: Any) -> jax.Array:
+    def unfinished(carry: Any) -> Any:
         step, _, finished, _, _ = carry
         going: jax.Array = (step < max_new_tokens) & ~jnp.all(finished)
         return going
@@ -181,7 +181,7 @@ def beam_search(
     def at_length(score: jax.Array, length: Any) -> jax.Array:
         return score / jnp.asarray(length, score.dtype) ** length_penalty
 
-    def unfinished(carry: Any) -> jax.Array:
+    def unfinished(carry: Any) -> Any:
         step, alive, _, _, done, _, _, _ = carry
         # A sum only falls; whether dividing by a longer length can lift it depends on the penalty's sign.
         best = at_length(alive[:, 0], max_new_tokens if length_penalty > 0 else jnp.maximum(step, 1))

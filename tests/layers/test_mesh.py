@@ -1,4 +1,4 @@
-"""Layers inside shard_map on two fake devices, in a process of its own: the batch is split, the result is that of the whole batch."""
+"""Layers on two fake devices, in a process of its own: the batch is split inside shard_map, or the experts; the result is that of one device."""
 
 import os
 import subprocess
@@ -50,6 +50,38 @@ def two_devices():
     check(SyncBatchNorm(3, momentum=None, process_group=("data",)), BatchNorm2d(3, momentum=None), 4, 3, 5, 2)
     check(LayerNorm(3), LayerNorm(3), 8, 3)
     check(GroupNorm(2, 4), GroupNorm(2, 4), 8, 4, 3)
+    experts_on_two_devices(mesh)
+
+
+def experts_on_two_devices(mesh):
+    """A mixture whose experts are split over the devices is that on one, and no device gets the other's weights."""
+    import re
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from jax.sharding import PartitionSpec as P
+
+    from funnn.layers import MixtureOfExperts
+    from funnn.sharding import shard
+
+    for factor in (None, 1.0):
+        layer = MixtureOfExperts(8, 64, num_experts=4, capacity_factor=factor)
+        params, _ = layer.init(jax.random.key(0))
+        x = jax.random.normal(jax.random.key(1), (2, 6, 8))
+
+        def loss(params, x, layer=layer):
+            (y, losses), _ = layer.apply(params, {}, x)
+            return jnp.sum(jnp.sin(y)) + losses.load_balancing
+
+        split = shard(params, mesh, [(r"(gate|up|down)$", P("data"))])
+        assert split["gate"].sharding.spec == P("data") and split["gate"].addressable_shards[0].data.shape == (2, 64, 8)
+        compiled = jax.jit(jax.value_and_grad(loss)).lower(split, x).compile()
+        value, gradients = compiled(split, x)
+        expected, reference = jax.value_and_grad(loss)(params, x)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradients, reference)
+        assert not re.search(r"all-gather[^=]*= f32\[4,(64,8|8,64)\]", compiled.as_text())
 
 
 if __name__ == "__main__":
