@@ -9,7 +9,7 @@ from tests.programs.randomly._running import Statements
 MODELS = (
     "nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))",
     "nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 3))",
-    "nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Linear(8, 3))",
+    "nn.Sequential(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Linear(8, 3))",
     "nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 8), nn.GELU(), nn.Linear(8, 3, bias=False))",
     "nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 8)), nn.ELU(), nn.Linear(8, 3))",
     "nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 8)), nn.SiLU(), nn.Linear(8, 3))",
@@ -400,7 +400,7 @@ EVENTS = (
         "note(m.last.sum())",
         "note([p.grad for p in m.parameters()])",
         "note(m)",
-        "note(list(o.state.values()))",
+        "note(o.state_dict()['state'])",
     ),
     *(
         "nn.utils.parametrize.register_parametrization(m[-1], 'weight', Symmetric())",
@@ -431,14 +431,17 @@ EVENTS = (
         "loss = F.cross_entropy(m(data[0][0]), data[0][1])\nloss.backward()",
         "torch.set_grad_enabled(False)",
         "torch.set_grad_enabled(True)",
-        "note(torch.func.vmap(lambda v: m(v[None])[0])(data[0][0]))",
+        "if not list(m.buffers()):\n    note(torch.func.vmap(lambda v: m(v[None])[0])(data[0][0]))",
         "o.zero_grad()",
         "o.step()",
         "m.requires_grad_(False)",
     ),
     *(
-        "note(torch.func.grad(lambda p: torch.func.functional_call(m, p, (data[0][0],)).square().mean())({k: v.detach() for k, v in m.named_parameters()}))",
-        "note(torch.func.jvp(m, (data[0][0].detach(),), (torch.ones_like(data[0][0]),)))",
+        (
+            "if not list(m.buffers()):\n    note(torch.func.grad(lambda p: torch.func."
+            "functional_call(m, p, (data[0][0],)).square().mean())({k: v.detach() for k, v in m.named_parameters()}))"
+        ),
+        "if not list(m.buffers()):\n    note(torch.func.jvp(m, (data[0][0].detach(),), (torch.ones_like(data[0][0]),)))",
         "m.double().float()",
         "m.apply(lambda mod: setattr(mod, 'p', 0.5) if isinstance(mod, nn.Dropout) else None)",
     ),
