@@ -80,6 +80,11 @@ class Pass:
             del self._passes[:-_PASSES]
         del self._graph, self._passes, self._numbers, self._outside
 
+    def forget(self) -> None:
+        """Somebody looks at what is on the way, so that it can't be taken over as a whole."""
+        self._plain = False
+        self.arrive((), {})
+
     def take_over(self, graph: Graph, roots: list[Any], retain_graph: bool) -> dict[Node, list[Value]] | None:
         """Record it again, if the tape from these roots is the same: the leaves' nodes, each with its gradient alone; else None."""
         found = self._match(graph, roots)
@@ -118,7 +123,7 @@ class Pass:
             if vjp.array is not None:
                 if places.get(id(vjp), vjp.kind) != source:
                     return None
-            elif vjp.place != source or vjp.graph is not graph:
+            elif vjp.graph is not graph or vjp.place != source:
                 return None
             for storage, writes, _, _, _ in node.saved:
                 if storage.writes != writes:

@@ -3,7 +3,7 @@
 Nodes are numbered as they are made; walking them from the highest number down is a topological order, so the loop needs no counting and no
 recursion. Gradients travel as Values, and as Tensors only where somebody looks (hooks, create_graph, Python-defined functions) and where they are sparse.
 
-Leaves come after everything else; where somebody can tell, as soon as their gradients are whole, and in PyTorch's order.
+Leaves come after everything else; where somebody can tell, as soon as their gradients are whole.
 """
 
 from __future__ import annotations
@@ -37,11 +37,25 @@ def add_gradients(a: Any, b: Any, create_graph: bool) -> Any:
     return run(_sum, [a, b])
 
 
+def check_result(hook: Any, result: Any, gradient: Any) -> None:
+    """Raise torch's errors for what a hook gave in the place of a gradient."""
+    if not isinstance(result, Tensor):
+        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
+    before = as_tensor(gradient)
+    name = getattr(hook, "__name__", type(hook).__name__)
+    if result.dtype is not before.dtype:
+        kinds = [f"torch.{tensor.dtype.legacy}Tensor" for tensor in (before, result)]
+        raise RuntimeError(f"hook '{name}' has changed the type of value (was {kinds[0]} got {kinds[1]}); return grad.to({before.dtype})")
+    if result._shape() != before._shape():
+        raise RuntimeError(f"hook '{name}' has changed the size of value: {list(before._shape())} became {list(result._shape())}")
+
+
 def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
     """Pass a gradient through tensor hooks; each may return a replacement."""
     for hook in list(hooks.values()):
         result = hook(as_tensor(gradient))
         if result is not None:
+            check_result(hook, result, gradient)
             gradient = result if create_graph else as_gradient(result)
     return gradient
 
@@ -62,7 +76,10 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
         grad._write(add_gradients(grad._operand(), gradient, False))
     if tensor._after_accumulate:
         for hook in list(tensor._after_accumulate.values()):
-            hook(tensor)
+            result = hook(tensor)
+            if result is not None:
+                check_result(hook, result, result if isinstance(result, Tensor) else tensor)
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def pull_gradients(
@@ -91,13 +108,10 @@ def pull_gradients(
     leaves: OrderedDict[Any, None] = OrderedDict()  # in the order in which their gradients became whole
     captured: dict[tuple[Any, ...], Any] = {}
     targets = set() if inputs is None else {edge[0] for edge in inputs}
-    needed = None if inputs is None else _ancestors_of(roots, targets)
-    whole: dict[Node, set[Node]] | None = (
-        None  # of a node, the leaves to which it is the last to send, where their hooks run before other nodes
-    )
+    wanted = accumulate_only if inputs is None else targets
+    needed = None if wanted is None else _ancestors_of(roots, wanted)
 
-    def send(edges: Iterable[Any], gradients: Iterable[Any]) -> bool:
-        hooked = False
+    def send(edges: Iterable[Any], gradients: Iterable[Any]) -> None:
         for edge, gradient in zip(edges, gradients, strict=True):
             if edge is None or gradient is None:
                 continue
@@ -110,8 +124,6 @@ def pull_gradients(
                 if isinstance(gradient, SparseTensor) and not node.takes_sparse:
                     gradient = gradient.to_dense() if create_graph else gradient.to_dense()._operand()
             slots = pending.get(node)
-            if type(node) is AccumulateGrad and (node.__dict__ or node.variable._after_accumulate):
-                hooked = True
             if slots is None:
                 if type(node) is AccumulateGrad:
                     leaves[node] = None
@@ -122,31 +134,34 @@ def pull_gradients(
             elif type(node) is AccumulateGrad:
                 leaves.move_to_end(node)
             slots[index] = gradient if slots[index] is None else add_gradients(slots[index], gradient, create_graph)
-        return hooked
 
     def capture(node: Node, gradients: list[Any]) -> None:
         for index, gradient in enumerate(gradients):
             if inputs is not None and (node, index) in inputs and gradient is not None:
                 captured[node, index] = gradient
 
-    def end(node: Any) -> None:
-        gradients = pending.pop(node)
-        extra = node.__dict__
-        if extra and not (foreign and node in targets):
-            _run_tensor_hooks(gradients, extra, create_graph)
-        if inputs is not None:
-            capture(node, gradients)
-        elif accumulate_only is None or node in accumulate_only:
-            if "_prehooks" in extra:
-                _run_prehooks(extra["_prehooks"], gradients, create_graph)
-            accumulate(node.variable, gradients[0], create_graph)
-            for hook in list(extra.get("_hooks", {}).values()):
-                hook((), tuple(map(as_tensor, gradients)))
+    def settle(found: Iterable[Any]) -> None:
+        """The gradients of these leaves are whole."""
+        for node in found:
+            del leaves[node]
+            gradients = pending.pop(node)
+            extra = node.__dict__
+            if extra and not (foreign and node in targets):
+                _run_tensor_hooks(gradients, extra, create_graph)
+            if inputs is not None:
+                capture(node, gradients)
+            elif accumulate_only is None or node in accumulate_only:
+                if "_prehooks" in extra:
+                    _run_prehooks(extra["_prehooks"], gradients, create_graph)
+                accumulate(node.variable, gradients[0], create_graph)
+                for hook in list(extra.get("_hooks", {}).values()):
+                    hook((), tuple(map(as_tensor, gradients)))
 
+    waiting: dict[Any, int] | None = None  # how many edges to each leaf are still to be walked, where somebody may look at it on the way
     before, walk_before = thread.grad, thread.walk
     thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
-        plain = inputs is None and not create_graph and thread.tracing is None and thread.anomaly is None
+        plain = needed is None and not create_graph and thread.tracing is None and thread.anomaly is None
         known, following = begin(roots, retain_graph) if plain else (None, None)
         if known is None:
             send([edge for edge, _ in roots], [gradient for _, gradient in roots])
@@ -154,10 +169,16 @@ def pull_gradients(
             pending, leaves = dict(known), OrderedDict.fromkeys(known)
         while heap:
             node = heapq.heappop(heap)[2]
+            extra = node.__dict__
+            if waiting is None and (extra or not isinstance(node, Recording)):
+                waiting = _edges_to_leaves([node, *[item[2] for item in heap]], needed)
+                settle([leaf for leaf in leaves if leaf not in waiting])
+                if following is not None:
+                    following.forget()
+                    following = None
             if following is not None:
                 following.visit(node)
             gradients = pending.pop(node)
-            extra = node.__dict__
             theirs = foreign and node in targets
             if extra and not theirs:
                 _run_tensor_hooks(gradients, extra, create_graph)
@@ -167,26 +188,33 @@ def pull_gradients(
                 continue
             if "_prehooks" in extra:
                 _run_prehooks(extra["_prehooks"], gradients, create_graph)
-            results = node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
-            if "_hooks" in extra:
-                results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
+            try:
+                results = (
+                    node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
+                )
+                if "_hooks" in extra:
+                    results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
+            except Exception:  # leaves that wait for nothing have their gradients
+                left = _edges_to_leaves([node, *[item[2] for item in heap]], needed)
+                settle([leaf for leaf in leaves if leaf not in left])
+                raise
             if not retain_graph:
                 node.release()
-            hooked = send(node.edges, results)
-            if hooked or following is not None:
+            order = node.entry.sends if isinstance(node, Recording) else None
+            if order is None:
+                send(node.edges, results)
+            else:
+                results = list(results)
+                send([node.edges[number] for number in order], [results[number] for number in order])
+            if waiting is not None or following is not None or needed is not None:
                 for leaf in _leaves_in_order(node):
                     if leaf in leaves:
                         leaves.move_to_end(leaf)
-            if hooked and whole is None:
-                whole = _last_senders(roots, needed)
-            if whole and node in whole:
-                for leaf in [leaf for leaf in leaves if leaf in whole[node]]:
-                    del leaves[leaf]
-                    end(leaf)
+            if waiting is not None:
+                settle(_no_longer_waiting(node, waiting, leaves))
         if following is not None:
             following.arrive(leaves, pending)
-        while leaves:
-            end(leaves.popitem(last=False)[0])
+        settle(list(leaves))
     finally:
         thread.grad, thread.walk = before, walk_before
     return captured
@@ -219,13 +247,22 @@ def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list
     return results
 
 
-def _ancestors_of(roots: list[Any], targets: set[Any]) -> set[Any]:
-    """The nodes on some path from the roots to a target."""
-    needed = set(targets)
-    for node in sorted(reachable(edge[0] for edge, _ in roots), key=lambda item: item.number):
-        if any(edge is not None and edge[0] in needed for edge in node.edges):
-            needed.add(node)
-    return needed
+def _edges_to_leaves(nodes: list[Any], needed: set[Any] | None) -> dict[Any, int]:
+    """How many edges lead to each leaf from these nodes and what is behind them."""
+    found: dict[Any, int] = {}
+    for node in reachable(nodes, None if needed is None else needed.__contains__):
+        for edge in node.edges if needed is None or node in needed else ():
+            if edge is not None and type(edge[0]) is AccumulateGrad:
+                found[edge[0]] = found.get(edge[0], 0) + 1
+    return found
+
+
+def _no_longer_waiting(node: Node, waiting: dict[Any, int], leaves: Iterable[Any]) -> list[Any]:
+    """The leaves to which a node's edges were the last, in the order in which they got their gradients."""
+    for edge in node.edges:
+        if edge is not None and edge[0] in waiting:
+            waiting[edge[0]] -= 1
+    return [leaf for leaf in leaves if not waiting.get(leaf)]
 
 
 def _leaves_in_order(node: Node) -> Iterator[Any]:
@@ -241,18 +278,10 @@ def _leaves_in_order(node: Node) -> Iterator[Any]:
         level = tuple(below)
 
 
-def _last_senders(roots: list[Any], needed: set[Any] | None) -> dict[Node, set[Node]]:
-    """Of each node after which the gradients of leaves with hooks are whole, these leaves; nothing where nobody could tell that from the end of the walk."""
-    last: dict[Any, Node] = {}
-    tells = False
-    for node in reachable(edge[0] for edge, _ in roots):
-        if type(node) is AccumulateGrad or (needed is not None and node not in needed):
-            continue
-        tells = tells or bool(node.__dict__) or not isinstance(node, Recording)
-        for leaf in [edge[0] for edge in node.edges if edge is not None and type(edge[0]) is AccumulateGrad]:
-            if leaf.__dict__ or leaf.variable._after_accumulate:
-                last[leaf] = min(last.get(leaf, node), node, key=lambda item: item.number)
-    whole: dict[Node, set[Node]] = {}
-    for leaf, node in last.items() if tells else ():
-        whole.setdefault(node, set()).add(leaf)
-    return whole
+def _ancestors_of(roots: list[Any], targets: set[Any]) -> set[Any]:
+    """The nodes on some path from the roots to a target."""
+    needed = set(targets)
+    for node in sorted(reachable(edge[0] for edge, _ in roots), key=lambda item: item.number):
+        if any(edge is not None and edge[0] in needed for edge in node.edges):
+            needed.add(node)
+    return needed

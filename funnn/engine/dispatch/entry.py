@@ -15,6 +15,7 @@ from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.saved_names import saved_properties
+from funnn.engine.dispatch.shown_nodes import sending_order
 from funnn.engine.program.form import Form, strong
 from funnn.engine.tape.node import node_type
 from funnn.functional._warn import collected
@@ -51,6 +52,7 @@ class Entry:
         self.torchs: Any = torchs
         inputs = None if torchs is None else torchs.inputs
         self.operands = operands if inputs is None else _edges(inputs, tracked)
+        self.sends = sending_order(op.name, name, layout, op.pure, tracked) if tracked else None
 
     @property
     def function(self) -> Callable[..., tuple[tuple[Any, ...], Note]]:
@@ -104,11 +106,11 @@ class Entry:
         if any(map(jnp.iscomplexobj, (*arrays, *flat))):
             vjp = jax.tree_util.Partial(_pull_conjugates, vjp)
         saved = self.torchs.saved
-        if saved is not None:
+        if saved is not None:  # where torch saves no tensor, as of a view, backward may come a second time, whatever is kept here
             saved = tuple([number for number in saved if ~number < len(flat)])
-        else:
-            inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or i in (self.op.saves or ())]
-            saved = (*inputs, *[~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept)])
+            return outputs, vjp, Note(kind, smooth, saved, bool(saved), self.tracked)
+        inputs = [i for i, array in enumerate(arrays) if any(array is leaf for leaf in kept) or i in (self.op.saves or ())]
+        saved = (*inputs, *[~i for i, array in enumerate(flat) if any(array is leaf for leaf in kept)])
         return outputs, vjp, Note(kind, smooth, saved, bool(kept or saved), self.tracked)
 
     def _smooth(self, outputs: tuple[Any, ...]) -> tuple[bool, ...]:

@@ -12,7 +12,6 @@ from funnn.engine.memory.storage import covers, plan_window, write_through, writ
 from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
-from funnn.engine.tensor.history import SEVERAL_VIEWS
 from funnn.engine.tensor.tensor import Tensor
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
@@ -50,6 +49,12 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+
+
+def check_no_piece(tensor: Tensor) -> None:
+    """Raise torch's error where a view that came with others from one call, or out of a Function, is written with gradients."""
+    if thread.grad and tensor._piece is not None and tensor.requires_grad:
+        raise RuntimeError(f"{tensor._piece} and is being modified inplace. {tensor._why}")
 
 
 _TOGETHER = (
@@ -115,8 +120,7 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         tensor._write(result._operand())
         return tensor
     base = tensor._base
-    if tensor._piece is not None:
-        raise RuntimeError(f"{tensor._piece} and is being modified inplace. {SEVERAL_VIEWS}")
+    check_no_piece(tensor)
     if base is None:
         tensor._write(result._operand())
         tensor._set_history(*(result._edge() if result.requires_grad else (None, 0)))

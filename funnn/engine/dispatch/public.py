@@ -68,6 +68,7 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
     answer = stand_in(public, args, kwargs) if isinstance(error, (TypeError, AttributeError)) else NotImplemented
     if answer is not NotImplemented or isinstance(error, NotImplementedError):
         return answer
+    kwargs = {name: value for name, value in kwargs.items() if name != vars(run).get("key_name")}  # which torch does not have
     try:
         result = call_as_torch_does(run, names or (), args, kwargs, unbound=isinstance(error, (TypeError, AttributeError)))
         stranger = error.obj if isinstance(error, AttributeError) and not isinstance(error.obj, Tensor) else None

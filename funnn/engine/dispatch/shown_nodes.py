@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from funnn.engine.dispatch.arguments import named_arguments, operands_in
@@ -67,6 +68,27 @@ def shown_next(node: Any) -> tuple[Any, ...] | None:
         node.shown = _edges(_tree(text), node, {name: tuple(operands_in(value)) for name, value in named.items()})
     found: tuple[Any, ...] = node.shown
     return found
+
+
+def sending_order(function: str, name: str, layout: Any, pure: Any, tracked: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The edges of a node in the order in which gradients come to them in torch, whose nodes in between take time; None where it is their own."""
+    text = _LEADS_TO.get((function, name))
+    if text is None:
+        return None
+    named = named_arguments(pure, layout)
+    words = list(_arguments(_tree(text)))
+    places = {number: place for place in sorted(words) for number in operands_in(named.get(place[1]))}
+    order = tuple(sorted(range(len(tracked)), key=lambda edge: places.get(tracked[edge], (0, ""))[0]))
+    return None if order == tuple(range(len(tracked))) else order
+
+
+def _arguments(tree: tuple[Any, ...], depth: int = 0) -> Iterator[tuple[int, str]]:
+    """How many nodes lie before each argument, and its name."""
+    for item in tree:
+        if isinstance(item, tuple):
+            yield from _arguments(item[1], depth + 1)
+        else:
+            yield depth, item
 
 
 def _of_written_view(node: Any) -> tuple[Any, ...]:

@@ -22,6 +22,11 @@ SEVERAL_VIEWS = (
     "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
     "You should replace the inplace operation by an out-of-place one."
 )
+IN_FUNCTION = (
+    "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would "
+    "override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by "
+    "cloning the output of the custom Function."
+)
 
 
 class History:
@@ -32,7 +37,8 @@ class History:
       _leaf_requires_grad: whether a tensor that no node made collects gradients; _grad: what it collected.
       _accumulator: a weak reference to the AccumulateGrad node of a leaf; _hooks, _after_accumulate: its hooks.
       _base, _base_changes: of a view, the tensor whose history decides its own, and that history's count when ``_grad_fn`` was made.
-      _piece: of a view that came with others from one call (split, unbind), which one it is: torch forbids to write to it with gradients.
+      _piece: of a view that came with others from one call (split, unbind), or out of a Function, which one it is, and _why torch forbids to write to
+        it with gradients.
       _changes: how often an in-place operation gave this tensor a new history.
     """
 
@@ -46,6 +52,7 @@ class History:
     _base: Any = None
     _base_changes = 0
     _piece: str | None = None
+    _why = SEVERAL_VIEWS
     _changes = 0
     _history_of_view: Callable[[Any, Any], tuple[Any, ...]]  # (base, window) -> (node, output) of a view of it; the views put it here
 
@@ -68,7 +75,7 @@ class History:
         if base is not None and base._changes != self._base_changes:
             if base.requires_grad:
                 if self._piece is not None:
-                    raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {SEVERAL_VIEWS}")
+                    raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {self._why}")
                 self._set_history(*self._history_of_view(base, self._view_window()))
             self._base_changes = base._changes
 
@@ -98,6 +105,8 @@ class History:
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
         if self._base is not None:
+            if self._piece is not None and self._base_changes != self._base._changes and self._base.requires_grad:
+                return True  # though its history may not be asked for
             self._sync()
         return self._grad_fn is not None or self._leaf_requires_grad
 
@@ -109,6 +118,12 @@ class History:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start (or stop) recording operations on a leaf, in place."""
+        if thread.transforms:
+            raise RuntimeError(
+                "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) inside of a function being "
+                "transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
+                "jacfwd, hessian) or call requires_grad_() outside of a function being transformed instead."
+            )
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
@@ -136,6 +151,10 @@ class History:
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
         return self.grad_fn is None
+
+    def _is_view(self) -> bool:
+        """Whether autograd takes this tensor for a part of another."""
+        return self._base is not None
 
     @property
     def output_nr(self) -> int:

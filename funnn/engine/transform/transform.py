@@ -250,7 +250,7 @@ def pushed(function: Function, primals: list[Tensor], tangents: list[Tensor]) ->
 
     inputs = primals
     if needs_tangents:  # they reach the outputs through the primals, which must then be part of the graph
-        inputs = [p if p.requires_grad or not t.requires_grad else _leaf(p) for p, t in zip(primals, tangents, strict=True)]
+        inputs = [p if p.requires_grad or not t.requires_grad else as_leaf(p) for p, t in zip(primals, tangents, strict=True)]
     left, join = _transform(level, "JvpBackward", function, inputs, again, enter)
     results = [Tensor._wrap(value) for value, _ in left], [Tensor._wrap(tangent) for _, tangent in left]
     join(list(results))
@@ -264,13 +264,16 @@ def check_tangent(value: Tensor, direction: Tensor) -> None:
             "Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. "
             f"Tensor is of size {list(value._shape())} while the given forward gradient is of size {list(direction._shape())}."
         )
+    for what, tensor in (("primal", value), ("tangent", direction)):
+        if tensor.dtype.category < 2:
+            raise ValueError(f"Expected {what} to be floating point or complex, but got: {tensor.dtype}")
     if value.dtype is not direction.dtype:
         raise RuntimeError(
             f"the forward gradient has dtype {direction.dtype}, its tensor {value.dtype}; convert it with .to({value.dtype})"
         )
 
 
-def _leaf(tensor: Tensor) -> Tensor:
+def as_leaf(tensor: Tensor) -> Tensor:
     """The same values as a leaf whose gradient nobody asks for."""
     leaf = tensor._bare()
     leaf._leaf_requires_grad = True

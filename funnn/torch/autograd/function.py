@@ -14,6 +14,7 @@ import numpy as np
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tape.node import SECOND_TIME, Node, node_type, zero_gradient
+from funnn.engine.tensor.history import IN_FUNCTION, SEVERAL_VIEWS
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.transform.level import Level
 from funnn.torch.autograd._saved import Saved
@@ -250,7 +251,8 @@ def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
             "Some elements marked as dirty during the forward method were not returned as output. The inputs that are modified inplace must all be "
             "outputs of the Function."
         )
-    made = [_output(ctx, out, index, inputs, dirty, recording and id(out) not in fixed) for index, out in enumerate(flat)]
+    several = sum(isinstance(out, Tensor) and id(out) not in fixed for out in flat) > 1
+    made = [_output(ctx, out, index, inputs, dirty, recording and id(out) not in fixed, several) for index, out in enumerate(flat)]
     ctx.count, ctx.results = (
         len(flat),
         tuple((r._shape(), r.dtype.numpy) if isinstance(r, Tensor) and r._grad_fn is ctx else None for r in made),
@@ -263,7 +265,7 @@ def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
     return tuple(made) if isinstance(outputs, tuple) else made[0]
 
 
-def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: set[int], dirty: set[int], recording: bool) -> Any:
+def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: set[int], dirty: set[int], recording: bool, several: bool) -> Any:
     if not isinstance(out, Tensor):
         return out
     recording = recording and (out.is_floating_point() or out.is_complex())
@@ -277,7 +279,14 @@ def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: set[int], dirt
             raise NotImplementedError("mark_dirty of a view with gradients is not supported; give the function a clone()")
         out._changes += 1
     elif id(out) in inputs or out._base is not None or out.requires_grad:
+        viewed = out if out._base is None and id(out) in inputs else out._base
         out = out._bare()
+        if recording and viewed is not None:
+            out._base, out._base_changes = viewed, viewed._changes
+            out._piece, out._why = (
+                f"Output {index} of {ctx.name().removesuffix('Backward')} is a view",
+                SEVERAL_VIEWS if several else IN_FUNCTION,
+            )
     if recording:
         out._set_history(ctx, index)
     return out

@@ -12,6 +12,7 @@ from funnn.engine.tape.node import zero_gradient
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.derivatives import jacfwd
 from funnn.engine.transform.differentiate import grad
+from funnn.engine.transform.transform import as_leaf
 
 Tensors = tuple[Tensor, ...]
 
@@ -296,7 +297,7 @@ def hessian(
     if outer_jacobian_strategy == "forward-mode":
 
         def outer(*given: Tensor) -> Tensors:
-            leaves = tuple(item._bare().requires_grad_() for item in given)
+            leaves = tuple(map(as_leaf, given))
             with enable_grad():
                 return gradient(*leaves)
 

@@ -13,6 +13,7 @@ from funnn.engine.tape.grad_mode import enable_grad, no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.derivatives import jvp
 from funnn.engine.transform.differentiate import grad
+from funnn.engine.transform.transform import as_leaf
 from funnn.engine.transform.vmap import vmap
 
 
@@ -334,9 +335,7 @@ def gradgradcheck(
 
     def backward(*given: Any) -> tuple:
         with enable_grad():
-            items = [
-                item._bare().requires_grad_() if n in tracked and not item.requires_grad else item for n, item in enumerate(given[:-count])
-            ]
+            items = [as_leaf(item) if n in tracked and not item.requires_grad else item for n, item in enumerate(given[:-count])]
             found = grad(outputs_of(tuple(items)), [items[n] for n in tracked], given[-count:], create_graph=True, allow_unused=True)
         return tuple(item for item in found if item is not None)
 

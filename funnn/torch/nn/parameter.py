@@ -38,9 +38,11 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
     def __deepcopy__(self, memo: dict) -> Parameter:
-        copied = super().__deepcopy__(memo)
-        copied._grad = None  # as torch's: a copy starts without a gradient
-        return copied
+        gradient, self._grad = self._grad, None  # as torch's: a copy starts without a gradient, which may have a history
+        try:
+            return super().__deepcopy__(memo)
+        finally:
+            self._grad = gradient
 
 
 class SparseParameter(SparseTensor, Parameter):

@@ -92,7 +92,7 @@ def _step(
         state = state_of[param] if wanted else {}
         if state.keys() != wanted:
             if not wanted <= state.keys():
-                fill_state(rule, options, param, state, wanted)
+                fill_state(rule, options, param, state, wanted, bool(group.get("fused")))
             state = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
         states.append(state)
         names.append(ordered)
@@ -159,15 +159,17 @@ def _common_step(states: list) -> Any:
     return first
 
 
-def fill_state(rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None) -> None:
-    """Add the entries that the present options need and that are not there."""
+def fill_state(
+    rule: Rule, options: dict[str, Any], param: Tensor, state: dict[str, Any], needed: frozenset[str] | None = None, fused: bool = False
+) -> None:
+    """Add the entries that the present options need and that are not there; ``fused`` steps are always counted in float32."""
     plain = tuple(
         [
             (name, float(value) if isinstance(value, Tensor) else tuple(value) if isinstance(value, list) else value)
             for name, value in options.items()
         ]
     )
-    counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 else jnp.float32
+    counts = jnp.float64 if _dtype.get_default_dtype() is _dtype.float64 and not fused else jnp.float32
     names, initial = _initial(rule, plain, counts, param._shape(), param.dtype.numpy, param.is_meta)
     for name, value in zip(names, initial(), strict=True):
         if name not in state and (needed is None or name in needed):

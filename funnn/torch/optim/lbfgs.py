@@ -47,6 +47,8 @@ class LBFGS(Optimizer):
 
     def step(self, closure: Callable) -> Any:
         """Up to ``max_iter`` iterations; ``closure`` clears the gradients, computes the loss, calls backward and returns the loss."""
+        if len(self.param_groups) != 1:
+            raise AssertionError(f"Expected exactly one param_group, but got {len(self.param_groups)}")
         group = self.param_groups[0]
         lr = group["lr"]
         point = _Point(group["params"], closure)

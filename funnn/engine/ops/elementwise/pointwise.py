@@ -372,6 +372,9 @@ def _gradient_of_masked_fill(input, mask, value):
 
 def lerp(input, end: Array, weight):
     """input + weight·(end − input)."""
+    for name, other in (("end", end), ("weight", weight)):
+        if hasattr(other, "dtype") and (name == "end" or jnp.ndim(other)) and other.dtype != input.dtype:
+            raise RuntimeError(f"expected dtype {input.dtype} for `{name}` but got dtype {other.dtype}; convert it with .to(dtype)")
     return _lerp(*promoted(input, end, factor(weight, input.dtype)))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.inplace import assign, check_overlap
 from funnn.engine.ops.kit.return_types import with_out
+from funnn.engine.state import thread
 from funnn.engine.types.warning import say
 
 _SPELT = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}
@@ -27,7 +28,7 @@ def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) 
     if exact and out.dtype is not result.dtype:
         wanted, got = (_SPELT.get(kind.name, kind.name) for kind in (result.dtype, out.dtype))
         raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {got} instead; give torch.empty(0, dtype={result.dtype})")
-    if result.requires_grad or out.requires_grad:
+    if thread.grad and (result.requires_grad or out.requires_grad or any(getattr(item, "requires_grad", False) for item in operands)):
         raise RuntimeError("out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if out._shape() != result._shape():
         if out.numel():

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from funnn.engine.dispatch.inplace import check_writable
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
@@ -50,6 +51,9 @@ def _each(name: str) -> Callable:
         spread = functools.partial(_spread, count=count, per_tensor=name.startswith("addc"))
         columns = [spread(value) for value in args]
         named = {key: spread(value) for key, value in kwargs.items()}
+        if name.endswith("_"):  # all are looked at before the first is written
+            for item in lists[0]:
+                check_writable(item, overlapping=True)
         results = [own(*(column[i] for column in columns), **{key: column[i] for key, column in named.items()}) for i in range(count)]
         return args[0] if name.endswith("_") else tuple(results)
 

@@ -13,6 +13,7 @@ from typing import Any
 from jax import Array
 
 from funnn.engine.dispatch.call import call
+from funnn.engine.dispatch.inplace import check_no_piece, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
@@ -80,7 +81,7 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     if piece is not None and thread.grad:
         view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
     elif tensor._piece is not None:
-        view._piece = tensor._piece
+        view._piece, view._why = f"Output 0 of {grad.removesuffix('Backward0')} is a view", tensor._why
     return view
 
 
@@ -171,12 +172,18 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable, **policie
 
 def _becoming(run: Callable, name: str) -> Callable:
     def write(self: Array, *args, **kwargs):
-        if thread.grad and self.requires_grad and self.is_leaf:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        check_writable(self, overlapping=True)
+        check_no_piece(self)
         other = run(self, *args, **kwargs)
-        self._window, self._value, self._value_writes = other._window, other._value, other._value_writes
-        self._set_history(other._grad_fn, other._output)
-        self._changes += 1
+        storage = self._storage
+        if self._tracked:
+            storage.version += 1
+        storage.writes += 1  # the values stay, but what saved the tensor must look at the version
+        self._window, self._value = other._window, other._value
+        self._value_writes = storage.writes if other._value_writes == storage.writes - 1 else other._value_writes
+        if thread.grad:
+            self._set_history(other._grad_fn, other._output)
+            self._changes += 1
         return self
 
     write.__name__ = write.__qualname__ = f"{name}_"
