@@ -167,7 +167,8 @@ def pull_gradients(
                 waiting = _edges_to_leaves([node, *[item[2] for item in heap]], needed)
                 settle([leaf for leaf in leaves if leaf not in waiting])
                 if following is not None:
-                    following = following.forget()
+                    following.forget()
+                    following = None
             if following is not None:
                 following.visit(node)
             gradients = pending.pop(node)
