@@ -335,8 +335,8 @@ def _form(kind: tuple, op: Op, args: tuple, kwargs: dict, tensors: list, tracked
             )
     form = _forms.get(kind)
     if form is None:
-        if not check_call(op.names, args, kwargs):
-            check_kinds(op.name, named_arguments(op.pure, _layout_of(op, args, kwargs)))
+        check_call(op.names, args, kwargs)
+        check_kinds(op, named_arguments(op.pure, _layout_of(op, args, kwargs)))
         rest = len(tensors), tracked, kind[-1] or op.grad, _operands(op, tensors, tracked)
         if len(_forms) >= _FORMS:  # as many as anybody uses in turns; the others come anew
             _forms.clear()

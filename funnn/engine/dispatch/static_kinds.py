@@ -5,20 +5,24 @@ They are looked at when a form is made, so a call that comes again costs nothing
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funnn.engine.dispatch.arguments import At
+from funnn.engine.dispatch.op import Op
 
 _FLAGS_TEXT = (
     "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors check_invariants "
-    "coalesced compute_uv copy count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout enabled "
-    "equal_nan force full full_matrices has_biases hermitian implicit include_last_offset include_self increasing invert is_coalesced "
-    "keepdim largest left log_input log_target masked_grad non_blocking normalized onesided out_int32 periodic pin_memory pivot "
-    "replacement require_grad requires_grad return_complex return_counts return_inverse right scale_grad_by_freq some sorted sparse "
-    "sparse_grad stable swap train training transpose unbiased unitriangular unpack_data unpack_pivots unsafe use_input_stats "
-    "with_replacement wrap zero_infinity "
+    "coalesced compute_uv copy count_include_pad cudnn_enable cudnn_enabled density descending dispatch_device dispatch_layout "
+    "enable_gqa enabled equal_nan force full full_matrices has_biases hermitian implicit include_last_offset include_self increasing "
+    "invert is_causal is_coalesced keepdim largest left log_input log_target masked_grad non_blocking normalized onesided out_int32 "
+    "periodic pin_memory pivot replacement require_grad requires_grad return_complex return_counts return_inverse right "
+    "scale_grad_by_freq some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data "
+    "unpack_pivots unsafe use_input_stats with_replacement wrap zero_infinity "
 )
 _INTEGERS_TEXT = (
     "C HxW N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
@@ -34,8 +38,9 @@ FLAGS = frozenset(_FLAGS_TEXT.split())
 INTEGERS = frozenset(_INTEGERS_TEXT.split())
 
 
-def check_kinds(name: str, arguments: dict[str, Any]) -> None:
+def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
     """Raise TypeError for an argument of the wrong kind; ``arguments`` by their names, with :class:`At` for tensors."""
+    name = op.name
     for argument, value in arguments.items():
         if value is None or value is ...:
             continue
@@ -43,9 +48,17 @@ def check_kinds(name: str, arguments: dict[str, Any]) -> None:
             if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
         elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
+            if argument in _floats(op.pure):
+                continue
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
                     raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(item).__name__}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _floats(pure: Callable[..., Any]) -> frozenset[str]:
+    """The arguments that are floats by default, which such a name is elsewhere for a whole number."""
+    return frozenset(name for name, item in inspect.signature(pure).parameters.items() if type(item.default) is float)
 
 
 _FLAGS = (bool, np.bool_, At)

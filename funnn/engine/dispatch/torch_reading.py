@@ -48,20 +48,17 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
     return NotImplemented
 
 
-def check_call(names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> bool:
-    """Whether the functions have overloads; torch's TypeError where none of them takes the call.
-
-    Arrays may be anything, and arguments of other names are not torch's.
-    """
+def check_call(names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> None:
+    """Raise torch's TypeError where no overload of the functions takes a call; arrays may be anything, and arguments of other names are not torch's."""
     candidates = [overload for name in names for overload in overloads(name)]
     if not candidates:
-        return False
+        return
     known = {name for overload in candidates for name in overload.names()}
     args, kwargs = tuple(map(_plain, args)), {name: _plain(value) for name, value in kwargs.items() if name in known}
     for overload in candidates:
         try:
             overload.bind(args, kwargs)
-            return True
+            return
         except Refused:
             continue
     raise TypeError(_refusal(candidates, args, kwargs))
