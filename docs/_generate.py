@@ -370,7 +370,10 @@ def reference_pages() -> dict[str, str]:
             "funnn.functional",
             "Pure functions of `jax.Array`, with the names, the argument order and the defaults of torch.nn.functional. Functions that draw random"
             " numbers take `key`.",
-            grouped("funnn.functional", F, function_names()) + "\n## Your own functions\n\n::: funnn.functional.public\n",
+            grouped("funnn.functional", F, function_names())
+            + "\n## A cache of keys and values\n\n"
+            + listed("funnn.functional", ("KVCache",))
+            + "\n## Your own functions\n\n::: funnn.functional.public\n",
         ),
         "layers": (
             "funnn.layers",
@@ -409,6 +412,7 @@ def reference_pages() -> dict[str, str]:
             "What stands around layers in a training program.",
             listed("funnn.train", ("train_step", "TrainStep", "TrainState", "LossScale", "LossScaleState", "Ema", "MeanMetrics"))
             + listed("funnn.data", public_names(data, lambda o: inspect.isfunction(o)))
+            + listed("funnn.generation", ("generate", "beam_search", "Generated", "Model"))
             + listed("funnn.sharding", ("named_shardings", "shard"))
             + listed("funnn._summary", ("summary", "Summary", "Row"))
             + listed("funnn._export", ("export", "load_exported", "Exported"))
@@ -437,7 +441,19 @@ def source_pages() -> dict[str, str]:
 
 
 #: The programs of funnn.examples that the gallery shows.
-EXAMPLES = ("digits_functional", "digits_torch", "char_gpt", "ddpm", "ppo", "resnet", "lstm_tagger", "lstm_tagger_torch")
+EXAMPLES = (
+    "digits_functional",
+    "digits_torch",
+    "char_gpt",
+    "ddpm",
+    "ppo",
+    "resnet",
+    "lstm_tagger",
+    "lstm_tagger_torch",
+    "gpt2",
+    "llama",
+    "vit",
+)
 
 #: Paths of the pages that this file makes.
 PAGES = (

@@ -130,6 +130,17 @@ def test_initial_models_train(name):
     assert moved < first
 
 
+def test_gpt2_draws_its_weights_as_its_authors_did():
+    model, _ = load("GPT-2", RECORDED["GPT-2"]["shapes"])
+    drawn = checkpoint.flatten(model.init(jax.random.key(0))[0])
+    for name, array in drawn.items():
+        if array.ndim == 2:
+            expected = 0.02 / 2 if name.endswith(("attn.out.weight", "mlp.down.weight")) else 0.02
+            assert array.std().item() == pytest.approx(expected, rel=0.1), name
+        else:
+            assert (array == (1 if name.endswith("weight") else 0)).all(), name
+
+
 @live
 def test_experts_are_mixtrals():
     import torch
@@ -149,3 +160,22 @@ def test_experts_are_mixtrals():
         logits = x.reshape(-1, 8) @ block.gate.weight.T
     np.testing.assert_allclose(y, (expected[0] if isinstance(expected, tuple) else expected), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(losses.load_balancing, load_balancing_loss_func((logits,), 4, 2), rtol=1e-5)
+
+
+@live
+def test_filters_and_alibi_are_those_of_transformers():
+    import torch
+    from transformers.generation import logits_process as warpers
+    from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+    logits = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)) * 3
+    for ours, value, theirs in (
+        (F.top_k_filter, 7, warpers.TopKLogitsWarper(7)),
+        (F.top_p_filter, 0.3, warpers.TopPLogitsWarper(0.3)),
+        (F.top_p_filter, 0.95, warpers.TopPLogitsWarper(0.95)),
+        (F.min_p_filter, 0.1, warpers.MinPLogitsWarper(0.1)),
+    ):
+        np.testing.assert_array_equal(ours(jnp.asarray(logits.numpy()), value), theirs(None, logits.clone()))
+    for heads in (1, 6, 8):
+        bias = build_alibi_tensor(torch.ones(1, 5), heads, torch.float32).reshape(heads, 5)  # of the last query, up to a number
+        np.testing.assert_allclose(F.alibi_bias(jnp.array([4]), jnp.arange(5), heads)[:, 0], bias - bias[:, -1:], rtol=1e-6)
