@@ -409,7 +409,20 @@ ORDERED = {
     "convolutions": (lambda nn: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 3)), (4, 1, 7, 7)),
     "instance norm": (lambda nn: nn.InstanceNorm1d(3, affine=True), (4, 3, 5)),
     "transformer": (lambda nn: nn.TransformerEncoderLayer(4, 2, 8), (4, 3, 4)),
+    "operations of several outputs": (lambda nn: nn.Sequential(nn.Linear(3, 4), Largest(nn), nn.Linear(2, 2)), (4, 3)),
 }
+
+
+def Largest(nn):
+    """The two largest of each row, and what became of them in pieces."""
+
+    class Layer(nn.Module):
+        def forward(self, x):
+            first, second = x.topk(2)[0].unbind(-1)
+            low, high = (first * second).aminmax()
+            return (x.split(2, -1)[0] * low + high).sort(-1)[0]
+
+    return Layer()
 
 
 @pytest.mark.parametrize("name", ORDERED)
