@@ -76,7 +76,11 @@ def fuse(model):
     for node in fx_model.graph.nodes:
         if node.op != "call_module":
             continue
-        if type(modules[node.target]) is nn.BatchNorm2d and node.args[0].op == "call_module" and type(modules[node.args[0].target]) is nn.Conv2d:
+        if (
+            type(modules[node.target]) is nn.BatchNorm2d
+            and node.args[0].op == "call_module"
+            and type(modules[node.args[0].target]) is nn.Conv2d
+        ):
             if len(node.args[0].users) > 1:
                 continue
             fused_conv = fuse_conv_bn(modules[node.args[0].target], modules[node.target])
@@ -110,7 +114,13 @@ class Small(nn.Module):
 traced = fx.symbolic_trace(Small())
 print(traced.graph)
 for node in traced.graph.nodes:
-    print(node.op, node.name, node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target), node.args, dict(node.kwargs))
+    print(
+        node.op,
+        node.name,
+        node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.target),
+        node.args,
+        dict(node.kwargs),
+    )
 
 
 class ShapeProp(fx.Interpreter):

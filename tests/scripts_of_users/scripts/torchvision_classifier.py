@@ -70,19 +70,32 @@ picture = (torch.linspace(0, 255, 3 * 32 * 40).view(3, 32, 40)).to(torch.uint8)
 pil = TF.to_pil_image(picture)
 print(pil.size, pil.mode, TF.pil_to_tensor(TF.rotate(pil, 30, fill=7)).float().mean(), TF.adjust_brightness(picture, 0.5).float().mean())
 augment = v2.Compose(
-    [v2.ToImage(), v2.RandomResizedCrop(24, scale=(0.5, 1.0), antialias=True), v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2), v2.ToDtype(torch.float32, scale=True)]
+    [
+        v2.ToImage(),
+        v2.RandomResizedCrop(24, scale=(0.5, 1.0), antialias=True),
+        v2.RandomHorizontalFlip(),
+        v2.ColorJitter(0.2, 0.2),
+        v2.ToDtype(torch.float32, scale=True),
+    ]
 )
 print(augment)
 batch = torch.stack([augment(pil) for _ in range(3)])
 print(batch.shape, batch.mean((1, 2, 3)))
-print(T.RandAugment()(pil).size, T.AutoAugment(T.AutoAugmentPolicy.CIFAR10)(picture).shape, T.FiveCrop(16)(pil)[4].size, T.GaussianBlur(3)(batch).std())
+print(
+    T.RandAugment()(pil).size,
+    T.AutoAugment(T.AutoAugmentPolicy.CIFAR10)(picture).shape,
+    T.FiveCrop(16)(pil)[4].size,
+    T.GaussianBlur(3)(batch).std(),
+)
 print(T.RandomErasing(p=1.0)(batch[0]).eq(0).sum(), TF.resized_crop(batch, 2, 2, 10, 12, [8, 8]).shape, TF.equalize(picture).float().std())
 boxes = torch.tensor([[2, 2, 12, 12], [3, 3, 13, 13], [20, 20, 30, 30]], dtype=torch.float)
 print(torchvision.ops.box_iou(boxes, boxes)[0], torchvision.ops.box_convert(boxes, "xyxy", "cxcywh")[2])
 drawn = torchvision.utils.draw_bounding_boxes(picture, boxes, colors="red", width=2)
 grid = torchvision.utils.make_grid(batch, nrow=2, padding=1, normalize=True)
 print(drawn.float().mean(), grid.shape, grid.mean())
-vit = torchvision.models.vision_transformer.VisionTransformer(image_size=24, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=4).eval()
+vit = torchvision.models.vision_transformer.VisionTransformer(
+    image_size=24, patch_size=8, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=4
+).eval()
 print(sum(p.numel() for p in vit.parameters()), vit(batch).shape, vit.heads)
 features = create_feature_extractor(model, {"layer2": "maps"})(torch.zeros(1, 1, 28, 28))
 print({k: v.shape for k, v in features.items()})
