@@ -1,6 +1,7 @@
 """Runs scripts and says whether they print the same, and how long they took: ``python -m tests.scripts_of_users [NAME…]``.
 
-``--record`` runs those of torchvision with this Python, which must have PyTorch with torchvision, and writes down what they print.
+``--record`` runs those that have a record, of torchvision or of what PyTorch's compiler does, with this Python, which must have PyTorch 2.13, and
+torchvision 0.28 for those of torchvision; what they print is written down.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from tests.scripts_of_users import _running
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="scripts (default: all)")
-    parser.add_argument("--record", action="store_true", help="write what scripts of torchvision print with this Python")
+    parser.add_argument("--record", action="store_true", help="write what scripts with a record print with this Python")
     options = parser.parse_args()
     wrong = 0
     for name, path in _running.scripts().items():
-        if (options.names and name not in options.names) or (options.record and not _running.needs_torchvision(path)):
+        if (options.names and name not in options.names) or (options.record and not _running.record_of(path).exists()):
             continue
         with tempfile.TemporaryDirectory() as folder:
             if options.record:

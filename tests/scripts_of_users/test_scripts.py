@@ -1,4 +1,4 @@
-"""Each script prints on funnn what it prints on PyTorch; those of torchvision, what they printed on PyTorch 2.13 with torchvision 0.28."""
+"""Each script prints on funnn what it prints on PyTorch, or what it printed there when that was recorded."""
 
 import pytest
 import torch  # noqa: F401 (what the scripts are compared with)

@@ -432,6 +432,23 @@ def test_order_of_parameters_hooks(name):
     same(program)
 
 
+def test_order_of_hooks_around_an_operation_of_several_outputs():
+    """Each output of a recurrent layer has a node of its own in torch; here these are shown, and lead back to the one that is there."""
+
+    def program(t):
+        first, recurrent, last = t.nn.Linear(3, 3), t.nn.LSTM(3, 2, 2, bidirectional=True), t.nn.Linear(2, 2)
+        calls = []
+        for layer in (first, last):
+            for key, parameter in layer.named_parameters():
+                parameter.register_hook(lambda grad, key=key: calls.append(key))
+        for _ in range(4):
+            _, (h, c) = recurrent(first(t.ones(5, 3)))
+            last(h * c).sum().backward()
+        return calls
+
+    same(program)
+
+
 @pytest.mark.parametrize("watch", ["modules", "tensors", "functions", "nodes"])
 def test_order_of_parameters_hooks_among_others(watch):
     """A parameter's hook is called as soon as its gradient is whole, which others can tell."""

@@ -16,7 +16,7 @@ from typing import Any
 from funnn.engine.backward.passes import begin
 from funnn.engine.dispatch.call import Recording
 from funnn.engine.dispatch.halves import narrowed
-from funnn.engine.dispatch.shown_nodes import Shown
+from funnn.engine.dispatch.shown_nodes import Shown, shown_next
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
@@ -267,14 +267,15 @@ def _no_longer_waiting(node: Node, waiting: dict[Any, int], leaves: Iterable[Any
 
 def _leaves_in_order(node: Node) -> Iterator[Any]:
     """The leaves that a node sends to, in the order in which PyTorch's engine comes to them: leaves first, then through what was made last."""
-    level = node.next_functions
+    shown = shown_next(node) if isinstance(node, Recording) else None
+    level = node.spread(node.edges, None) if shown is None else shown
     while level:
         below: list[Any] = []
-        for following, _ in level:
+        for following in [edge[0] for edge in level if edge is not None]:
             if type(following) is AccumulateGrad:
                 yield following
-            elif isinstance(following, Shown):
-                below[:0] = following.next_functions
+            elif isinstance(following, Shown):  # its own edges, which end at nodes that gradients go through
+                below[:0] = following.edges
         level = tuple(below)
 
 
