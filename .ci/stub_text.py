@@ -134,6 +134,8 @@ class Text(Functions):
         for base in reversed(layer.__mro__[: layer.__mro__.index(Layer)]):
             namespace = vars(sys.modules[base.__module__])
             for name, annotation in inspect.get_annotations(base).items():
+                if name in layer.sizes_from_input:  # a Module knows its sizes
+                    annotation = str(annotation).removesuffix(" | None")
                 if "ClassVar" not in str(annotation) and not name.startswith("_"):
                     found[name] = self.names.parse(annotation, namespace, tensors=True) or self.names.any
         spec = layer.spec

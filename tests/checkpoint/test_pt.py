@@ -47,6 +47,7 @@ def arrays(draw):
     return name, array
 
 
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")  # PyTorch says so of every such tensor
 @settings(max_examples=60, deadline=None)
 @given(arrays())
 def test_any_array(case):

@@ -1,5 +1,7 @@
 """rename, with rules and with those for transformers' models; stack_layers and unstack_layers."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -225,7 +227,7 @@ def test_stack_and_back(count, order):
 
 def test_stacked_layers_are_those_of_repeat():
     block = layers.Linear(3, 3)
-    one_by_one = layers.Sequential(*[block] * 4)
+    one_by_one = layers.Sequential(*[copy.deepcopy(block) for _ in range(4)])
     params, state = one_by_one.init(jax.random.key(0))
     stacked = unflatten(stack_layers({f"h.{key}": value for key, value in flatten(params).items()}, "h.{}."))["h"]
     x = jnp.arange(3.0)

@@ -15,7 +15,7 @@ class _ConvNd(_LayerModule):
     dilation: int | tuple[int, ...]
     dimensions: Any
     groups: int
-    in_channels: int | None
+    in_channels: int
     kernel_size: int | tuple[int, ...]
     out_channels: int
     output_padding: tuple[int, ...]
@@ -24,7 +24,7 @@ class _ConvNd(_LayerModule):
     stride: int | tuple[int, ...]
     transposed: bool
     weight: _Parameter
-    def __init__(self, in_channels: int | None, out_channels: int, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] | str = 0, dilation: int | tuple[int, ...] = 1, groups: int = 1, bias: bool = True, padding_mode: str = 'zeros', device: _device | str | int | None = None, dtype: _dtype | None = None) -> None: ...
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...], stride: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] | str = 0, dilation: int | tuple[int, ...] = 1, groups: int = 1, bias: bool = True, padding_mode: str = 'zeros', device: _device | str | int | None = None, dtype: _dtype | None = None) -> None: ...
     def _adopt(self, layer: Any, *rest: Any, **options: Any) -> None: ...
     def _construct(self, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> tuple[Any, ...]: ...
     def _conv_forward(self, input: _Tensor, weight: _Tensor, bias: _Tensor | None) -> _Tensor: ...

@@ -301,12 +301,18 @@ def _spent_arguments(layer: Layer) -> dict[str, Any]:
 
 def _signature(layer: type[Layer], placed: bool) -> inspect.Signature:
     """The layer's arguments, with ``device`` and ``dtype`` behind those by position."""
-    fields = [p for p in inspect.signature(layer).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    fields = [_sized(layer, p) for p in inspect.signature(layer).parameters.values() if p.kind is not p.VAR_KEYWORD]
     behind = next((place for place, p in enumerate(fields) if p.kind in (p.VAR_POSITIONAL, p.KEYWORD_ONLY)), len(fields))
     kind = inspect.Parameter.KEYWORD_ONLY if any(p.kind is p.VAR_POSITIONAL for p in fields) else inspect.Parameter.POSITIONAL_OR_KEYWORD
     behind = len(fields) if kind is inspect.Parameter.KEYWORD_ONLY else behind
     added = [inspect.Parameter(name, kind, default=None) for name in ("device", "dtype")] if placed else []
     return inspect.Signature([*fields[:behind], *added, *fields[behind:]])
+
+
+def _sized(layer: type[Layer], parameter: inspect.Parameter) -> inspect.Parameter:
+    """An argument as a Module has it, which knows its sizes."""
+    sized = parameter.name in layer.sizes_from_input and isinstance(parameter.annotation, str)
+    return parameter.replace(annotation=parameter.annotation.removesuffix(" | None")) if sized else parameter
 
 
 def _without_self(function: Callable) -> inspect.Signature:
