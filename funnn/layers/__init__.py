@@ -11,7 +11,6 @@ from funnn.layers._layer import Layer as Layer
 from funnn.layers._layer import Param as Param
 from funnn.layers._policy import Policy as Policy
 from funnn.layers._selecting import combine as combine
-from funnn.layers._selecting import decay_mask as decay_mask
 from funnn.layers._selecting import param_mask as param_mask
 from funnn.layers._selecting import partition as partition
 from funnn.layers.activation import CELU as CELU

@@ -1,4 +1,4 @@
-"""Parameters by the layer that they belong to: masks for optimizers, and trees taken apart and put together."""
+"""Parameters by the layer that they belong to: masks of them, and trees taken apart and put together."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ import jax
 from funnn._types import Tree
 from funnn.layers._layer import Layer
 from funnn.layers._surgery import beginnings, fits, nearest, type_names
-from funnn.layers.batchnorm import BatchNormNd, InstanceNormNd
-from funnn.layers.normalization import GroupNorm, LayerNorm, RMSNorm
-from funnn.layers.sparse import Embedding, EmbeddingBag
 
 Types = type[Layer] | tuple[type[Layer], ...]
-
-#: The layers that normalise.
-NORMS: tuple[type[Layer], ...] = (BatchNormNd, InstanceNormNd, GroupNorm, LayerNorm, RMSNorm)
 
 
 def param_mask(
@@ -83,37 +77,6 @@ def param_mask(
             f"param_mask: {type_names(layer.__class__)} has no parameter with {', '.join(asked)}; {nearest(wanted, list(known))}"
         )
     return mask
-
-
-def decay_mask(layer: Layer, params: Any, *, biases: bool = False, norms: bool = False, embeddings: bool = True) -> Tree:
-    """Which parameters weight decay is for: by default all but biases and what normalising layers have.
-
-    Args:
-      layer, params: as :func:`param_mask` takes them.
-      biases, norms, embeddings: whether those decay too. A bias is a parameter whose name is, or begins or ends with, "bias" (``in_proj_bias``,
-        ``bias_ih_l0``); norms and embeddings are the parameters of such layers, and a norm's bias is both.
-
-    Returns:
-      A tree of bools for ``optax.adamw(…, mask=…)`` or ``optax.masked(optax.add_decayed_weights(…), …)``.
-
-    Often only arrays of more than one axis decay, which is wrong for the stacked ones of ``Repeat``; here the layer says what they are.
-    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019); Radford et al., "Language models are unsupervised multitask learners"
-    (2019), for what to leave out.
-
-    >>> from funnn.layers import Embedding, LayerNorm, Linear, Sequential
-    >>> net = Sequential(Embedding(5, 2), LayerNorm(2), Linear(2, 5))
-    >>> decay_mask(net, net.init(jax.random.key(0))[0])
-    {'0': {'weight': True}, '1': {'weight': False, 'bias': False}, '2': {'weight': True, 'bias': False}}
-    """
-
-    def decays(where: str, owners: tuple[Layer, ...]) -> bool:
-        parts = where.rpartition(".")[2].split("_")
-        is_bias, owner = "bias" in (parts[0], parts[-1]), owners[-1]
-        if isinstance(owner, NORMS):
-            return norms and (biases or not is_bias)
-        return biases if is_bias else embeddings or not isinstance(owner, (Embedding, EmbeddingBag))
-
-    return _map(layer, params, decays)
 
 
 def partition(tree: Any, mask: Any) -> tuple[Tree, Tree]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from funnn.layers import Layer
-from funnn.optim._select import Which, by_place, matcher
+from funnn.optim._select import Place, Which, by_place, matcher
 
 
 def decay_mask(layer: Layer, exclude: Sequence[Which] = ()) -> Callable[[Any], Any]:
     """The usual mask of weight decay: matrices and kernels decay; biases, scales and other parameters of rank below 2 do not.
 
-    The rank is that of one layer's parameter, so the biases of layers that ``Repeat`` stacks into a matrix do not decay either.
+    The rank is that of one layer's parameter, so the biases of layers that ``Repeat`` stacks into a matrix do not decay either. A bias is also what is
+    called so, whatever its rank: ``bias_k`` of attention.
 
     Args:
       layer: whose parameters they are.
@@ -37,7 +38,12 @@ def decay_mask(layer: Layer, exclude: Sequence[Which] = ()) -> Callable[[Any], A
       >>> optimizer = adamw(1e-3, weight_decay=0.1, mask=mask)
     """
     excluded = matcher(exclude, layer, "decay_mask")
-    return by_place(layer, lambda path, place: len(place.shape) > 1 and excluded(path) is None)
+
+    def decays(path: str, place: Place) -> bool:
+        parts = path.rpartition(".")[2].split("_")
+        return len(place.shape) > 1 and "bias" not in (parts[0], parts[-1]) and excluded(path) is None
+
+    return by_place(layer, decays)
 
 
 def stacked_axes(layer: Layer) -> Callable[[Any], Any]:

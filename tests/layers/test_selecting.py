@@ -10,21 +10,16 @@ import numpy as np
 import optax
 import pytest
 
-from funnn import checkpoint
+from funnn import checkpoint, optim
 from funnn.layers import (
-    LSTM,
-    BatchNorm1d,
     Embedding,
     LayerNorm,
     Linear,
-    MultiheadAttention,
     Repeat,
     Residual,
     Sequential,
     Tanh,
-    TransformerEncoderLayer,
     combine,
-    decay_mask,
     param_mask,
     partition,
 )
@@ -92,31 +87,11 @@ def test_params_must_be_a_dict():
         param_mask(net(), net().init(KEY), name="bias")
 
 
-def test_decay():
-    def decayed(layer, **kwargs):
-        mask = decay_mask(layer, jax.eval_shape(layer.init, KEY)[0], **kwargs)
-        return sorted(path for path, picked in checkpoint.flatten(mask).items() if picked)
-
-    assert decayed(net()) == ["0.weight", "1.body.1.weight", "2.layer.body.0.weight"]
-    assert decayed(Sequential(BatchNorm1d(2), Linear(2, 2)), norms=True) == ["0.weight", "1.weight"]
-    assert decayed(Sequential(BatchNorm1d(2), Linear(2, 2)), biases=True) == ["1.bias", "1.weight"]
-    assert len(decayed(Sequential(BatchNorm1d(2), Linear(2, 2)), biases=True, norms=True)) == 4
-    assert decayed(Sequential(Embedding(3, 2), Linear(2, 2)), embeddings=False) == ["1.weight"]
-    assert decayed(TransformerEncoderLayer(4, 2, 8)) == [
-        "linear1.weight",
-        "linear2.weight",
-        "self_attn.in_proj_weight",
-        "self_attn.out_proj.weight",
-    ]
-    assert decayed(MultiheadAttention(4, 2, add_bias_kv=True)) == ["in_proj_weight", "out_proj.weight"]
-    assert decayed(LSTM(2, 3)) == ["weight_hh_l0", "weight_ih_l0"]
-
-
 def test_masks_freeze_and_decay_in_optax():
     layer = net()
     params, state = layer.init(KEY)
     frozen = param_mask(layer, params, type=Linear)
-    optimizer = optax.chain(optax.adamw(0.1, mask=decay_mask(layer, params)), optax.masked(optax.set_to_zero(), frozen))
+    optimizer = optax.chain(optax.adamw(0.1, mask=optim.decay_mask(layer)), optax.masked(optax.set_to_zero(), frozen))
     opt_state = optimizer.init(params)
 
     @jax.jit

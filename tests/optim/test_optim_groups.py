@@ -9,9 +9,19 @@ import optax
 import pytest
 
 import funnn
+from funnn import checkpoint, optim
 from funnn import functional as F
-from funnn import optim
-from funnn.layers import BatchNorm1d, Embedding, LayerNorm, Linear, Repeat, Sequential
+from funnn.layers import (
+    LSTM,
+    BatchNorm1d,
+    Embedding,
+    LayerNorm,
+    Linear,
+    MultiheadAttention,
+    Repeat,
+    Sequential,
+    TransformerEncoderLayer,
+)
 
 KEY = jax.random.key(0)
 BLOCK = Sequential(LayerNorm(4), Linear(4, 4))
@@ -64,6 +74,21 @@ def test_the_mask_of_decay_does_not_count_the_axes_of_stacks():
 
 
 @pytest.mark.parametrize("name", DECAYING)
+@pytest.mark.parametrize(
+    ("layer", "decayed"),
+    [
+        (TransformerEncoderLayer(4, 2, 8), ["linear1.weight", "linear2.weight", "self_attn.in_proj_weight", "self_attn.out_proj.weight"]),
+        (MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_weight", "out_proj.weight"]),
+        (LSTM(2, 3), ["weight_hh_l0", "weight_ih_l0"]),
+        (Sequential(BatchNorm1d(2), Linear(2, 2)), ["1.weight"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_decays(layer, decayed):
+    mask = optim.decay_mask(layer)(jax.eval_shape(layer.init, jax.random.key(0))[0])
+    assert sorted(path for path, decays in checkpoint.flatten(mask).items() if decays) == decayed
+
+
 def test_masked_decay_is_decay_of_the_masked(name):
     make = DECAYING[name]
     options = {"stacked": optim.stacked_axes(NET)} if "stacked" in inspect.signature(make).parameters else {}
