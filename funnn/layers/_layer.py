@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn import errors
 from funnn._types import Tree
@@ -27,7 +28,7 @@ from funnn.layers._entries import Spec as Spec
 from funnn.layers._entries import present as present
 from funnn.layers._observer import Capture, Observer
 from funnn.layers._policy import cast, cast_params
-from funnn.layers._scope import Scope
+from funnn.layers._scope import Scope, check_key
 from funnn.layers._scope import fold_name as fold_name
 from funnn.layers._sharing import Pairs, at_path, put_at_path, with_second_paths, without_paths
 from funnn.layers._sizing import sizes_of, unknown_sizes, values_from_data, with_size_one, with_sizes
@@ -114,6 +115,7 @@ class Layer(Value):
           ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
           buffers has ``{}`` as state.
         """
+        check_key(key, "init")
         if example or named:
             return self._init_with(key, example, named, dtype)
         if self._policy is None:
@@ -153,9 +155,13 @@ class Layer(Value):
             raise ValueError(
                 f"{self!r} has {unknown[0]}=None; give init an example of the inputs, from which it is found: layer.init(key, x)"
             )
-        for name, entry in self.spec().items():
+        for name, entry in self.entries().items():
             if entry is not None and entry.init is not None:
                 target, kind = (params, dtype) if isinstance(entry, Param) else (state, entry.dtype or dtype)
+                if strange := [size for size in entry.shape if not isinstance(size, (int, np.integer))]:
+                    raise TypeError(
+                        f"{self!r}: sizes are ints, but {name!r} has the shape {tuple(entry.shape)}, where {strange[0]!r} is none"
+                    )
                 target[name] = entry.init(fold_name(key, name), entry.shape, dtype=kind)
         for name, child in self.children().items():
             below = fold_name(key, name)
@@ -219,6 +225,13 @@ class Layer(Value):
         >>> captured["0"].shape, bool((jnp.tanh(captured["0"]) == y).all())
         ((2,), True)
         """
+        if key is not None:
+            check_key(key, "apply")
+        if isinstance(train, jax.core.Tracer):
+            raise TypeError(
+                "train decides in Python, so it can't be traced: close over it, or make it static, jax.jit(step, static_argnames='train'); a part "
+                "always in training or evaluation is layer.at(path).train() or .eval()"
+            )
         observer = None if capture is None and not perturb else Observer(capture or False, perturb or {})
         view = self._bind(self._cast(params), state, key, train, "", observer)
         output = view._run(getattr(view, method), args, kwargs)
@@ -383,7 +396,8 @@ class Layer(Value):
     def _check_names(self, what: str, tree: Any, own: Set[str], children: dict[str, Layer], path: str) -> None:
         where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
         if not isinstance(tree, Mapping):
-            raise TypeError(f"{what} of {where} must be a dict as layer.init(key) gives it, got {type(tree).__name__}")
+            hint = "; is an argument left out? It is layer.apply(params, state, x)" if hasattr(tree, "shape") else ""
+            raise TypeError(f"{what} of {where} must be a dict as layer.init(key) gives it, got {type(tree).__name__}{hint}")
         missing = own - tree.keys()
         unknown = tree.keys() - own - children.keys()
         if missing or unknown:

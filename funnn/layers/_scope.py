@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Set
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,16 @@ from funnn.layers._observer import Observer
 def fold_name(key: jax.Array, name: str) -> jax.Array:
     """The key that belongs to ``name`` under ``key``; independent of what else stands beside it."""
     return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
+
+
+def check_key(key: Any, where: str) -> None:
+    """Refuse a number in the place of a key.
+
+    Raises:
+      TypeError: it is one.
+    """
+    if isinstance(key, (int, float, np.number)):
+        raise TypeError(f"{where} takes a JAX key, but got the number {key!r}; write jax.random.key({int(key)})")
 
 
 class Scope:

@@ -34,6 +34,7 @@ class Value:
     _hand_written = False
     _scope: ClassVar[Scope | None] = None
     _policy: ClassVar[Policy | None] = None
+    _initialisers: ClassVar[tuple[tuple[str, Any], ...]] = ()  # of parameters and buffers, in place of the specification's
     _mode: ClassVar[bool | None] = None  # training or evaluation, in place of the caller's
     _replaced: ClassVar[Replaced | None] = None  # children that the constructor did not make
     _given: ClassVar[tuple[Any, Any]]  # the arguments of the constructor
@@ -209,9 +210,47 @@ class Value:
             del layer.__dict__[name]
         return layer
 
+    def with_init(self, **initialisers: Any) -> Self:
+        """The layer whose parameters or buffers start from other values: ``Linear(4, 8).with_init(weight=init.orthogonal)``.
+
+        Args:
+          **initialisers: by name, ``initialiser(source, shape, dtype=…)`` as :mod:`funnn.init` has them.
+
+        For layers inside: ``net.at(type=Linear).apply(lambda linear: linear.with_init(bias=init.zeros))``.
+
+        Raises:
+          ValueError: the layer has no such parameter or buffer.
+          TypeError: an initialiser is no function.
+
+        >>> import jax
+        >>> from funnn import init
+        >>> from funnn.layers import Linear
+        >>> Linear(2, 2).with_init(weight=init.eye, bias=init.ones).init(jax.random.key(0))[0]["weight"].tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+        """
+        kind = type(self).__name__
+        for name, initialiser in initialisers.items():
+            if not callable(initialiser):
+                raise TypeError(f"{kind}.with_init: {name} must be an initialiser such as funnn.init.zeros, but got {initialiser!r}")
+        known = [name for name, entry in self.spec().items() if present(entry)]
+        if unknown := initialisers.keys() - set(known):
+            raise ValueError(f"{kind}.with_init: it has no {sorted(unknown)}; its parameters and buffers are {known}")
+        return self._with("_initialisers", tuple(sorted({**dict(self._initialisers), **initialisers}.items(), key=operator.itemgetter(0))))
+
+    def entries(self) -> dict[str, Param | Buffer | None]:
+        """The specification, with the initialisers of ``with_init``."""
+        spec = dict(self.spec())
+        for name, initialiser in self._initialisers:
+            entry = spec[name]
+            if entry is not None and present(entry):
+                spec[name] = entry._replace(init=initialiser)
+        return spec
+
     def _settled_as(self, other: Value) -> Self:
-        """This layer with what no constructor knows of another: its policy, mode and ties."""
+        """This layer with what no constructor knows of another: its policy, mode, ties and initialisers."""
         layer = self.with_policy(other._policy).with_mode(other._mode)
+        if other._initialisers:
+            layer = layer._with("_initialisers", other._initialisers)
         return layer._with("_tied", other._tied) if other._tied else layer
 
     @staticmethod

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import funnn.torch as ft
-from funnn import Layer, Policy
+from funnn import Layer, Policy, init
 from funnn.layers import (
     BatchNorm1d,
     Dropout,
@@ -248,3 +248,20 @@ def test_a_replaced_layer_goes_both_ways_between_the_worlds():
     back, params, state = ft.to_functional(ft.from_functional(layer, params, state))
     assert back == layer and back.linear1 == Linear(4, 8, bias=False)
     assert back.apply(params, state, jnp.ones((3, 2, 4)))[0].shape == (3, 2, 4)
+
+
+def test_initialisers():
+    net = Sequential(Linear(3, 4), Linear(4, 2)).at(type=Linear).apply(lambda linear: linear.with_init(bias=init.ones))
+    params, _ = net.init(KEY)
+    plain, _ = Sequential(Linear(3, 4), Linear(4, 2)).init(KEY)
+    assert float(params["1"]["bias"].sum()) == 2 and bool((params["1"]["weight"] == plain["1"]["weight"]).all())
+    again = net[0].replace(out_features=5).with_init(weight=init.zeros)
+    assert float(again.init(KEY)[0]["bias"].sum()) == 5 and not again.init(KEY)[0]["weight"].any()
+    assert net[0] != Linear(3, 4) and net[0] == Linear(3, 4).with_init(bias=init.ones) and hash(again)
+    assert BatchNorm1d(3).with_init(running_mean=init.ones).init(KEY)[1]["running_mean"].tolist() == [1, 1, 1]
+    module = ft.from_functional(net, params, {})
+    assert float(module[0].bias.detach().sum()) == 4
+    with pytest.raises(ValueError, match=r"Linear.with_init: it has no \['scale'\]; its parameters and buffers are \['weight', 'bias'\]"):
+        Linear(3, 4).with_init(scale=init.ones)
+    with pytest.raises(TypeError, match="bias must be an initialiser such as"):
+        Linear(3, 4).with_init(bias=0)

@@ -180,8 +180,8 @@ class LayerModule(Module):
         """Take over a layer's hyperparameters, draw its parameters (unless not ``drawn``), and derive its children."""
         own = source if drawn else Undrawn()
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
-        children, spec = layer.children(), layer.spec()
-        self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given", "_replaced"))
+        children, spec = layer.children(), layer.entries()
+        self._layer_names = tuple(name for name in layer.__dict__ if name not in ("_scope", "_given", "_replaced", "_initialisers"))
         self._spent = _spent_arguments(layer)
         self._assigned = {name: entry for name, entry in spec.items() if layer.__dict__.get(name) is entry and entry is not None}
         rest = {name: layer.__dict__[name] for name in self._layer_names if name not in children and name not in spec}
@@ -248,6 +248,9 @@ class LayerModule(Module):
 
     def make_key(self, always: bool = False) -> None:
         """Modules draw from the default generator, not from keys."""
+
+    def sow(self, name: str, value: Any) -> None:
+        """Nobody captures what a Module's forward gives away; a forward hook sees outputs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         buffer = self.__dict__.get("_buffers", {}).get(name)
