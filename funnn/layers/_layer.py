@@ -232,7 +232,7 @@ class Layer(Value):
                 "train decides in Python, so it can't be traced: close over it, or make it static, jax.jit(step, static_argnames='train'); a part "
                 "always in training or evaluation is layer.at(path).train() or .eval()"
             )
-        observer = None if capture is None and not perturb else Observer(capture or False, perturb or {})
+        observer = None if capture is None and not perturb else Observer(False if capture is None else capture, perturb or {})
         view = self._bind(self._cast(params), state, key, train, "", observer)
         output = view._run(getattr(view, method), args, kwargs)
         if observer is None:
@@ -377,7 +377,11 @@ class Layer(Value):
                 self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs), args)
             )
             scope = self._scope
-            return output if scope is None or scope.observer is None else scope.observer.see(scope.path, output)
+            if scope is None or scope.observer is None:
+                return output
+            if scope.observer.wants(scope.path):
+                scope.check_trace(type(self).__name__, "is captured")
+            return scope.observer.see(scope.path, output)
         except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
             name_jaxs_spelling(error)
             raise

@@ -35,7 +35,7 @@ class Observer:
         self.seen.add(path)
         if path in self.perturb:
             output = jax.tree.map(jnp.add, output, self.perturb[path])
-        if self._wants(path):
+        if self.wants(path):
             self.keep(path, output)
         return output
 
@@ -60,7 +60,8 @@ class Observer:
             raise ValueError(f"perturb: no layer ran at {sorted(unknown)}; those that ran: {near or sorted(self.seen)[:8]}")
         return {path: values[0] if len(values) == 1 else tuple(values) for path, values in self.found.items()}
 
-    def _wants(self, path: str) -> bool:
+    def wants(self, path: str) -> bool:
+        """Whether the output of the layer at a path is to be kept."""
         if isinstance(self.capture, bool):
             return self.capture
         if callable(self.capture):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from funnn import errors
 from funnn.layers import BatchNorm1d, Dropout, Layer, Linear, Policy, Repeat, Sequential, Tanh, lift
 
 KEY = jax.random.key(0)
@@ -68,6 +69,20 @@ def test_values_inside_lifted_transformations():
     params, state = Net(NET).init(KEY)
     _, _, captured = Net(NET).apply(params, state, jnp.stack([X] * 2), capture="body.2")
     assert captured["body.2"].shape == (2, 4, 5)
+
+
+def test_nothing_leaks_out_of_other_transformations():
+    class Net(Layer):
+        body: Layer
+
+        def forward(self, xs):
+            return jax.vmap(self.body)(xs)
+
+    layer = Net(Sequential(Linear(3, 3), Tanh()))
+    params, state = layer.init(KEY)
+    with pytest.raises(errors.TransformedLayerError, match=r"Linear at 'body.0' is captured inside a transformation"):
+        layer.apply(params, state, X, capture=True)
+    assert list(layer.apply(params, state, X, capture="")[2]) == [""]
 
 
 def test_the_gradient_at_an_activation():
