@@ -73,7 +73,6 @@ def test_the_mask_of_decay_does_not_count_the_axes_of_stacks():
         optim.decay_mask(NET)({"4": PARAMS["3"]})
 
 
-@pytest.mark.parametrize("name", DECAYING)
 @pytest.mark.parametrize(
     ("layer", "decayed"),
     [
@@ -89,6 +88,7 @@ def test_what_decays(layer, decayed):
     assert sorted(path for path, decays in checkpoint.flatten(mask).items() if decays) == decayed
 
 
+@pytest.mark.parametrize("name", DECAYING)
 def test_masked_decay_is_decay_of_the_masked(name):
     make = DECAYING[name]
     options = {"stacked": optim.stacked_axes(NET)} if "stacked" in inspect.signature(make).parameters else {}
