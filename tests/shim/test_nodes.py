@@ -1,5 +1,7 @@
 """What autograd shows of its graph: the names of nodes, their next functions, and what they say that they saved."""
 
+import re
+
 import pytest
 import torch
 from allowed import listed, no_difference
@@ -58,6 +60,24 @@ def test_what_common_nodes_saved(make):
         return shown(t, make(t, x, w).grad_fn)
 
     assert of(shim) == of(torch)
+
+
+def test_texts_of_nodes():
+    def program(t):
+        class Twice(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                return grad * 2
+
+        x = t.ones(2, requires_grad=True)
+        nodes = [(x * 2).grad_fn, (x * 2).grad_fn.next_functions[0][0], Twice.apply(x).grad_fn, x.expand_as(x).grad_fn]
+        return [re.sub(r"0x[0-9a-f]+", "0x", str(node)) for node in nodes]
+
+    assert program(shim) == program(torch)
 
 
 def test_saved_tensors_themselves():

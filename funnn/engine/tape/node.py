@@ -150,7 +150,7 @@ class Node:
 
     def __repr__(self) -> str:
         cls = type(self)
-        where = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
+        where = "" if cls.__module__ == "builtins" or cls.__module__.startswith("funnn.") else f"{cls.__module__}."
         return f"<{where}{cls.__name__} object at {id(self):#x}>"
 
 
