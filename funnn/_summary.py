@@ -188,7 +188,7 @@ def _below(tree: Any, path: str) -> Any:
 
 
 class _Watch:
-    """Told of every layer that runs, it knows its path in the whole network: a layer may run another one by ``apply``, as Repeat does."""
+    """Told of every layer that runs, it knows its path in the whole network: a layer may run another one by ``apply``."""
 
     def __init__(self, recorder: Recorder, nodes: dict[str, Layer]):
         self.recorder, self.nodes, self.bases = recorder, nodes, [""]

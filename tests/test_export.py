@@ -100,7 +100,7 @@ print([name for name in sys.modules if name.startswith("tests")], type(output)._
 
 
 def test_saved_here_and_run_in_a_process_without_the_class(tmp_path):
-    pytest.importorskip("flatbuffers", reason="an extra")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     layer, params, state = net()
     exported = funnn.export(layer, params, state, *inputs(2), shapes="n, _")
     exported.save(tmp_path / "net.zip")
@@ -149,7 +149,7 @@ def test_any_batch_on_several_platforms(name):
 
 
 def test_other_parameters_gradients_and_state(tmp_path):
-    pytest.importorskip("flatbuffers", reason="an extra")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     layer, params, state = net()
     exported = funnn.export(layer, params, state, *inputs(2), shapes="n, _", train=True)
     exported.save(tmp_path / "bare", params=False, derivatives=1)
@@ -197,7 +197,7 @@ def test_randomness_methods_and_settings():
 
 
 def test_half_precision_and_adapters_go_through_a_file():
-    pytest.importorskip("flatbuffers", reason="an extra")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     layer = Sequential(Linear(4, 4), Linear(4, 2))
     params, _ = layer.init(KEY, dtype=jnp.bfloat16)
     tuned, params = lora(layer, params, rank=2, key=KEY)
@@ -296,13 +296,13 @@ def test_what_no_file_can_hold():
         made(Calls(), X)
     exported = made(Pairs(), X)
     assert isinstance(exported(X), Pair)
-    pytest.importorskip("flatbuffers", reason="an extra")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     with pytest.raises(ExportError, match=r"the exported Pairs can't be written to a file: .*Pair"):
         exported.save(io.BytesIO())
 
 
 def test_files_of_others_and_damaged_ones(tmp_path):
-    pytest.importorskip("flatbuffers", reason="an extra")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     path = tmp_path / "net"
     made(ReLU(), X).save(path)
     with zipfile.ZipFile(path) as archive:

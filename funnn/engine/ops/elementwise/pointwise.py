@@ -23,7 +23,8 @@ from funnn.engine.ops.kit.tensor_arguments import Operand
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import cast, check_broadcast, common, promoted
+from funnn.engine.types.casts import cast
+from funnn.engine.types.dtype import check_broadcast, common, promoted
 from funnn.functional._slope import times_unless, with_slopes
 
 # -- two operands

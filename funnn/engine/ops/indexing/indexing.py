@@ -25,7 +25,8 @@ from funnn.engine.program.outline import is_outline
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import NoArrays, bfloat16, cast_on_host, check_fits, float16, float32, int32, int64
+from funnn.engine.types.casts import cast_on_host
+from funnn.engine.types.dtype import NoArrays, bfloat16, check_fits, float16, float32, int32, int64
 from funnn.engine.types.sequences import is_sequence
 
 _SEQUENCES = (list, tuple, range, str)

@@ -29,7 +29,8 @@ from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.engine.types.dtype import as_dtype, cast, cast_on_host, wants_outline
+from funnn.engine.types.casts import cast, cast_on_host
+from funnn.engine.types.dtype import as_dtype, wants_outline
 from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.warning import say
 

@@ -22,7 +22,7 @@ from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import cast
+from funnn.engine.types.casts import cast
 from funnn.engine.types.warning import warn
 from funnn.functional._checks import has_symbol
 from funnn.functional._lp import lp_norm

@@ -12,7 +12,7 @@ from funnn.engine.ops.kit.elementwise import require, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import row
 from funnn.engine.ops.reduce.reductions import as_vector, result_kind
-from funnn.engine.types.dtype import cast
+from funnn.engine.types.casts import cast
 
 
 def _total(function, name, docstring, **policies):

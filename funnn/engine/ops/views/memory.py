@@ -17,7 +17,8 @@ from funnn.engine.ops.views.layouts import in_format
 from funnn.engine.program.outline import outline_of
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import cast, check_fits
+from funnn.engine.types.casts import cast
+from funnn.engine.types.dtype import check_fits
 
 
 def copy(source, like):
