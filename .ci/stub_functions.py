@@ -68,9 +68,9 @@ class Functions:
         module = str(inner.__module__)
         written = Function(name, key, signature, inner.__globals__, module.startswith(_PURE), module, method, of_tensor)
         result = self._result(written)
-        # a method of Tensor has no ``out``, and the keys of random functions are JAX's: modules draw from a generator
-        left_out = "out" if of_tensor else getattr(function, "key_name", None)
-        parameters = [item for item in signature.parameters.values() if item.name != left_out]
+        # a method of Tensor has no ``out``; the keys of random functions are JAX's: modules draw from a generator
+        left_out = {"out"} if of_tensor else {getattr(function, "key_name", None), *getattr(function, "only_here", ())}
+        parameters = [item for item in signature.parameters.values() if item.name not in left_out]
         wanted = set(tensors_of(function)) if key in _CHECKED or (key in FUNCTIONS and not method) else set()
         arguments = self._arguments(parameters, written, result, wanted)
         ignored = "  # type: ignore[override]" if method and name in ("__eq__", "__ne__") else ""

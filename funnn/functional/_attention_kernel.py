@@ -30,13 +30,14 @@ from jax.custom_derivatives import SymbolicZero
 from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
+from funnn.functional._precision import precise_jvp
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
 UNKNOWN = 2  # blocks of a length that varies: NumPy runs such a trace, in which each block is a dozen calls
 OPERANDS = ("q", "k", "v", "bias")  # those with a derivative
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(6,))
+@functools.partial(precise_jvp, nondiff_argnums=(6,))
 def attend(
     q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
 ) -> jax.Array:

@@ -29,6 +29,7 @@ from jax.custom_derivatives import SymbolicZero
 from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
+from funnn.functional._precision import precise_jvp
 
 Convolution = Callable[..., jax.Array]
 
@@ -274,7 +275,7 @@ def _back(linear: Arrays, residuals: Arrays, result: str, moved: str, geometry: 
 def _derivative(result: str, on_cpu: Convolution, otherwise: Convolution) -> Convolution:
     """The form's derivative in ``result``, as a function of the two other factors (in the order x, g, w) and the geometry."""
 
-    @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+    @functools.partial(precise_jvp, nondiff_argnums=(2,))
     def function(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         return _choose(on_cpu, otherwise, a, b, geometry)
 

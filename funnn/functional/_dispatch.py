@@ -58,20 +58,21 @@ def public(function: Callable[P, R]) -> PublicFunction[P, R]: ...
 
 
 @overload
-def public(*, scalars: tuple[str, ...]) -> Callable[[Callable[P, R]], PublicFunction[P, R]]: ...
+def public(*, scalars: tuple[str, ...] = (), only_here: tuple[str, ...] = ()) -> Callable[[Callable[P, R]], PublicFunction[P, R]]: ...
 
 
-def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ...] = ()) -> Any:
+def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ...] = (), only_here: tuple[str, ...] = ()) -> Any:
     """Make a pure function of arrays callable with any type that implements the protocol.
 
     Args:
       function: a pure function; its arguments that hold arrays may be positional or by keyword.
       scalars: names of arguments that are plain numbers and may change from call to call. A caller that compiles the function passes them
         as traced values; all other arguments that are not arrays (axes, strides, modes, flags) are compile-time constants.
+      only_here: names of arguments, by keyword only, that torch's function does not have, besides the one for a key.
 
     Returns:
-      The function with three attributes: ``pure``, the undecorated function, ``scalars``, and ``key_name``, the name of the argument that takes a
-      random key, or None.
+      The function with attributes: ``pure``, the undecorated function, ``scalars``, ``only_here``, and ``key_name``, the name of the argument that
+      takes a random key, or None.
 
     Example:
       >>> import jax.numpy as jnp
@@ -82,7 +83,7 @@ def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ..
       [2.0, 2.0]
     """
     if function is None:
-        return functools.partial(public, scalars=scalars)
+        return functools.partial(public, scalars=scalars, only_here=only_here)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +104,7 @@ def public(function: Callable[..., Any] | None = None, *, scalars: tuple[str, ..
 
     wrapper: Any = call
     wrapper.__code__ = wrapper.__code__.replace(co_name=function.__name__)  # for tracebacks and profiles
-    vars(call).update(pure=function, scalars=scalars, key_name=_key_name(function))
+    vars(call).update(pure=function, scalars=scalars, only_here=only_here, key_name=_key_name(function))
     return call
 
 

@@ -24,22 +24,25 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from funnn._types import Arrays
+from funnn.functional._precision import current_precision
 
 
 @dataclasses.dataclass(frozen=True)
 class _Map:
-    """The two functions with their static arguments and, for each vmap around them, which residuals are batched."""
+    """The two functions with their static arguments, the precision of their products and, for each vmap around them, which residuals are batched."""
 
     forward: Callable[..., Any]
     transpose: Callable[..., Any]
     static: tuple[tuple[str, Any], ...]
+    precision: Any
     batches: tuple[tuple[int | None, ...], ...] = ()
 
     def __call__(self, linear: Arrays, residuals: Arrays) -> Arrays:
         function = functools.partial(self.forward, **dict(self.static))
         for batched in self.batches:
             function = jax.vmap(function, (0, batched))
-        return tuple(function(linear, residuals))
+        with jax.default_matmul_precision(self.precision):
+            return tuple(function(linear, residuals))
 
     def transposed(self) -> _Map:
         return dataclasses.replace(self, forward=self.transpose, transpose=self.forward)
@@ -66,7 +69,7 @@ def linear_map(forward: Callable[..., Any], transpose: Callable[..., Any], linea
       >>> y.item(), vjp(1.0)[0].item()
       (6.0, 3.0)
     """
-    map = _Map(forward, transpose, tuple(sorted(static.items())))
+    map = _Map(forward, transpose, tuple(sorted(static.items())), current_precision())
     return tuple(_linear_map_p.bind(*_alike(linear, residuals), *residuals, map=map, count=len(linear)))
 
 

@@ -31,6 +31,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from funnn._types import Arrays
 from funnn.functional._linear_map import linear_map
+from funnn.functional._precision import precise_jvp
 
 
 def _times(x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -127,7 +128,7 @@ def _cotangent_rnn(linear: Arrays, residuals: Arrays, reverse: bool) -> Arrays:
     return _cotangent_simple(linear, residuals, reverse)[:2]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(5, 6))
+@functools.partial(precise_jvp, nondiff_argnums=(5, 6))
 def simple(
     x: jax.Array, h0: jax.Array, weight: jax.Array, bias_n: jax.Array | None, mask: jax.Array | None, kind: str, reverse: bool
 ) -> tuple[jax.Array, jax.Array]:
@@ -240,7 +241,7 @@ def _cotangent_lstm(linear: Arrays, residuals: Arrays, reverse: bool, projected:
     return u, h0, c0, *p
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(6,))
+@functools.partial(precise_jvp, nondiff_argnums=(6,))
 def lstm(
     x: jax.Array,
     h0: jax.Array,

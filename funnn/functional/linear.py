@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _checks as check
@@ -20,17 +22,26 @@ def _number(function: str, name: str, x: jax.Array) -> jax.Array:
     return x
 
 
-@public
-def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+@public(only_here=("precision", "preferred_element_type"))
+def linear(
+    input: jax.Array,
+    weight: jax.Array,
+    bias: jax.Array | None = None,
+    *,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
     """Apply the affine map ``y = x Wᵀ + b`` to the last axis.
 
     Args:
       input: ``x``, of shape (*, in_features) with any number of leading axes, also none.
       weight: ``W``, of shape (out_features, in_features), or (in_features,) for a single output without an axis of its own.
       bias: ``b``, of shape (out_features,) or broadcastable to the result; default none.
+      precision: of the product, as of ``jax.lax.dot_general``; default that of ``jax.default_matmul_precision``.
+      preferred_element_type: the dtype of the sums and of the result; default the input's.
 
     Returns:
-      An array of shape (*, out_features), or (*) for a weight of rank 1, of the input's dtype.
+      An array of shape (*, out_features), or (*) for a weight of rank 1, of the input's dtype or of preferred_element_type.
 
     Raises:
       ShapeError: the last axes of input and weight differ, or the bias does not fit.
@@ -57,7 +68,8 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
             f"Give an input with {weight.shape[-1]} features or a weight with in_features={input.shape[-1]}."
         )
     # The contraction names weight's last axis, so that no transpose is ever written out.
-    output = lax.dot_general(input, weight, (((input.ndim - 1,), (weight.ndim - 1,)), ((), ())))
+    dimensions = (((input.ndim - 1,), (weight.ndim - 1,)), ((), ()))
+    output = lax.dot_general(input, weight, dimensions, precision=precision, preferred_element_type=preferred_element_type)
     if bias is None:
         return output
     bias = check.like("linear", "bias", bias, input)
@@ -66,7 +78,7 @@ def linear(input: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -
             f"linear: the expanded size of the bias {check.shape(output)} must match its existing size {check.shape(bias)}. "
             f"Give a bias of shape {[*weight.shape[:-1]]}."
         )
-    return jnp.add(output, bias)
+    return jnp.add(output, bias.astype(output.dtype))
 
 
 @public

@@ -15,6 +15,7 @@ from funnn._types import Arrays
 from funnn.errors import ArgumentError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
+from funnn.functional._precision import precise_jvp
 from funnn.functional._reduction import index_type, reduction_of
 from funnn.functional._warn import warn
 from funnn.functional.class_loss import class_factors, class_indices, class_weight, cross_entropy, index_losses
@@ -95,7 +96,7 @@ def _chunks(input: jax.Array, target: jax.Array, ignore_index: int, size: int) -
     return input.reshape(-1, size, input.shape[1]), target.reshape(-1, size)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
+@functools.partial(precise_jvp, nondiff_argnums=(3, 4))
 def _total(parameters: Parameters, input: jax.Array, target: jax.Array, ignore_index: int, size: int) -> jax.Array:
     """The sum of all losses, over chunks of ``size`` rows."""
 

@@ -158,12 +158,16 @@ from funnn.layers.pooling import MaxPool3d as MaxPool3d
 from funnn.layers.pooling import MaxUnpool1d as MaxUnpool1d
 from funnn.layers.pooling import MaxUnpool2d as MaxUnpool2d
 from funnn.layers.pooling import MaxUnpool3d as MaxUnpool3d
+from funnn.layers.quantizer import Quantized as Quantized
+from funnn.layers.quantizer import VectorQuantizer as VectorQuantizer
 from funnn.layers.recurrent import GRU as GRU
 from funnn.layers.recurrent import LSTM as LSTM
 from funnn.layers.recurrent import RNN as RNN
 from funnn.layers.recurrent import GRUCell as GRUCell
 from funnn.layers.recurrent import LSTMCell as LSTMCell
 from funnn.layers.recurrent import RNNCell as RNNCell
+from funnn.layers.reparameterized import SpectralNorm as SpectralNorm
+from funnn.layers.reparameterized import WeightNorm as WeightNorm
 from funnn.layers.rotary import RotaryEmbedding as RotaryEmbedding
 from funnn.layers.shape import Flatten as Flatten
 from funnn.layers.shape import Unflatten as Unflatten

@@ -393,7 +393,8 @@ class Layer(Value):
         args, kwargs = cast((args, kwargs), self._policy.compute)
         scope.running = True
         try:
-            return cast(method(*args, **kwargs), self._policy.output)
+            with self._policy.multiplying():
+                return cast(method(*args, **kwargs), self._policy.output)
         finally:
             scope.running = False
 

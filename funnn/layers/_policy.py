@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -17,6 +18,8 @@ class Policy:
       params: the type in which ``init`` draws parameters, and in which they stay; default float32.
       compute: the type to which parameters and inputs are cast when the layer runs; default bfloat16.
       output: the type of what the layer gives out; default that of ``params``.
+      precision: of matrix products and convolutions, forward and backward, as ``jax.default_matmul_precision`` takes it: "highest", "high", "default",
+        "tensorfloat32", … Default None, that of the caller. It makes a difference on GPUs and TPUs, where float32 is multiplied in fewer bits by default.
 
     Only arrays of floating point are cast; integers, complex numbers, keys and the layer's state (running statistics) are not. The state is of
     float32, or of ``compute`` if that is wider. Gradients of the parameters come in their own type. float16 has a small range: scale the loss,
@@ -24,6 +27,7 @@ class Policy:
 
     Raises:
       TypeError: a type is not of floating point.
+      ValueError: JAX knows no such precision.
 
     >>> from funnn.layers import Linear
     >>> layer = Linear(2, 3).with_policy(Policy(output=jnp.bfloat16))
@@ -36,6 +40,7 @@ class Policy:
     params: Any = jnp.float32
     compute: Any = jnp.bfloat16
     output: Any = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("params", "compute", "output"):
@@ -44,14 +49,24 @@ class Policy:
             if not jnp.issubdtype(dtype, jnp.floating):
                 raise TypeError(f"Policy: {name} must be a floating-point type such as jnp.bfloat16, but got {dtype}")
             object.__setattr__(self, name, dtype)
+        try:
+            with self.multiplying():
+                pass
+        except ValueError as error:
+            raise ValueError(f'Policy: JAX knows no precision {self.precision!r}; give "highest", "high", "default" or None') from error
 
     @property
     def state(self) -> Any:
         """The type in which ``init`` makes floating-point buffers, and in which they stay."""
         return jnp.promote_types(jnp.float32, self.compute)
 
+    def multiplying(self) -> Any:
+        """The context in which matrix products have the precision."""
+        return contextlib.nullcontext() if self.precision is None else jax.default_matmul_precision(self.precision)
+
     def __repr__(self) -> str:
-        return f"Policy(params={self.params}, compute={self.compute}, output={self.output})"
+        last = "" if self.precision is None else f", precision={self.precision!r}"
+        return f"Policy(params={self.params}, compute={self.compute}, output={self.output}{last})"
 
 
 def cast(tree: Any, dtype: Any) -> Any:

@@ -18,6 +18,7 @@ from funnn.layers._entries import Buffer, Constant, Param, present
 from funnn.layers._policy import Policy
 from funnn.layers._scope import Scope
 from funnn.layers._sharing import Pairs, find_shared
+from funnn.layers._sizing import with_size_one
 from funnn.layers._surgery import Place, Replaced, replaced, walk
 from funnn.layers._text import layer_text
 
@@ -50,9 +51,15 @@ class Value:
 
         @functools.wraps(construct)
         def __init__(self: Value, *args: Any, **kwargs: Any) -> None:
+            if type(self) is not cls:
+                construct(self, *args, **kwargs)
+                return
+            names = [name for name in kwargs if _is_initialiser(name, construct)]
+            initialisers = {name.removesuffix("_init"): kwargs.pop(name) for name in names}
             construct(self, *args, **kwargs)
-            if type(self) is cls:
-                self._finish(args, kwargs)
+            self._finish(args, kwargs)
+            if initialisers:
+                self.__dict__["_initialisers"] = self._checked_initialisers(initialisers, "{}_init")
 
         type.__setattr__(cls, "__init__", __init__)
         check_class(cls)
@@ -213,6 +220,8 @@ class Value:
     def with_init(self, **initialisers: Any) -> Self:
         """The layer whose parameters or buffers start from other values: ``Linear(4, 8).with_init(weight=init.orthogonal)``.
 
+        Every constructor takes the same as arguments: ``Linear(4, 8, weight_init=init.orthogonal)``.
+
         Args:
           **initialisers: by name, ``initialiser(source, shape, dtype=…)`` as :mod:`funnn.init` has them.
 
@@ -228,14 +237,19 @@ class Value:
         >>> Linear(2, 2).with_init(weight=init.eye, bias=init.ones).init(jax.random.key(0))[0]["weight"].tolist()
         [[1.0, 0.0], [0.0, 1.0]]
         """
+        return self._with("_initialisers", self._checked_initialisers(initialisers, "with_init({}=…)"))
+
+    def _checked_initialisers(self, given: Mapping[str, Any], said: str) -> tuple[tuple[str, Any], ...]:
+        """Those that the layer has and these, by name of the parameter; ``said`` is how somebody gave them."""
         kind = type(self).__name__
-        for name, initialiser in initialisers.items():
+        for name, initialiser in given.items():
             if not callable(initialiser):
-                raise TypeError(f"{kind}.with_init: {name} must be an initialiser such as funnn.init.zeros, but got {initialiser!r}")
-        known = [name for name, entry in self.spec().items() if present(entry)]
-        if unknown := initialisers.keys() - set(known):
-            raise ValueError(f"{kind}.with_init: it has no {sorted(unknown)}; its parameters and buffers are {known}")
-        return self._with("_initialisers", tuple(sorted({**dict(self._initialisers), **initialisers}.items(), key=operator.itemgetter(0))))
+                raise TypeError(f"{kind}: {said.format(name)} takes an initialiser such as funnn.init.zeros, but got {initialiser!r}")
+        layer: Any = self
+        known = [name for name, entry in with_size_one(layer).spec().items() if present(entry)]
+        if unknown := sorted(given.keys() - set(known)):
+            raise ValueError(f"{kind}: {said.format(unknown[0])} names no parameter or buffer of it; they are {known}")
+        return tuple(sorted({**dict(self._initialisers), **given}.items(), key=operator.itemgetter(0)))
 
     def entries(self) -> dict[str, Param | Buffer | None]:
         """The specification, with the initialisers of ``with_init``."""
@@ -296,6 +310,11 @@ def freeze(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(*map(freeze, value)) if hasattr(value, "_fields") else tuple(map(freeze, value))
     return Constant(value) if hasattr(value, "__array__") and not isinstance(value, (Constant, np.generic)) else value
+
+
+def _is_initialiser(name: str, construct: Callable[..., None]) -> bool:
+    """Whether a keyword names an initialiser, ``weight_init``, and is no argument that the constructor has itself."""
+    return name.endswith("_init") and name not in inspect.signature(construct).parameters
 
 
 def holds_layers(value: Any) -> bool:

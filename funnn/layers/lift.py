@@ -15,8 +15,9 @@ anew: keys are split, parameters and state are carried or stacked as asked.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -77,6 +78,68 @@ def update(layer: Any, variables: Variables) -> None:
     """Give bound layers the state that a function made by :func:`pure` returned."""
     for view, state in zip(_views(layer), variables.state, strict=True):
         view._restore(state)
+
+
+@contextlib.contextmanager
+def substituted(layer: Any, values: Mapping[str, Any]) -> Iterator[Any]:
+    """Inside ``forward``, a layer with other arrays in the place of some of its parameters, as those that another network computes.
+
+    Args:
+      layer: a layer inside ``forward``, such as ``self.body``.
+      values: arrays by path, ``{"0.weight": w}``, or in nested dicts as in ``params``; those that are left out stay.
+
+    Returns:
+      A context whose value is the layer; when it ends, the layer has its own parameters again.
+
+    Raises:
+      TypeError: it is no layer inside ``forward``.
+      ValueError: it has no such parameter, or its shape is another one.
+
+    >>> from funnn.layers import Layer, Linear, lift
+    >>> class Hyper(Layer):
+    ...     body: Layer
+    ...     maker: Layer
+    ...     def forward(self, x, code):
+    ...         weight = self.maker(code).reshape(self.body.weight.shape)
+    ...         with lift.substituted(self.body, {"weight": weight}) as body:
+    ...             return body(x)
+    >>> layer = Hyper(Linear(3, 2), Linear(4, 6))
+    >>> layer.apply(*layer.init(jax.random.key(0)), jnp.ones((5, 3)), jnp.ones(4))[0].shape
+    (5, 2)
+    """
+    if _is_module(layer):
+        raise NotImplementedError("lift.substituted takes layers; on a Module use torch.func.functional_call(module, values, args)")
+    (view,) = _views([layer])
+    places = []
+    for path, value in _flat(values):
+        *steps, name = path.split(".")
+        holder: Any = view
+        for step in steps:
+            holder = holder.__dict__.get(step) if isinstance(holder, Layer) else None
+        if not isinstance(holder, Layer) or holder._scope is None or name not in holder._scope.params:
+            raise ValueError(
+                f"substituted: {path!r} is no parameter of {type(view).__name__}; it has {sorted(dict(_flat(view._params())))}"
+            )
+        places.append((holder.__dict__, name, value, path))
+    for attributes, name, value, path in places:
+        if jnp.shape(attributes[name]) != jnp.shape(value):
+            raise ValueError(f"substituted: {path!r} has shape {jnp.shape(attributes[name])}, but got {jnp.shape(value)}")
+    before = [attributes[name] for attributes, name, _, _ in places]
+    try:
+        for attributes, name, value, _ in places:
+            attributes[name] = value
+        yield layer
+    finally:
+        for (attributes, name, _, _), value in zip(places, before, strict=True):
+            attributes[name] = value
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def scan(

@@ -41,11 +41,15 @@ OTHERS = {
     "Policy",
     "Remat",
     "Repeat",
+    "Quantized",
     "Residual",
     "RotaryEmbedding",
     "RouterLosses",
     "Sequential",
+    "SpectralNorm",
     "SwiGLU",
+    "VectorQuantizer",
+    "WeightNorm",
 }
 
 __all__ = ["CASES", "CONSTANT", "FUNCTIONS", "OTHERS", "TOPICS", "Bool", "Case", "Given", "Int", "Sign", "Uniform", "case"]

@@ -13,6 +13,14 @@ import funnn.torch as ft
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 
 
+def test_precision_and_type_of_the_sums():
+    x, w, b = (jnp.asarray(tensor(*shape).detach().numpy(), jnp.bfloat16) for shape in ((4, 64), (3, 64), (3,)))
+    wide = F.linear(x, w, b, preferred_element_type=jnp.float32)
+    assert wide.dtype == jnp.float32
+    assert_same(wide, T.linear(*(torch.from_numpy(np.asarray(a, np.float32)) for a in (x, w, b))), "linear")
+    assert "HIGHEST" in str(jax.make_jaxpr(lambda: F.linear(x, w, precision="highest"))())
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3)])
 def test_linear(shape, dtype):

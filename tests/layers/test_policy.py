@@ -125,3 +125,45 @@ def test_errors():
         from_functional(layer, *layer.init(jax.random.key(0)))
     with pytest.raises(ValueError, match="missing"):
         layer.with_policy(Policy()).apply({}, {}, jnp.ones(2))
+
+
+PRECISE = {
+    "Linear": (layers.Linear(4, 3), [(5, 4)]),
+    "Bilinear": (layers.Bilinear(4, 4, 2), [(5, 4), (5, 4)]),
+    "Conv2d": (layers.Conv2d(3, 4, 3), [(2, 3, 8, 8)]),
+    "strided": (layers.Conv2d(3, 4, 3, stride=2, padding=1), [(2, 3, 8, 8)]),
+    "grouped": (layers.Conv1d(3, 6, 3, groups=3), [(2, 3, 9)]),
+    "ConvTranspose2d": (layers.ConvTranspose2d(3, 4, 3), [(2, 3, 8, 8)]),
+    "LSTM": (layers.LSTM(4, 3), [(5, 2, 4)]),
+    "GRU": (layers.GRU(4, 3), [(5, 2, 4)]),
+    "RNN": (layers.RNN(4, 3), [(5, 2, 4)]),
+    "attention": (layers.MultiheadAttention(4, 2), [(5, 2, 4)] * 3),
+    "transformer": (layers.TransformerEncoderLayer(4, 2, 6), [(5, 2, 4)]),
+}
+
+
+@pytest.mark.parametrize("name", PRECISE)
+def test_precision_holds_for_every_product_and_its_derivatives(name):
+    """Whatever is differentiated, and in whatever order jit and grad stand: rules that are traced after the layer ran use its precision."""
+    plain, shapes = PRECISE[name]
+    layer = plain.with_policy(Policy(compute=jnp.float32, precision="highest"))
+    params, state = layer.init(jax.random.key(0))
+    inputs = [jnp.ones(shape) for shape in shapes]
+    apply = jax.jit(lambda params: layer.apply(params, state, *inputs, key=jax.random.key(1), train=True)[0])
+
+    def loss(params):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(apply(params)))
+
+    def norm(params):
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(jax.grad(loss)(params)))
+
+    for function in (loss, jax.grad(loss), lambda p: jax.jvp(loss, (p,), (p,))[1], jax.grad(norm)):
+        text = jax.jit(function).lower(params).as_text()
+        products = [line for line in text.splitlines() if "dot_general" in line or "stablehlo.convolution" in line]
+        assert products and all("HIGHEST" in line for line in products)
+    assert repr(layer._policy).endswith("precision='highest')")
+
+
+def test_an_unknown_precision():
+    with pytest.raises(ValueError, match="JAX knows no precision 'best'; give"):
+        Policy(precision="best")

@@ -261,7 +261,16 @@ def test_initialisers():
     assert BatchNorm1d(3).with_init(running_mean=init.ones).init(KEY)[1]["running_mean"].tolist() == [1, 1, 1]
     module = ft.from_functional(net, params, {})
     assert float(module[0].bias.detach().sum()) == 4
-    with pytest.raises(ValueError, match=r"Linear.with_init: it has no \['scale'\]; its parameters and buffers are \['weight', 'bias'\]"):
+    with pytest.raises(ValueError, match=r"Linear: with_init\(scale=…\) names no parameter or buffer of it; they are \['weight', 'bias'\]"):
         Linear(3, 4).with_init(scale=init.ones)
-    with pytest.raises(TypeError, match="bias must be an initialiser such as"):
+    arguments = Linear(3, 4, weight_init=init.zeros, bias_init=init.ones)
+    assert arguments == Linear(3, 4).with_init(weight=init.zeros, bias=init.ones) and arguments.replace(out_features=2)._initialisers
+    assert not Linear(None, 4, weight_init=init.zeros).init(KEY, jnp.ones(3))[0]["weight"].any()
+    with pytest.raises(ValueError, match=r"Linear: kernel_init names no parameter or buffer of it; they are \['weight', 'bias'\]"):
+        Linear(3, 4, kernel_init=init.zeros)
+    with pytest.raises(ValueError, match="Linear: bias_init names no parameter"):
+        Linear(3, 4, bias=False, bias_init=init.zeros)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'weight_init'"):
+        ft.nn.Linear(3, 4, weight_init=init.zeros)
+    with pytest.raises(TypeError, match=r"Linear: with_init\(bias=…\) takes an initialiser such as"):
         Linear(3, 4).with_init(bias=0)

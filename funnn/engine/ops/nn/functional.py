@@ -72,8 +72,9 @@ def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
         op_args = list(parameters).index("inplace")
         run = _with_inplace(run, op_args)
     if function in _WITH_OUT:
-        op_args = len(parameters) if op_args is None else op_args
-        run = _with_out(run, len(parameters))
+        positional = len(parameters) - len(vars(function).get("only_here", ()))
+        op_args = positional if op_args is None else op_args
+        run = _with_out(run, positional)
     return functools.update_wrapper(functools.partial(run), function), op, op_args
 
 

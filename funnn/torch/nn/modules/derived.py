@@ -158,7 +158,12 @@ class LayerModule(Module):
                 _dtype.check_device(device)
                 device = _dtype.device(device)
         try:
-            return layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()}), Place(dtype, device)
+            made = layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()})
+            if made._initialisers:  # which PyTorch's constructors do not take
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument {made._initialisers[0][0] + '_init'!r}"
+                )
+            return made, Place(dtype, device)
         except Exception as error:
             speak_torch(error)
             raise
