@@ -10,10 +10,11 @@ import numpy as np
 
 
 class Param(NamedTuple):
-    """A trainable array: its shape and its initialiser ``init(source, shape, dtype=…)``."""
+    """A trainable array: its shape and its initialiser ``init(source, shape, dtype=…)``; names of its dimensions, for shardings, or None."""
 
     shape: tuple[int, ...]
     init: Callable[..., jax.Array]
+    axes: tuple[str | None, ...] | None = None
 
 
 class Buffer(NamedTuple):

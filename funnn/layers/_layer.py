@@ -92,6 +92,10 @@ class Layer(Value):
         """
         return None
 
+    def logical_axes(self) -> Mapping[str, tuple[str | None, ...]]:
+        """Names of the dimensions of parameters inside, by path, ``{"up.weight": ("hidden", "features")}``, from which :mod:`funnn.sharding` makes rules."""
+        return {}
+
     def extra_repr(self) -> str:
         """The text between the parentheses of the layer's repr."""
         return ""

@@ -10,6 +10,7 @@ import jax
 from funnn import functional as F
 from funnn import init
 from funnn.errors import AssertedError
+from funnn.layers._axes import Axes, between
 from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers.linear import Linear
 
@@ -99,6 +100,10 @@ class MultiheadAttention(Layer):
             "bias_k": row,
             "bias_v": row,
         }
+
+    def logical_axes(self) -> dict[str, Axes]:
+        own: dict[str, Axes] = {f"{name}_proj_weight": ("heads", "features") for name in ("in", "q", "k", "v")}
+        return {**between("heads", (), "out_proj"), **own, "in_proj_bias": ("heads",)}
 
     def redraw(self, name: str, shape: tuple[int, ...]) -> Callable[..., jax.Array] | None:
         if name.endswith("proj_weight"):

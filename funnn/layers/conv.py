@@ -83,7 +83,7 @@ class ConvNd(Layer):
         in_channels: Any = self.in_channels
         shape = (self.out_channels, in_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
-            "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
+            "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5)), ("out_channels", "in_channels")),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
         }
 
@@ -189,7 +189,7 @@ class ConvTransposeNd(ConvNd):
         in_channels: Any = self.in_channels
         shape = (in_channels, self.out_channels // self.groups, *ntuple(self.kernel_size, self.dimensions))
         return {
-            "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5))),
+            "weight": Param(shape, partial(init.kaiming_uniform, a=math.sqrt(5)), ("in_channels", "out_channels")),
             "bias": fan_in_bias(self.out_channels, math.prod(shape[1:])) if self.bias else None,
         }
 

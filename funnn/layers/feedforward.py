@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 
 from funnn import functional as F
+from funnn.layers._axes import Axes, between
 from funnn.layers._layer import Layer
 from funnn.layers.activation import GELU
 from funnn.layers.linear import Linear
@@ -36,6 +37,9 @@ class FeedForward(Layer):
         self.up = Linear(self.features, self.hidden_features, self.bias)
         self.down = Linear(self.hidden_features, self.features, self.bias)
 
+    def logical_axes(self) -> dict[str, Axes]:
+        return between("hidden", ("up",), "down")
+
     def forward(self, x: jax.Array) -> jax.Array:
         return self.down(self.activation(self.up(x)))
 
@@ -64,6 +68,9 @@ class SwiGLU(Layer):
         self.gate = Linear(self.features, self.hidden_features, self.bias)
         self.up = Linear(self.features, self.hidden_features, self.bias)
         self.down = Linear(self.hidden_features, self.features, self.bias)
+
+    def logical_axes(self) -> dict[str, Axes]:
+        return between("hidden", ("gate", "up"), "down")
 
     def forward(self, x: jax.Array) -> jax.Array:
         return self.down(F.swiglu(self.gate(x), self.up(x)))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from funnn import functional as F
 from funnn._types import DTypeLike
+from funnn.layers._axes import Axes, between
 from funnn.layers._layer import Layer
 from funnn.layers.linear import Linear
 from funnn.layers.rotary import RotaryEmbedding
@@ -85,6 +86,10 @@ class GroupedQueryAttention(Layer):
             self.k = Linear(self.embed_dim, keys, self.bias)
             self.v = Linear(self.embed_dim, keys, self.bias)
         self.out = Linear(queries, self.embed_dim, self.bias if self.out_bias is None else self.out_bias)
+
+    def logical_axes(self) -> dict[str, Axes]:
+        queries = between("heads", ("qkv",) if self.packed else ("q",), "out")
+        return queries if self.packed else {**between("kv_heads", ("k", "v"), "out"), **queries}
 
     def init_cache(self, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> F.KVCache:
         """An empty cache for ``batch`` sequences of up to ``length`` tokens; with a window and token by token, the window's length is enough."""

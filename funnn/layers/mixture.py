@@ -72,8 +72,16 @@ class MixtureOfExperts(Layer):
 
     def spec(self) -> Spec:
         inner, outer = 1 / math.sqrt(self.features), 1 / math.sqrt(self.hidden_features)
-        wide = Param((self.num_experts, self.hidden_features, self.features), partial(init.uniform, a=-inner, b=inner))
-        down = Param((self.num_experts, self.features, self.hidden_features), partial(init.uniform, a=-outer, b=outer))
+        wide = Param(
+            (self.num_experts, self.hidden_features, self.features),
+            partial(init.uniform, a=-inner, b=inner),
+            ("experts", "hidden", "features"),
+        )
+        down = Param(
+            (self.num_experts, self.features, self.hidden_features),
+            partial(init.uniform, a=-outer, b=outer),
+            ("experts", "features", "hidden"),
+        )
         return {"gate": wide, "up": wide, "down": down}
 
     def capacity(self, length: int) -> int | None:

@@ -30,7 +30,7 @@ class _Table(Layer):
         return weight if self.padding_idx is None else weight.at[self.padding_idx].set(0)
 
     def spec(self) -> Spec:
-        return {"weight": Param((self.num_embeddings, self.embedding_dim), self._draw)}
+        return {"weight": Param((self.num_embeddings, self.embedding_dim), self._draw, ("vocabulary", "features"))}
 
 
 class Embedding(_Table):

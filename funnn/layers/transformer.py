@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from funnn import functional as F
 from funnn import init
 from funnn.errors import ArgumentError, ShapeError
+from funnn.layers._axes import Axes, between
 from funnn.layers._layer import Layer
 from funnn.layers.attention import MultiheadAttention
 from funnn.layers.container import LayerList
@@ -76,6 +77,9 @@ class _TransformerLayer(Layer):
         for number in numbers:
             setattr(self, f"dropout{number}", Dropout(dropout))
         self.activation = _activation(activation)
+
+    def logical_axes(self) -> dict[str, Axes]:
+        return between("hidden", ("linear1",), "linear2")
 
     def _attend(
         self, attention: Layer, x: jax.Array, memory: jax.Array, mask: jax.Array | None, padding: jax.Array | None, is_causal: bool
