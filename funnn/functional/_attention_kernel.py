@@ -65,7 +65,7 @@ def _attend_jvp(causal: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...
     if "bias" in live:
         live["bias"] = jnp.broadcast_to(live["bias"], (*q.shape[:-1], k.shape[-2]))
     residuals = (q, k, v, o, r, *es) if drop is None else (q, k, v, o, r, *es, drop)
-    return o, linear_map(_tangent, _cotangent, tuple(live.values()), residuals, live=tuple(live), causal=causal)[0]
+    return o, linear_map(_tangent, _cotangent, tuple(live.values()), residuals, (o,), live=tuple(live), causal=causal)[0]
 
 
 def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:

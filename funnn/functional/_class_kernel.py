@@ -70,5 +70,5 @@ def log_total_and_entry(x: jax.Array, index: jax.Array, axis: int) -> Three:
 def _log_total_and_entry_jvp(axis: int, primals: Arrays, tangents: Arrays) -> tuple[Three, Three]:
     x, index = primals
     e, total, outputs = _evaluate(x, index, axis)
-    log_total, entry = linear_map(_tangents, _cotangent, (tangents[0],), (e, 1 / total, index), axis=axis)
+    log_total, entry = linear_map(_tangents, _cotangent, (tangents[0],), (e, 1 / total, index), outputs[:2], axis=axis)
     return outputs, (log_total, entry, jnp.zeros_like(outputs[2]))

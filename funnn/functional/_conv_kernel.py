@@ -283,7 +283,7 @@ def _derivative(result: str, on_cpu: Convolution, otherwise: Convolution) -> Con
     def jvp(geometry: Geometry, primals: Arrays, tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
         names, value = [name for name in _FUNCTIONS if name != result], function(*primals, geometry)
         terms = [
-            linear_map(_along, _back, (tangent,), (other,), result=result, moved=name, geometry=geometry)[0]
+            linear_map(_along, _back, (tangent,), (other,), (value,), result=result, moved=name, geometry=geometry)[0]
             for name, tangent, other in zip(names, tangents, primals[::-1], strict=True)
             if not isinstance(tangent, SymbolicZero)
         ]

@@ -37,7 +37,7 @@ def _jvp(
     fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings, arrays: Arrays, tangents: Arrays
 ) -> tuple[Arrays, Arrays]:
     outputs = differentiable(fast, plain, settings, *arrays)
-    return outputs, linear_map(_push, _pull, tuple(tangents), tuple(arrays), fast=fast, plain=plain, settings=settings)
+    return outputs, linear_map(_push, _pull, tuple(tangents), tuple(arrays), outputs, fast=fast, plain=plain, settings=settings)
 
 
 def _push(linear: Arrays, residuals: Arrays, fast: Callable[..., Arrays], plain: Callable[..., Arrays], settings: Settings) -> Arrays:

@@ -51,7 +51,9 @@ class _Map:
         return dataclasses.replace(self, batches=(*self.batches, residuals))
 
 
-def linear_map(forward: Callable[..., Any], transpose: Callable[..., Any], linear: Arrays, residuals: Arrays, **static: Any) -> Arrays:
+def linear_map(
+    forward: Callable[..., Any], transpose: Callable[..., Any], linear: Arrays, residuals: Arrays, like: Arrays | None = None, **static: Any
+) -> Arrays:
     """``forward(linear, residuals, **static)``, with ``transpose(cotangents, residuals, **static)`` as its transpose.
 
     Args:
@@ -59,6 +61,7 @@ def linear_map(forward: Callable[..., Any], transpose: Callable[..., Any], linea
       transpose: gives one array for each of ``linear``, of its shape and dtype.
       linear: the arrays that the map is linear in.
       residuals: the other arrays.
+      like: arrays of the outputs' shapes and types, such as those whose tangents the outputs are: then nothing is traced to find them.
       **static: hashable values.
 
     Example:
@@ -70,7 +73,9 @@ def linear_map(forward: Callable[..., Any], transpose: Callable[..., Any], linea
       (6.0, 3.0)
     """
     map = _Map(forward, transpose, tuple(sorted(static.items())), current_precision())
-    return tuple(_linear_map_p.bind(*_alike(linear, residuals), *residuals, map=map, count=len(linear)))
+    linear = _alike(linear, residuals)
+    outputs = None if like is None else _if_known([jax.typeof(x) for x in like], (*linear, *residuals))
+    return tuple(_linear_map_p.bind(*linear, *residuals, map=map, count=len(linear), outputs=outputs))
 
 
 def _alike(linear: Arrays, residuals: Arrays) -> Arrays:
@@ -80,20 +85,33 @@ def _alike(linear: Arrays, residuals: Arrays) -> Arrays:
     return tuple(lax.pcast(x, tuple(varying - _varying(x)), to="varying") if varying - _varying(x) else x for x in linear)
 
 
-def _varying(x: jax.Array) -> frozenset[Any]:
-    kind = getattr(jax.typeof(x), "manual_axis_type", None)
+def _varying(x: Any) -> frozenset[Any]:
+    return _varying_type(jax.typeof(x))
+
+
+def _varying_type(type: Any) -> frozenset[Any]:
+    kind = getattr(type, "manual_axis_type", None)
     return frozenset() if kind is None else kind.varying
+
+
+def _if_known(types: list[Any], operands: Any) -> tuple[Any, ...] | None:
+    """The types of outputs; None inside shard_map, if they vary over the mesh otherwise than what is computed of these operands."""
+    varying = frozenset().union(*map(_varying, operands))
+    return tuple(types) if all(_varying_type(type) == varying for type in types) else None
 
 
 _linear_map_p = Primitive("funnn_linear_map")
 _linear_map_p.multiple_results = True
 
 
-def _run(*arrays: jax.Array, map: _Map, count: int) -> Arrays:
+def _run(*arrays: jax.Array, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> Arrays:
     return map(arrays[:count], arrays[count:])
 
 
-def _abstract(*avals: Any, map: _Map, count: int) -> list[Any]:
+def _abstract(*avals: Any, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> list[Any]:
+    """The outputs' types, which are traced where they are not known: a derivative's program meets each map twice, and runs one of them."""
+    if outputs is not None:
+        return list(outputs)
     return list(jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals).out_avals)
 
 
@@ -102,13 +120,13 @@ _linear_map_p.def_abstract_eval(_abstract)
 mlir.register_lowering(_linear_map_p, mlir.lower_fun(_run, multiple_results=True))
 
 
-def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple[Any, ...]:
-    outputs = _linear_map_p.bind(*primals, map=map, count=count)
+def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    values = _linear_map_p.bind(*primals, map=map, count=count, outputs=outputs)
     linear, residuals = primals[:count], primals[count:]
     total: list[Any] | None = None
     if not all(type(tangent) is ad.Zero for tangent in tangents[:count]):
         moved = [ad.instantiate_zeros(tangent) for tangent in tangents[:count]]
-        total = _linear_map_p.bind(*moved, *residuals, map=map, count=count)
+        total = _linear_map_p.bind(*moved, *residuals, map=map, count=count, outputs=outputs)
     live = [i for i, tangent in enumerate(tangents[count:]) if type(tangent) is not ad.Zero]
     if live:
 
@@ -120,26 +138,28 @@ def _jvp(primals: Any, tangents: Any, *, map: _Map, count: int) -> tuple[Any, ..
 
         _, part = jax.jvp(of_residuals, tuple(residuals[i] for i in live), tuple(tangents[count + i] for i in live))
         total = list(part) if total is None else [ad.add_tangents(*pair) for pair in zip(total, part, strict=True)]
-    return outputs, total
+    return values, total
 
 
-def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int) -> list[Any]:
+def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> list[Any]:
     residuals = arguments[count:]
     given = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
-    results = _linear_map_p.bind(*given, *residuals, map=map.transposed(), count=len(given))
+    types = [x.aval if ad.is_undefined_primal(x) else jax.typeof(x) for x in arguments[:count]]
+    results = _linear_map_p.bind(*given, *residuals, map=map.transposed(), count=len(given), outputs=_if_known(types, (*given, *residuals)))
     linear = [result if ad.is_undefined_primal(x) else None for result, x in zip(results, arguments[:count], strict=True)]
     return [*linear, *[None] * len(residuals)]
 
 
-def _batch(arrays: Any, axes: Any, *, map: _Map, count: int) -> tuple[Any, ...]:
+def _batch(arrays: Any, axes: Any, *, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> tuple[Any, ...]:
     size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
     # What the map is linear in is batched always, so that its transpose is too; a residual only if it varies.
     front = [
         x if axis is None and i >= count else batching.bdim_at_front(x, axis, size)
         for i, (x, axis) in enumerate(zip(arrays, axes, strict=True))
     ]
-    outputs = _linear_map_p.bind(*front, map=map.batched(tuple(None if axis is None else 0 for axis in axes[count:])), count=count)
-    return outputs, [0] * len(outputs)
+    batched = map.batched(tuple(None if axis is None else 0 for axis in axes[count:]))
+    results = _linear_map_p.bind(*front, map=batched, count=count, outputs=None)
+    return results, [0] * len(results)
 
 
 ad.primitive_jvps[_linear_map_p] = _jvp

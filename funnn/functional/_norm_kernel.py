@@ -145,10 +145,10 @@ def _normalize_jvp(axes: Axes, eps: float, centered: bool, mesh_axis: MeshAxis, 
     if not isinstance(x_t, SymbolicZero):
         residuals = (hat, inverse) if weight is None else (hat, inverse, weight)
         settings = {"axes": axes, "centered": centered, "mesh_axis": mesh_axis}
-        terms.append(linear_map(_tangent_of_x, _cotangent_of_x, (x_t,), residuals, **settings)[0])
+        terms.append(linear_map(_tangent_of_x, _cotangent_of_x, (x_t,), residuals, (y,), **settings)[0])
     if weight is not None and not isinstance(weight_t, SymbolicZero):
-        terms.append(linear_map(_tangent_of_weight, _cotangent_of_weight, (weight_t,), (hat,), shape=weight.shape)[0])
+        terms.append(linear_map(_tangent_of_weight, _cotangent_of_weight, (weight_t,), (hat,), (y,), shape=weight.shape)[0])
     if bias is not None and not isinstance(bias_t, SymbolicZero):
-        terms.append(linear_map(_tangent_of_bias, _cotangent_of_bias, (bias_t,), (), shape=bias.shape, full=y.shape)[0])
+        terms.append(linear_map(_tangent_of_bias, _cotangent_of_bias, (bias_t,), (), (y,), shape=bias.shape, full=y.shape)[0])
     total = functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)
     return (y, mean, var), (total, jnp.zeros_like(mean), jnp.zeros_like(var))

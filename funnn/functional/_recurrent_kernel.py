@@ -158,7 +158,7 @@ def _simple_jvp(kind: str, reverse: bool, primals: tuple[Any, ...], tangents: tu
         scale = _where(mask, 1 - states * states if kind == "tanh" else (states > 0).astype(x.dtype), 0)
         keep = () if mask is None else (jnp.broadcast_to(1 - mask.astype(x.dtype), states.shape),)
         added += [x_t] if _live(x_t) else []
-        result = linear_map(_tangent_simple, _cotangent_rnn, (_total(added, x), _solid(h0_t)), (weight, scale, *keep), reverse=reverse)
+        result = linear_map(_tangent_simple, _cotangent_rnn, (_total(added, x), _solid(h0_t)), (weight, scale, *keep), (last, states), reverse=reverse)
         return (last, states), result
     r, z, n, hn = jnp.split(gates[0], 4, -1)
     of_n = _where(mask, (1 - z) * (1 - n * n), 0)
@@ -171,7 +171,7 @@ def _simple_jvp(kind: str, reverse: bool, primals: tuple[Any, ...], tangents: tu
     if bias_n is not None and _live(bias_t):
         added.append(jnp.broadcast_to(jnp.pad(bias_t, (2 * width, 0)), x.shape))
     linear = (_total(added, x), _solid(h0_t), p)
-    result = linear_map(_tangent_simple, _cotangent_simple, linear, (weight, scale, _where(mask, z, 1)), reverse=reverse)
+    result = linear_map(_tangent_simple, _cotangent_simple, linear, (weight, scale, _where(mask, z, 1)), (last, states), reverse=reverse)
     return (last, states), result
 
 
@@ -286,4 +286,4 @@ def _lstm_jvp(reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
     if mask is not None:
         residuals.append(jnp.broadcast_to(1 - mask.astype(x.dtype), states.shape))
     settings = {"reverse": reverse, "projected": project is not None}
-    return (h, c, states), linear_map(_tangent_lstm, _cotangent_lstm, tuple(linear), tuple(residuals), **settings)
+    return (h, c, states), linear_map(_tangent_lstm, _cotangent_lstm, tuple(linear), tuple(residuals), (h, c, states), **settings)
