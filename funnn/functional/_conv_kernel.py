@@ -30,6 +30,7 @@ from funnn._types import Arrays
 from funnn.functional import _checks as check
 from funnn.functional._linear_map import linear_map
 from funnn.functional._precision import precise_jvp
+from funnn.functional._varying import vary_alike, vary_like, varying
 
 Convolution = Callable[..., jax.Array]
 
@@ -115,7 +116,10 @@ def _convolve_back(g: jax.Array, w: jax.Array, geometry: Geometry, last: bool = 
 def _convolve_weight(x: jax.Array, g: jax.Array, geometry: Geometry, last: bool = False) -> jax.Array:
     ends = (x.shape[-1 if last else 1] // geometry.groups, g.shape[-1 if last else 1])
     shape = (*geometry.kernel, *ends) if last else (*ends[::-1], *geometry.kernel)
-    w = jax.ShapeDtypeStruct(shape, g.dtype)
+    x, g = vary_alike(x, g)
+    w = (
+        vary_like(jnp.zeros(shape, g.dtype), g) if varying(g) else jax.ShapeDtypeStruct(shape, g.dtype)
+    )  # else it would be summed over the mesh
     result: jax.Array = jax.linear_transpose(lambda w: _convolve(x, w, geometry, last), w)(g)[0]
     return result
 
@@ -245,7 +249,7 @@ def _in_chunks(function: Callable[..., jax.Array], x: jax.Array, g: jax.Array, g
         return function(*(lax.dynamic_slice_in_dim(a, start, size) for a in (x, g)))
 
     rest = images % size
-    total = part(images - rest, rest) if rest else jnp.zeros_like(jax.eval_shape(function, x, g))
+    total = part(images - rest, rest) if rest else vary_like(jnp.zeros_like(jax.eval_shape(function, x, g)), x, g)
     result: jax.Array = lax.fori_loop(0, images // size, lambda i, total: total + part(i * size, size), total)
     return result
 

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from funnn._types import Arrays
 from funnn.functional._precision import current_precision
+from funnn.functional._varying import vary_like, varying, varying_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,31 +73,15 @@ def linear_map(
       (6.0, 3.0)
     """
     map = _Map(forward, transpose, tuple(sorted(static.items())), current_precision())
-    linear = _alike(linear, residuals)
+    linear = vary_like(linear, linear, residuals)
     outputs = None if like is None else _if_known([jax.typeof(x) for x in like], (*linear, *residuals))
     return tuple(_linear_map_p.bind(*linear, *residuals, map=map, count=len(linear), outputs=outputs))
 
 
-def _alike(linear: Arrays, residuals: Arrays) -> Arrays:
-    """Inside shard_map: what varies less over the mesh than another operand is made to vary as that one does, so that the sum over the mesh which
-    its cotangent then needs comes from JAX's own transpose of this cast."""
-    varying = frozenset().union(*(_varying(x) for x in (*linear, *residuals)))
-    return tuple(lax.pcast(x, tuple(varying - _varying(x)), to="varying") if varying - _varying(x) else x for x in linear)
-
-
-def _varying(x: Any) -> frozenset[Any]:
-    return _varying_type(jax.typeof(x))
-
-
-def _varying_type(type: Any) -> frozenset[Any]:
-    kind = getattr(type, "manual_axis_type", None)
-    return frozenset() if kind is None else kind.varying
-
-
 def _if_known(types: list[Any], operands: Any) -> tuple[Any, ...] | None:
     """The types of outputs; None inside shard_map, if they vary over the mesh otherwise than what is computed of these operands."""
-    varying = frozenset().union(*map(_varying, operands))
-    return tuple(types) if all(_varying_type(type) == varying for type in types) else None
+    wanted: frozenset[Any] = frozenset().union(*map(varying, operands))
+    return tuple(types) if all(varying_type(type) == wanted for type in types) else None
 
 
 _linear_map_p = Primitive("funnn_linear_map")

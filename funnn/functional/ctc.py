@@ -23,6 +23,7 @@ from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._reduction import index_type, reduction_of
+from funnn.functional._varying import vary_alike, vary_like
 
 Lengths = jax.Array | Sequence[int]
 
@@ -65,7 +66,7 @@ def _forward(scores: jax.Array, skips: jax.Array, input_lengths: jax.Array, ends
         return alpha, alpha
 
     # Before the first step an alignment stands at the first state: staying and moving on by one then give the two states it may begin with
-    start = jnp.full(skips.shape, -jnp.inf, scores.dtype).at[:, 0].set(0)
+    start = vary_like(jnp.full(skips.shape, -jnp.inf, scores.dtype).at[:, 0].set(0), scores)
     last, alphas = lax.scan(step, start, (scores, jnp.arange(len(scores))))
     return -_log_add(jnp.where(ends, last, -jnp.inf), 1), alphas
 
@@ -80,7 +81,7 @@ def _backward(scores: jax.Array, skips: jax.Array, input_lengths: jax.Array, end
         moved = _log_add(jnp.stack([ahead, _shift(ahead, -1), skipped]))
         return jnp.where((time < input_lengths)[:, None], moved, beta), beta
 
-    final = jnp.where(ends, jnp.zeros((), scores.dtype), -jnp.inf)
+    final = vary_like(jnp.where(ends, jnp.zeros((), scores.dtype), -jnp.inf), scores)
     return lax.scan(step, final, (scores, jnp.arange(len(scores))), reverse=True)[1]
 
 
@@ -217,7 +218,7 @@ def ctc_loss(
     length = y.shape[1]
     # What stands behind a target's end must not matter, whatever it is
     y = jnp.where(jnp.arange(length) < target_lengths[:, None], y, blank)
-    losses = _losses(x, y, input_lengths, target_lengths, blank, zero_infinity)
+    losses = _losses(*vary_alike(x, y, input_lengths, target_lengths), blank, zero_infinity)
     valid = (input_lengths >= 0) & (input_lengths <= steps) & (target_lengths >= 0) & (target_lengths <= length)
     losses = jnp.where(valid, losses, jnp.nan)
     if reduction == "mean":

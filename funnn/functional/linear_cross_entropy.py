@@ -17,6 +17,7 @@ from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._precision import precise_jvp
 from funnn.functional._reduction import index_type, reduction_of
+from funnn.functional._varying import vary_alike, vary_like
 from funnn.functional._warn import warn
 from funnn.functional.class_loss import class_factors, class_indices, class_weight, cross_entropy, index_losses
 from funnn.functional.linear import linear
@@ -103,8 +104,9 @@ def _total(parameters: Parameters, input: jax.Array, target: jax.Array, ignore_i
     def step(total: jax.Array, chunk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         return total + jnp.sum(_chunk_losses(parameters, *chunk, ignore_index)), None
 
-    zero = jnp.zeros((), check.accumulator(input.dtype))
-    return lax.scan(step, zero, _chunks(input, target, ignore_index, size))[0]
+    zero = vary_like(jnp.zeros((), check.accumulator(input.dtype)), input)
+    total: jax.Array = lax.scan(step, zero, _chunks(input, target, ignore_index, size))[0]
+    return total
 
 
 @functools.partial(_total.defjvp, symbolic_zeros=True)
@@ -126,7 +128,7 @@ def _total_jvp(ignore_index: int, size: int, primals: tuple[Any, ...], tangents:
         value, (slopes, slope) = jax.value_and_grad(loss, (0, 1))(chosen, *chunk)
         return jax.tree.map(lambda total, part: total + part.astype(wide), totals, (value, slopes)), slope
 
-    zeros = jnp.zeros((), wide), tuple(jnp.zeros(array.shape, wide) for array in chosen)
+    zeros = vary_like((jnp.zeros((), wide), tuple(jnp.zeros(array.shape, wide) for array in chosen)), input)
     (value, slopes), slope = lax.scan(step, zeros, _chunks(input, target, ignore_index, size))
     terms = [jnp.vdot(total, parameters_t[i].astype(wide)) for i, total in zip(live, slopes, strict=True)]
     if not isinstance(input_t, SymbolicZero):
@@ -243,7 +245,7 @@ def linear_cross_entropy(
     weight = class_weight(name, weight, input, classes)
     rows = input if input.ndim == 2 else input[None]
     index = target.reshape(len(rows))
-    parameters = (linear_weight, linear_bias, weight)
+    parameters, rows, index = vary_alike((linear_weight, linear_bias, weight), rows, index)
     size = _chunk_size(options, len(rows), rows.shape[1], classes)
     if reduction == "none":
         return _each(parameters, rows, index, ignore_index, size).reshape(target.shape if input.ndim == 2 else ()).astype(input.dtype)

@@ -15,6 +15,7 @@ from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
 from funnn.functional import _recurrent_kernel as kernel
 from funnn.functional._dispatch import public
+from funnn.functional._varying import vary_alike
 from funnn.functional.dropout import apply_mask, check_probability
 
 _GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
@@ -39,6 +40,7 @@ def scan_layer(
             outer = 2 * b_hh.shape[0] // 3
             inner, b_hh = b_hh[outer:], b_hh.at[outer:].set(0)
         gates = gates + (b_ih + b_hh)
+    gates, state, w_hh, projection, inner, mask = vary_alike(gates, state, w_hh, projection, inner, mask)
     if kind == "lstm":
         h, c, states = kernel.lstm(gates, *state, w_hh, projection, mask, reverse)
         return states, (h, c)

@@ -1,0 +1,81 @@
+"""Every layer inside ``shard_map`` with its check of types: values, gradients and tangents are those of the devices' parts one by one.
+
+Each device has inputs of its own and the parameters of all, whose gradient is then the sum over the devices.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from tests.cases import CASES, TOPICS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("topic", sorted(set(TOPICS.values())), ids=lambda topic: topic.rpartition(".")[2])
+def test_layers_of_a_topic(topic):
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.layers.test_shard_map", topic],
+        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+    assert result.stdout.split()[-1] == str(sum(TOPICS[case.name] == topic for case in CASES))
+
+
+def check(case, mesh) -> None:
+    from tests.layers.test_cases import Inputs, run_layer
+
+    layer = case.layer()
+    params, state = layer.init(jax.random.key(0))
+    inputs, other = Inputs(case, 0), Inputs(case, 1)
+    arrays = [jnp.stack(pair) for pair in zip(inputs.jax(), other.jax(), strict=True)]
+
+    def run(params, state, arrays):
+        y, new = run_layer(layer, inputs, params, state, arrays, train=True, key=jax.random.key(3))
+        return jax.tree.leaves(y), new
+
+    def part(params, state, arrays):
+        return jax.tree.map(lambda x: x[None], run(params, state, [x[0] for x in arrays]))
+
+    def one_by_one(params, state, arrays):
+        return jax.tree.map(lambda *parts: jnp.stack(parts), *(run(params, state, [x[i] for x in arrays]) for i in range(2)))
+
+    split = jax.shard_map(part, mesh=mesh, in_specs=(P(), P(), P("data")), out_specs=P("data"))
+
+    def every(function):
+        def loss(params, floats):
+            given = list(arrays)
+            for place, x in zip(inputs.floats, floats, strict=True):
+                given[place] = x
+            ys = [y for y in function(params, state, given)[0] if jnp.issubdtype(y.dtype, jnp.inexact)]
+            return sum((jnp.sum(jnp.sin(y) * (1 + jnp.arange(y.size).reshape(y.shape) / y.size)) for y in ys), jnp.zeros(()))
+
+        floats = [arrays[place] for place in inputs.floats]
+        tangent = jax.jvp(loss, (params, floats), (params, floats))[1]
+        return function(params, state, arrays), jax.grad(loss, (0, 1))(params, floats), tangent
+
+    ours, expected = (jax.jit(lambda function=function: every(function))() for function in (split, one_by_one))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), ours, expected)
+
+
+if __name__ == "__main__":
+    assert len(jax.devices()) == 2
+    data = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    chosen = [case for case in CASES if TOPICS[case.name] == sys.argv[1]]
+    for number, case in enumerate(chosen, 1):
+        try:
+            check(case, data)
+        except Exception as error:
+            error.add_note(f"in {case}")
+            raise
+        print(number)
