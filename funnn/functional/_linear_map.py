@@ -29,26 +29,27 @@ from funnn.functional._varying import vary_like, varying, varying_type
 
 @dataclasses.dataclass(frozen=True)
 class _Map:
-    """The two functions with their static arguments, the precision of their products and, for each vmap around them, which residuals are batched."""
+    """The two functions with their static arguments, the precision of their products and, for each vmap around them, which residuals are batched
+    and how its axis is called."""
 
     forward: Callable[..., Any]
     transpose: Callable[..., Any]
     static: tuple[tuple[str, Any], ...]
     precision: Any
-    batches: tuple[tuple[int | None, ...], ...] = ()
+    batches: tuple[tuple[tuple[int | None, ...], Any], ...] = ()
 
     def __call__(self, linear: Arrays, residuals: Arrays) -> Arrays:
         function = functools.partial(self.forward, **dict(self.static))
-        for batched in self.batches:
-            function = jax.vmap(function, (0, batched))
+        for batched, name in self.batches:
+            function = jax.vmap(function, (0, batched), axis_name=name)
         with jax.default_matmul_precision(self.precision):
             return tuple(function(linear, residuals))
 
     def transposed(self) -> _Map:
         return dataclasses.replace(self, forward=self.transpose, transpose=self.forward)
 
-    def batched(self, residuals: tuple[int | None, ...]) -> _Map:
-        return dataclasses.replace(self, batches=(*self.batches, residuals))
+    def batched(self, residuals: tuple[int | None, ...], name: Any) -> _Map:
+        return dataclasses.replace(self, batches=(*self.batches, (residuals, name)))
 
 
 def linear_map(
@@ -134,18 +135,18 @@ def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int, outputs:
     return [*linear, *[None] * len(residuals)]
 
 
-def _batch(arrays: Any, axes: Any, *, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+def _batch(axis: Any, arrays: Any, axes: Any, *, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> tuple[Any, ...]:
     # What the map is linear in is batched always, so that its transpose is too; a residual only if it varies.
     front = [
-        x if axis is None and i >= count else batching.bdim_at_front(x, axis, size)
-        for i, (x, axis) in enumerate(zip(arrays, axes, strict=True))
+        x if at is None and i >= count else batching.bdim_at_front(x, at, axis.size)
+        for i, (x, at) in enumerate(zip(arrays, axes, strict=True))
     ]
-    batched = map.batched(tuple(None if axis is None else 0 for axis in axes[count:]))
+    name = axis.name if isinstance(axis.name, (str, tuple)) else None  # JAX has a mark of its own for none
+    batched = map.batched(tuple(None if at is None else 0 for at in axes[count:]), name)
     results = _linear_map_p.bind(*front, map=batched, count=count, outputs=None)
     return results, [0] * len(results)
 
 
 ad.primitive_jvps[_linear_map_p] = _jvp
 ad.primitive_transposes[_linear_map_p] = _transpose
-batching.primitive_batchers[_linear_map_p] = _batch
+batching.fancy_primitive_batchers[_linear_map_p] = _batch

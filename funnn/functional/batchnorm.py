@@ -36,8 +36,9 @@ def _arguments(function: str, input: jax.Array, eps: float, **per_channel: jax.A
     return input, shaped
 
 
-def _check_batch(input: jax.Array, eps: float) -> None:
-    if math.prod(input.shape) == input.shape[1]:
+def _check_batch(input: jax.Array, eps: float, members: int = 1) -> None:
+    """Refuse a batch, of which there are ``members`` parts like this one, without two values a channel."""
+    if math.prod(input.shape) * members == input.shape[1]:
         raise ShapeValueError(
             f"Expected more than 1 value per channel when training, got input size {check.shape(input)}. "
             "A variance needs two values: give a larger batch, or normalise with the running statistics (training=False)."
@@ -156,7 +157,7 @@ def batch_norm_with_stats(
       bias: β, of shape (C,); default 0.
       momentum: ``m``, the weight of the new value; may be traced; default 0.1.
       eps: ε; default 1e-5.
-      mesh_axis: inside shard_map, the mesh axes whose devices each hold a part of the batch: the statistics are of all of it; default none.
+      mesh_axis: inside shard_map or vmap, the named axes whose devices or members each hold a part of the batch: the statistics are of all of it; default none.
 
     Returns:
       (output, new_running_mean, new_running_var): the output as from batch_norm(..., training=True), and the running statistics in their
@@ -176,13 +177,14 @@ def batch_norm_with_stats(
     checked, (_, _, weight, bias) = _arguments(
         "batch_norm", input, eps, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
-    _check_batch(checked, eps)
+    members = 1 if mesh_axis is None else lax.psum(1, mesh_axis)
+    _check_batch(checked, eps, members)
     x = checked.astype(check.accumulator(checked.dtype))
     y, mean, var = kernel.normalize(x, weight, bias, (0, *range(2, x.ndim)), eps, True, mesh_axis)
     y, count = y.astype(checked.dtype), math.prod(x.shape) // max(x.shape[1], 1)
     if count == 0:
         return y, running_mean, running_var
-    count = count if mesh_axis is None else lax.psum(count, mesh_axis)
+    count *= members
     unbiased = var.reshape(-1) * (count / max(count - 1, 1))
     return y, _advance(running_mean, mean.reshape(-1), momentum), _advance(running_var, unbiased, momentum)
 

@@ -104,11 +104,11 @@ class BatchNorm3d(BatchNormNd):
 
 
 class SyncBatchNorm(BatchNormNd):
-    """Batch normalisation whose statistics in training are those of the whole batch, when shard_map has split it over devices.
+    """Batch normalisation whose statistics in training are those of the whole batch, when shard_map has split it over devices, or vmap over members.
 
-    As BatchNorm for inputs of at least 2 axes, (N, C, *); ``process_group`` names the axis of the mesh (or the axes, as a tuple) whose devices each
-    hold a part of the batch; None takes each device's own statistics, as BatchNorm does. Under jit with sharded arrays (GSPMD) every BatchNorm is
-    synchronous already, and this layer is not needed.
+    As BatchNorm for inputs of at least 2 axes, (N, C, *); ``process_group`` names the axis of the mesh, or vmap's ``axis_name`` (or several, as a
+    tuple), whose devices or members each hold a part of the batch, one example at least; None takes each device's own statistics, as BatchNorm does.
+    Under jit with sharded arrays (GSPMD) every BatchNorm is synchronous already, and this layer is not needed.
 
     Source: torch.nn.SyncBatchNorm, where a process group stands for the mesh axis.
     """

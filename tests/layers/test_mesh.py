@@ -5,7 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
 import funnn
+from funnn.errors import ShapeValueError
+from funnn.layers import BatchNorm1d, BatchNorm2d, SyncBatchNorm
 
 
 def test_two_devices():
@@ -16,6 +23,30 @@ def test_two_devices():
         "PYTHONPATH": str(Path(funnn.__file__).parents[1]),
     }
     subprocess.run([sys.executable, "-W", "error", __file__], env=environment, check=True, timeout=300)
+
+
+@pytest.mark.parametrize("shape", [(8, 3), (6, 3, 4, 5)])
+def test_members_of_a_vmap_that_hold_one_example_each(shape):
+    layer, whole = SyncBatchNorm(3, process_group="members"), BatchNorm1d(3) if len(shape) == 2 else BatchNorm2d(3)
+    params, state = whole.init(jax.random.key(0))
+    x = jax.random.normal(jax.random.key(1), shape)
+
+    def run(x):
+        return layer.apply(params, state, x[None], train=True)
+
+    def split(x):
+        y, new = jax.vmap(run, axis_name="members", out_axes=(0, None))(x)
+        return y[:, 0], new
+
+    (y, new), (expected, expected_new) = split(x), whole.apply(params, state, x, train=True)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), new, expected_new)
+    ours, theirs = (
+        jax.grad(lambda x, f=f: jnp.sin(f(x)[0]).sum())(x) for f in (split, lambda x: whole.apply(params, state, x, train=True))
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ShapeValueError, match="Expected more than 1 value per channel"):
+        jax.vmap(run, axis_name="members")(x[:1] if len(shape) == 2 else x[:1, :, :1, :1])
 
 
 def two_devices():
