@@ -24,6 +24,48 @@ def stack(samples: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *samples)
 
 
+def process_indices(
+    length: int,
+    *,
+    shuffle: bool = True,
+    seed: int = 0,
+    epoch: int = 0,
+    drop_last: bool = False,
+    process: int | None = None,
+    processes: int | None = None,
+) -> np.ndarray:
+    """Which examples of a dataset belong to this process in an epoch: every P-th one, equally many for each of P processes.
+
+    Args:
+      length: of the dataset.
+      shuffle: whether the order is drawn, from ``seed`` and ``epoch``, the same in all processes; default True.
+      seed, epoch: of the order.
+      drop_last: whether examples that do not make a full round are left out; else the first ones come again to fill it, as often as it takes. Default False.
+      process, processes: default ``jax.process_index()`` and ``jax.process_count()``.
+
+    Returns:
+      int64 indices of shape (⌈length/P⌉,), or (⌊length/P⌋,) with drop_last. Together with those of the other processes they are all examples.
+
+    Raises:
+      ValueError: length is negative, or there is no such process.
+
+    Source: torch.utils.data.DistributedSampler, but for the numbers of the order, which are NumPy's.
+
+    Example:
+      >>> [process_indices(5, shuffle=False, process=process, processes=2).tolist() for process in range(2)]
+      [[0, 2, 4], [1, 3, 0]]
+    """
+    process = jax.process_index() if process is None else process
+    processes = jax.process_count() if processes is None else processes
+    if length < 0:
+        raise ValueError(f"process_indices needs a length that is not negative, got {length}")
+    if not 0 <= process < processes:
+        raise ValueError(f"process_indices: there is no process {process} of {processes}; they count from 0")
+    order = np.random.default_rng((seed, epoch)).permutation(length) if shuffle else np.arange(length)
+    share = length // processes if drop_last else -(-length // processes)
+    return np.resize(order, share * processes if length else 0)[process::processes]
+
+
 def prefetch(batches: Iterable[Any], sharding: jax.sharding.Sharding | None = None, size: int = 2) -> Iterator[Any]:
     """The same batches as jax Arrays, copied to the devices while the program works on those before.
 

@@ -47,6 +47,7 @@ def constrain(x: Any, *entries: Any) -> Any:
         return names[0] if len(names) == 1 else names or None
 
     spec = PartitionSpec(*map(known, entries))
-    if any(kinds[name] == AxisType.Explicit for entry in spec for name in axes_of(entry)):
+    named = [kinds[name] for entry in spec for name in axes_of(entry)] or list(kinds.values())
+    if AxisType.Auto not in named:
         return jax.sharding.reshard(x, spec)
     return jax.lax.with_sharding_constraint(x, spec)

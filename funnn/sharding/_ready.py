@@ -103,7 +103,7 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
 
     Args:
       layer: whose ``logical_axes`` count.
-      mapping: the mesh axis, or axes, by name of a dimension. Names without an entry are not split.
+      mapping: the mesh axis, or axes, by name of a dimension. Names without an entry are not split, nor is a dimension whose axis one before it has.
 
     Returns:
       A rule for every tree in whose paths the parameters' paths are ends: params, a TrainState, an optimizer's state.
@@ -126,7 +126,11 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
             raise ValueError(f"by_axes: no parameter of {type(layer).__name__} has a dimension {name!r}; {nearest(name, sorted(names))}")
     specs = {}
     for path, dimensions in axes.items():
-        entries: list[Any] = [None if name is None else mapping.get(name) for name in dimensions]
+        entries: list[Any] = []
+        for name in dimensions:
+            entry = None if name is None else mapping.get(name)
+            taken = {axis for earlier in entries for axis in axes_of(earlier)}
+            entries.append(None if taken.intersection(axes_of(entry)) else entry)
         if any(entry is not None for entry in entries):
             while entries[-1] is None:
                 entries.pop()
