@@ -450,6 +450,7 @@ EXAMPLES = (
     "resnet",
     "lstm_tagger",
     "lstm_tagger_torch",
+    "transformer",
     "gpt2",
     "llama",
     "vit",

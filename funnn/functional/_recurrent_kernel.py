@@ -157,7 +157,9 @@ def _simple_jvp(kind: str, reverse: bool, primals: tuple[Any, ...], tangents: tu
         scale = _where(mask, 1 - states * states if kind == "tanh" else (states > 0).astype(x.dtype), 0)
         keep = () if mask is None else (jnp.broadcast_to(1 - mask.astype(x.dtype), states.shape),)
         added += [x_t] if _live(x_t) else []
-        result = linear_map(_tangent_simple, _cotangent_rnn, (_total(added, x), _solid(h0_t)), (weight, scale, *keep), (last, states), reverse=reverse)
+        result = linear_map(
+            _tangent_simple, _cotangent_rnn, (_total(added, x), _solid(h0_t)), (weight, scale, *keep), (last, states), reverse=reverse
+        )
         return (last, states), result
     r, z, n, hn = jnp.split(gates[0], 4, -1)
     of_n = _where(mask, (1 - z) * (1 - n * n), 0)
