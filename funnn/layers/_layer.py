@@ -374,7 +374,9 @@ class Layer(Value):
             if self.sizes_from_input:
                 self.__dict__.update(sizes_of(self, args))
             output = (
-                self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs), args)
+                self._run_cast(method, args, kwargs)
+                if watch is None
+                else watch(self, lambda *args, **kwargs: self._run_cast(method, args, kwargs), args, kwargs)
             )
             scope = self._scope
             if scope is None or scope.observer is None:

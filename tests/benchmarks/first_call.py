@@ -66,7 +66,9 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.rows) - set(training.ROWS):
         parser.error(f"unknown rows {sorted(unknown)}; choose from {list(training.ROWS)}")
-    print(f"{', '.join(training.versions()[:1])}, on {jax.default_backend()}; seconds of the processor, the least of {options.rounds} rounds")
+    print(
+        f"{', '.join(training.versions()[:1])}, on {jax.default_backend()}; seconds of the processor, the least of {options.rounds} rounds"
+    )
     for row in options.rows or training.ROWS:
         programs = {name: step_and_arguments(world, row) for name, world in WORLDS.items()}
         found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in programs}
