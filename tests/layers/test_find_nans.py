@@ -96,7 +96,9 @@ def test_the_innermost_and_only_where_they_begin():
     net = Outer(Sequential(Tanh(), Log()), Lambda(jnp.sin))
     assert [(s.path, s.call) for s in find_nans(net.apply, {}, {}, X, scale=2.0)] == [("first.1", 1), ("first.1", 2)]
     own = Outer(Tanh(), Tanh())
-    assert [s.path for s in find_nans(own.apply, {}, {}, X, scale=jnp.inf * 0)] == [""]  # a NaN that is no layer's but of the one around them
+    assert [s.path for s in find_nans(own.apply, {}, {}, X, scale=jnp.inf * 0)] == [
+        ""
+    ]  # a NaN that is no layer's but of the one around them
 
 
 def test_every_mode_of_differentiation_goes_through():
