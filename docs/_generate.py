@@ -415,6 +415,7 @@ def reference_pages() -> dict[str, str]:
             + listed("funnn.generation", ("generate", "beam_search", "Generated", "Model"))
             + listed("funnn.sharding", ("named_shardings", "shard"))
             + listed("funnn._summary", ("summary", "Summary", "Row"))
+            + listed("funnn._nans", ("find_nans", "NanSource"))
             + listed("funnn._export", ("export", "load_exported", "Exported"))
             + "\n## Exceptions\n\n"
             + listed("funnn.errors", error_names),
@@ -450,6 +451,7 @@ EXAMPLES = (
     "resnet",
     "lstm_tagger",
     "lstm_tagger_torch",
+    "transformer",
     "gpt2",
     "llama",
     "vit",

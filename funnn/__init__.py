@@ -12,6 +12,7 @@ from funnn._import_torch import install as install
 from funnn._import_torch import load_ipython_extension as load_ipython_extension
 from funnn._import_torch import uninstall as uninstall
 from funnn._import_torch import unload_ipython_extension as unload_ipython_extension
+from funnn._nans import find_nans as find_nans
 from funnn._summary import summary as summary
 from funnn.functional import public as public
 from funnn.layers import Layer as Layer

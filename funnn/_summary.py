@@ -193,7 +193,8 @@ class _Watch:
     def __init__(self, recorder: Recorder, nodes: dict[str, Layer]):
         self.recorder, self.nodes, self.bases = recorder, nodes, [""]
 
-    def __call__(self, view: Layer, run: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
+    def __call__(self, view: Layer, run: Callable[..., Any], inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        run = functools.partial(run, *inputs, **named)
         assert view._scope is not None
         inner = view._scope.path
         if inner or not self.recorder.open:

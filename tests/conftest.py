@@ -20,7 +20,7 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
 import jax  # after the flags, which it reads once
 
 #: Files whose programs are compiled as users' are; those of the others run once, without most of XLA's optimisations (but under ``--exhaustive``).
-OPTIMISED = {"test_compile", "test_contract", "test_digits", "test_functional", "test_linear_cross_entropy", "test_seeds"}
+OPTIMISED = {"test_compile", "test_contract", "test_digits", "test_functional", "test_linear_cross_entropy", "test_same_work", "test_seeds"}
 #: What a file of tests imports that needs PyTorch.
 ORACLE = re.compile(
     r"^\s*(?:import|from) (?:torch|oracle|twin|opinfo|tests\.module_samples|module_samples)\b|\bimport module_samples", re.MULTILINE

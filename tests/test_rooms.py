@@ -17,7 +17,7 @@ ROOMS = """
     layers
     optim
     checkpoint
-    _flops sharding distributed train data generation _summary _export _compilation_cache
+    _flops sharding distributed train data generation _summary _nans _export _compilation_cache
     engine.state engine.types
     engine.program
     engine.random

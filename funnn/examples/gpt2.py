@@ -14,33 +14,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from funnn import Layer, checkpoint, init
 from funnn import functional as F
+from funnn.examples.transformer import Block, init_cache, read_config, read_weights, stack
 from funnn.layers import GELU, Dropout, Embedding, FeedForward, GroupedQueryAttention, LayerNorm
-
-
-class Block(Layer):
-    """x + attention(norm(x)), then x + mlp(norm(x)); both dropped out in training."""
-
-    ln1: LayerNorm
-    attn: GroupedQueryAttention
-    ln2: LayerNorm
-    mlp: FeedForward
-    drop: Dropout
-
-    def forward(self, x, positions=None, segments=None, cache=None):
-        y, cache = self.attn(self.ln1(x), positions, segments, cache)
-        x = x + self.drop(y)
-        return x + self.drop(self.mlp(self.ln2(x))), cache
 
 
 class GPT2(Layer):
     """Tokens (B, L) -> ``(logits, cache)`` with logits (B, L, vocab_size), or (B, 1, vocab_size) of the places ``at`` (B,).
 
-    ``positions``, ``segments`` and ``cache`` are those of GroupedQueryAttention; the cache is a tuple, one for each block, or None.
+    ``positions``, ``segments`` and ``cache`` are those of GroupedQueryAttention; the cache is that of ``init_cache``, or None.
     """
 
     vocab_size: int = 50257
@@ -55,7 +40,7 @@ class GPT2(Layer):
         self.tok_embed = Embedding(self.vocab_size, self.width)
         self.pos_embed = Embedding(self.context, self.width)
         self.drop = Dropout(self.dropout)
-        self.h = [self._block() for _ in range(self.depth)]
+        self.h = stack(self._block(), self.depth)
         self.ln_f = LayerNorm(self.width, self.eps)
 
     def _block(self):
@@ -65,7 +50,7 @@ class GPT2(Layer):
 
     def redraw(self, name: str, shape: tuple[int, ...]) -> Callable[..., Any] | None:
         """Weights from N(0, 0.02²), those before a sum of the blocks smaller by √(2 · depth), biases 0, as GPT-2's are."""
-        if ".ln" in name or name.startswith("ln_f"):
+        if ".norm" in name or name.startswith("ln_f"):
             return None
         if name.endswith("bias"):
             return init.zeros
@@ -74,42 +59,42 @@ class GPT2(Layer):
 
     def init_cache(self, batch, length, dtype=jnp.float32):
         """A cache for ``batch`` texts of up to ``length`` tokens."""
-        return tuple(block.attn.init_cache(batch, length, dtype) for block in self.h)
+        return init_cache(self.h, batch, length, dtype)
 
     def forward(self, tokens, positions=None, cache=None, at=None, segments=None):
         if positions is None:
             positions = jnp.arange(tokens.shape[-1], dtype=jnp.int32)
-            places = positions if cache is None else positions + cache[0].length
+            places = positions if cache is None else positions + cache.length[0]
             positions = None if cache is None else places
         else:
             places = jnp.maximum(positions, 0)  # of padding, to which nothing attends
         x = self.drop(self.tok_embed(tokens) + self.pos_embed(places))
-        caches = []
-        for block, entry in zip(self.h, cache or [None] * self.depth, strict=True):
-            x, entry = block(x, positions, segments, entry)
-            caches.append(entry)
+        x, cache = self.h(x, positions, segments, each=cache)
         if at is not None:
             x = jnp.take_along_axis(x, at[:, None, None], 1)
-        return F.linear(self.ln_f(x), self.tok_embed.weight), tuple(caches) if cache else None
+        return F.linear(self.ln_f(x), self.tok_embed.weight), cache
+
+
+#: Argument -> its key in a config.json.
+NAMES = {
+    "vocab_size": "vocab_size",
+    "context": "n_positions",
+    "width": "n_embd",
+    "depth": "n_layer",
+    "heads": "n_head",
+    "dropout": "resid_pdrop",
+    "eps": "layer_norm_epsilon",
+}
 
 
 def from_config(config: Mapping[str, Any]) -> GPT2:
     """The model that a config.json of Hugging Face's GPT-2 describes, also one as a dict of ``GPT2Config``."""
-    if config.get("activation_function", "gelu_new") != "gelu_new" or config.get("n_inner") not in (None, 4 * config["n_embd"]):
-        raise NotImplementedError("from_config: expected activation_function 'gelu_new' and n_inner of 4 · n_embd, as GPT-2 has them")
-    return GPT2(
-        config["vocab_size"],
-        config["n_positions"],
-        config["n_embd"],
-        config["n_layer"],
-        config["n_head"],
-        config.get("resid_pdrop", 0.1),
-        config.get("layer_norm_epsilon", 1e-5),
-    )
+    model = GPT2(**read_config(config, NAMES, activation_function=["gelu_new"]))
+    read_config(config, {}, n_inner=[None, 4 * model.width])
+    return model
 
 
 def from_huggingface(flat: Mapping[str, Any], model: GPT2) -> dict[str, Any]:
     """Params of the model from the arrays of a Hugging Face checkpoint by their names, checked against the model's own."""
-    rules = [*checkpoint.GPT2, checkpoint.Rule(r"^head\.", None, optional=True)]  # the embedding again
-    params, _ = jax.eval_shape(model.init, jax.random.key(0))
-    return checkpoint.from_state_dict(checkpoint.rename(flat, rules), params)[0]
+    # the head is the embedding again
+    return read_weights(flat, [*checkpoint.GPT2, checkpoint.Rule(r"^head\.", None, optional=True)], model)

@@ -15,32 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from funnn import Layer, checkpoint
 from funnn import functional as F
+from funnn.examples.transformer import Block, init_cache, read_config, read_weights, stack
 from funnn.layers import Embedding, GroupedQueryAttention, Linear, RMSNorm, RotaryEmbedding, SwiGLU
-
-
-class Block(Layer):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
-
-    norm1: RMSNorm
-    attn: GroupedQueryAttention
-    norm2: RMSNorm
-    mlp: Layer
-
-    def forward(self, x, positions=None, segments=None, cache=None):
-        y, cache = self.attn(self.norm1(x), positions, segments, cache)
-        x = x + y
-        return x + self.mlp(self.norm2(x)), cache
 
 
 class Llama(Layer):
     """Tokens (B, L) -> ``(logits, cache)`` with logits (B, L, vocab_size), or (B, 1, vocab_size) of the places ``at`` (B,).
 
-    ``positions``, ``segments`` and ``cache`` are those of GroupedQueryAttention; the cache is a tuple, one for each block, or None.
+    ``positions``, ``segments`` and ``cache`` are those of GroupedQueryAttention; the cache is that of ``init_cache``, or None.
     """
 
     vocab_size: int
@@ -51,7 +37,7 @@ class Llama(Layer):
     kv_heads: int | None = None
     head_dim: int | None = None
     rotary: RotaryEmbedding | None = None
-    eps: float = 1e-5
+    eps: float = 1e-6
     window: int | None = None
     bias: bool = False
     out_bias: bool = False
@@ -59,7 +45,7 @@ class Llama(Layer):
 
     def __post_init__(self):
         self.embed = Embedding(self.vocab_size, self.width)
-        self.h = [self._block() for _ in range(self.depth)]
+        self.h = stack(self._block(), self.depth)
         self.norm = RMSNorm(self.width, self.eps)
         if not self.tied:
             self.head = Linear(self.width, self.vocab_size, bias=False)
@@ -72,54 +58,52 @@ class Llama(Layer):
 
     def init_cache(self, batch, length, dtype=jnp.float32):
         """A cache for ``batch`` texts of up to ``length`` tokens."""
-        return tuple(block.attn.init_cache(batch, length, dtype) for block in self.h)
+        return init_cache(self.h, batch, length, dtype)
 
     def forward(self, tokens, positions=None, cache=None, at=None, segments=None):
-        x, caches = self.embed(tokens), []
-        for block, entry in zip(self.h, cache or [None] * self.depth, strict=True):
-            x, entry = block(x, positions, segments, entry)
-            caches.append(entry)
+        x, cache = self.h(self.embed(tokens), positions, segments, each=cache)
         if at is not None:
             x = jnp.take_along_axis(x, at[:, None, None], 1)
         x = self.norm(x)
-        return F.linear(x, self.embed.weight) if self.tied else self.head(x), tuple(caches) if cache else None
+        return F.linear(x, self.embed.weight) if self.tied else self.head(x), cache
+
+
+#: Argument -> its key in a config.json.
+NAMES = {
+    "vocab_size": "vocab_size",
+    "width": "hidden_size",
+    "hidden": "intermediate_size",
+    "depth": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "eps": "rms_norm_eps",
+    "window": "sliding_window",
+    "bias": "attention_bias",
+    "out_bias": "attention_bias",
+    "tied": "tie_word_embeddings",
+}
+#: Of the part that says how positions are turned.
+ROPE_NAMES = {
+    "base": "rope_theta",
+    "factor": "factor",
+    "low_freq_factor": "low_freq_factor",
+    "high_freq_factor": "high_freq_factor",
+    "original_length": "original_max_position_embeddings",
+}
 
 
 def from_config(config: Mapping[str, Any]) -> Llama:
     """The model that a config.json of Hugging Face's Llama or Mistral describes, also one as a dict of ``LlamaConfig``."""
-    rope = dict(config.get("rope_scaling") or {}) | dict(config.get("rope_parameters") or {})
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind not in ("default", "linear", "llama3"):
-        raise NotImplementedError(f"from_config: rope_type {kind!r} is not among default, linear and llama3")
-    heads = config["num_attention_heads"]
-    head_dim = config.get("head_dim") or config["hidden_size"] // heads
-    scaling = {
-        "scaling": None if kind == "default" else kind,
-        "factor": rope.get("factor", 1.0),
-        "low_freq_factor": rope.get("low_freq_factor", 1.0),
-        "high_freq_factor": rope.get("high_freq_factor", 4.0),
-        "original_length": rope.get("original_max_position_embeddings", 8192),
-    }
-    base = config.get("rope_theta") or rope.get("rope_theta", 10000.0)
-    return Llama(
-        config["vocab_size"],
-        config["hidden_size"],
-        config["intermediate_size"],
-        config["num_hidden_layers"],
-        heads,
-        config.get("num_key_value_heads"),
-        head_dim,
-        RotaryEmbedding(head_dim, base, **scaling),
-        config["rms_norm_eps"],
-        config.get("sliding_window"),
-        config.get("attention_bias", False),
-        config.get("attention_bias", False),
-        config.get("tie_word_embeddings", False),
-    )
+    options = read_config(config, NAMES)
+    rope = {"rope_theta": config.get("rope_theta"), **(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    rope["rope_type"] = kind = rope.get("rope_type") or rope.get("type") or "default"
+    turning = read_config(rope, ROPE_NAMES, rope_type=["default", "linear", "llama3"])
+    head_dim = options.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    return Llama(**options, rotary=RotaryEmbedding(head_dim, scaling=None if kind == "default" else kind, **turning))
 
 
 def from_huggingface(flat: Mapping[str, Any], model: Llama) -> dict[str, Any]:
     """Params of the model from the arrays of a Hugging Face checkpoint by their names, checked against the model's own."""
-    rules = [*checkpoint.LLAMA, *([checkpoint.Rule(r"^head\.", None, optional=True)] if model.tied else [])]
-    params, _ = jax.eval_shape(model.init, jax.random.key(0))
-    return checkpoint.from_state_dict(checkpoint.rename(flat, rules), params)[0]
+    tied = [checkpoint.Rule(r"^head\.", None, optional=True)] if model.tied else []
+    return read_weights(flat, [*checkpoint.LLAMA, *tied], model)

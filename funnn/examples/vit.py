@@ -14,26 +14,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from funnn import Layer, checkpoint, init
+from funnn.examples.transformer import Block, read_config, read_weights, stack
 from funnn.layers import GELU, Conv2d, Dropout, FeedForward, GroupedQueryAttention, LayerNorm, Linear, Param
-
-
-class Block(Layer):
-    """x + attention(norm(x)), then x + mlp(norm(x)); both dropped out in training."""
-
-    ln1: LayerNorm
-    attn: GroupedQueryAttention
-    ln2: LayerNorm
-    mlp: FeedForward
-    drop: Dropout
-
-    def forward(self, x):
-        y, _ = self.attn(self.ln1(x))
-        x = x + self.drop(y)
-        return x + self.drop(self.mlp(self.ln2(x)))
 
 
 class ViT(Layer):
@@ -56,7 +41,7 @@ class ViT(Layer):
             raise ValueError(f"image_size must be divisible by patch_size, but got {self.image_size} and {self.patch_size}")
         self.patch = Conv2d(self.channels, self.width, self.patch_size, stride=self.patch_size)
         self.drop = Dropout(self.dropout)
-        self.h = [self._block() for _ in range(self.depth)]
+        self.h = stack(self._block(), self.depth)
         self.ln_f = LayerNorm(self.width, self.eps)
         self.head = Linear(self.width, self.classes)
 
@@ -75,31 +60,31 @@ class ViT(Layer):
         patches = patches.reshape(*patches.shape[:2], -1).swapaxes(1, 2)
         cls = jnp.broadcast_to(self.cls_token, (images.shape[0], 1, self.width))
         x = self.drop(jnp.concatenate([cls, patches], 1) + self.pos_embed)
-        for block in self.h:
-            x = block(x)
+        x, _ = self.h(x)
         return self.head(self.ln_f(x)[:, 0])
+
+
+#: Argument -> its key in a config.json.
+NAMES = {
+    "image_size": "image_size",
+    "patch_size": "patch_size",
+    "channels": "num_channels",
+    "width": "hidden_size",
+    "hidden": "intermediate_size",
+    "depth": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "dropout": "hidden_dropout_prob",
+    "bias": "qkv_bias",
+    "eps": "layer_norm_eps",
+}
 
 
 def from_config(config: Mapping[str, Any]) -> ViT:
     """The model that a config.json of Hugging Face's ViT describes, also one as a dict of ``ViTConfig``."""
-    if config.get("hidden_act", "gelu") != "gelu":
-        raise NotImplementedError(f"from_config: expected hidden_act 'gelu', but got {config['hidden_act']!r}")
-    return ViT(
-        config["image_size"],
-        config["patch_size"],
-        config.get("num_channels", 3),
-        config["hidden_size"],
-        config["intermediate_size"],
-        config["num_hidden_layers"],
-        config["num_attention_heads"],
-        len(config["id2label"]) if config.get("id2label") else config.get("num_labels", 2),
-        config.get("hidden_dropout_prob", 0.0),
-        config.get("qkv_bias", True),
-        config.get("layer_norm_eps", 1e-12),
-    )
+    options = read_config(config, NAMES, hidden_act=["gelu"])
+    return ViT(**options, classes=len(config["id2label"]) if config.get("id2label") else config.get("num_labels", 2))
 
 
 def from_huggingface(flat: Mapping[str, Any], model: ViT) -> dict[str, Any]:
     """Params of the model from the arrays of a Hugging Face checkpoint by their names, checked against the model's own."""
-    params, _ = jax.eval_shape(model.init, jax.random.key(0))
-    return checkpoint.from_state_dict(checkpoint.rename(flat, checkpoint.VIT), params)[0]
+    return read_weights(flat, checkpoint.VIT, model)

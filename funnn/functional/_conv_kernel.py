@@ -163,12 +163,20 @@ def _seen(x: jax.Array, shift: tuple[int, ...], geometry: Geometry, first: int, 
     return lax.slice(x, start, limit, step)
 
 
+def _rows(x: jax.Array, geometry: Geometry, first: int, axis: int) -> jax.Array:
+    """What every element of the kernel meets, one after the other along ``axis``: axis by axis from the last, so that programs stay short."""
+    for spatial in reversed(range(len(geometry.kernel))):
+        axes = slice(spatial, spatial + 1)
+        x = jnp.concatenate([_seen(x, shift, geometry, first, axes) for shift in geometry.shifts(axes)], axis)
+    return x
+
+
 def _correlate_on_cpu(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     volume = math.prod(geometry.kernel)
     if volume > 1 and volume * x.shape[1] > FEW:
         return _first(_convolve(_last(x), _weight_last(w), geometry, last=True))
     x = _padded(_swap(x), geometry, 2)
-    rows = jnp.concatenate([_seen(x, shift, geometry, 2) for shift in geometry.shifts()])
+    rows = _rows(x, geometry, 2, 0)
     product = _weight_matrix(w) @ rows.reshape(rows.shape[0], -1)
     return _swap(product.reshape(-1, *rows.shape[1:]))
 
@@ -215,7 +223,7 @@ def _contract_on_cpu(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Arra
         return jnp.moveaxis(_convolve_weight(x, g, geometry, last=True), (-1, -2), (0, 1))
     if volume * channels <= FEW:
         x = _padded(x, geometry, 1)
-        rows = jnp.concatenate([_seen(x, shift, geometry, 1) for shift in geometry.shifts()], -1)
+        rows = _rows(x, geometry, 1, -1)
         w = _matrix(g).T @ _matrix(rows)
     else:
         w = _in_chunks(functools.partial(_contract_rows, geometry=geometry), x, g, geometry)

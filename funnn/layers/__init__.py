@@ -67,6 +67,7 @@ from funnn.layers.binary_loss import SoftMarginLoss as SoftMarginLoss
 from funnn.layers.class_loss import CrossEntropyLoss as CrossEntropyLoss
 from funnn.layers.class_loss import NLLLoss as NLLLoss
 from funnn.layers.class_loss import NLLLoss2d as NLLLoss2d
+from funnn.layers.combinator import FunctionalCall as FunctionalCall
 from funnn.layers.combinator import Lambda as Lambda
 from funnn.layers.combinator import Parallel as Parallel
 from funnn.layers.combinator import Remat as Remat

@@ -119,6 +119,8 @@ class Layer(Value):
           ``(params, state)``, nested dicts whose joined paths are torch's state_dict keys; only names that exist appear, so a layer without
           buffers has ``{}`` as state.
         """
+        if self._scope is not None and self._scope.layer is not None:
+            return self._scope.layer.init(key, *example, dtype=dtype, **named)
         check_key(key, "init")
         if example or named:
             return self._init_with(key, example, named, dtype)
@@ -206,6 +208,8 @@ class Layer(Value):
     ) -> Any:
         """Run the layer: ``(output, new_state)``, or ``(output, new_state, captured)``. Pure; ``train`` is static under jit.
 
+        Inside ``forward``, ``self.child.apply(params, state, x)`` runs the child with these arrays instead of its own.
+
         Args:
           params, state: as ``init`` gives them, or with any arrays of the same names.
           *args, **kwargs: the inputs of the method.
@@ -229,6 +233,10 @@ class Layer(Value):
         >>> captured["0"].shape, bool((jnp.tanh(captured["0"]) == y).all())
         ((2,), True)
         """
+        if self._scope is not None and self._scope.layer is not None:
+            return self._scope.layer.apply(
+                params, state, *args, key=key, train=train, method=method, capture=capture, perturb=perturb, **kwargs
+            )
         if key is not None:
             check_key(key, "apply")
         if isinstance(train, jax.core.Tracer):
@@ -301,7 +309,7 @@ class Layer(Value):
         self._check_names("state", state, own[Buffer], children, path)
         view = object.__new__(type(self))
         attributes = view.__dict__
-        attributes.update(self.__dict__, _scope=Scope(path, key, own[Param], own[Buffer], observer), training=train)
+        attributes.update(self.__dict__, _scope=Scope(path, key, own[Param], own[Buffer], observer, self), training=train)
         for name, value in self.__dict__.items():
             if type(value) is Constant:
                 attributes[name] = value.values
@@ -323,7 +331,7 @@ class Layer(Value):
         assert scope is not None, "only a view is bound again"
         view = object.__new__(type(self))
         attributes = view.__dict__
-        attributes.update(self.__dict__, _scope=Scope(scope.path, key, scope.params, scope.buffers, observer))
+        attributes.update(self.__dict__, _scope=Scope(scope.path, key, scope.params, scope.buffers, observer, scope.layer))
         params = with_second_paths("params", "", params, self._shared)
         state = with_second_paths("state", "", state, self._shared)
         attributes.update({name: params[name] for name in scope.params}, **{name: state[name] for name in scope.buffers})
@@ -334,6 +342,13 @@ class Layer(Value):
         if self._policy is not None:
             view._cast_in_methods()
         return view
+
+    def _belong_to(self, scope: Scope) -> None:
+        """Let a view draw only where another one may, in the transformation in which that was bound."""
+        assert self._scope is not None, "only a view belongs to a transformation"
+        self._scope.belong_to(scope)
+        for child in self.children().values():
+            child._belong_to(scope)
 
     def _join_shared(self) -> None:
         """Let a layer that stands in two places be one view."""
@@ -378,7 +393,9 @@ class Layer(Value):
             if self.sizes_from_input:
                 self.__dict__.update(sizes_of(self, args))
             output = (
-                self._run_cast(method, args, kwargs) if watch is None else watch(self, lambda: self._run_cast(method, args, kwargs), args)
+                self._run_cast(method, args, kwargs)
+                if watch is None
+                else watch(self, lambda *args, **kwargs: self._run_cast(method, args, kwargs), args, kwargs)
             )
             scope = self._scope
             if scope is None or scope.observer is None:

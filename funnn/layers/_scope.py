@@ -37,13 +37,16 @@ class Scope:
       key: what it draws from, or None; draws: how often it did.
       params, buffers: the names of its arrays.
       observer: who is told of outputs, or None.
+      layer: the description that the view was made of, or None for a Module's.
       running: whether a method runs between the casts of its policy.
     """
 
-    __slots__ = ("_trace", "buffers", "draws", "key", "observer", "params", "path", "running")
+    __slots__ = ("_trace", "buffers", "draws", "key", "layer", "observer", "params", "path", "running")
 
-    def __init__(self, path: str, key: jax.Array | None, params: Set[str], buffers: Set[str], observer: Observer | None = None):
-        self.path, self.key, self.params, self.buffers, self.observer = path, key, params, buffers, observer
+    def __init__(
+        self, path: str, key: jax.Array | None, params: Set[str], buffers: Set[str], observer: Observer | None = None, layer: Any = None
+    ):
+        self.path, self.key, self.params, self.buffers, self.observer, self.layer = path, key, params, buffers, observer, layer
         self.draws, self.running = 0, False
         self._trace = get_opaque_trace_state()
 
@@ -65,6 +68,10 @@ class Scope:
                 f"funnn.layers.scan(function, {layer}, carry, xs), vmap, cond, switch, while_loop or remat; for any other transformation, "
                 f"funnn.layers.pure(function, {layer})"
             )
+
+    def belong_to(self, other: Scope) -> None:
+        """Take another one's transformation for one's own."""
+        self._trace = other._trace
 
     def next_key(self) -> jax.Array | None:
         """A key for the next draw, or None."""

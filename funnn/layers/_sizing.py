@@ -62,14 +62,14 @@ def with_sizes(layer: L, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> L:
     found: dict[int, Any] = {}
     key = jax.random.key(0)
 
-    def watch(view: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
+    def watch(view: Any, run: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         inner = unknown.get(view._scope.path)
         if inner is not None and view._scope.path in unknown:
             if id(inner) not in found:
                 found[id(inner)] = inner.replace(**sizes_of(inner, inputs))
             params, state = found[id(inner)].init(key)
             view.__dict__.update(sizes_of(inner, inputs), **params, **state)
-        return run()
+        return run(*inputs, **named)
 
     def call(arrays: list[Any]) -> None:
         left = iter(arrays)
@@ -98,7 +98,7 @@ def values_from_data(
     """By path, the initial values that layers inside give for themselves when they see the example, each after those before it."""
     found: dict[str, dict[str, Any]] = {}
 
-    def watch(view: Any, run: Any, inputs: tuple[Any, ...]) -> Any:
+    def watch(view: Any, run: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         path = view._scope.path
         if path not in found and (values := view.init_from(*inputs)):
             found[path] = dict(values)
@@ -107,7 +107,7 @@ def values_from_data(
                     f"init_from of {type(view).__name__} at {path!r} gives {sorted(strange)}, which are no parameters or buffers"
                 )
             view.__dict__.update(found[path])
-        return run()
+        return run(*inputs, **named)
 
     token = watching.set(watch)
     try:

@@ -32,6 +32,41 @@ class Lambda(Layer):
         return getattr(self.function, "__name__", repr(self.function))
 
 
+class FunctionalCall(Layer):
+    """``layer`` with parameters that come as an input: ``forward(params, *args)``. It has none of its own.
+
+    For networks whose parameters another one writes (a hypernetwork) or keeps (a target network). ``layer`` has no buffers; it is no child, so that
+    paths do not lead into it, and no Module of funnn.torch can be made of it. Source: torch.func.functional_call.
+
+    Raises:
+      ValueError: the parameters are not those of the layer, or it has buffers.
+
+    >>> from funnn.layers import Linear
+    >>> main = FunctionalCall(Linear(2, 1, bias=False))
+    >>> main.init(jax.random.key(0))
+    ({}, {})
+    >>> main.apply({}, {}, {"weight": jnp.array([[1.0, 2.0]])}, jnp.ones(2))[0].tolist()
+    [3.0]
+    """
+
+    layer: Layer
+
+    def children(self) -> dict[str, Any]:
+        return {}
+
+    def forward(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        scope = getattr(self, "_scope", None)
+        if scope is None:
+            raise NotImplementedError("FunctionalCall has no form as a Module: use torch.func.functional_call there")
+        path = f"{scope.path}.layer" if scope.path else "layer"
+        view = self.layer._bind(self.layer._cast(params), {}, scope.next_key(), self.training, path, scope.observer)
+        view._belong_to(scope)
+        return view(*args, **kwargs)
+
+    def extra_repr(self) -> str:
+        return repr(self.layer)
+
+
 class Residual(Layer):
     """y = shortcut(x) + body(x); without a shortcut x itself. He et al., "Deep residual learning" (2015).
 

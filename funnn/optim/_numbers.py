@@ -72,8 +72,10 @@ def zeros_like(param: jax.Array) -> jax.Array:
 
 def decayed(grad: jax.Array, param: jax.Array, weight_decay: Number, nonzero: bool = False) -> jax.Array:
     """grad + weight_decay · param, and exactly grad where weight_decay is 0: -0.0 keeps its sign and 0 · inf does not make a NaN."""
+    if not may_be_nonzero(weight_decay):
+        return grad
     changed = grad + times(weight_decay, param)
-    return changed if nonzero else jnp.where(weight_decay != 0, changed, grad)
+    return changed if nonzero or not isinstance(weight_decay, jax.Array) else jnp.where(weight_decay != 0, changed, grad)
 
 
 def may_be_nonzero(value: Any) -> bool:

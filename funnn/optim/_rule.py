@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from funnn.optim._checks import CHECKS, Check
-from funnn.optim._numbers import Number, compute_dtype, decayed, scalar, to_complex, to_real
+from funnn.optim._numbers import Number, compute_dtype, decayed, may_be_nonzero, scalar, to_complex, to_real
 
 Schedule = Callable[[jax.Array], Number]
 State = dict[str, jax.Array]
@@ -116,7 +116,7 @@ class Rule:
             grad = decayed(grad, theta, weight_decay, "weight_decay" in nonzero)
         o.dtype = param.dtype
         delta, new = self.formula(grad, old, theta, o)
-        if decoupled:  # torch first shrinks the parameter by (1 − lr · weight_decay), then adds the rest
+        if decoupled and may_be_nonzero(weight_decay):  # torch first shrinks the parameter by (1 − lr · weight_decay), then adds the rest
             delta = decayed(delta, theta, -o.lr * weight_decay)
         new = {name: _as(value, new.get(name, old[name])) for name, value in state.items()}
         return _as(param, delta), new

@@ -25,6 +25,7 @@ OTHERS = {
     "Adapter",
     "Buffer",
     "FeedForward",
+    "FunctionalCall",
     "GroupedQueryAttention",
     "Lambda",
     "Layer",

@@ -13,6 +13,7 @@ import pytest
 
 import funnn.functional as F
 from funnn import checkpoint
+from funnn.examples import gpt2, llama, vit
 from funnn.generation import beam_search, generate
 from funnn.layers import MixtureOfExperts
 from tests.language_models import record
@@ -101,12 +102,12 @@ def test_a_token_at_a_time_gives_the_logits_of_the_whole(name):
 
 
 def test_what_the_models_do_not_have_is_refused():
-    from funnn.examples import gpt2, llama, vit
-
-    with pytest.raises(NotImplementedError, match="rope_type 'yarn'"):
+    with pytest.raises(NotImplementedError, match="rope_type 'default' or 'linear' or 'llama3', but got 'yarn'"):
         llama.from_config({**MODELS["Llama"][2], "rope_scaling": {"rope_type": "yarn"}})
     with pytest.raises(NotImplementedError, match="activation_function"):
         gpt2.from_config({**MODELS["GPT-2"][2], "activation_function": "relu"})
+    with pytest.raises(NotImplementedError, match="n_inner None or 128, but got 7"):
+        gpt2.from_config({**MODELS["GPT-2"][2], "n_inner": 7})
     with pytest.raises(NotImplementedError, match="hidden_act 'gelu', but got 'relu'"):
         vit.from_config({**MODELS["ViT"][2], "num_channels": 3, "hidden_act": "relu"})
     with pytest.raises(ValueError, match="image_size must be divisible by patch_size, but got 10 and 4"):
@@ -130,9 +131,21 @@ def test_initial_models_train(name):
     assert moved < first
 
 
+def test_a_deeper_model_is_no_longer_program():
+    """The blocks are one scan, caches included."""
+
+    def lines(depth):
+        model = llama.Llama(7, width=8, hidden=8, depth=depth, heads=2)
+        params, cache = jax.eval_shape(lambda: (model.init(jax.random.key(0))[0], model.init_cache(1, 4)))
+        step = jax.jit(lambda params, cache, token: model.apply(params, {}, token, cache=cache)[0])
+        return len(step.lower(params, cache, jax.ShapeDtypeStruct((1, 1), jnp.int32)).as_text().splitlines())
+
+    assert lines(2) == lines(12)
+
+
 def test_gpt2_draws_its_weights_as_its_authors_did():
     model, _ = load("GPT-2", RECORDED["GPT-2"]["shapes"])
-    drawn = checkpoint.flatten(model.init(jax.random.key(0))[0])
+    drawn = checkpoint.unstack_layers(checkpoint.flatten(model.init(jax.random.key(0))[0]), "h.{}.")
     for name, array in drawn.items():
         if array.ndim == 2:
             expected = 0.02 / 2 if name.endswith(("attn.out.weight", "mlp.down.weight")) else 0.02
