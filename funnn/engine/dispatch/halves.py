@@ -115,7 +115,6 @@ def _store(tensor: Tensor, wide: Tensor) -> None:
                 "writing with gradients into a view of complex32 numbers is not supported; write into a clone() in complex64", complex32
             )
         tensor._set_history(*wide._edge())
-        tensor._changes += 1
 
 
 class _Rerun:
