@@ -20,11 +20,14 @@ _copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a b
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
-def check_writable(tensor: Tensor, overlapping: bool = False, joined: bool = False) -> None:
+def check_writable(tensor: Tensor, name: str | None, overlapping: bool = False, joined: bool = False) -> None:
     """Raise torch's errors for in-place operations on leaves, on some views and, unless ``overlapping`` is allowed, on expanded tensors.
 
-    ``joined`` says that what is written into the tensor needs gradients.
+    ``name`` is torch's of the operation; None of what is none, but writes an ``out`` or running statistics. ``joined`` says that what is written into
+    the tensor needs gradients.
     """
+    if thread.levels and name is not None:
+        check_captured(tensor, name)
     if tensor._storage.inference and not thread.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
@@ -49,6 +52,20 @@ def check_writable(tensor: Tensor, overlapping: bool = False, joined: bool = Fal
         )
 
 
+def check_captured(tensor: Tensor, name: str) -> None:
+    """Raise torch's error where a function that is being differentiated by torch.func writes into a tensor from outside."""
+    storage = tensor._storage
+    for level in reversed(thread.levels):
+        if storage.level == level.first or any(storage is own for own in level.entered):
+            return
+        if level.differentiates:
+            raise RuntimeError(
+                f"During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation (aten::{name}) that would "
+                "mutate a captured Tensor. This is not supported; please rewrite the function being transformed to explicitly accept the mutated "
+                "Tensor(s) as inputs."
+            )
+
+
 _TOGETHER = (
     "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
     "Please clone() the tensor before performing the operation."
@@ -63,7 +80,7 @@ def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
         if not isinstance(target, Tensor):
             continue
         if name in _APART:
-            check_writable(target)
+            check_writable(target, None)
         for operand in operands:
             if isinstance(operand, (tuple, list)):
                 check_out(name, target, operand)
@@ -95,9 +112,9 @@ def _is_leaf(tensor: Tensor) -> bool:
     return tensor.is_leaf or type(tensor._grad_fn) is Gate
 
 
-def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
-    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``."""
-    check_writable(tensor, overlapping, result.requires_grad)
+def assign(tensor: Tensor, result: Tensor, name: str | None, overlapping: bool = False) -> Tensor:
+    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``; for ``name`` see :func:`check_writable`."""
+    check_writable(tensor, name, overlapping, result.requires_grad)
     shape, kind = tensor._shape(), tensor.dtype
     if result._shape() != shape:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")

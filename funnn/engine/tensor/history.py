@@ -127,7 +127,7 @@ class History:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start (or stop) recording operations on a leaf, in place."""
-        if thread.transforms:
+        if thread.levels:
             raise RuntimeError(
                 "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) inside of a function being "
                 "transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
@@ -249,7 +249,10 @@ class History:
     def detach(self) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
         if thread.tracing is not None and thread.tracing.pushing:
-            return type(self)._wrap(thread.tracing.without_tangents(self._operand()))
+            value = self._operand()
+            plain = thread.tracing.without_tangents(value)
+            if plain is not value:
+                return type(self)._wrap(plain)
         return self._bare()
 
     def _bare(self) -> Tensor:

@@ -204,7 +204,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record backward."""
         separate = cls.setup_context is not Function.setup_context
-        if thread.transforms and not separate:
+        if thread.levels and not separate:
             raise RuntimeError(
                 "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the setup_context "
                 f"staticmethod; {_EXTENDING}"
@@ -215,7 +215,7 @@ class Function:
         before = {id(arg): number for number, arg in enumerate(args) if isinstance(arg, Tensor)}
         with no_grad():
             if separate:
-                outputs = _transformed(cls, args) if thread.transforms and isinstance(thread.tracing, Level) else cls.forward(*args)
+                outputs = _transformed(cls, args) if thread.levels and isinstance(thread.tracing, Level) else cls.forward(*args)
                 cls.setup_context(ctx, args, outputs)
             else:
                 outputs = cls.forward(ctx, *args, **kwargs)
@@ -303,7 +303,7 @@ def _written(ctx: BackwardCFunction, out: Tensor, index: int, number: int | None
         say(
             "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated should be passed to ctx.mark_dirty()."
         )
-    check_writable(out, joined=True)
+    check_writable(out, None, joined=True)
     result = out._bare()
     result._set_history(ctx, index)
     rebase_history(out, result, ctx, None if number is None else ctx.edges[number])

@@ -166,7 +166,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable, **policie
 
 def _becoming(run: Callable, name: str) -> Callable:
     def write(self: Array, *args, **kwargs):
-        check_writable(self, overlapping=True)
+        check_writable(self, f"{name}_", overlapping=True)
         other = run(self, *args, **kwargs)
         storage = self._storage
         if self._tracked:
