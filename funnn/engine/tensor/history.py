@@ -262,6 +262,8 @@ class History:
         """Forget this tensor's own history."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._grad_fn is not None:  # a backward pass through it says which of what was saved is no longer there
+            self._grad_fn.__dict__.setdefault("_detached", set()).add(self._output)
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
         return cast("Tensor", self)
 
