@@ -16,7 +16,8 @@ class ThreadState(threading.local):
       inference: whether inference mode is on; storages made in it count no versions.
       autocast: the Casting in force, or None.
       tracing: the listener of the compilation or transformation in progress, which is told of every storage that is made, read or written; or None.
-      transforms: how many of torch.func's transformations are in progress.
+      levels: torch.func's transformations that are in progress, the innermost last; level: the number of the innermost, which storages that are made
+        in it remember, 0 outside.
       anomaly: what nodes tell where they were made, and what looks at the gradients that they pull back; None where nothing does.
       check_nan: whether it looks for NaN.
       saved_hooks: (pack, unpack) of what nodes save for backward, the innermost last; saved_hooks_refused: the message of the error that entering
@@ -39,7 +40,8 @@ class ThreadState(threading.local):
     inference = False
     autocast: Any = None
     tracing: Any = None
-    transforms = 0
+    levels: tuple[Any, ...] = ()
+    level = 0
     anomaly: Any = None
     check_nan = True
     saved_hooks: tuple[Any, ...] = ()

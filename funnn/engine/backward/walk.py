@@ -60,10 +60,12 @@ def pass_through_hooks(hooks: Hooks, gradient: Any, create_graph: bool) -> Any:
     return gradient
 
 
-def accumulate(tensor: Tensor, gradient: Any, create_graph: bool) -> None:
-    """Add a gradient into the ``.grad`` of a tensor, and run the hooks that wait for it."""
+def accumulate(tensor: Tensor, gradient: Any, create_graph: bool, wanted: bool = True) -> None:
+    """Add a gradient, if it is still ``wanted``, into the ``.grad`` of a tensor, and run the hooks that wait for it."""
     grad = tensor._grad
-    if tensor.__dict__.get("_window") is not None and tensor.dtype is complex32:
+    if not wanted:
+        pass
+    elif tensor.__dict__.get("_window") is not None and tensor.dtype is complex32:
         tensor._grad = narrowed(as_tensor(gradient)) if grad is None else grad + narrowed(as_tensor(gradient))
     elif create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
@@ -153,7 +155,8 @@ def pull_gradients(
             elif accumulate_only is None or node in accumulate_only:
                 if "_prehooks" in extra:
                     _run_prehooks(extra["_prehooks"], gradients, create_graph)
-                accumulate(node.variable, gradients[0], create_graph)
+                leaf = node.variable
+                accumulate(leaf, gradients[0], create_graph, leaf._leaf_requires_grad or leaf.requires_grad)
                 for hook in list(extra.get("_hooks", {}).values()):
                     hook((), tuple(map(as_tensor, gradients)))
 
@@ -176,6 +179,8 @@ def pull_gradients(
                 if following is not None:
                     following.forget()
                     following = None
+            if "_detached" in extra:
+                _check_detached(node, extra["_detached"], roots)
             if following is not None:
                 following.visit(node)
             gradients = pending.pop(node)
@@ -229,6 +234,18 @@ def _run_tensor_hooks(gradients: list[Any], extra: dict[Any, Any], create_graph:
         tensor = reference()
         if tensor is not None and gradients[index] is not None:
             accumulate(tensor, gradients[index], create_graph)
+
+
+def _check_detached(node: Node, outputs: set[int], roots: list[Any]) -> None:
+    """Raise torch's error where an operation behind ``node`` saved one of its outputs, from whose tensor the history was taken since."""
+    for user in reachable(edge[0] for edge, _ in roots):
+        if isinstance(user, Recording):
+            for position, edge in zip(user.entry.tracked, user.edges, strict=True):
+                if edge is not None and edge[0] is node and edge[1] in outputs and position in user.note.saved:
+                    raise RuntimeError(
+                        "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_(). This is not supported, please use "
+                        "out-of-place `.detach()` instead"
+                    )
 
 
 def _run_prehooks(hooks: Hooks, gradients: list[Any], create_graph: bool) -> None:

@@ -298,7 +298,8 @@ def call(op: Op, args: tuple, kwargs: dict) -> Any:
         result = _new(Tensor)
         if tracing is None:  # Storage(results[0]), written out
             result._storage = storage = _new(Storage)
-            storage.value, storage.version, storage.writes, storage.inference = results[0], 0, 0, thread.inference
+            storage.value, storage.version, storage.writes = results[0], 0, 0
+            storage.inference, storage.level = thread.inference, thread.level
         else:
             result._storage = Storage(results[0])
         return result
@@ -402,6 +403,7 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
             storage.value = results[0]
             storage.version = storage.writes = 0
             storage.inference = inference
+            storage.level = thread.level
         else:
             result._storage = Storage(results[0])
         result._grad_fn = node

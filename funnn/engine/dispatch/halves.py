@@ -115,7 +115,6 @@ def _store(tensor: Tensor, wide: Tensor) -> None:
                 "writing with gradients into a view of complex32 numbers is not supported; write into a clone() in complex64", complex32
             )
         tensor._set_history(*wide._edge())
-        tensor._changes += 1
 
 
 class _Rerun:
@@ -234,7 +233,7 @@ def answer_in_halves(function: Callable, args: tuple, kwargs: dict[str, Any], er
     if common is float16:  # the result alone is complex
         common = complex32
     if name in _DRAWN_IN_PLACE and isinstance(args[0], Tensor) and args[0].dtype is complex32:
-        check_writable(args[0])
+        check_writable(args[0], name)
         return _DRAWN_IN_PLACE[name](*args, **kwargs)
     if (name.removesuffix("_") if writes else name) not in _COMPUTED:
         raise NotImplementedError(
@@ -251,7 +250,7 @@ def answer_in_halves(function: Callable, args: tuple, kwargs: dict[str, Any], er
             raise error
         own, options = _to_float(own), _to_float(options)
     if isinstance(written, Tensor) and written.dtype is complex32:
-        check_writable(written)
+        check_writable(written, name if writes else None)
         function(*own, **options)
         _store(written, rerun.wide[id(written)][1])
         return None if name == "__setitem__" else written

@@ -13,31 +13,32 @@ from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.tensor.written_views import refused_write
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
-_NO_HISTORY = (
-    "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it "
-    "is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
-    "to be tracked) or both outside (if you want the inplace to be tracked)."
-)
 _LEAF = "a leaf Variable that requires grad is being used in an in-place operation."
 
 
-def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
-    """Raise torch's errors for in-place operations on leaves and, unless ``overlapping`` is allowed, on expanded tensors."""
+def check_writable(tensor: Tensor, name: str | None, overlapping: bool = False, joined: bool = False) -> None:
+    """Raise torch's errors for in-place operations on leaves, on some views and, unless ``overlapping`` is allowed, on expanded tensors.
+
+    ``name`` is torch's of the operation; None of what is none, but writes an ``out`` or running statistics. ``joined`` says that what is written into
+    the tensor needs gradients.
+    """
+    if thread.levels and name is not None:
+        check_captured(tensor, name)
     if tensor._storage.inference and not thread.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed. Write to a clone() made outside inference_mode instead."
         )
-    if thread.grad and tensor.requires_grad:
-        if tensor._base is not None and tensor._grad_fn is None:
-            raise RuntimeError(_NO_HISTORY)
-        if _is_leaf(tensor):
-            raise RuntimeError(f"{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
-        base = tensor._base
-        if base is not None and base.requires_grad and _is_leaf(base):
-            raise RuntimeError(f"a view of {_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
+    if thread.grad and (tensor.requires_grad or joined):
+        if tensor._made is not None:
+            raise refused_write(tensor)
+        if tensor.requires_grad:
+            of_leaf = tensor._base is not None and _is_leaf(tensor._base)
+            if of_leaf or _is_leaf(tensor):
+                raise RuntimeError(f"{'a view of ' if of_leaf else ''}{_LEAF} Do it under torch.no_grad(), or on a copy: tensor.clone().")
     window = tensor._window
     if (
         not overlapping
@@ -51,10 +52,18 @@ def check_writable(tensor: Tensor, overlapping: bool = False) -> None:
         )
 
 
-def check_no_piece(tensor: Tensor) -> None:
-    """Raise torch's error where a view that came with others from one call, or out of a Function, is written with gradients."""
-    if thread.grad and tensor._piece is not None and tensor.requires_grad:
-        raise RuntimeError(f"{tensor._piece} and is being modified inplace. {tensor._why}")
+def check_captured(tensor: Tensor, name: str) -> None:
+    """Raise torch's error where a function that is being differentiated by torch.func writes into a tensor from outside."""
+    storage = tensor._storage
+    for level in reversed(thread.levels):
+        if storage.level == level.first or any(storage is own for own in level.entered):
+            return
+        if level.differentiates:
+            raise RuntimeError(
+                f"During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation (aten::{name}) that would "
+                "mutate a captured Tensor. This is not supported; please rewrite the function being transformed to explicitly accept the mutated "
+                "Tensor(s) as inputs."
+            )
 
 
 _TOGETHER = (
@@ -71,7 +80,7 @@ def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
         if not isinstance(target, Tensor):
             continue
         if name in _APART:
-            check_writable(target)
+            check_writable(target, None)
         for operand in operands:
             if isinstance(operand, (tuple, list)):
                 check_out(name, target, operand)
@@ -103,12 +112,13 @@ def _is_leaf(tensor: Tensor) -> bool:
     return tensor.is_leaf or type(tensor._grad_fn) is Gate
 
 
-def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
-    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``."""
-    check_writable(tensor, overlapping)
+def assign(tensor: Tensor, result: Tensor, name: str | None, overlapping: bool = False) -> Tensor:
+    """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``; for ``name`` see :func:`check_writable`."""
+    check_writable(tensor, name, overlapping, result.requires_grad)
     shape, kind = tensor._shape(), tensor.dtype
     if result._shape() != shape:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")
+    operation = result._grad_fn
     if result.dtype is not kind:
         if result.dtype.category > kind.category:
             raise RuntimeError(
@@ -119,14 +129,23 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
     if not (thread.grad and (result.requires_grad or tensor.requires_grad)):
         tensor._write(result._operand())
         return tensor
+    rebase_history(tensor, result, operation, (tensor._grad_fn, tensor._output))
+    return tensor
+
+
+def rebase_history(tensor: Tensor, result: Tensor, operation: Any, edge: tuple[Any, ...] | None) -> None:
+    """Write ``result``, of the shape and type of ``tensor``, and give its history to ``tensor``: where that is a view, through the history of its base.
+
+    ``operation`` is the node that took the tensor, and ``edge`` the one from there to what made the tensor.
+    """
     base = tensor._base
-    check_no_piece(tensor)
     if base is None:
         tensor._write(result._operand())
         tensor._set_history(*(result._edge() if result.requires_grad else (None, 0)))
         _saved_results_move(result, tensor)
-        tensor._changes += 1
-        return tensor
+        return
+    if edge is not None:
+        _pass_by_hooks(tensor, operation, edge)
     memory = base._storage.value
     at = plan_window(memory.shape, tensor._view_window(), memory.dtype)[::-1]
     if base._window is None:
@@ -142,9 +161,18 @@ def assign(tensor: Tensor, result: Tensor, overlapping: bool = False) -> Tensor:
         changed = call(_copy_through, (base, result, memory, own, at), {})
     base._write(changed._operand())
     base._set_history(changed._grad_fn, changed._output)
-    base._changes += 1
     _saved_results_move(result, tensor)
-    return tensor
+
+
+def _pass_by_hooks(view: Tensor, operation: Any, edge: tuple[Any, ...]) -> None:
+    """Lead the gradient of what the view held straight to its base, as torch does, where somebody listens at the nodes between the two."""
+    base, node = view._base, edge[0]
+    while node is not None and node is not base._grad_fn and node.edges:
+        if node.__dict__:
+            direct = Tensor._history_of_view(base, view._view_window())
+            operation.edges = tuple([direct if other == edge else other for other in operation.edges])
+            return
+        node = node.edges[0] and node.edges[0][0]
 
 
 def _saved_results_move(result: Tensor, tensor: Tensor) -> None:

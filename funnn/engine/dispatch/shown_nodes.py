@@ -93,11 +93,12 @@ def _arguments(tree: tuple[Any, ...], depth: int = 0) -> Iterator[tuple[int, str
 
 def _of_written_view(node: Any) -> tuple[Any, ...]:
     """The base, and what the operation that wrote into a view of it leads to, but for that view."""
-    edges = list(node.edges)
-    if len(edges) != 2 or edges[1] is None:
-        return tuple([(None, 0) if edge is None else edge for edge in edges])
-    following = edges[1][0].next_functions
-    return edges[0], *(following[:1] if type(edges[1][0]).__name__ == "CopyBackwards" else following[1:])
+    edges = dict(zip(node.entry.tracked, node.edges, strict=True))
+    base, written = edges.get(0) or (None, 0), edges.get(1)
+    if written is None:
+        return (base,)
+    following = written[0].next_functions
+    return base, *(following[:1] if type(written[0]).__name__ == "CopyBackwards" else following[1:])
 
 
 def _edges(tree: tuple[Any, ...], node: Any, operands: dict[str, tuple[int, ...]]) -> tuple[Any, ...]:

@@ -31,17 +31,18 @@ class Storage:
       version: how many in-place operations autograd has seen; a value saved for backward is stale when this has moved.
       writes: how many times the value was replaced, by whatever way.
       inference: whether it was made in inference mode.
+      level: the number of torch.func's transformation in which it was made, 0 outside of all.
       moved: a weak reference to the tensor that was on it until its ``.data`` became another one, if there is such a tensor.
     """
 
-    __slots__ = ("__weakref__", "inference", "moved", "value", "version", "writes")
+    __slots__ = ("__weakref__", "inference", "level", "moved", "value", "version", "writes")
 
     moved: Any
 
     def __init__(self, array: Any):
         self.value: Value = array if isinstance(array, Value) else Value(array)
         self.version = self.writes = 0
-        self.inference = thread.inference
+        self.inference, self.level = thread.inference, thread.level
         if thread.tracing is not None:
             thread.tracing.created(self)
 

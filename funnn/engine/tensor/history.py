@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from funnn.engine.state import thread
-from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle, shown_edge
+from funnn.engine.tape.node import AccumulateGrad, Gate, Hooks, RemovableHandle, node_type, shown_edge
+from funnn.engine.tensor.written_views import refused_write
 from funnn.engine.types.warning import say
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ _NO_LEAF = (
     "you indeed want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor "
     "by mistake, make sure you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more information."
 )
-SEVERAL_VIEWS = (
-    "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
-    "You should replace the inplace operation by an out-of-place one."
-)
-IN_FUNCTION = (
-    "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would "
-    "override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by "
-    "cloning the output of the custom Function."
-)
 
 
 class History:
@@ -36,10 +28,9 @@ class History:
       _grad_fn, _output: the node that made the tensor and which of its outputs it is.
       _leaf_requires_grad: whether a tensor that no node made collects gradients; _grad: what it collected.
       _accumulator: a weak reference to the AccumulateGrad node of a leaf; _hooks, _after_accumulate: its hooks.
-      _base, _base_changes: of a view, the tensor whose history decides its own, and that history's count when ``_grad_fn`` was made.
-      _piece: of a view that came with others from one call (split, unbind), or out of a Function, which one it is, and _why torch forbids to write to
-        it with gradients.
-      _changes: how often an in-place operation gave this tensor a new history.
+      _base, _base_version: of a view, the tensor whose history decides its own, and the version of their memory when ``_grad_fn`` was made.
+      _made: of a view, how it was made if that forbids to write to it with gradients (``written_views``), else None; _piece: which one it is of
+        several that one call returned.
     """
 
     _grad_fn: Any = None
@@ -50,10 +41,9 @@ class History:
     _hooks: Any = None
     _after_accumulate: Any = None
     _base: Any = None
-    _base_changes = 0
-    _piece: str | None = None
-    _why = SEVERAL_VIEWS
-    _changes = 0
+    _base_version = 0
+    _made: str | None = None
+    _piece = 0
     _history_of_view: Callable[[Any, Any], tuple[Any, ...]]  # (base, window) -> (node, output) of a view of it; the views put it here
 
     # what Tensor, the other half, has
@@ -70,14 +60,32 @@ class History:
     dtype: Any
 
     def _sync(self) -> None:
-        """Give a view of a tensor that was changed in place its place in the new history."""
+        """Give a view whose memory was written its place in the history that its base has now."""
         base = self._base
-        if base is not None and base._changes != self._base_changes:
-            if base.requires_grad:
-                if self._piece is not None:
-                    raise RuntimeError(f"{self._piece} and its base or another view of its base has been modified inplace. {self._why}")
+        if base is None:
+            return
+        version = self._storage.version
+        if version != self._base_version:
+            needed = base._grad_fn is not None or base._leaf_requires_grad
+            if self._made is not None and (needed or self._grad_fn is not None):
+                raise refused_write(self, by_another=True)
+            if needed:
                 self._set_history(*self._history_of_view(base, self._view_window()))
-            self._base_changes = base._changes
+            elif self._grad_fn is not None:  # a leaf between the view and its base gets no gradient any more, as in torch
+                self._set_history(node_type("AsStridedBackward0", Gate)((None,)), 0)
+            self._base_version = version
+
+    def _become_view(self, tensor: History, piece: int | None = None) -> None:
+        """Belong, for autograd, to ``tensor``, or to what that is a view of; ``piece`` is the number among several views that one call returns."""
+        self._base, self._base_version = tensor if tensor._base is None else tensor._base, self._storage.version
+        if thread.inference:
+            self._made = "inference"
+        elif not thread.grad:
+            self._made = "no_grad"
+        elif piece is not None:
+            self._made, self._piece = "several", piece
+        else:
+            self._made = tensor._made
 
     def _set_history(self, node: Any, output: int) -> None:
         """Another history, as an in-place operation gives; a gradient that is to be retained is the one of the new value."""
@@ -92,6 +100,8 @@ class History:
             self._sync()
         if self._grad_fn is not None:
             return self._grad_fn, self._output
+        if self._base is not None and not self._leaf_requires_grad:
+            return Gate((None,)), 0  # it needs a gradient because its base does, and nothing recorded how they hang together
         node = self._accumulator and self._accumulator()
         if node is None:
             node = object.__new__(AccumulateGrad)
@@ -104,11 +114,10 @@ class History:
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
-        if self._base is not None:
-            if self._piece is not None and self._base_changes != self._base._changes and self._base.requires_grad:
-                return True  # though its history may not be asked for
-            self._sync()
-        return self._grad_fn is not None or self._leaf_requires_grad
+        base = self._base
+        if self._grad_fn is not None or self._leaf_requires_grad:
+            return True
+        return base is not None and (base._grad_fn is not None or base._leaf_requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -118,12 +127,13 @@ class History:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start (or stop) recording operations on a leaf, in place."""
-        if thread.transforms:
+        if thread.levels:
             raise RuntimeError(
                 "You are attempting to call Tensor.requires_grad_() (or perhaps using torch.autograd.functional.* APIs) inside of a function being "
                 "transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
                 "jacfwd, hessian) or call requires_grad_() outside of a function being transformed instead."
             )
+        self._sync()
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
@@ -158,6 +168,7 @@ class History:
 
     @property
     def output_nr(self) -> int:
+        self._sync()
         return 0 if self._grad_fn is None else shown_edge(self._grad_fn, self._output)[1]
 
     @property
@@ -233,11 +244,15 @@ class History:
         storage.writes += 1  # what saved the old one finds this tensor there
         storage.moved = weakref.ref(self)
         self._set_storage(value)
+        self._base_version = value._storage.version
 
     def detach(self) -> Tensor:
         """The same memory as a tensor without history; in forward mode, the same values without tangent."""
         if thread.tracing is not None and thread.tracing.pushing:
-            return type(self)._wrap(thread.tracing.without_tangents(self._operand()))
+            value = self._operand()
+            plain = thread.tracing.without_tangents(value)
+            if plain is not value:
+                return type(self)._wrap(plain)
         return self._bare()
 
     def _bare(self) -> Tensor:
@@ -247,6 +262,8 @@ class History:
         """Forget this tensor's own history."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._grad_fn is not None:  # a backward pass through it says which of what was saved is no longer there
+            self._grad_fn.__dict__.setdefault("_detached", set()).add(self._output)
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
         return cast("Tensor", self)
 
@@ -254,6 +271,7 @@ class History:
         """``hook(grad)`` runs when the gradient of this tensor is known, and may return another one."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        self._sync()
         if thread.tracing is not None:
             thread.tracing.own_backward("a hook")
         if self._grad_fn is not None:
@@ -269,7 +287,7 @@ class History:
         """``hook(self)`` runs after a gradient was added into the ``.grad`` of this leaf."""
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self._grad_fn is not None:
+        if self.grad_fn is not None:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._after_accumulate is None:
             self._after_accumulate = Hooks()
@@ -284,4 +302,5 @@ class History:
 
     @property
     def retains_grad(self) -> bool:
+        self._sync()
         return self._grad_fn is not None and id(self) in self._grad_fn.__dict__.get("_retained", {})

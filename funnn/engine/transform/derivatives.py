@@ -23,10 +23,13 @@ class _Pullback:
     The new leaves stand for tensors that may have a history of their own; a Gate keeps the two apart, and passes gradients on.
     """
 
+    differentiates = True
+
     def __init__(self, tensors: list[Tensor]):
         self.recording = thread.grad
         self.first = new_number()
         self.leaves = [tensor._bare() for tensor in tensors]
+        self.entered = tuple([leaf._storage for leaf in self.leaves])
         self.gates = []
         for leaf, tensor in zip(self.leaves, tensors, strict=True):
             if not (leaf.is_floating_point() or leaf.is_complex()):
@@ -38,13 +41,21 @@ class _Pullback:
             self.gates.append(gate)
 
     def __enter__(self) -> _Pullback:
-        thread.transforms += 1
+        self.levels = thread.levels, thread.level
+        thread.levels, thread.level = (*thread.levels, self), self.first
         thread.grad = True
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        thread.transforms -= 1
+        thread.levels, thread.level = self.levels
         thread.grad = self.recording
+
+    def enter(self, argument: Any) -> Any:
+        """Another argument: one that the function may write, which gives the tensor outside no history."""
+        if not isinstance(argument, Tensor) or argument.requires_grad or argument._storage.level == self.first:
+            return argument
+        self.entered += (argument._storage,)
+        return argument._bare()
 
     def leave(self, tensors: list[Tensor]) -> list[Tensor]:
         """The tensors as they are outside: those that only the leaves gave a history lose it."""
@@ -110,7 +121,8 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
         tensors, structure, fill = _chosen(args, argnums)
         pullback = _Pullback(tensors)
         with pullback:
-            output, aux = _with_aux(func(*fill(pullback.leaves), **kwargs), has_aux, "grad_and_value")
+            args, kwargs = _tree.map_leaves(pullback.enter, (fill(pullback.leaves), kwargs))
+            output, aux = _with_aux(func(*args, **kwargs), has_aux, "grad_and_value")
             if not isinstance(output, Tensor):
                 raise RuntimeError(f"grad_and_value(f)(*args): Expected f(*args) to return a Tensor, got {type(output)}")
             if output.dim() != 0:

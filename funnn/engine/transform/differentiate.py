@@ -104,7 +104,7 @@ def backward(
     Raises:
       RuntimeError: a non-scalar without gradient, a tensor without history, a graph that was freed, a saved value that was overwritten.
     """
-    if thread.transforms:
+    if thread.levels:
         raise RuntimeError(
             "backward() called inside a functorch transform (torch.func.grad, vmap, …) is not supported; use torch.func.grad or vjp there, or "
             "call backward() outside of it"

@@ -34,6 +34,9 @@ class Level(Listener):
     """
 
     randomness = "error"  # of a vmap, what random numbers are inside it
+    differentiates = False
+    entered: tuple[Storage, ...] = ()  # its inputs are new tensors
+    of_function = True  # it is one of torch.func's: backward() is refused inside
 
     def __init__(self, refusal: str):
         self.refusal = refusal
@@ -49,12 +52,14 @@ class Level(Listener):
         self.vmaps, self.pushing = self.outer.vmaps, self.outer.pushing
         self.active = True
         thread.tracing = self
-        thread.transforms += 1
+        self.levels = thread.levels, thread.level
+        if self.of_function:
+            thread.levels, thread.level = (*thread.levels, self), self.first
         return self
 
     def __exit__(self, *exc: Any) -> None:
         thread.tracing = self.before
-        thread.transforms -= 1
+        thread.levels, thread.level = self.levels
         self._leave_trace()
         leaked = [storage for storage in self.read_first if self.is_inside(storage.value)]
         for storage in leaked:
@@ -309,6 +314,8 @@ class Batching(Level):
 
 class Pushing(Level):
     """Forward mode in progress."""
+
+    differentiates = True
 
     def __enter__(self) -> Pushing:
         super().__enter__()

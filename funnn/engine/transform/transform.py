@@ -165,7 +165,7 @@ def _transform(
             raise NotImplementedError(
                 f"{name}: writing in place into an argument that requires grad is not supported; write to its clone()"
             )
-        assign(tensors[number], Tensor._wrap(value[0] if isinstance(value, tuple) else value))
+        assign(tensors[number], Tensor._wrap(value[0] if isinstance(value, tuple) else value), None)
 
     def join(results: list[list[Tensor]]) -> None:
         if not numbers and not captured:

@@ -46,7 +46,7 @@ def _disabled_torch_function_impl(func: Any, types: Any, args: Any = (), kwargs:
 
 def _are_functorch_transforms_active() -> bool:
     """Whether a function is being transformed by torch.func."""
-    return thread.transforms > 0
+    return bool(thread.levels)
 
 
 def _is_torch_function_mode_enabled() -> bool:

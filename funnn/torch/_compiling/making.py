@@ -69,7 +69,7 @@ class Making:
         made: list[Any] = []
         for value, inference in zip(values_of(values), self._inference, strict=False):
             storage = _new(Storage)
-            storage.value, storage.version, storage.writes, storage.inference = value, 0, 0, inference
+            storage.value, storage.version, storage.writes, storage.inference, storage.level = value, 0, 0, inference, 0
             made.append(storage)
         tensors: list[Any] = list(map(_new, self._kinds[:count]))
         for tensor, storage in zip(tensors, memory_of([*made, *storages] if self._sees_old else made), strict=True):

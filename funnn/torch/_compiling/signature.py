@@ -36,7 +36,7 @@ def is_plain() -> bool:
         and not t.function_modes
         and not t.immediate
         and not t.saved_hooks
-        and not t.transforms
+        and not t.levels
         and t.anomaly is None
         and t.duals is None
         and t.lent is None

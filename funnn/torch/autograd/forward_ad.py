@@ -26,13 +26,14 @@ class UnpackedDualTensor(NamedTuple):
 class _Duals(Pushing):
     """Forward mode in progress."""
 
+    of_function = False
+
     def __init__(self):
         super().__init__(PUSHED_INTO)
         self.nodes: list[weakref.ref] = []
 
     def __enter__(self) -> _Duals:
         super().__enter__()
-        thread.transforms -= 1  # backward() may be called inside
         thread.duals = self
         return self
 

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.inplace import check_writable, rebase_history
 from funnn.engine.state import thread
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tape.node import SECOND_TIME, Node, node_type, zero_gradient
-from funnn.engine.tensor.history import IN_FUNCTION, SEVERAL_VIEWS
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.transform.level import Level
+from funnn.engine.types.warning import say
 from funnn.torch.autograd._saved import Saved
 
 _EXTENDING = "see the page on extending torch.func with autograd.Function"
@@ -203,7 +204,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward and record backward."""
         separate = cls.setup_context is not Function.setup_context
-        if thread.transforms and not separate:
+        if thread.levels and not separate:
             raise RuntimeError(
                 "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must override the setup_context "
                 f"staticmethod; {_EXTENDING}"
@@ -211,10 +212,10 @@ class Function:
         if separate:
             args, kwargs = _bound(cls.forward, args, kwargs), {}
         ctx = _context(cls, args)
-        before = {id(arg) for arg in args if isinstance(arg, Tensor)}
+        before = {id(arg): number for number, arg in enumerate(args) if isinstance(arg, Tensor)}
         with no_grad():
             if separate:
-                outputs = _transformed(cls, args) if thread.transforms and isinstance(thread.tracing, Level) else cls.forward(*args)
+                outputs = _transformed(cls, args) if thread.levels and isinstance(thread.tracing, Level) else cls.forward(*args)
                 cls.setup_context(ctx, args, outputs)
             else:
                 outputs = cls.forward(ctx, *args, **kwargs)
@@ -240,7 +241,7 @@ def _context(cls: type, args: tuple) -> BackwardCFunction:
     return ctx
 
 
-def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
+def _record(ctx: BackwardCFunction, outputs: Any, inputs: dict[int, int]) -> Any:
     """Give the outputs their history."""
     flat = outputs if isinstance(outputs, tuple) else (outputs,)
     recording = any(edge is not None for edge in ctx.edges)
@@ -252,10 +253,11 @@ def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
             "outputs of the Function."
         )
     several = sum(isinstance(out, Tensor) and id(out) not in fixed for out in flat) > 1
+    ctx.count = len(flat)
     made = [_output(ctx, out, index, inputs, dirty, recording and id(out) not in fixed, several) for index, out in enumerate(flat)]
-    ctx.count, ctx.results = (
-        len(flat),
-        tuple((r._shape(), r.dtype.numpy) if isinstance(r, Tensor) and r._grad_fn is ctx else None for r in made),
+    written = {id(out) for out in made if id(out) in dirty and recording}  # of a view, the node is behind that of its base
+    ctx.results = tuple(
+        (r._shape(), r.dtype.numpy) if isinstance(r, Tensor) and (r._grad_fn is ctx or id(r) in written) else None for r in made
     )
     if recording and thread.tracing is not None:
         thread.tracing.own_backward(ctx.name())
@@ -265,30 +267,46 @@ def _record(ctx: BackwardCFunction, outputs: Any, inputs: set[int]) -> Any:
     return tuple(made) if isinstance(outputs, tuple) else made[0]
 
 
-def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: set[int], dirty: set[int], recording: bool, several: bool) -> Any:
+def _output(ctx: BackwardCFunction, out: Any, index: int, inputs: dict[int, int], dirty: set[int], recording: bool, several: bool) -> Any:
     if not isinstance(out, Tensor):
         return out
     recording = recording and (out.is_floating_point() or out.is_complex())
     if id(out) in dirty:
-        out._storage.version += 1
-        if not recording:
-            return out
-        if out._grad_fn is None and out._leaf_requires_grad:
-            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
-        if out._base is not None:
-            raise NotImplementedError("mark_dirty of a view with gradients is not supported; give the function a clone()")
-        out._changes += 1
-    elif id(out) in inputs or out._base is not None or out.requires_grad:
-        viewed = out if out._base is None and id(out) in inputs else out._base
-        out = out._bare()
-        if recording and viewed is not None:
-            out._base, out._base_changes = viewed, viewed._changes
-            out._piece, out._why = (
-                f"Output {index} of {ctx.name().removesuffix('Backward')} is a view",
-                SEVERAL_VIEWS if several else IN_FUNCTION,
-            )
+        return _written(ctx, out, index, inputs.get(id(out)), recording)
+    if id(out) in inputs or out._base is not None or out.requires_grad:
+        seen = out if id(out) in inputs else out._base
+        if recording or out.requires_grad or seen is out:
+            out = out._bare()
+        if seen is not None and (recording or not seen.requires_grad):
+            out._become_view(seen, index if several else None)
+            out._made = "several" if recording and several else "function"
     if recording:
         out._set_history(ctx, index)
+    return out
+
+
+def _written(ctx: BackwardCFunction, out: Tensor, index: int, number: int | None, recording: bool) -> Tensor:
+    """An output that forward wrote in place, argument ``number``: the node becomes part of its history, or, of a view, of that of its base."""
+    if not recording:
+        out._storage.version += 1
+        return out._bare() if out.requires_grad else out
+    if out._grad_fn is None and out.requires_grad:
+        raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+    if out._base is not None and ctx.count > 1:
+        raise RuntimeError(
+            "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot return more than one Tensor. This is not "
+            "supported by the current autograd engine. You should either make sure the input is not a view (using .clone() for example) or make your "
+            "Function only return one Tensor (potentially splitting it into two functions: one doing the inplace that returns a single Tensor and a "
+            "second one that does the other operations)."
+        )
+    if number is None:
+        say(
+            "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated should be passed to ctx.mark_dirty()."
+        )
+    check_writable(out, None, joined=True)
+    result = out._bare()
+    result._set_history(ctx, index)
+    rebase_history(out, result, ctx, None if number is None else ctx.edges[number])
     return out
 
 

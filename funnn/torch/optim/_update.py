@@ -229,9 +229,9 @@ def _step_recorded(rule: Rule, flags: tuple, options: dict, params: list, grads:
         new, *values = call(_recorded_op, (rule, flags, names, tuple(state.values()), param, grad, numbers), {})
         if new.grad_fn is not None:
             new.grad_fn.saved = ()  # arrays, which stay good when the tensors that held them are written below
-        assign(param, new)
+        assign(param, new, None)
         for name, value in zip(names, values, strict=True):
-            assign(state[name], value)
+            assign(state[name], value, None)
 
 
 # -- options

@@ -348,7 +348,7 @@ def float_power_(self, exponent):
             f"the base given to float_power_ has dtype {self.dtype.legacy} but the operation's result requires dtype {result.dtype.legacy}; "
             "use float_power()"
         )
-    return assign(self, result)
+    return assign(self, result, "float_power_")
 
 
 Tensor.float_power_ = float_power_

@@ -225,7 +225,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if all(array is None for array in arrays):
         source = _drop_ones(source, view.dim())
         if type(view._storage) is SharedStorage and source._shape() in ((), view._shape()):
-            check_writable(view)
+            check_writable(view, "copy_")
             if put_into_memory(view, arrays, source):
                 return
         view.copy_(source)
@@ -239,7 +239,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         check_writable(view)
         if put_into_memory(view, arrays, source):
             return
-    assign(view, call(_index_written, (view, source, tuple(arrays)), {}))
+    assign(view, call(_index_written, (view, source, tuple(arrays)), {}), "index_put_")
 
 
 def _check_source(view: Tensor, arrays: list, source: Tensor) -> None:

@@ -39,7 +39,7 @@ def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) 
             )
         out.resize_(result._shape())
     check_overlap(out, operands)
-    return assign(out, result)
+    return assign(out, result, None)
 
 
 def exactly(run: Callable) -> Callable:

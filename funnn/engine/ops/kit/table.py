@@ -232,7 +232,7 @@ def _writer(run: Callable, public: Callable, name: str) -> Callable:
         result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
         if count_checks() > checks:  # of an index that is computed
             settle_checks("a tensor is written")
-        return assign(self, result)
+        return assign(self, result, name)
 
     functools.update_wrapper(write, public)
     write.__name__ = write.__qualname__ = name

@@ -53,7 +53,7 @@ def _each(name: str) -> Callable:
         named = {key: spread(value) for key, value in kwargs.items()}
         if name.endswith("_"):  # all are looked at before the first is written
             for item in lists[0]:
-                check_writable(item, overlapping=True)
+                check_writable(item, name, overlapping=True)
         results = [own(*(column[i] for column in columns), **{key: column[i] for key, column in named.items()}) for i in range(count)]
         return args[0] if name.endswith("_") else tuple(results)
 

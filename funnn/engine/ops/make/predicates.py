@@ -9,8 +9,10 @@ import numpy as np
 from jax import Array
 
 from funnn import functional as F
+from funnn.engine.dispatch.inplace import check_captured
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish, write_out
 from funnn.engine.ops.make.factories import legacy_tensor, tensor
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
@@ -154,6 +156,8 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         raise RuntimeError(f"Could not set tensor of type {source.dtype.name} to a tensor of type {self.dtype.name}")
     if size is not None:
         source = source.detach().as_strided(size, stride or FUNCTIONS["empty"](size).stride(), storage_offset)
+    if thread.levels:
+        check_captured(self, "set_")
     self._set_storage(source)
     return self
 

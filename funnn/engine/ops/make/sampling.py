@@ -239,14 +239,14 @@ def _write(name: str, arguments: Callable, grad: str | None = None) -> None:
     grad = grad or f"{''.join(part.capitalize() for part in name.split('_'))}Backward0"
 
     def write(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
-        check_writable(self)
+        check_writable(self, write.__name__)
         if self.is_meta:
             values: Any = outlined(self._shape(), self.dtype.numpy)
         elif self._window is None or thread.tracing is not None or self.is_contiguous():
             values = pick(generator).draw(name, *arguments(self, *args, **kwargs)).reshape(self._shape())
         else:
             values = _in_memory_order(self, pick(generator), name, arguments, args, kwargs)
-        return assign(self, _drawn(grad, values, self))
+        return assign(self, _drawn(grad, values, self), write.__name__)
 
     write.__doc__ = arguments.__doc__
     write.__name__ = write.__qualname__ = name if name.endswith("_") else f"{name}_"

@@ -70,7 +70,7 @@ def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
         run = _with_dtype(run, op_args)
     if "inplace" in parameters:
         op_args = list(parameters).index("inplace")
-        run = _with_inplace(run, op_args)
+        run = _with_inplace(run, f"{function.__name__}_", op_args)
     if function in _WITH_OUT:
         positional = len(parameters) - len(vars(function).get("only_here", ()))
         op_args = positional if op_args is None else op_args
@@ -105,8 +105,8 @@ def _with_out(run: Callable, position: int) -> Callable:
 # -- in place where torch is
 
 
-def _with_inplace(run: Callable, position: int) -> Callable:
-    """Functions with an argument ``inplace``, which writes the result into the input."""
+def _with_inplace(run: Callable, name: str, position: int) -> Callable:
+    """Functions with an argument ``inplace``, which writes the result into the input, as the operation ``name``."""
 
     def run_inplace(*args: Any, **kwargs: Any) -> Any:
         inplace = kwargs.pop("inplace", False)
@@ -119,7 +119,7 @@ def _with_inplace(run: Callable, position: int) -> Callable:
         if not inplace:
             return result
         input = args[0] if args else kwargs["input"]
-        return input if result is input else assign(input, result)
+        return input if result is input else assign(input, result, name)
 
     return run_inplace
 
@@ -278,7 +278,7 @@ def _rrelu(
     slopes = np.zeros(input.numel(), np.float64)
     slopes[:count] = default_generator.uniform((count,), np.float64, lower, upper)
     result = call(_rrelu_op, (input, lower, upper, True), {"drawn": (slopes.astype(input.dtype.numpy),)})
-    return assign(input, result) if inplace else result
+    return assign(input, result, "rrelu_with_noise_") if inplace else result
 
 
 # -- side effects that the pure functions hand back as results
@@ -297,8 +297,8 @@ def _with_running_statistics(plain: Callable, with_stats: Callable, own: str) ->
             return call(evaluate, bound.args, bound.kwargs)
         rest = {name: value for name, value in given.items() if name != own}
         output, mean, var = with_stats(**rest)
-        assign(given["running_mean"], mean.detach())
-        assign(given["running_var"], var.detach())
+        assign(given["running_mean"], mean.detach(), None)
+        assign(given["running_var"], var.detach(), None)
         return output
 
     return normalize_and_update

@@ -40,7 +40,7 @@ def _writing(handler: Callable) -> Callable:
 def write_into(self: Tensor, result: Tensor) -> Tensor:
     """``self`` with the values and history of ``result``."""
     if not isinstance(self, SparseTensor):
-        return assign(self, result.to_dense())
+        return assign(self, result.to_dense(), None)
     if thread.grad and self.requires_grad and self.is_leaf:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation. Do it under torch.no_grad(), or on a copy."

@@ -42,10 +42,10 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, in place."""
     if isinstance(src, Tensor):
         if src.is_meta is not self.is_meta:
-            check_writable(self)
+            check_writable(self, "copy_")
             return self if self.is_meta else cpu(src)  # there is nothing to write, or nothing to read
         check_overlap(self, (src,))
-        return assign(self, call(_copy, (src, self), {}))  # of self, too: it keeps its history, with a gradient of zero
+        return assign(self, call(_copy, (src, self), {}), "copy_")  # of self, too: it keeps its history, with a gradient of zero
     if isinstance(src, (int, float, complex)):
         return fill_(self, src)
     raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
@@ -58,7 +58,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
     check_fits(value, self.dtype)
-    return assign(self, call(_filled, (self, value), {}), overlapping=True)
+    return assign(self, call(_filled, (self, value), {}), "fill_", overlapping=True)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
@@ -72,7 +72,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 def zero_(self: Tensor) -> Tensor:
     """Write zeros, in place."""
-    return assign(self, call(_zeroed, (self,), {}), overlapping=True)
+    return assign(self, call(_zeroed, (self,), {}), "zero_", overlapping=True)
 
 
 add_method("copy_", copy_)

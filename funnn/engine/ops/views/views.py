@@ -13,7 +13,7 @@ from typing import Any
 from jax import Array
 
 from funnn.engine.dispatch.call import call
-from funnn.engine.dispatch.inplace import check_no_piece, check_writable
+from funnn.engine.dispatch.inplace import check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
@@ -73,15 +73,9 @@ def make_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
         _saves_nothing(view)
     else:
         view = tensor._alias(None)
-        if tensor.requires_grad:  # of a tensor that gradients go to, a view without history is one too, as in torch
-            view._leaf_requires_grad = True
     view._window = None if window == whole(storage.shape) else window
-    base = tensor._base if tensor._base is not None else tensor
-    view._base, view._base_changes, view._tracked = base, base._changes, tensor._tracked
-    if piece is not None and thread.grad:
-        view._piece = f"Output {piece} of {grad.removesuffix('Backward0')} is a view"
-    elif tensor._piece is not None:
-        view._piece, view._why = f"Output 0 of {grad.removesuffix('Backward0')} is a view", tensor._why
+    view._tracked = tensor._tracked
+    view._become_view(tensor, piece)
     return view
 
 
@@ -172,8 +166,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable, **policie
 
 def _becoming(run: Callable, name: str) -> Callable:
     def write(self: Array, *args, **kwargs):
-        check_writable(self, overlapping=True)
-        check_no_piece(self)
+        check_writable(self, f"{name}_", overlapping=True)
         other = run(self, *args, **kwargs)
         storage = self._storage
         if self._tracked:
@@ -183,7 +176,7 @@ def _becoming(run: Callable, name: str) -> Callable:
         self._value_writes = storage.writes if other._value_writes == storage.writes - 1 else other._value_writes
         if thread.grad:
             self._set_history(other._grad_fn, other._output)
-            self._changes += 1
+            self._base_version = storage.version
         return self
 
     write.__name__ = write.__qualname__ = f"{name}_"
