@@ -136,12 +136,15 @@ def _transpose(cotangents: Any, *arguments: Any, map: _Map, count: int, outputs:
 
 
 def _batch(axis: Any, arrays: Any, axes: Any, *, map: _Map, count: int, outputs: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    name = axis.name if isinstance(axis.name, (str, tuple)) else None  # JAX has a mark of its own for none
+    if name is None and all(at is None for at in axes):
+        results = _linear_map_p.bind(*arrays, map=map, count=count, outputs=outputs)
+        return results, [None] * len(results)
     # What the map is linear in is batched always, so that its transpose is too; a residual only if it varies.
     front = [
         x if at is None and i >= count else batching.bdim_at_front(x, at, axis.size)
         for i, (x, at) in enumerate(zip(arrays, axes, strict=True))
     ]
-    name = axis.name if isinstance(axis.name, (str, tuple)) else None  # JAX has a mark of its own for none
     batched = map.batched(tuple(None if at is None else 0 for at in axes[count:]), name)
     results = _linear_map_p.bind(*front, map=batched, count=count, outputs=None)
     return results, [0] * len(results)

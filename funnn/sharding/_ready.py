@@ -127,8 +127,8 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
     specs = {}
     for path, dimensions in axes.items():
         entries: list[Any] = []
-        for name in dimensions:
-            entry = None if name is None else mapping.get(name)
+        for dimension in dimensions:
+            entry: Any = None if dimension is None else mapping.get(dimension)
             taken = {axis for earlier in entries for axis in axes_of(earlier)}
             entries.append(None if taken.intersection(axes_of(entry)) else entry)
         if any(entry is not None for entry in entries):
