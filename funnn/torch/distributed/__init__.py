@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from funnn.torch.distributed.buckets import GradBucket as GradBucket
 from funnn.torch.distributed.collectives import all_gather as all_gather
 from funnn.torch.distributed.collectives import all_gather_into_tensor as all_gather_into_tensor
 from funnn.torch.distributed.collectives import all_reduce as all_reduce
