@@ -1,4 +1,4 @@
-"""Processes joined by JAX: its coordination service, and a CPU client of XLA whose devices are one for each process.
+"""Processes joined by JAX: its coordination service, and a CPU client of XLA which has devices in each process.
 
 The client is one beside that in which the program computes. So it can be made after the program has computed, and again after it was closed; jax.devices()
 stays what the process sees by itself; and a collective operation is a program of XLA over Gloo, on the host's memory, whatever device computes.
@@ -24,6 +24,8 @@ from funnn.torch.distributed.store import Store, seconds_of
 
 #: After how many seconds without a sign of life a process counts as dead; JAX then ends the others.
 _HEARTBEAT = 40
+#: The devices that the client has in each process: programs on the same ones share a connection, whose messages must not get mixed up between groups.
+_DEVICES = 16
 #: How long the service's process waits for others to hear that it fails.
 _LINGER = 3.0
 
@@ -47,7 +49,8 @@ class Cluster:
     def __init__(self, store: Store, rank: int, size: int, timeout: float):
         self.rank, self.size = rank, size
         self._service = self._client = None
-        self._devices: list[Any] = []
+        self._devices: list[list[Any]] = []
+        self._groups: dict[tuple[int, ...], int] = {}  # how many of the same processes there have been
         self._is_open = size > 1
         if size > 1:
             self._join(store, timeout)
@@ -90,13 +93,17 @@ class Cluster:
             node_id=self.rank,
             num_nodes=self.size,
             collectives=jax.make_gloo_tcp_collectives(distributed_client=self._client, **options),
-            num_devices=1,
+            num_devices=_DEVICES,
         )
-        self._devices = sorted(made.devices(), key=lambda device: device.process_index)
+        self._devices = [[device for device in made.devices() if device.process_index == rank] for rank in range(self.size)]
 
     def devices(self, ranks: list[int]) -> list[Any]:
-        """The devices of some processes; none where there is one process."""
-        return [self._devices[rank] for rank in ranks] if self._devices else []
+        """One device of each of some processes, others than those of the last group of the same; none where there is one process."""
+        if not self._devices:
+            return []
+        number = self._groups.get(tuple(ranks), 0)
+        self._groups[tuple(ranks)] = number + 1
+        return [self._devices[rank][number % _DEVICES] for rank in ranks]
 
     # -- keys
 

@@ -64,9 +64,9 @@ class Heading:
 _WIDTH = 512  # bytes of a heading
 
 
-def _packed(heading: Heading, sequence: int) -> np.ndarray:
+def _packed(heading: Heading, place: str) -> np.ndarray:
     numbers = (*heading.shape, -1, *heading.numbers)
-    text = f"{sequence}|{heading.common()}|{','.join(map(str, numbers))}".encode()
+    text = f"{place}|{heading.common()}|{','.join(map(str, numbers))}".encode()
     if len(text) > _WIDTH:
         raise ValueError(f"{heading.common()}: too many dimensions or sizes for one operation")
     return np.frombuffer(text.ljust(_WIDTH), np.uint8)
@@ -144,7 +144,7 @@ class ProcessGroup:
         self._sequence += 1
         if self.size() == 1:
             return Work(what, None, lambda _: finish(compute(self.communicator, [heading])))
-        packed = _packed(heading, sequence)
+        packed = _packed(heading, f"operation {sequence} of group {self.group_name}")
 
         def run() -> Any:
             if self._broken:
@@ -173,7 +173,7 @@ class ProcessGroup:
             if text[:2] != mine[:2]:
                 raise DistBackendError(
                     f"Detected mismatch between collectives on ranks. Rank {self._rank} is running collective: {own.common()}, but Rank {rank} is running "
-                    f"collective: {text[1]} (numbers {mine[0]} and {text[0]} of group {self.group_name}); all processes of a group must call the same "
+                    f"collective: {text[1]} ({mine[0]}, {text[0]}); all processes of a group must call the same "
                     "operations in the same order, with tensors of the same shape and dtype"
                 )
         found = []
@@ -188,11 +188,11 @@ class ProcessGroup:
 
     def settle(self, work: Work) -> None:
         """Wait for an operation, and for those that began before."""
-        for earlier in self._under_way:
+        begun, self._under_way = self._under_way, []
+        for earlier in begun:
             if earlier is not work:
                 earlier.wait()
         work.wait()
-        self._under_way = []
 
     def close(self) -> None:
         """No more operations."""
