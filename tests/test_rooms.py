@@ -120,6 +120,7 @@ INSIDE_FUNCTIONS = {
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
     "torch.quasirandom": {"scipy.stats.qmc"},
     "torch.distributed._cluster": {"jax._src.lib._jax", "jax._src.lib.xla_client"},
+    "torch.distributed.store": {"fcntl", "msvcrt"},
     "torch.distributed.run": {"jax.local_device_count"},
     "torch.fx.graph": {"tabulate.tabulate"},
     "torch.utils.data._transport": {"cloudpickle"},

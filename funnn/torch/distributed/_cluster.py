@@ -189,9 +189,17 @@ class Cluster:
 
 
 def _jax_parts() -> tuple[Any, Any]:
-    """JAX's modules for several processes."""
-    from jax._src.lib import _jax, xla_client
+    """JAX's modules for several processes.
 
+    Raises:
+      NotImplementedError: this release of JAX has them elsewhere.
+    """
+    try:
+        from jax._src.lib import _jax, xla_client
+    except ImportError as error:
+        raise NotImplementedError(
+            f"torch.distributed with several processes needs internals of JAX that this release has elsewhere ({error}); install jax 0.10, or use funnn.sharding"
+        ) from None
     return _jax, xla_client
 
 

@@ -78,11 +78,22 @@ class DistributedDataParallel(Module):
         self.gradient_as_bucket_view, self.static_graph, self.require_backward_grad_sync = gradient_as_bucket_view, static_graph, True
         self.require_forward_param_sync = True
         self._comm_hook: tuple[Any, Callable[..., Any]] | None = None
-        self._expects, self._ready, self._unused = False, set[int](), list[str]()
+        self._expects, self._ready, self._unused, self._has_hooks = False, set[int](), list[str](), False
         if self.process_group.size() > 1:
-            self._begin([one for _, one in named], init_sync)
+            self._compare([one for _, one in named])
+            if init_sync:
+                with no_grad():
+                    shared = [one.detach() for _, one in named] + self._buffers_to_send()
+                    broadcast_all(self.process_group, shared, 0, "DistributedDataParallel")
+            self._add_hooks()
 
-    def _begin(self, parameters: list[Any], init_sync: bool) -> None:
+    def _add_hooks(self) -> None:
+        self._has_hooks = True
+        for number, (_, parameter) in enumerate(self._named):
+            parameter.register_post_accumulate_grad_hook(self._hook_of(number))
+
+    def _compare(self, parameters: list[Any]) -> None:
+        """Raise where processes differ in their parameters."""
         shapes = [(tuple(one.shape), str(one.dtype)) for one in parameters]
         everybody: list[Any] = [None] * self.process_group.size()
         dist.all_gather_object(everybody, shapes, self.process_group)
@@ -97,17 +108,12 @@ class DistributedDataParallel(Module):
                     f"params[{differ}] in this process with sizes {list(shapes[differ][0])} appears not to match sizes of the same param in process 0: rank "
                     f"{rank} has {theirs[differ]}, rank 0 {everybody[0][differ]}"
                 )
-        if init_sync:
-            with no_grad():
-                broadcast_all(self.process_group, [one.detach() for one in parameters] + self._buffers_to_send(), 0, "DistributedDataParallel")
-        for number, (_, parameter) in enumerate(self._named):
-            parameter.register_post_accumulate_grad_hook(self._hook_of(number))
 
     def _buffers_to_send(self) -> list[Any]:
         return [one for name, one in self.module.named_buffers() if one is not None and name not in self.parameters_to_ignore]
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        if self.process_group.size() == 1:
+        if not self._has_hooks:
             return self.module(*inputs, **kwargs)
         if self._unused and thread.grad and self.require_backward_grad_sync:
             raise RuntimeError(_UNUSED.format(rank=self.process_group.rank(), names=", ".join(self._unused)))
@@ -202,6 +208,8 @@ class DistributedDataParallel(Module):
         if self._comm_hook is not None:
             raise RuntimeError("register_comm_hook or register_builtin_comm_hook can only be called once.")
         self._comm_hook = (state, hook)
+        if not self._has_hooks:
+            self._add_hooks()
 
     def _set_static_graph(self) -> None:
         self.static_graph = True
