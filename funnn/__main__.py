@@ -1,4 +1,4 @@
-"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``check PATH``, ``port SCRIPT`` and ``--version``."""
+"""The command line: ``python -m funnn digits``, ``run SCRIPT``, ``launch SCRIPT``, ``check PATH``, ``port SCRIPT`` and ``--version``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     main = argparse.ArgumentParser(prog="python -m funnn", description="Neural networks on JAX, and PyTorch programs on top of them.")
     main.add_argument("--version", action=_Version, help="print the versions of funnn, JAX and Python, and the devices")
-    commands = main.add_subparsers(dest="command", metavar="{digits,run,check,port}")
+    commands = main.add_subparsers(dest="command", metavar="{digits,run,launch,check,port}")
     digits = commands.add_parser(
         "digits",
         help="train a LeNet on handwritten digits in the functional and the torch style, and compare them",
@@ -136,6 +136,22 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file or a notebook (.ipynb)")
     run.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
     run.set_defaults(usage_error=run.error)
+    started = commands.add_parser(
+        "launch",
+        help="run a PyTorch script in several processes, which torch.distributed joins",
+        usage="%(prog)s [options] (SCRIPT | -m MODULE) [ARGS]",
+        description="Starts processes on this machine that run a PyTorch program as `run` does, with torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK, "
+        "MASTER_ADDR, …), and waits for them. When one fails, the others are stopped, and its exit code is this command's.",
+    )
+    started.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes on this machine (default %(default)s)")
+    started.add_argument("--nodes", type=_positive, default=1, metavar="N", help="machines, each with as many processes (default %(default)s)")
+    started.add_argument("--node-rank", type=_integer, default=0, metavar="N", help="which machine this is, from 0 on (default %(default)s)")
+    started.add_argument("--address", default="127.0.0.1", help="the machine of node rank 0, as the others reach it (default %(default)s)")
+    started.add_argument("--port", type=_integer, default=0, metavar="N", help="a port there; for several machines the same on all (default: a free one)")
+    started.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
+    started.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file")
+    started.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
+    started.set_defaults(usage_error=started.error)
     check = commands.add_parser(
         "check",
         help="say which names of torch programs use, and what becomes of each on funnn",
@@ -175,6 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "run":
         return _run_program(options)
+    if options.command == "launch":
+        return _launch(options)
     if options.command == "check":
         from funnn._check.command import check
 
@@ -223,6 +241,23 @@ def _run_program(options: argparse.Namespace) -> int:
     return _run.main(
         what, args, kind=kind, profile=options.profile, operations=options.operations, trace=options.trace, cache=not options.no_cache
     )
+
+
+def _launch(options: argparse.Namespace) -> int:
+    """``launch``: the program in several processes."""
+    from funnn.torch.distributed import _agent
+
+    words = ["-m", *options.module] if options.module else [options.script, *options.args] if options.script else []
+    if not words:
+        options.usage_error("give a script or -m MODULE")
+    if not options.module and not Path(words[0]).is_file():
+        options.usage_error(f"no such script: {words[0]!r}; give the path of a Python file")
+    if not 0 <= options.node_rank < options.nodes:
+        options.usage_error(f"argument --node-rank: expected a number from 0 to {options.nodes - 1}, below --nodes, got {options.node_rank}")
+    if options.nodes > 1 and not options.port:
+        options.usage_error("argument --port: several machines need one, the same on all")
+    plan = _agent.Plan(options.processes, options.nodes, options.node_rank, options.address, options.port)
+    return _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
 
 
 def _write_picture(comparison: Any, file: Path | None) -> bool:

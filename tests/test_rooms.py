@@ -37,9 +37,11 @@ ROOMS = """
     torch.fft torch.linalg torch.special torch.signal torch.masked torch.sparse torch.functional torch.random torch.storage torch.jit torch._utils torch.types
     torch._namespace torch._logging
     torch._compiling torch._inductor
-    torch.accelerator torch.backends torch.cpu torch.cuda torch.amp torch.multiprocessing
+    torch.accelerator torch.backends torch.cpu torch.cuda torch.amp
     torch.autograd
+    torch.futures
     torch.distributed
+    torch.multiprocessing
     torch.nn
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
     torch._compiled_parts
@@ -51,7 +53,7 @@ ROOMS = """
     _import_torch
     _answers.torch _answers.torchvision
     torch._aten torch._checks torch._tensor_str torch._jit_internal torch.onnx torch._absent_device
-    torch.__config__ torch.futures torch.hub torch.library torch.quasirandom
+    torch.__config__ torch.hub torch.library torch.quasirandom
     torch.utils
     torch._profile torch.autograd.profiler
     torch.profiler
@@ -92,6 +94,7 @@ INSIDE_FUNCTIONS = {
         "funnn",
         "funnn._run",
         "funnn._run_notebook",
+        "funnn.torch.distributed._agent",
         "funnn._check.command",
         "funnn._port.command",
         "funnn._digits",
@@ -116,6 +119,9 @@ INSIDE_FUNCTIONS = {
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},
     "torch.quasirandom": {"scipy.stats.qmc"},
+    "torch.distributed._cluster": {"jax._src.lib._jax", "jax._src.lib.xla_client"},
+    "torch.distributed.store": {"fcntl", "msvcrt"},
+    "torch.distributed.run": {"jax.local_device_count"},
     "torch.fx.graph": {"tabulate.tabulate"},
     "torch.utils.data._transport": {"cloudpickle"},
 }

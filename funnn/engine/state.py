@@ -20,6 +20,7 @@ class ThreadState(threading.local):
         in it remember, 0 outside.
       anomaly: what nodes tell where they were made, and what looks at the gradients that they pull back; None where nothing does.
       check_nan: whether it looks for NaN.
+      after_walk: what is called at the end of the backward pass in progress.
       saved_hooks: (pack, unpack) of what nodes save for backward, the innermost last; saved_hooks_refused: the message of the error that entering
         more of them raises, or None.
       walk: of the backward pass in progress: the roots, the nodes that it needs, the leaves that accumulate.
@@ -61,6 +62,7 @@ class ThreadState(threading.local):
 
     def __init__(self) -> None:
         self.compiled: list[tuple[float, Any]] = []
+        self.after_walk: list[Callable[[], Any]] = []
         self.unsettled: list[Callable[[], Any]] = []
 
 

@@ -33,7 +33,7 @@ torch._tensor_str: _tensor_str _add_suffixes _str_intern _str
 torch.autograd.profiler: EventList
 torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
-torch.distributed: TCPStore FileStore HashStore PrefixStore Store send_object_list recv_object_list P2POp batch_isend_irecv DeviceMesh init_device_mesh
+torch.distributed: DeviceMesh init_device_mesh
 torch.distributed._composable:
 torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
 torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce
@@ -42,12 +42,9 @@ torch.distributed._shard:
 torch.distributed._shard.sharded_tensor: ShardedTensor
 torch.distributed._tensor: DTensor DeviceMesh distribute_tensor
 torch.distributed._tensor.experimental: implicit_replication
-torch.distributed.algorithms:
 torch.distributed.algorithms._checkpoint:
 torch.distributed.algorithms._checkpoint.checkpoint_wrapper: CheckpointImpl=REENTRANT,NO_REENTRANT CheckpointWrapper apply_activation_checkpointing
     checkpoint_wrapper offload_wrapper
-torch.distributed.algorithms.ddp_comm_hooks:
-torch.distributed.algorithms.ddp_comm_hooks.default_hooks: allreduce_hook bf16_compress_hook bf16_compress_wrapper fp16_compress_hook fp16_compress_wrapper
 torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook: PostLocalSGDState post_localSGD_hook
 torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook: PowerSGDState powerSGD_hook batched_powerSGD_hook
 torch.distributed.algorithms.join: Join Joinable JoinHook

@@ -1,5 +1,6 @@
 """torch.nn.parallel and torch.distributed with one process: everything passes through."""
 
+import datetime
 import multiprocessing
 import sys
 import warnings
@@ -56,8 +57,25 @@ def test_modules_pass_through(group):
 
     same(program)
     same_error(lambda t: t.nn.parallel.DistributedDataParallel(t.nn.ReLU()), RuntimeError, "any parameter that requires a gradient")
-    with pytest.raises(NotImplementedError, match=r"use Tensor\.register_hook"):
-        shim.nn.parallel.DistributedDataParallel(shim.nn.Linear(1, 1)).register_comm_hook(None, None)
+    same_error(lambda t: t.nn.parallel.DistributedDataParallel(t.nn.Linear(1, 1)).register_comm_hook(None, None), TypeError, "must be callable")
+
+
+def test_a_hook_says_what_becomes_of_gradients(group):
+    def program(torch):
+        group(torch)
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 2))
+
+        def hook(state, bucket):
+            print(bucket.index(), bucket.is_last(), bucket.buffer().shape, [one.shape for one in bucket.gradients()], len(bucket.parameters()))
+            future = torch.futures.Future()
+            future.set_result(bucket.buffer() * state)
+            return future
+
+        model.register_comm_hook(3.0, hook)
+        model(torch.ones(2, 3)).sum().backward()
+        return model.module.weight.grad
+
+    same(program)
 
 
 def test_operations_of_a_group(group):
@@ -108,8 +126,16 @@ def test_beginnings(monkeypatch):
     same_error(
         lambda t: t.nn.parallel.DistributedDataParallel(t.nn.Linear(1, 1)), ValueError, "Default process group has not been initialized"
     )
-    with pytest.raises(NotImplementedError, match=r"world_size 2 is not supported.*funnn\.sharding"):
-        shim.distributed.init_process_group(world_size=2, rank=0)
+    for options, error, text in (
+        ({"rank": 2, "world_size": 2}, ValueError, "expected rank to be from 0 to world_size - 1 = 1, got 2"),
+        ({"rank": 0, "world_size": 0}, ValueError, "expected world_size to be 1 or more, got 0"),
+        ({"rank": 0, "world_size": 2, "init_method": "http://x"}, RuntimeError, "No rendezvous handler for http://"),
+        ({"rank": 0, "world_size": 2, "init_method": "tcp://127.0.0.1"}, ValueError, "port number missing"),
+        ({"rank": 0, "world_size": 1, "timeout": 3}, TypeError, "Expected timeout argument to be of type datetime.timedelta, got 3"),
+        ({"store": shim.distributed.HashStore()}, AssertionError, "world_size must be positive if using store"),
+    ):
+        with pytest.raises(error, match=text):
+            shim.distributed.init_process_group("gloo", **options)
     monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setenv("RANK", "0")
     shim.distributed.init_process_group()
@@ -166,8 +192,30 @@ def test_multiprocessing_is_pythons():
     ours = shim.multiprocessing
     assert ours.Process is multiprocessing.Process and ours.Queue == multiprocessing.Queue and ours.get_sharing_strategy() == "file_system"
     assert ours.spawn(print, (), nprocs=2, join=True, start_method="spawn") is None
-    with pytest.raises(RuntimeError, match="terminated with exit code 1"):
+    with pytest.raises(ours.ProcessRaisedException, match=r"-- Process 0 terminated with the following error:[\s\S]*TypeError"):
         ours.spawn(int, ("x",), start_method="spawn")
+    with pytest.raises(ours.ProcessExitedException, match="process 0 terminated with exit code 5"):
+        ours.start_processes(_exit_with_5)
+
+
+def _exit_with_5(number):
+    sys.exit(5)
+
+
+def test_stores():
+    def program(torch):
+        dist = torch.distributed
+        for store in (dist.HashStore(), dist.TCPStore("127.0.0.1", 0, 1, True), dist.PrefixStore("in", dist.HashStore())):
+            store.set("a", "x")
+            print(store.get("a"), store.add("n", 2), store.add("n", 3), store.check(["a", "n"]), store.check(["a", "b"]))
+            print(store.compare_set("a", "no", "z"), store.compare_set("a", "x", "z"), store.get("a"), store.delete_key("a"), store.check(["a"]))
+            store.set_timeout(datetime.timedelta(milliseconds=50))
+            try:
+                store.get("b")
+            except dist.DistStoreError as error:
+                print(type(error).__name__, "ait timeout" in str(error))
+
+    same(program)
 
 
 class LateProcess:
@@ -190,5 +238,5 @@ class LateProcess:
 
 
 def test_an_exit_code_that_comes_late_is_seen():
-    with pytest.raises(RuntimeError, match="terminated with exit code 3"):
+    with pytest.raises(shim.multiprocessing.ProcessExitedException, match="terminated with exit code 3"):
         shim.multiprocessing.ProcessContext([LateProcess()]).join()

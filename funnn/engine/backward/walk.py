@@ -220,8 +220,15 @@ def pull_gradients(
         if following is not None:
             following.arrive(leaves, pending)
         settle(list(leaves))
+    except BaseException:
+        if walk_before is None:
+            thread.after_walk.clear()
+        raise
     finally:
         thread.grad, thread.walk = before, walk_before
+    if walk_before is None:
+        while thread.after_walk:
+            thread.after_walk.pop(0)()
     return captured
 
 

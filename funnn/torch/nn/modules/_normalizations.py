@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from funnn import functional as F
+from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.ops.make.factories import tensor
+from funnn.engine.tape.grad_mode import no_grad
 from funnn.layers import Buffer, batchnorm
+from funnn.torch import distributed as dist
+from funnn.torch.distributed.nn.functional import all_reduce
 from funnn.torch.nn.modules._torch_files import publish
 from funnn.torch.nn.modules.derived import LayerModule
 from funnn.torch.nn.modules.module import Module
@@ -53,6 +57,37 @@ class _InstanceNorm(_NormBase, layer=batchnorm.InstanceNormNd, file="instancenor
 
 
 class SyncBatchNorm(_BatchNorm, layer=batchnorm.SyncBatchNorm):
+    def forward(self, input: Any) -> Any:
+        group = self._group()
+        if group is None:
+            return super().forward(input)
+        self._check_input_dim(input)
+        shape, axes = (1, -1, *[1] * (input.dim() - 2)), (0, *range(2, input.dim()))
+        counted = tensor([input.numel() / max(1, input.shape[1])], dtype=input.dtype)
+        sums = all_reduce(ops["cat"]([input.sum(axes), counted]), group=group)
+        mean, count = sums[:-1] / sums[-1], sums[-1].detach()
+        distance = input - mean.reshape(shape)
+        variance = all_reduce((distance * distance).sum(axes), group=group) / count
+        self._advance(mean.detach(), (variance.detach() * count) / (count - 1).clamp(min=1))
+        y = distance * (variance + self.eps).rsqrt().reshape(shape)
+        return y if self.weight is None else y * self.weight.reshape(shape) + self.bias.reshape(shape)
+
+    def _group(self) -> Any:
+        """The group of processes over which the statistics are taken; None where they are those of one process, or of the axis of a mesh."""
+        group = self.process_group
+        if isinstance(group, (str, tuple)) or not dist.is_initialized() or not (self.training or self.running_mean is None):
+            return None
+        found = dist.of_group(group)
+        return found if found.size() > 1 else None
+
+    def _advance(self, mean: Any, variance: Any) -> None:
+        if self.training and self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+            momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            with no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+                self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
         """The module with every BatchNorm in it (itself included) replaced by a SyncBatchNorm of the same parameters."""

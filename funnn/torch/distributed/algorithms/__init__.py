@@ -1,0 +1,1 @@
+"""What torch.distributed has on top of its operations."""

@@ -1,0 +1,21 @@
+"""What torch.distributed raises, by torch's names."""
+
+
+class DistError(RuntimeError):
+    """Something went wrong between processes."""
+
+
+class DistBackendError(DistError):
+    """A collective operation failed, or waited too long."""
+
+
+class DistNetworkError(DistError):
+    """A process could not be reached."""
+
+
+class DistStoreError(DistError):
+    """A store did not have a key in time."""
+
+
+class QueueEmptyError(DistStoreError):
+    """A queue of a store has nothing."""

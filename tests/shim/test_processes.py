@@ -1,0 +1,129 @@
+"""torch.distributed with several processes: one script under PyTorch and under funnn, what it writes compared; and what happens when a process fails."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent / "process_scripts"
+ROOT = Path(__file__).parents[2]
+
+
+def free_port():
+    """One that is free, as is the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+
+
+def run(command, **more):
+    return subprocess.run(command, env=environment(**more), capture_output=True, text=True, timeout=200)
+
+
+def with_torch(script, processes, *args):
+    """The script in processes with torchrun's environment, on PyTorch."""
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, script, *args],
+            env=environment(**common, RANK=str(rank), LOCAL_RANK=str(rank)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    try:
+        texts = [process.communicate(timeout=200)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0] * processes, texts
+
+
+def with_funnn(script, processes, *args):
+    """The script by ``python -m funnn launch``."""
+    done = run([sys.executable, "-m", "funnn", "launch", "--processes", str(processes), script, *args])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def same_in_both(name, processes, folder):
+    """A script writes the same in both libraries, in each process."""
+    script = str(SCRIPTS / f"{name}.py")
+    with_torch(script, processes, str(folder / "torch"))
+    with_funnn(script, processes, str(folder / "funnn"))
+    for rank in range(processes):
+        assert (folder / f"funnn.{rank}").read_text().splitlines() == (folder / f"torch.{rank}").read_text().splitlines()
+
+
+def test_collective_operations(tmp_path):
+    same_in_both("collectives", 4, tmp_path)
+
+
+def test_distributed_data_parallel(tmp_path):
+    same_in_both("ddp", 2, tmp_path)
+
+
+def test_what_is_right_here_alone(tmp_path):
+    with_funnn(str(SCRIPTS / "own.py"), 2, str(tmp_path / "own"))
+    assert [(tmp_path / f"own.{rank}").read_text() for rank in range(2)] == ["done", "done"]
+
+
+def test_processes_that_a_program_starts(tmp_path):
+    script, written = str(SCRIPTS / "spawned.py"), []
+    for library, command in (("torch", []), ("funnn", ["-m", "funnn", "run"])):
+        folder = tmp_path / library
+        folder.mkdir()
+        done = run([sys.executable, *command, script, str(folder), str(free_port())])
+        assert done.returncode == 0, done.stdout + done.stderr
+        written.append([(folder / f"out.{rank}").read_text() for rank in range(3)])
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "ends"),
+    [("raise", 1, "exit code 1"), ("kill", 137, "signal SIGKILL")],
+)
+def test_a_process_that_fails_ends_the_others(how, code, ends):
+    command = ["-m", "funnn", "launch", "--processes", "2"] if how == "raise" else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    done = run([sys.executable, *command, str(SCRIPTS / "failing.py"), how])
+    assert done.returncode == code, done.stderr
+    assert f"the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
+    if how == "raise":
+        assert "all_reduce (operation 1 of group 0) on rank 0" in done.stderr and "ValueError: rank 1 has had enough" in done.stderr
+
+
+def test_a_process_alone_says_who_is_missing():
+    program = "import datetime, torch.distributed as d; d.init_process_group(timeout=datetime.timedelta(seconds=1))"
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    for rank, text in ((0, "waited 1 s for 2 processes, of which 1 came"), (1, "while trying to connect to (127.0.0.1")):
+        done = run([sys.executable, "-m", "funnn", "run", "-c", program], **common, RANK=str(rank))
+        assert done.returncode == 1 and text in done.stderr, done.stderr
+
+
+def test_what_the_launcher_refuses(capsys):
+    from funnn.__main__ import main
+
+    for words, text in (
+        (["launch"], "give a script or -m MODULE"),
+        (["launch", "no/such.py"], "no such script: 'no/such.py'"),
+        (["launch", "--nodes", "2", __file__], "--port: several machines need one"),
+        (["launch", "--nodes", "2", "--node-rank", "2", __file__], "expected a number from 0 to 1"),
+        (["launch", "--processes", "0", __file__], "expected a whole number of at least 1"),
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert text in capsys.readouterr().err
