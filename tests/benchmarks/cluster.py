@@ -3,9 +3,9 @@
     python -m tests.benchmarks.cluster [--models 1B 7B] [--devices 64 256] [--tokens 1048576]
 
 The devices are fakes of the CPU, and nothing runs: XLA splits the program for them as for others. Operations, memory and what is sent are read from the
-compiled program, in which loops count as often as they run. What is sent is an upper bound: XLA for CPUs writes an all-reduce where that for GPUs and TPUs
-writes a reduce-scatter, which sends half, and adds up bfloat16 in float32. Times are estimates from published figures of the hardware (``HARDWARE``): "apart" is without
-any overlap of computing and sending, "over" with a perfect one.
+compiled program, in which loops count as often as they run. What is sent is an upper bound: XLA for CPUs writes an all-reduce where that for GPUs and
+TPUs writes a reduce-scatter, which sends half, and adds up bfloat16 in float32. Times are estimates from published figures of the hardware
+(``HARDWARE``): from no overlap of computing and sending to a perfect one.
 """
 
 from __future__ import annotations

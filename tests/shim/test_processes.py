@@ -98,10 +98,16 @@ def test_processes_that_a_program_starts(tmp_path):
     [("raise", 1, "exit code 1"), ("kill", 137, "signal SIGKILL")],
 )
 def test_a_process_that_fails_ends_the_others(how, code, ends):
-    command = ["-m", "funnn", "launch", "--processes", "2"] if how == "raise" else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    command = (
+        ["-m", "funnn", "launch", "--processes", "2"]
+        if how == "raise"
+        else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    )
     done = run([sys.executable, *command, str(SCRIPTS / "failing.py"), how])
     assert done.returncode == code, done.stderr
-    assert f"the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
+    assert (
+        "the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
+    )
     if how == "raise":
         assert "all_reduce (operation 1 of group 0) on rank 0" in done.stderr and "ValueError: rank 1 has had enough" in done.stderr
 

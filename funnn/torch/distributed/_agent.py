@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ class Plan:
       nodes, node_rank: how many machines, and which this is.
       address, port: where the processes meet, on the machine of node_rank 0; port 0 takes a free one, for one machine.
       run_id: a name of this start, which all its processes know.
+      jax_port: where processes that ``funnn.distributed.initialize`` joins meet, on that machine.
     """
 
     processes: int
@@ -36,6 +38,7 @@ class Plan:
     address: str = "127.0.0.1"
     port: int = 0
     run_id: str = "none"
+    jax_port: int = 0
 
     def environment(self, local_rank: int, port: int) -> dict[str, str]:
         """What a process is told."""
@@ -54,11 +57,23 @@ class Plan:
             "TORCHELASTIC_MAX_RESTARTS": 0,
         }
         told = {name: str(number) for name, number in numbers.items()}
-        told |= {"MASTER_ADDR": self.address, "ROLE_NAME": "default", "TORCHELASTIC_RUN_ID": self.run_id, "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        told |= {
+            "JAX_COORDINATOR_ADDRESS": f"{self.address}:{self.jax_port}",
+            "MASTER_ADDR": self.address,
+            "ROLE_NAME": "default",
+            "TORCHELASTIC_RUN_ID": self.run_id,
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+        }
         gpus = _count_gpus()
         if gpus and "JAX_CUDA_VISIBLE_DEVICES" not in os.environ:
             told["JAX_CUDA_VISIBLE_DEVICES"] = str(local_rank % gpus)
         return told
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _count_gpus() -> int:
@@ -89,6 +104,7 @@ def launch(command: Sequence[str], plan: Plan, name: str) -> int:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 1
     port = plan.port if store is None else store.port
+    plan = dataclasses.replace(plan, jax_port=plan.port + 1 if plan.nodes > 1 else _free_port())
     started: list[subprocess.Popen[Any]] = []
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:

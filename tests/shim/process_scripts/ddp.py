@@ -22,7 +22,9 @@ torch.set_printoptions(precision=4, sci_mode=False)
 
 
 def say(name, *values):
-    shown = [[round(float(v), 4) + 0.0 for v in value.detach().reshape(-1)] if isinstance(value, torch.Tensor) else value for value in values]
+    shown = [
+        [round(float(v), 4) + 0.0 for v in value.detach().reshape(-1)] if isinstance(value, torch.Tensor) else value for value in values
+    ]
     lines.append(f"{name}: " + "; ".join(map(str, shown)))
 
 
