@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import funnn.torch as torch
-from funnn import checkpoint, data, errors, init, layers, optim
+from funnn import checkpoint, data, errors, init, layers, optim, sharding
 from funnn import functional as F
 from funnn.optim import schedules
 
@@ -23,7 +23,7 @@ from funnn.optim import schedules
 WITHOUT_LAYER = {
     "Module": ("`Layer`", "a frozen value; parameters come from `init`"),
     "ModuleList": ("`LayerList`", "a field that holds a list of layers becomes one"),
-    "ModuleDict": ("fields of a `Layer`", "a dict of layers in a field is not looked into"),
+    "ModuleDict": ("`LayerDict`", "a field that holds a dict of layers becomes one"),
     "Parameter": ("`Param` in `spec`", "the array itself is in `params`"),
     "ParameterList": ("entries of `spec`", ""),
     "ParameterDict": ("entries of `spec`", ""),
@@ -82,7 +82,7 @@ ELSEWHERE = (
     ("torch.nn.utils.clip_grad_norm_", "optax.clip_by_global_norm", "a part of the optimizer, by optax.chain"),
     ("torch.amp.GradScaler", "`funnn.LossScale`", "an argument of `funnn.train_step`"),
     ("torch.optim.swa_utils", "`funnn.train_step(…, ema=0.999)`, optax.incremental_update", ""),
-    ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, jax.distributed", ""),
+    ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, `funnn.distributed`", ""),
     ("torch.manual_seed", "jax.random.key", "every draw takes a key"),
 )
 
@@ -413,7 +413,8 @@ def reference_pages() -> dict[str, str]:
             listed("funnn.train", ("train_step", "TrainStep", "TrainState", "LossScale", "LossScaleState", "Ema", "MeanMetrics"))
             + listed("funnn.data", public_names(data, lambda o: inspect.isfunction(o)))
             + listed("funnn.generation", ("generate", "beam_search", "Generated", "Model"))
-            + listed("funnn.sharding", ("named_shardings", "shard"))
+            + listed("funnn.sharding", public_names(sharding, lambda o: inspect.isfunction(o) or inspect.isclass(o)))
+            + listed("funnn.distributed", ("initialize",))
             + listed("funnn._summary", ("summary", "Summary", "Row"))
             + listed("funnn._nans", ("find_nans", "NanSource"))
             + listed("funnn._export", ("export", "load_exported", "Exported"))

@@ -33,7 +33,7 @@ class Placement:
         text.insert(1, "  ".join("-" * width for width in widths))
         total = sum(row[4] for row in self.rows)
         text.append(f"all: {total:,} bytes")
-        text += [f"{device}: {size:,} bytes" for device, size in self.bytes_by_device.items()]
+        text += [f"{device.platform}:{device.id}: {size:,} bytes" for device, size in self.bytes_by_device.items()]
         return "\n".join(text)
 
 
@@ -57,7 +57,7 @@ def visualize(tree: Any, shardings: Any = None) -> Placement:
       bias    (4,)    float32  whole  16     16 on 1
       weight  (4, 2)  float32  whole  32     32 on 1
       all: 48 bytes
-      TFRT_CPU_0: 48 bytes
+      cpu:0: 48 bytes
     """
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     given = [leaf.sharding for _, leaf in leaves] if shardings is None else jax.tree.leaves(shardings)
