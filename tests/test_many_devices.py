@@ -22,7 +22,7 @@ from funnn import optim, sharding
 from funnn.layers import BatchNorm1d, Dropout, Embedding, GroupedQueryAttention, Layer, Linear, ReLU, Repeat, RMSNorm, Sequential, SwiGLU
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = ("losses", "dropout", "statistics", "costs", "stages", "ring", "memory", "explicit")
+PROGRAMS = ("losses", "dropout", "statistics", "costs", "accumulation", "stages", "ring", "memory", "explicit")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -166,6 +166,28 @@ def costs():
     # a block more: two forward, behind attention and behind the feed-forward part, and two backward
     first, second = (collectives(*prepared(net, "tensor parallel")) for net in (one, two))
     assert set(second) == {"all-reduce"} and second["all-reduce"] - first["all-reduce"] == 4
+
+
+def accumulation():
+    """Four parts of a batch give the numbers of the whole; with one_reduction gradients are sent once, and without once a part."""
+    from tests.benchmarks.cluster import Program
+
+    net, batch, mesh = (
+        GPT(depth=1, repeat=False),
+        jax.tree.map(lambda array: np.concatenate([array, array]), BATCH),
+        sharding.make_mesh({"data": 8}),
+    )
+    init, step, _ = funnn.train_step(net, language_loss, optim.adamw(lr=1e-2))
+    alone = run(step, init(jax.random.key(0)), batch, 5)
+    sent = {}
+    for parts, once, rules in ((1, False, sharding.replicated()), (4, False, sharding.replicated()), (4, True, sharding.replicated()),
+                               (4, True, sharding.fsdp("data", min_size=64))):  # fmt: skip
+        init, step, _ = funnn.train_step(net, language_loss, optim.adamw(lr=1e-2), accumulate=parts, one_reduction=once)
+        state = sharding.sharded(init, mesh, rules)(jax.random.key(0))
+        given = jax.device_put(batch, NamedSharding(mesh, P("data")))
+        sent.setdefault((parts, once), sum(Program(step.lower(state, given).compile().as_text()).sent().values()))
+        np.testing.assert_allclose(run(step, state, given, 5), alone, rtol=0, atol=1e-5)
+    assert sent[4, True] < 1.01 * sent[1, False] and sent[4, False] > 3.9 * sent[1, False]
 
 
 def memory():

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from funnn.train._accumulating import Split, split_of
+
 Shardings = tuple[jax.sharding.Sharding, ...]
 
 
@@ -20,9 +22,13 @@ class InPlaceStep:
     What was not put anywhere (as ``init`` gives it) is first put on all devices of the mesh that the rest, or the batch, is on.
 
     Inside another transformation (a scan, a jit) shardings are not known, and the program around decides them.
+
+    Args:
+      step: the function. splits: whether it is told as ``split`` how the batch is split over devices that all hold the whole state.
     """
 
-    def __init__(self, step: Callable[..., Any]):
+    def __init__(self, step: Callable[..., Any], splits: bool = False):
+        self._splits = splits
         self._anywhere = jax.jit(step, donate_argnums=0)
         self._program_for = functools.lru_cache(maxsize=16)(functools.partial(_program, step))
         functools.update_wrapper(self, step)
@@ -46,12 +52,15 @@ class InPlaceStep:
             whole = NamedSharding(mesh, PartitionSpec())
             shardings = [whole if sharding is None else sharding for sharding in shardings]
             train_state = jax.device_put(train_state, tree.unflatten(shardings)) if place else train_state
-        program = self._program_for(tree, tuple(shardings))
+        split = split_of(shardings, batch) if self._splits else None
+        program = self._program_for(tree, tuple(shardings), split)
         return program(train_state, batch) if place else program.lower(train_state, batch)
 
 
-def _program(step: Callable[..., Any], tree: Any, shardings: Shardings) -> Any:
-    return jax.jit(step, donate_argnums=0, out_shardings=(tree.unflatten(shardings), None))
+def _program(step: Callable[..., Any], tree: Any, shardings: Shardings, split: Split | None) -> Any:
+    return jax.jit(
+        step if split is None else functools.partial(step, split=split), donate_argnums=0, out_shardings=(tree.unflatten(shardings), None)
+    )
 
 
 def _sharding(leaf: Any) -> jax.sharding.Sharding | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ import optax
 
 from funnn.layers import Layer
 from funnn.layers._layer import fold_name
+from funnn.train._accumulating import Split, apply_alone, apply_apart, check_buffers, copies, mean_over_parts, parts_of
 from funnn.train._batch import Batches
 from funnn.train._ema import Decay, Ema, check_decay, move_ema, start_ema
 from funnn.train._gradients import all_finite, norm, used_gradients
@@ -72,6 +74,8 @@ def train_step(
     *,
     ema: Decay | None = None,
     loss_scale: LossScale | None = None,
+    accumulate: int = 1,
+    one_reduction: bool = False,
 ) -> TrainStep:
     """Training of ``layer`` by ``optimizer`` on ``loss``, as pure functions.
 
@@ -91,6 +95,11 @@ def train_step(
         update (accumulated, skipped) do not count. Buffers are not averaged.
       loss_scale: how the loss is scaled, ``LossScale()``, for layers that compute in float16. A step whose gradients are not finite changes
         nothing but ``step`` and the scale.
+      accumulate: into how many parts a step cuts the batch, whose gradients it adds up one after the other: the memory of activations is that of a
+        part. Loss, metrics and gradients are means over the parts; each part draws numbers of its own, and buffers go from part to part. Default 1.
+      one_reduction: with accumulate, whether devices that all hold the whole state and a part of the batch each add their gradients up over all
+        parts before they are summed over devices: one sum a step instead of one a part. It is for layers in which the examples of a batch, its first
+        dimension, do not see each other, without buffers and random draws. Where the state is split too it changes nothing. Default False.
 
     A batch is ``(inputs, *targets)``; inputs are one array, or a tuple or list of the layer's arguments. Or it is a dict, whose entries are the
     arguments of the layer's ``forward`` and of the loss, by name (to both, if both have it); "inputs" may stand for forward's arguments by
@@ -103,7 +112,8 @@ def train_step(
 
     Raises:
       TypeError: the layer is no Layer, the optimizer no transformation, a key is none, or a batch does not fit.
-      ValueError: the loss layer has parameters, the loss is no scalar, ``ema`` is out of its range, or ``evaluate(ema=True)`` without one.
+      ValueError: accumulate is not positive or does not divide the batch, one_reduction with a layer that has buffers or draws, the loss layer has
+        parameters, the loss is no scalar, ``ema`` is out of its range, or ``evaluate(ema=True)`` without one.
       RuntimeError: ``step`` or ``evaluate`` is given a train_state that ``step`` has had already.
 
     Example:
@@ -126,6 +136,10 @@ def train_step(
         raise TypeError(f"train_step: optimizer must be an optax transformation such as funnn.optim.adam(), got {type(optimizer).__name__}")
     if loss_scale is not None and not isinstance(loss_scale, LossScale):
         raise TypeError(f"train_step: loss_scale must be funnn.LossScale(...) or None, got {loss_scale!r}")
+    if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
+        raise ValueError(f"train_step: accumulate must be a positive integer, got {accumulate!r}")
+    if one_reduction:
+        check_buffers(layer)
     check_decay(ema)
     transform = optax.with_extra_args_support(optimizer)
     batches = Batches(layer, loss)
@@ -142,24 +156,51 @@ def train_step(
         scale = None if loss_scale is None else loss_scale.init()
         return TrainState(params, state, opt_state, fold_name(key, "train_step"), jnp.int32(0), average, scale)
 
-    def apply_and_measure(train_state: TrainState, params: Any, batch: Any, train: bool) -> tuple[jax.Array, tuple[Any, Metrics]]:
+    def apply_and_measure(
+        train_state: TrainState, params: Any, batch: Any, train: bool, part: Any = None, apart: tuple[Any, Split] | None = None
+    ) -> tuple[jax.Array, tuple[Any, Metrics]]:
         key = jax.random.fold_in(train_state.key, train_state.step)
+        key = key if part is None else jax.random.fold_in(key, part)
         inputs, targets = batches.split(batch, params=params, key=fold_name(key, "loss"))
-        output, state = layer.apply(params, train_state.state, *inputs.args, key=key, train=train, **inputs.kwargs)
+        if apart is None:
+            output, state = layer.apply(params, train_state.state, *inputs.args, key=key, train=train, **inputs.kwargs)
+        else:
+            output, state = apply_apart(functools.partial(apply_alone, layer), apart[0], inputs, apart[1]), train_state.state
         result = criterion(output, *targets.args, **targets.kwargs)
         value, metrics = result if isinstance(result, tuple) else (result, {})
         if jnp.shape(value) != ():
             raise ValueError(f"train_step: the loss must be a scalar, got shape {jnp.shape(value)}; take its mean")
         return value, (state, {"loss": value, **metrics})
 
-    def step(train_state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def gradients(old: TrainState, batch: Any, split: Split | None) -> tuple[Any, Any, Metrics]:
+        """Of the scaled loss, with the new buffers and the metrics."""
+
+        def of_part(state: Any, part: Any) -> Any:
+            batch, number = part
+            before = old._replace(state=state)
+
+            def scaled_loss(params: Any, own: Any) -> Any:
+                apart = None if split is None else (own, split)
+                value, aux = apply_and_measure(before, params, batch, True, number, apart)
+                return scaled(value, old.loss_scale), aux
+
+            own = None if split is None else copies(old.params, split)
+            grads, (state, metrics) = jax.grad(scaled_loss, (0, 1), has_aux=True)(old.params, own)
+            return (grads, metrics), state
+
+        if accumulate == 1:
+            ((grads, _), metrics), state = of_part(old.state, (batch, None))
+            return grads, state, metrics
+        parts = parts_of(batch, accumulate)
+        (((grads, own), metrics), state) = mean_over_parts(of_part, old.state, parts, accumulate)
+        if split is not None:
+            grads = jax.tree.map(lambda a, b: a + jnp.sum(b, 0), grads, own)
+        return grads, state, metrics
+
+    def step(train_state: TrainState, batch: Any, split: Split | None = None) -> tuple[TrainState, Metrics]:
         old, scale = train_state, train_state.loss_scale
-
-        def scaled_loss(params: Any) -> Any:
-            value, (state, metrics) = apply_and_measure(old, params, batch, True)
-            return scaled(value, scale), (value, state, metrics)
-
-        grads, (value, state, metrics) = jax.grad(scaled_loss, has_aux=True)(old.params)
+        grads, state, metrics = gradients(old, batch, split)
+        value = metrics["loss"]
         grads = unscaled(grads, scale)
         more = {"value": value, "grad": grads, "value_fn": lambda params: apply_and_measure(old, params, batch, True)[0]}
         updates, opt_state = transform.update(grads, old.opt_state, old.params, **more)
@@ -192,7 +233,7 @@ def train_step(
         metrics: Metrics = compiled(train_state, batch, ema=bool(ema))
         return metrics
 
-    return TrainStep(init, InPlaceStep(step), evaluate_alive)
+    return TrainStep(init, InPlaceStep(step, splits=one_reduction and accumulate > 1), evaluate_alive)
 
 
 def _copy(leaf: Any) -> jax.Array:

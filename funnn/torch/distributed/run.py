@@ -10,7 +10,24 @@ from collections.abc import Sequence
 from funnn.torch.distributed._agent import Plan, launch
 
 #: Options of torchrun that are accepted and not needed: there are no restarts, and no other rendezvous than MASTER_ADDR and MASTER_PORT.
-_ACCEPTED = ["rdzv_backend", "rdzv_id", "rdzv_conf", "max_restarts", "monitor_interval", "start_method", "role", "log_dir", "redirects", "tee", "local_ranks_filter", "local_addr", "logs_specs", "numa_binding", "event_log_handler", "signals_to_handle"]
+_ACCEPTED = [
+    "rdzv_backend",
+    "rdzv_id",
+    "rdzv_conf",
+    "max_restarts",
+    "monitor_interval",
+    "start_method",
+    "role",
+    "log_dir",
+    "redirects",
+    "tee",
+    "local_ranks_filter",
+    "local_addr",
+    "logs_specs",
+    "numa_binding",
+    "event_log_handler",
+    "signals_to_handle",
+]
 
 
 def parser() -> argparse.ArgumentParser:
