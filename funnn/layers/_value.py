@@ -15,6 +15,7 @@ import numpy as np
 
 from funnn import errors
 from funnn.layers._entries import Buffer, Constant, Param, present
+from funnn.layers._habits import explain_constructor
 from funnn.layers._policy import Policy
 from funnn.layers._scope import Scope
 from funnn.layers._sharing import Pairs, find_shared
@@ -50,7 +51,11 @@ class Value:
 
         @functools.wraps(construct)
         def __init__(self: Value, *args: Any, **kwargs: Any) -> None:
-            construct(self, *args, **kwargs)
+            try:
+                construct(self, *args, **kwargs)
+            except TypeError as error:
+                explain_constructor(error, kwargs)
+                raise
             if type(self) is cls:
                 self._finish(args, kwargs)
 
