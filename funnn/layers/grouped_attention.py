@@ -86,10 +86,11 @@ class GroupedQueryAttention(Layer):
             self.v = Linear(self.embed_dim, keys, self.bias)
         self.out = Linear(queries, self.embed_dim, self.bias if self.out_bias is None else self.out_bias)
 
-    def init_cache(self, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> F.KVCache:
-        """An empty cache for ``batch`` sequences of up to ``length`` tokens; with a window and token by token, the window's length is enough."""
+    def init_cache(self, batch: int, length: int, dtype: DTypeLike = jnp.float32, *, layers: int | None = None) -> F.KVCache:
+        """An empty cache for ``batch`` sequences of up to ``length`` tokens; with a window and token by token, the window's length is enough. ``layers`` stacks
+        those of as many equal layers along a first axis, as ``Repeat(block, layers)`` takes them by ``each``."""
         kv_heads, width = self._sizes()
-        return F.init_kv_cache(batch, kv_heads, length, width, dtype)
+        return F.init_kv_cache(batch, kv_heads, length, width, dtype, layers=layers)
 
     def forward(
         self,
