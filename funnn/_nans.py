@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn._types import Arrays
 from funnn.functional._linear_map import linear_map
@@ -72,7 +74,7 @@ def find_nans(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[N
 
     Returns:
       The calls at which a NaN begins, the innermost layers, first those of outputs in the order of the calls, then those of gradients in the order of the
-      backward pass; an empty list where there is none. Numbers that are infinite are none.
+      backward pass; an empty list where there is none. Infinite numbers are none, and a NaN among the arguments of the outermost layer begins nowhere.
 
     ``jax.debug_nans`` raises at the operation, and the error's notes name the layer whose ``forward`` made it, but none of the backward pass or inside a scan.
     An array that a layer's function closes over is none of its inputs, so a NaN in it counts as the layer's.
@@ -128,8 +130,11 @@ def _watched(tree: Any, call: _Call, kind: str, gradient_kind: str) -> Any:
     """The tree, of whose floating-point arrays the call is told whether they have a NaN, and later whether their gradients have."""
 
     def one(leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if isinstance(leaf, float):
+            call.note(kind, math.isnan(leaf))
+        if not isinstance(leaf, (jax.Array, np.ndarray)) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf
+        leaf = jnp.asarray(leaf)
         jax.debug.callback(partial(call.note, kind), jnp.isnan(leaf).any())
         return linear_map(_same, _same_and_note, (leaf,), (), (leaf,), note=partial(call.note, gradient_kind))[0]
 

@@ -59,6 +59,7 @@ def training(x: jax.Array, y: jax.Array) -> float:
     assert_type(train_state, funnn.TrainState)
     train_state, metrics = step(train_state, (x, y))
     assert_type(metrics, dict[str, Any])
+    assert_type(funnn.find_nans(step, train_state, (x, y))[0].path, str)
     return float(evaluate(train_state, (x, y))["loss"])
 
 

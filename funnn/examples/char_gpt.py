@@ -41,14 +41,6 @@ def decode(numbers: Sequence[int]) -> str:
     return "".join(LETTERS[number] for number in numbers)
 
 
-def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Rotary positions: pair i of the last axis turned by the angle position · 10000^(−2i/D). x: (…, T, D), positions: (T,)."""
-    half = x.shape[-1] // 2
-    angles = positions[:, None] * 10000.0 ** (-jnp.arange(half) / half)
-    a, b = x[..., :half], x[..., half:]
-    return jnp.concatenate([a * jnp.cos(angles) - b * jnp.sin(angles), a * jnp.sin(angles) + b * jnp.cos(angles)], -1)
-
-
 class Attention(Layer):
     """Causal self-attention. Whole sequences (B, T, width), or one letter (1, 1, width) at a ``position``, with a memory of the last ones."""
 
@@ -66,7 +58,8 @@ class Attention(Layer):
         batch, length, _ = x.shape
         q, k, v = self.qkv(x).reshape(batch, length, 3, self.heads, -1).transpose(2, 0, 3, 1, 4)
         positions = jnp.arange(length) if position is None else position[None]
-        q, k = rotate(q, positions), rotate(k, positions)
+        frequencies = F.rotary_frequencies(self.width // self.heads)
+        q, k = (F.rotary_embedding(part, positions, frequencies) for part in (q, k))
         if position is None:
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from funnn import Layer, checkpoint, init
 from funnn import functional as F
-from funnn.examples.transformer import Block, init_cache, read_config, read_weights, stack
-from funnn.layers import GELU, Dropout, Embedding, FeedForward, GroupedQueryAttention, LayerNorm
+from funnn.examples.transformer import Block, read_config, read_weights
+from funnn.layers import GELU, Dropout, Embedding, FeedForward, GroupedQueryAttention, LayerNorm, Repeat
 
 
 class GPT2(Layer):
@@ -40,7 +40,7 @@ class GPT2(Layer):
         self.tok_embed = Embedding(self.vocab_size, self.width)
         self.pos_embed = Embedding(self.context, self.width)
         self.drop = Dropout(self.dropout)
-        self.h = stack(self._block(), self.depth)
+        self.h = Repeat(self._block(), self.depth, has_aux=True)
         self.ln_f = LayerNorm(self.width, self.eps)
 
     def _block(self):
@@ -59,7 +59,7 @@ class GPT2(Layer):
 
     def init_cache(self, batch, length, dtype=jnp.float32):
         """A cache for ``batch`` texts of up to ``length`` tokens."""
-        return init_cache(self.h, batch, length, dtype)
+        return self.h.layer.attn.init_cache(batch, length, dtype, layers=self.depth)
 
     def forward(self, tokens, positions=None, cache=None, at=None, segments=None):
         if positions is None:

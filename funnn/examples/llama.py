@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from funnn import Layer, checkpoint
 from funnn import functional as F
-from funnn.examples.transformer import Block, init_cache, read_config, read_weights, stack
-from funnn.layers import Embedding, GroupedQueryAttention, Linear, RMSNorm, RotaryEmbedding, SwiGLU
+from funnn.examples.transformer import Block, read_config, read_weights
+from funnn.layers import Embedding, GroupedQueryAttention, Linear, Repeat, RMSNorm, RotaryEmbedding, SwiGLU
 
 
 class Llama(Layer):
@@ -45,7 +45,7 @@ class Llama(Layer):
 
     def __post_init__(self):
         self.embed = Embedding(self.vocab_size, self.width)
-        self.h = stack(self._block(), self.depth)
+        self.h = Repeat(self._block(), self.depth, has_aux=True)
         self.norm = RMSNorm(self.width, self.eps)
         if not self.tied:
             self.head = Linear(self.width, self.vocab_size, bias=False)
@@ -58,7 +58,7 @@ class Llama(Layer):
 
     def init_cache(self, batch, length, dtype=jnp.float32):
         """A cache for ``batch`` texts of up to ``length`` tokens."""
-        return init_cache(self.h, batch, length, dtype)
+        return self.h.layer.attn.init_cache(batch, length, dtype, layers=self.depth)
 
     def forward(self, tokens, positions=None, cache=None, at=None, segments=None):
         x, cache = self.h(self.embed(tokens), positions, segments, each=cache)

@@ -1,7 +1,7 @@
-"""What GPT-2, Llama and ViT share: the block, its stack with caches, and how a config.json and weights of Hugging Face's are read.
+"""What GPT-2, Llama and ViT share: the block, and how a config.json and weights of Hugging Face's are read.
 
-The blocks of a model are one ``Repeat``: parameters and caches of all of them are stacked along a first axis, and one scan runs them, so that a model of
-80 blocks compiles as fast as one of two.
+The blocks of a model are one ``Repeat(block, depth, has_aux=True)``: parameters and caches of all of them are stacked along a first axis, and one scan runs
+them, so that a model of 80 blocks compiles as fast as one of two.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from funnn import Layer, checkpoint
-from funnn.layers import Dropout, GroupedQueryAttention, Repeat
+from funnn.layers import Dropout, GroupedQueryAttention
 
 
 class Block(Layer):
@@ -29,17 +28,6 @@ class Block(Layer):
         y, cache = self.attn(self.norm1(x), positions, segments, cache)
         x = x + self.drop(y)
         return x + self.drop(self.mlp(self.norm2(x))), cache
-
-
-def stack(block: Block, depth: int) -> Repeat:
-    """``depth`` blocks: ``h(x, positions, segments, each=cache)`` is ``(x, cache)``."""
-    return Repeat(block, depth, has_aux=True)
-
-
-def init_cache(h: Repeat, batch: int, length: int, dtype: Any = jnp.float32) -> Any:
-    """An empty cache of all blocks for ``batch`` texts of up to ``length`` tokens."""
-    one = h.layer.attn.init_cache(batch, length, dtype)
-    return jax.tree.map(lambda array: jnp.stack([array] * h.times), one)
 
 
 def read_config(config: Mapping[str, Any], names: Mapping[str, str], **only: Sequence[Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from funnn import Layer, checkpoint, init
-from funnn.examples.transformer import Block, read_config, read_weights, stack
-from funnn.layers import GELU, Conv2d, Dropout, FeedForward, GroupedQueryAttention, LayerNorm, Linear, Param
+from funnn.examples.transformer import Block, read_config, read_weights
+from funnn.layers import GELU, Conv2d, Dropout, FeedForward, GroupedQueryAttention, LayerNorm, Linear, Param, Repeat
 
 
 class ViT(Layer):
@@ -41,7 +41,7 @@ class ViT(Layer):
             raise ValueError(f"image_size must be divisible by patch_size, but got {self.image_size} and {self.patch_size}")
         self.patch = Conv2d(self.channels, self.width, self.patch_size, stride=self.patch_size)
         self.drop = Dropout(self.dropout)
-        self.h = stack(self._block(), self.depth)
+        self.h = Repeat(self._block(), self.depth, has_aux=True)
         self.ln_f = LayerNorm(self.width, self.eps)
         self.head = Linear(self.width, self.classes)
 

@@ -29,7 +29,9 @@ class KVCache(NamedTuple):
 
 
 @public
-def init_kv_cache(batch: int, num_heads: int, length: int, head_dim: int, dtype: DTypeLike = jnp.float32) -> KVCache:
+def init_kv_cache(
+    batch: int, num_heads: int, length: int, head_dim: int, dtype: DTypeLike = jnp.float32, *, layers: int | None = None
+) -> KVCache:
     """An empty cache of keys and values.
 
     Args:
@@ -38,9 +40,10 @@ def init_kv_cache(batch: int, num_heads: int, length: int, head_dim: int, dtype:
       length: ``S``, number of tokens for which there is room.
       head_dim: ``D``, features of a head.
       dtype: of keys and values; default float32.
+      layers: of how many equal layers the caches are, stacked along a first axis, as ``Repeat`` gives each layer its own; default one without that axis.
 
     Returns:
-      A KVCache with keys and values (B, H, S, D) of zeros, positions (B, S) of −1, and length 0.
+      A KVCache with keys and values (B, H, S, D) of zeros, positions (B, S) of −1, and length 0, all behind an axis of ``layers`` if that is given.
 
     Raises:
       ArgumentError: a size is not positive.
@@ -48,14 +51,17 @@ def init_kv_cache(batch: int, num_heads: int, length: int, head_dim: int, dtype:
     Source: Pope et al., "Efficiently scaling transformer inference" (2022).
 
     Example:
-      >>> init_kv_cache(2, 1, 5, 4).key.shape
-      (2, 1, 5, 4)
+      >>> init_kv_cache(2, 1, 5, 4).key.shape, init_kv_cache(2, 1, 5, 4, layers=12).key.shape
+      ((2, 1, 5, 4), (12, 2, 1, 5, 4))
     """
-    for name, size in (("batch", batch), ("num_heads", num_heads), ("length", length), ("head_dim", head_dim)):
+    sizes = {"batch": batch, "num_heads": num_heads, "length": length, "head_dim": head_dim, "layers": 1 if layers is None else layers}
+    for name, size in sizes.items():
         if size < 1:
             raise ArgumentError(f"init_kv_cache: {name} must be positive, but got {name}={size}")
-    shape = (batch, num_heads, length, head_dim)
-    return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.full((batch, length), -1, jnp.int32), jnp.zeros((), jnp.int32))
+    stacked = () if layers is None else (layers,)
+    shape = (*stacked, batch, num_heads, length, head_dim)
+    positions = jnp.full((*stacked, batch, length), -1, jnp.int32)
+    return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), positions, jnp.zeros(stacked, jnp.int32))
 
 
 @public

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from funnn.layers._entries import Constant as Constant
 from funnn.layers._entries import Param as Param
 from funnn.layers._entries import Spec as Spec
 from funnn.layers._entries import present as present
+from funnn.layers._habits import explain_call, missing_attribute
 from funnn.layers._observer import Capture, Observer
 from funnn.layers._policy import cast, cast_params
 from funnn.layers._scope import Scope, check_key
@@ -65,10 +66,11 @@ class Layer(Value):
     #: Whether its layers' parameters are stacked.
     stacks: ClassVar[bool] = False
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Parameters, buffers and children, which ``forward`` finds under their names."""
+    def __getattr__(self, name: str) -> Any:
+        """Parameters, buffers and children stand under their names in ``forward``; this is asked for what does not."""
+        if hasattr(type(self), name):  # a property, whose own error this is
+            return object.__getattribute__(self, name)
+        raise AttributeError(missing_attribute(type(self), name), name=name, obj=self)
 
     # -- what an author writes
 
@@ -405,6 +407,8 @@ class Layer(Value):
             return scope.observer.see(scope.path, output)
         except (AttributeError, TypeError, ValueError, NotImplementedError) as error:
             name_jaxs_spelling(error)
+            if isinstance(error, TypeError):
+                explain_call(error, args, kwargs)
             raise
 
     def _run_cast(self, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -423,6 +427,8 @@ class Layer(Value):
         where = f"{type(self).__name__}{f' at {path!r}' if path else ''}"
         if not isinstance(tree, Mapping):
             hint = "; is an argument left out? It is layer.apply(params, state, x)" if hasattr(tree, "shape") else ""
+            if isinstance(tree, tuple):
+                hint = "; layer.init(key) gives a pair: layer.apply(*layer.init(key), x)"
             raise TypeError(f"{what} of {where} must be a dict as layer.init(key) gives it, got {type(tree).__name__}{hint}")
         missing = own - tree.keys()
         unknown = tree.keys() - own - children.keys()
@@ -430,7 +436,8 @@ class Layer(Value):
             parts = [f"{label} {sorted(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names]
             raise ValueError(
                 f"{what} of {where} do not fit the layer: {', '.join(parts)}; expected {sorted(own)}"
-                f"{f' and children {list(children)}' if children else ''}. Use the dicts that layer.init(key) returns."
+                f"{f' and children {list(children)}' if children else ''}. Use the dicts that layer.init(key) returns"
+                f"{', params alone and not under the name params.' if 'params' in unknown else '.'}"
             )
 
     def _collect(self) -> Tree:
@@ -457,7 +464,8 @@ class Layer(Value):
         if scope is None:
             raise TypeError(
                 f"{type(self).__name__} is a description and holds no parameters, so it can't be called outside forward; "
-                "use: params, state = layer.init(key); y, state = layer.apply(params, state, x)"
+                "use: params, state = layer.init(key); y, state = layer.apply(params, state, x). "
+                "Made inside forward, it has none either: make it a field, or assign it in __post_init__"
             )
         try:
             return self._run(self.forward, args, kwargs)

@@ -15,6 +15,7 @@ import numpy as np
 
 from funnn import errors
 from funnn.layers._entries import Buffer, Constant, Param, present
+from funnn.layers._habits import explain_constructor
 from funnn.layers._policy import Policy
 from funnn.layers._scope import Scope
 from funnn.layers._sharing import Pairs, find_shared
@@ -51,15 +52,17 @@ class Value:
 
         @functools.wraps(construct)
         def __init__(self: Value, *args: Any, **kwargs: Any) -> None:
-            if type(self) is not cls:
-                construct(self, *args, **kwargs)
-                return
-            names = [name for name in kwargs if _is_initialiser(name, construct)]
+            names = [name for name in kwargs if type(self) is cls and _is_initialiser(name, construct)]
             initialisers = {name.removesuffix("_init"): kwargs.pop(name) for name in names}
-            construct(self, *args, **kwargs)
-            self._finish(args, kwargs)
-            if initialisers:
-                self.__dict__["_initialisers"] = self._checked_initialisers(initialisers, "{}_init")
+            try:
+                construct(self, *args, **kwargs)
+            except TypeError as error:
+                explain_constructor(error, kwargs)
+                raise
+            if type(self) is cls:
+                self._finish(args, kwargs)
+                if initialisers:
+                    self.__dict__["_initialisers"] = self._checked_initialisers(initialisers, "{}_init")
 
         type.__setattr__(cls, "__init__", __init__)
         check_class(cls)

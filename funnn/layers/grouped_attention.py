@@ -91,10 +91,11 @@ class GroupedQueryAttention(Layer):
         queries = between("heads", ("qkv",) if self.packed else ("q",), "out")
         return queries if self.packed else {**between("kv_heads", ("k", "v"), "out"), **queries}
 
-    def init_cache(self, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> F.KVCache:
-        """An empty cache for ``batch`` sequences of up to ``length`` tokens; with a window and token by token, the window's length is enough."""
+    def init_cache(self, batch: int, length: int, dtype: DTypeLike = jnp.float32, *, layers: int | None = None) -> F.KVCache:
+        """An empty cache for ``batch`` sequences of up to ``length`` tokens; with a window and token by token, the window's length is enough. ``layers`` stacks
+        those of as many equal layers along a first axis, as ``Repeat(block, layers)`` takes them by ``each``."""
         kv_heads, width = self._sizes()
-        return F.init_kv_cache(batch, kv_heads, length, width, dtype)
+        return F.init_kv_cache(batch, kv_heads, length, width, dtype, layers=layers)
 
     def forward(
         self,

@@ -60,6 +60,13 @@ def test_under_vmap_and_scan():
     assert other.positions.shape == (2, 3, 9) and other.length.tolist() == [9, 9]
 
 
+def test_caches_of_several_layers_are_stacked():
+    stacked, one = F.init_kv_cache(2, 3, 5, 4, jnp.bfloat16, layers=6), F.init_kv_cache(2, 3, 5, 4, jnp.bfloat16)
+    jax.tree.map(lambda ours, single: np.testing.assert_array_equal(ours, jnp.stack([single] * 6)), stacked, one)
+    with pytest.raises(ArgumentError, match="layers must be positive, but got layers=0"):
+        F.init_kv_cache(2, 3, 5, 4, layers=0)
+
+
 @pytest.mark.parametrize(
     ("error", "text", "call"),
     [

@@ -6,6 +6,7 @@ import logging
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import funnn
@@ -96,9 +97,9 @@ def test_the_innermost_and_only_where_they_begin():
     net = Outer(Sequential(Tanh(), Log()), Lambda(jnp.sin))
     assert [(s.path, s.call) for s in find_nans(net.apply, {}, {}, X, scale=2.0)] == [("first.1", 1), ("first.1", 2)]
     own = Outer(Tanh(), Tanh())
-    assert [s.path for s in find_nans(own.apply, {}, {}, X, scale=jnp.inf * 0)] == [
-        ""
-    ]  # a NaN that is no layer's but of the one around them
+    assert [s.path for s in find_nans(own.apply, {}, {}, X * 0, scale=jnp.inf)] == [""]  # ∞ · 0, no layer's but the one's around them
+    nan = np.full((2, 3), np.nan, np.float32)
+    assert find_nans(own.apply, {}, {}, X, scale=float("nan")) == find_nans(own.apply, {}, {}, nan, scale=1.0) == []
 
 
 def test_every_mode_of_differentiation_goes_through():

@@ -36,8 +36,7 @@ class GPT(Layer):
     norm: LayerNorm
 
     def init_cache(self, batch, length, dtype=jnp.float32):
-        one = self.blocks.layer.attn.init_cache(batch, length, dtype)
-        return jax.tree.map(lambda array: jnp.stack([array] * self.blocks.times), one)
+        return self.blocks.layer.attn.init_cache(batch, length, dtype, layers=self.blocks.times)
 
     def forward(self, tokens, positions=None, cache=None, at=None):
         x, cache = self.blocks(self.embed(tokens), positions, each=cache)

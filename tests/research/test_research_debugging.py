@@ -54,7 +54,7 @@ def test_debug_nans_names_the_layer():
     assert "in layer '1.0': Norm()" in caught.value.__notes__
 
 
-def test_find_nans_names_the_layer_of_the_backward_pass():
+def test_find_nans_names_the_layer_under_grad():
     def loss(params):
         return NET.apply(params, STATE, jnp.zeros((1, 3)))[0].sum()
 
