@@ -271,9 +271,12 @@ class SharedStorage(Storage):
         """Become an ordinary storage of the numbers as they are."""
         sole = memory.is_sole()
         last, owner, numbers = memory.last, memory.owner, memory.numbers
+        same = memory.is_as_read()
+        if not same:  # others wrote, or may have written: what views have read is out of date
+            _count.__set__(self, _count.__get__(self) + 1)
         if not sole or owner is None:
             value = Value(numbers.copy())
-        elif last is not None and last.array is not None and same_bits(numbers, as_numpy(last.array)):
+        elif same and last is not None:
             value = last
         else:
             value = Value(owner if owner.shape == numbers.shape and owner.dtype == numbers.dtype else numbers)
