@@ -140,11 +140,7 @@ class SharedStorage(Storage):
 
     __slots__ = ()
 
-    @property
-    def memory(self) -> Memory:
-        """The memory."""
-        found: Memory = _slot.__get__(self)
-        return found
+    memory: Any = _slot  # a Memory, in the place of the value
 
     @property
     def value(self) -> Value:
@@ -286,13 +282,12 @@ class SharedStorage(Storage):
 
 def become_shared(storage: Storage, memory: Memory) -> None:
     """Let a storage have that memory."""
-    storage.__class__ = SharedStorage
-    _slot.__set__(storage, memory)
+    shared: Any = storage
+    shared.__class__, shared.memory = SharedStorage, memory  # in one breath: no interrupt comes in between
 
 
 def _become_ordinary(storage: Storage, value: Value) -> None:
-    storage.__class__ = Storage
-    storage.value = value
+    storage.__class__, storage.value = Storage, value  # in one breath
 
 
 def _settle(storage: Storage) -> None:

@@ -200,8 +200,9 @@ def _with_numpys_names(function: Callable) -> Callable:
 
 def _constant(function: Callable) -> Callable:
     def call_without_gradient(*args: Any, **kwargs: Any) -> Any:
-        recording, thread.grad = thread.grad, False
+        recording = thread.grad
         try:
+            thread.grad = False
             return function(*args, **kwargs)
         finally:
             thread.grad = recording
