@@ -162,8 +162,8 @@ def pull_gradients(
 
     waiting: dict[Any, int] | None = None  # how many edges to each leaf are still to be walked, where somebody may look at it on the way
     before, walk_before = thread.grad, thread.walk
-    thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
     try:
+        thread.grad, thread.walk = create_graph, (roots, needed, accumulate_only)
         plain = needed is None and not create_graph and thread.tracing is None and thread.anomaly is None
         known, following = begin(roots, retain_graph) if plain else (None, None)
         if known is None:

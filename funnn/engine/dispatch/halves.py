@@ -68,8 +68,9 @@ _join, _split = Op(_whole_numbers, None), Op(_parts, None)
 
 
 def _without_history(op: Op, operand: Tensor) -> Tensor:
-    before, thread.grad = thread.grad, False
+    before = thread.grad
     try:
+        thread.grad = False
         result: Tensor = call(op, (operand,), {})
         return result
     finally:
@@ -102,8 +103,9 @@ def narrowed(wide: Tensor) -> Tensor:
 
 def _store(tensor: Tensor, wide: Tensor) -> None:
     """Write what a function made of the widened form of a tensor into the tensor."""
-    before, thread.grad = thread.grad, False
+    before = thread.grad
     try:
+        thread.grad = False
         pairs = pairs_of(tensor)
         pairs._tracked = tensor._tracked
         pairs._write(call(_split, (wide,), {})._operand())

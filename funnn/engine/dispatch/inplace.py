@@ -56,8 +56,10 @@ def check_captured(tensor: Tensor, name: str) -> None:
     """Raise torch's error where a function that is being differentiated by torch.func writes into a tensor from outside."""
     storage = tensor._storage
     for level in reversed(thread.levels):
-        if storage.level == level.first or any(storage is own for own in level.entered):
+        if storage.level == level.first:
             return
+        if any(storage is memory and tensor is not outside and tensor._base is not outside for memory, outside in level.entered):
+            return  # it is an argument, or a view of one, on the memory of a tensor outside
         if level.differentiates:
             raise RuntimeError(
                 f"During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call in-place operation (aten::{name}) that would "

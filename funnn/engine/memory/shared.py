@@ -140,11 +140,7 @@ class SharedStorage(Storage):
 
     __slots__ = ()
 
-    @property
-    def memory(self) -> Memory:
-        """The memory."""
-        found: Memory = _slot.__get__(self)
-        return found
+    memory: Any = _slot  # a Memory, in the place of the value
 
     @property
     def value(self) -> Value:
@@ -271,9 +267,12 @@ class SharedStorage(Storage):
         """Become an ordinary storage of the numbers as they are."""
         sole = memory.is_sole()
         last, owner, numbers = memory.last, memory.owner, memory.numbers
+        same = memory.is_as_read()
+        if not same:  # others wrote, or may have written: what views have read is out of date
+            _count.__set__(self, _count.__get__(self) + 1)
         if not sole or owner is None:
             value = Value(numbers.copy())
-        elif last is not None and last.array is not None and same_bits(numbers, as_numpy(last.array)):
+        elif same and last is not None:
             value = last
         else:
             value = Value(owner if owner.shape == numbers.shape and owner.dtype == numbers.dtype else numbers)
@@ -283,13 +282,12 @@ class SharedStorage(Storage):
 
 def become_shared(storage: Storage, memory: Memory) -> None:
     """Let a storage have that memory."""
-    storage.__class__ = SharedStorage
-    _slot.__set__(storage, memory)
+    shared: Any = storage
+    shared.__class__, shared.memory = SharedStorage, memory  # in one breath: no interrupt comes in between
 
 
 def _become_ordinary(storage: Storage, value: Value) -> None:
-    storage.__class__ = Storage
-    storage.value = value
+    storage.__class__, storage.value = Storage, value  # in one breath
 
 
 def _settle(storage: Storage) -> None:

@@ -29,7 +29,7 @@ class _Pullback:
         self.recording = thread.grad
         self.first = new_number()
         self.leaves = [tensor._bare() for tensor in tensors]
-        self.entered = tuple([leaf._storage for leaf in self.leaves])
+        self.entered = [(leaf._storage, tensor) for leaf, tensor in zip(self.leaves, tensors, strict=True)]
         self.gates = []
         for leaf, tensor in zip(self.leaves, tensors, strict=True):
             if not (leaf.is_floating_point() or leaf.is_complex()):
@@ -54,7 +54,7 @@ class _Pullback:
         """Another argument: one that the function may write, which gives the tensor outside no history."""
         if not isinstance(argument, Tensor) or argument.requires_grad or argument._storage.level == self.first:
             return argument
-        self.entered += (argument._storage,)
+        self.entered.append((argument._storage, argument))
         return argument._bare()
 
     def leave(self, tensors: list[Tensor]) -> list[Tensor]:

@@ -35,7 +35,7 @@ class Level(Listener):
 
     randomness = "error"  # of a vmap, what random numbers are inside it
     differentiates = False
-    entered: tuple[Storage, ...] = ()  # its inputs are new tensors
+    entered: tuple[Any, ...] = ()  # its inputs have memory of their own
     of_function = True  # it is one of torch.func's: backward() is refused inside
 
     def __init__(self, refusal: str):

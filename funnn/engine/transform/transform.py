@@ -80,9 +80,9 @@ class Replayed(Node):
 
         Gives the gradients that there are; ``present`` then says which.
         """
-        before, thread.grad = thread.grad, True
-        first = new_number()
+        before, first = thread.grad, new_number()
         try:
+            thread.grad = True
             gates = [Gate((tensor._edge() if create_graph and tensor.requires_grad else None,)) for tensor in inputs]
             leaves = [tensor._bare() for tensor in inputs]
             for number in self.numbers:

@@ -70,8 +70,9 @@ class _Point:
         self.params, self.closure, self.first = params, closure, None
 
     def evaluate(self) -> tuple[float, Any]:
-        before, thread.grad = thread.grad, True
+        before = thread.grad
         try:
+            thread.grad = True
             loss = self.closure()
         finally:
             thread.grad = before

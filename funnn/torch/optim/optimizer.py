@@ -78,8 +78,9 @@ def _use_grad_for_differentiable(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def step_with_grad(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        before, thread.grad = thread.grad, bool(self.defaults.get("differentiable"))
+        before = thread.grad
         try:
+            thread.grad = bool(self.defaults.get("differentiable"))
             return step(self, *args, **kwargs)
         finally:
             thread.grad = before

@@ -54,6 +54,8 @@ def main() -> int:
                     wrong += 1
                     short = program if options.whole else shortened(program, wrongly)
                     print(f"==== {kind} {seed} {way}: {wrongly(short) or text}\n{short}\n", flush=True)
+                    if way == "plain":  # the others would say the same
+                        break
     print(f"{count} programs, {wrong} wrong, {time.perf_counter() - begin:.0f} s")
     return bool(wrong)
 

@@ -36,11 +36,12 @@ class Statements:
 
 
 class Note(NamedTuple):
-    """What a statement noted, or raised: its index, and leaves or a text."""
+    """What a statement noted, or raised: its index, and leaves, or a text and the names of its class and those above."""
 
     statement: int
     leaves: tuple[Leaf, ...]
     raised: str = ""
+    classes: tuple[str, ...] = ()
 
 
 def _noted(torch: Any, value: Any) -> Iterator[Leaf]:
@@ -56,9 +57,11 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def same_error(ours: str, theirs: str, texts: bool) -> bool:
-    """Whether two exceptions are of one class and, with ``texts``, ours begins with PyTorch's text, behind which may stand what helps."""
-    return ours.startswith(theirs.rstrip(".")) if texts else ours.partition(":")[0] == theirs.partition(":")[0]
+def same_error(ours: Note, theirs: Note, texts: bool) -> bool:
+    """Whether ours is of PyTorch's class or below and, with ``texts``, begins with PyTorch's text, behind which may stand what helps."""
+    if texts:
+        return ours.raised.startswith(theirs.raised.rstrip("."))
+    return theirs.classes[0] in ours.classes if theirs.classes and ours.classes else theirs.classes == ours.classes
 
 
 def notes(program: Statements, torch: Any, compiled: Callable = plain) -> list[Note]:
@@ -83,7 +86,7 @@ def notes(program: Statements, torch: Any, compiled: Callable = plain) -> list[N
             try:
                 exec(compile(line, name, "exec"), scope)
             except Exception as error:
-                found.append(Note(at, (), described(error)))
+                found.append(Note(at, (), described(error), tuple(kind.__name__ for kind in type(error).__mro__)))
             finally:
                 linecache.cache.pop(name, None)
     finally:
@@ -93,17 +96,23 @@ def notes(program: Statements, torch: Any, compiled: Callable = plain) -> list[N
     return found
 
 
+def _differs(ours: Leaf, theirs: Leaf, program: Statements) -> str:
+    """What is different of a leaf; numbers of 32 bits cannot agree more closely than they do by default."""
+    least = Statements(()) if "float32" in theirs.kind else program
+    return ours.differs(theirs, max(program.rtol, least.rtol), max(program.atol, least.atol))
+
+
 def difference(program: Statements, got: list[Note], wanted: list[Note], texts: bool = False) -> str:
     """What is first different; nothing where two runs agree."""
     for ours, theirs in zip(got, wanted, strict=False):
         text = ""
         same = (ours.statement, len(ours.leaves)) == (theirs.statement, len(theirs.leaves))
-        if not same or not same_error(ours.raised, theirs.raised, texts):
+        if not same or not same_error(ours, theirs, texts):
             text = (
                 f"{ours.raised or 'noted'} (statement {ours.statement}), PyTorch {theirs.raised or 'noted'} (statement {theirs.statement})"
             )
         else:
-            found = (a.differs(b, program.rtol, program.atol) for a, b in zip(ours.leaves, theirs.leaves, strict=True))
+            found = (_differs(a, b, program) for a, b in zip(ours.leaves, theirs.leaves, strict=True))
             text = next(filter(None, found), "")
         if text:
             return f"statement {min(ours.statement, theirs.statement)}: {text}"
@@ -111,6 +120,12 @@ def difference(program: Statements, got: list[Note], wanted: list[Note], texts: 
         return ""
     whose, more = ("PyTorch", wanted[len(got)]) if len(got) < len(wanted) else ("we", got[len(wanted)])
     return f"statement {more.statement}: only {whose} noted {more.raised or more.leaves[:1]}"
+
+
+def until_raised(raised: str, got: list[Note], wanted: list[Note]) -> Iterator[list[Note]]:
+    """The notes of the statements before the first in which an exception with such a class or text was raised."""
+    end = next((note.statement for note in (*got, *wanted) if raised in note.raised), None)
+    return ([note for note in notes if end is None or note.statement < end] for notes in (got, wanted))
 
 
 class TooLong(BaseException):
@@ -141,7 +156,8 @@ def shortened(program: Statements, differs: Callable[[Statements], bool], most: 
         while at < len(program.lines) and runs < most:
             shorter = Statements(program.lines[:at] + program.lines[at + size :], program.rtol, program.atol)
             runs += 1
-            if shorter.lines and differs(shorter):
+            whole = shorter.lines and not any("set_default_dtype" in line for line in program.lines[at : at + size])  # the tolerance is of it
+            if whole and differs(shorter):
                 program, changed = shorter, True
             else:
                 at += size

@@ -306,4 +306,4 @@ def _where_method(self, condition, other):
     return _run_where(condition, self, other)
 
 
-add_method("where", named(_where_method, "where"))
+add_method("where", named(_where_method, "where"), elementwise=True)

@@ -133,9 +133,9 @@ def under_another_name(function: Callable, name: str) -> Callable:
     return made
 
 
-def add_method(name: str, function: Callable) -> None:
+def add_method(name: str, function: Callable, *, elementwise: bool = False) -> None:
     """Make a function on Tensors the method ``Tensor.name`` alone, which classes and modes may override as a row's."""
-    made = overridable(function, names=(name,))
+    made = overridable(function, names=(name,), elementwise=elementwise)
     rename(made, name)
     setattr(Tensor, name, made)
 
@@ -200,8 +200,9 @@ def _with_numpys_names(function: Callable) -> Callable:
 
 def _constant(function: Callable) -> Callable:
     def call_without_gradient(*args: Any, **kwargs: Any) -> Any:
-        recording, thread.grad = thread.grad, False
+        recording = thread.grad
         try:
+            thread.grad = False
             return function(*args, **kwargs)
         finally:
             thread.grad = recording

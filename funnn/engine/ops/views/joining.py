@@ -178,8 +178,9 @@ def _chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> T
     for tensor in tensors:
         if tensor.shape[:dim] != tensors[0].shape[:dim] or not tensor.numel():
             raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors, and no empty tensor")
-    before, thread.grad = thread.grad, False
+    before = thread.grad
     try:
+        thread.grad = False
         result = call(_chunk_cat_op, (tuple(tensors), dim, num_chunks), {})
     finally:
         thread.grad = before

@@ -86,8 +86,9 @@ def _saves_nothing(view: Tensor) -> None:
 
 def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
-    before, thread.grad = thread.grad, True
+    before = thread.grad
     try:
+        thread.grad = True
         if base._window is None:
             plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
             result = call(_op(read_window, "AsStridedBackward0", "starts"), (base, starts, plan), {})
