@@ -44,8 +44,14 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def ask_others(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none."""
+    """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none.
+
+    Raises:
+      TypeError, AttributeError: the first argument is no array at all; what torch raises.
+    """
     if not candidates_in((args, kwargs.values())):
+        if not hasattr(args[0] if args else next(iter(kwargs.values()), None), "dtype"):
+            check_call((f"nn.{function.__name__}",), args, kwargs)
         return NotImplemented
     watch()
     return ask(function, args, kwargs)

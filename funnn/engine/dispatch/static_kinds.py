@@ -25,10 +25,10 @@ _FLAGS_TEXT = (
     "unpack_pivots unsafe use_input_stats with_replacement wrap zero_infinity "
 )
 _INTEGERS_TEXT = (
-    "C HxW N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
+    "C HxW M N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
     "dims divisor_override downscale_factor edge_order end_dim group groups hop_length ignore_index ind interpolation_mode k "
     "kernel_size length low m minlength n_fft normalized_shape num_chunks num_classes num_groups num_layers num_samples offset "
-    "output_padding output_size pad padding_idx padding_mode physical_layout pow r reduction row sections shape shifts size sizes "
+    "output_padding output_size pad padding_idx padding_mode physical_layout pow r row sections shape shifts size sizes "
     "sparse_dim split_size split_size_or_sections split_sizes start_dim steps storage_offset stride upscale_factor win_length "
     "window_length "
 )

@@ -68,7 +68,10 @@ def sum(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None
 def prod(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The product over ``dim``."""
     dtype = _sum_kind(input, dtype)
-    return FUNCTIONS["prod"](_kept(input, mask, 1), _axes(dim, input.dim()), bool(keepdim), dtype=dtype)
+    result = _kept(input, mask, 1)
+    for axis in sorted(_axes(dim, input.dim()), reverse=True):
+        result = FUNCTIONS["prod"](result, axis, bool(keepdim), dtype=dtype)
+    return result if result.dtype is dtype else result.to(dtype)
 
 
 def _cumulative(name: str, neutral: int) -> None:
