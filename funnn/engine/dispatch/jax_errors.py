@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from funnn import errors
 from funnn._frames import is_within
 from funnn.engine.tensor.sparse import NoDenseMemory
-from funnn.engine.types.dtype import NoCudaError
+from funnn.engine.types.device import NoCudaError
 
 
 def raised_by_jax(error: Exception) -> bool:

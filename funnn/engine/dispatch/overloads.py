@@ -16,6 +16,7 @@ import numpy as np
 
 from funnn.engine.tensor.overrides import PROTOCOL
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 
@@ -215,7 +216,7 @@ _ACCEPT: dict[str, Callable[[Any], bool]] = {
     "torch.dtype": lambda value: isinstance(value, _dtype.dtype) or value in (bool, int, float, complex),
     "torch.layout": lambda value: isinstance(value, _layout.layout),
     "torch.memory_format": lambda value: isinstance(value, _layout.memory_format),
-    "torch.device": lambda value: isinstance(value, (_dtype.device, str, int)) and not isinstance(value, bool),
+    "torch.device": lambda value: isinstance(value, (_device.device, str, int)) and not isinstance(value, bool),
 }
 
 

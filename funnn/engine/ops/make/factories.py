@@ -27,10 +27,12 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.casts import cast, cast_on_host
-from funnn.engine.types.dtype import as_dtype, wants_outline
+from funnn.engine.types.device import wants_outline
+from funnn.engine.types.dtype import as_dtype
 from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.warning import say
 
@@ -129,7 +131,7 @@ def _checked(shape: tuple) -> tuple:
 
 def check_pinned(pin_memory: Any) -> None:
     """RuntimeError where memory is to be pinned and there is no accelerator to copy it to."""
-    if pin_memory and not _dtype.accelerated():
+    if pin_memory and not _device.accelerated():
         raise RuntimeError(
             "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
         )
@@ -413,7 +415,7 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
 
     class Meta(type):
         def __call__(cls, *args: Any) -> Tensor:
-            if device != "cpu" and not _dtype.accelerated():
+            if device != "cpu" and not _device.accelerated():
                 raise TypeError(f"type {prefix}.{cls.__name__} not available: JAX sees no GPU; use torch.{cls.__name__}")
             return legacy_tensor(args, kind)
 
@@ -438,7 +440,7 @@ _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": fu
 def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
         if self.is_meta:
-            kwargs.setdefault("device", _dtype.META)
+            kwargs.setdefault("device", _device.META)
         if function is tensor and args and isinstance(args[0], Tensor):
             say(_COPY.format("tensor.new_tensor"))
             return args[0].detach().clone().to(self.dtype if dtype is None else dtype).requires_grad_(bool(kwargs.get("requires_grad")))

@@ -12,6 +12,7 @@ from funnn import functional as F
 from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish, write_out
 from funnn.engine.ops.make.factories import legacy_tensor, tensor
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 # -- questions
@@ -141,7 +142,7 @@ _walk(
 def new(self, *args, device=None):
     """A tensor of the same type, of sizes or with data."""
     if device is not None:
-        _dtype.check_device(device)
+        _device.check_device(device)
     return legacy_tensor(args, self.dtype)
 
 

@@ -17,7 +17,8 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, pick
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import as_dtype, wants_outline
+from funnn.engine.types.device import wants_outline
+from funnn.engine.types.dtype import as_dtype
 from funnn.engine.types.layout import memory_order
 
 

@@ -17,7 +17,8 @@ from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
 from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import filled
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype, wants_outline
+from funnn.engine.types.device import wants_outline
+from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype
 from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
 
 _clone = FUNCTIONS["clone"]
