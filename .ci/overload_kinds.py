@@ -51,6 +51,7 @@ _BY_NAME = {
     "dtype": ("torch.dtype", {"bool", "int", "float", "complex", "str", "list", "object", "Tensor"}),
     "layout": ("torch.layout", {"bool", "int", "float", "complex", "str", "list", "object", "Tensor"}),
 }
+_OTHER = "another error"
 _ASKED = re.compile(r"object has no attribute '(\w+)'")
 _MOST = 6  # calls that are tried
 
@@ -67,7 +68,7 @@ def _calls(name: str) -> Iterator[tuple[tuple, dict[str, Any]]]:
 
 
 def _refusal(function: Callable, values: dict[str, Any]) -> str | None:
-    """ "TypeError", or the attribute that a value does not have; None where the call is taken, or refused for another reason."""
+    """The class's name for a TypeError, the attribute that a value does not have, or ``_OTHER`` for another refusal; None where the call is taken."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -76,9 +77,9 @@ def _refusal(function: Callable, values: dict[str, Any]) -> str | None:
         return "TypeError"
     except AttributeError as error:
         asked = _ASKED.search(str(error))
-        return None if asked is None else asked[1]
+        return _OTHER if asked is None else asked[1]
     except Exception:
-        return None
+        return _OTHER
     return None
 
 
@@ -123,16 +124,12 @@ def kinds_of(function: Callable, operations: tuple[str, ...]) -> dict[str, str]:
             if isinstance(bound.arguments.get(argument), torch.Tensor) or typing.get_args(item.annotation)[:1] == (torch.Tensor,):
                 tensors.add(argument)
             answers = {kind: _refusal(function, {**bound.arguments, argument: value}) for kind, value in _VALUES.items()}
-            found = {kind: answer for kind, answer in answers.items() if answer is not None}
+            found = {kind: answer for kind, answer in answers.items() if answer is not None and (answer != _OTHER or kind == "str")}
             before = refused.get(argument, found)
             refused[argument] = {kind: before[kind] for kind in found if kind in before}
     kinds = {}
     for argument, found in refused.items():
-        kind = (
-            _tensor_kind(found)
-            if argument in tensors
-            else _plain_kind(argument, {k for k, answer in found.items() if answer == "TypeError"})
-        )
+        kind = _tensor_kind(found) if argument in tensors else _plain_kind(argument, found)
         if kind is not None:
             said = argument in tensors and signature.parameters[argument].default is None
             kinds[argument] = kind + "?" * ("None" not in found and not said)
@@ -148,8 +145,11 @@ def _tensor_kind(refused: dict[str, str]) -> str | None:
     return None if asked else "Tensor" if attribute == "TypeError" else f"Tensor.{attribute}"
 
 
-def _plain_kind(argument: str, refused: set[str]) -> str | None:
+def _plain_kind(argument: str, answers: dict[str, str]) -> str | None:
     """The kind of an argument that was no tensor in any call, by what it refuses."""
+    refused = {kind for kind, answer in answers.items() if answer == "TypeError"}
+    if _KINDS["bool"][1] - refused == {"str"} and "bool" not in refused and answers.get("str") == _OTHER:
+        return "bool"  # another overload has a text there
     for kind, (takes, refuses) in _KINDS.items():
         if refuses <= refused and not takes & refused:
             return "tuple of ints[1]" if kind == "int" and "list" not in refused else kind

@@ -64,6 +64,10 @@ def speak_torch(error: Exception) -> None:
         error.args = (text, *error.args[1:])
 
 
+#: What JAX says of complex numbers where an operation takes none.
+_OF_COMPLEX = re.compile(r"complex value|complex-valued|not well defined for complex|Clip received")
+
+
 def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
     RuntimeError."""
@@ -72,6 +76,6 @@ def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     if axis is not None:
         dim, rank = int(axis[1]), max(int(axis[2]), 1)
         return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
-    if "does not accept dtype" in text:
+    if "does not accept dtype" in text or (any(jnp.iscomplexobj(array) for array in arrays) and _OF_COMPLEX.search(text)):
         return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
     return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")

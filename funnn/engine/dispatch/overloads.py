@@ -87,6 +87,7 @@ class Overload(NamedTuple):
     text: str
     parameters: tuple[Parameter, ...]
     deprecated: bool
+    in_nn: bool  # of torch.nn.functional
 
     @property
     def positional(self) -> list[Parameter]:
@@ -227,7 +228,9 @@ def _overload(name: str, arguments: str, deprecated: bool) -> Overload:
     before, _, behind = arguments.partition("*")
     parts = [(part, False) for part in before.split(", ") if part] + [(part, True) for part in behind.split(", ") if part]
     shown = re.sub(r"\[\d\]|\?|(?<=Tensor)\.\w+", "", arguments.removeprefix("Tensor self").removeprefix(", "))
-    return Overload(name.removeprefix("nn."), f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated)
+    return Overload(
+        name.removeprefix("nn."), f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated, name.startswith("nn.")
+    )
 
 
 def _parameter(text: str, keyword_only: bool) -> Parameter:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funnn.engine.dispatch.arguments import At
 from funnn.engine.dispatch.op import Op
+from funnn.engine.dispatch.overloads import overloads
 
 _FLAGS_TEXT = (
     "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors check_invariants "
@@ -48,7 +48,7 @@ def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
             if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
         elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
-            if argument in _floats(op.pure):
+            if argument in _others(op):
                 continue
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
@@ -56,9 +56,12 @@ def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
 
 
 @functools.lru_cache(maxsize=4096)
-def _floats(pure: Callable[..., Any]) -> frozenset[str]:
-    """The arguments that are floats by default, which such a name is elsewhere for a whole number."""
-    return frozenset(name for name, item in inspect.signature(pure).parameters.items() if type(item.default) is float)
+def _others(op: Op) -> frozenset[str]:
+    """The arguments that are no whole numbers, which such a name is elsewhere: floats or texts by default, or of a kind that torch does not look at."""
+    found = {name for name, item in inspect.signature(op.pure).parameters.items() if type(item.default) in (float, str)}
+    items = [item for name in op.names for overload in overloads(name) for item in overload.parameters]
+    known = {item.name for item in items if item.kind != "object"}
+    return frozenset(found | {item.name for item in items if item.name not in known})
 
 
 _FLAGS = (bool, np.bool_, At)

@@ -41,6 +41,7 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
             overload, values = _newer(overload, candidates, values)
         read = overload.call(values, _positional_arguments(run))
         if len(read[0]) == len(args) and read[1].keys() == kwargs.keys():
+            _check_real(overload, values)
             return NotImplemented
         return run(*read[0], **read[1])
     if candidates:
@@ -57,11 +58,23 @@ def check_call(names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> Non
     args, kwargs = tuple(map(_plain, args)), {name: _plain(value) for name, value in kwargs.items() if name in known}
     for overload in candidates:
         try:
-            overload.bind(args, kwargs)
-            return
+            values = overload.bind(args, kwargs)
         except Refused:
             continue
+        if candidates[0].in_nn:
+            _check_real(overload, values)
+        return
     raise _refusal(candidates, args, kwargs)
+
+
+def _check_real(overload: Overload, values: dict[str, Any]) -> None:
+    """Raise torch's RuntimeError for a complex number where one is wanted that is not."""
+    for item in overload.parameters:
+        if item.kind in ("Number", "Scalar") and isinstance(values.get(item.name), complex):
+            raise RuntimeError(
+                f"value cannot be converted to type double without overflow: {overload.name}() takes a real number as {item.name!r}, got "
+                f"{values[item.name]}"
+            )
 
 
 def _plain(value: Any) -> Any:

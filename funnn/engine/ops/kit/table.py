@@ -10,7 +10,7 @@ from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import call
-from funnn.engine.dispatch.inplace import assign, check_overlap
+from funnn.engine.dispatch.inplace import assign, check_castable, check_overlap
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
@@ -229,7 +229,12 @@ def _writer(run: Callable, public: Callable, name: str) -> Callable:
             if getattr(value, "_storage", None) is self._storage:
                 check_overlap(self, args)
         checks = count_checks()
-        result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        try:
+            result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        except NotImplementedError:  # of the type in which it computes, which torch compares with this tensor's first
+            if args and isinstance(args[0], (Tensor, int, float, complex)):
+                check_castable(FUNCTIONS["result_type"](self, args[0]), self.dtype)
+            raise
         if count_checks() > checks:  # of an index that is computed
             settle_checks("a tensor is written")
         return assign(self, result)

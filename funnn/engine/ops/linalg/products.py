@@ -172,6 +172,9 @@ def addr(input, vec1: Array, vec2: Array, *, beta=1, alpha=1):
     product = outer(vec1, vec2)
     if input.dtype == jnp.bool_:
         return (jnp.asarray(beta, bool) & input) | (jnp.asarray(alpha, bool) & product)
+    for name, number in (("beta", beta), ("alpha", alpha)):
+        if jnp.result_type(number) == jnp.bool_:
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results, which are those of tensors of torch.bool.")
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         for name, number in (("beta", beta), ("alpha", alpha)):
             if jnp.issubdtype(jnp.result_type(number), jnp.inexact):
@@ -230,10 +233,14 @@ _tensordot_op = Op(_tensordot, "ViewBackward0", autocast={"cpu": LOWER, "cuda": 
 
 def tensordot(a, b: Array, dims=2, out=None):
     """The sum of products over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of dimensions."""
+    if not isinstance(dims, (tuple, list, Tensor, int)):
+        raise RuntimeError(
+            f"tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] containing two lists, but got {dims=}"
+        )
     if isinstance(dims, Tensor):
-        dims = dims.tolist()
-    if isinstance(dims, (tuple, list)) and len(dims) == 1:
-        dims = dims[0]
+        dims = dims.tolist() if dims.numel() > 1 else int(dims)
+    if isinstance(dims, (tuple, list)) and len(dims) != 2:
+        raise ValueError(f"tensordot expects two lists of dims, but got {len(dims)}: {dims}")
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

@@ -53,7 +53,9 @@ def _make_runner(function: Callable) -> Callable:
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
     """The operation of a public pure function, as its row says."""
     row = ROWS.get(function, FunctionRow())
-    return Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
+    op = Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
+    op.names = (f"nn.{function.__name__}",)
+    return op
 
 
 def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:

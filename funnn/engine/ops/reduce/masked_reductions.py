@@ -23,6 +23,8 @@ def _axes(dim: Any, rank: int) -> tuple[int, ...]:
     """The dimensions, ascending; None and () mean all."""
     if dim is None or dim == ():
         return tuple(range(rank))
+    if not isinstance(dim, (int, tuple, list)):
+        raise TypeError(f"argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
     found = []
     for each in dim if isinstance(dim, (tuple, list)) else (dim,):
         if not -max(rank, 1) <= each < max(rank, 1):

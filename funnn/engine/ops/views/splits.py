@@ -224,9 +224,20 @@ _split_along("dsplit", 2, 3)
 # -- expanded together
 
 
+def _sizes_of(shape: Any) -> tuple[int, ...]:
+    """A shape that is given as one size, a sequence or None, for no sizes."""
+    if shape is not None and not isinstance(shape, (int, tuple, list)):
+        raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
+    sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    for place, size in enumerate(sizes):
+        if not hasattr(size, "__index__"):
+            raise TypeError(f"torch.Size() takes an iterable of 'int' (item {place} is '{type(size).__name__}')")
+    return sizes
+
+
 def broadcast_shapes(*shapes):
     """The shape to which tensors of these shapes broadcast."""
-    shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]
+    shapes = [_sizes_of(shape) for shape in shapes]
     rank = max(map(len, shapes), default=0)
     result = [1] * rank
     for shape in shapes:
@@ -260,6 +271,8 @@ def meshgrid(*tensors: Array, indexing=None):
         raise ValueError("meshgrid expects a non-empty TensorList")
     if indexing is None:
         deprecated("meshgrid")
+    elif not isinstance(indexing, str):
+        raise TypeError(f"meshgrid(): argument 'indexing' must be str, not {type(indexing).__name__}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for tensor in tensors:
