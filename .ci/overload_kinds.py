@@ -123,8 +123,11 @@ def kinds_of(function: Callable, operations: tuple[str, ...]) -> dict[str, str]:
                 continue
             if isinstance(bound.arguments.get(argument), torch.Tensor) or typing.get_args(item.annotation)[:1] == (torch.Tensor,):
                 tensors.add(argument)
+            tensor = argument in tensors
             answers = {kind: _refusal(function, {**bound.arguments, argument: value}) for kind, value in _VALUES.items()}
             found = {kind: answer for kind, answer in answers.items() if answer is not None and (answer != _OTHER or kind == "str")}
+            if tensor and not any(answers[kind] not in (None, _OTHER) for kind in _NO_TENSORS) and any(answers.values()):
+                continue  # another argument is looked at first
             before = refused.get(argument, found)
             refused[argument] = {kind: before[kind] for kind in found if kind in before}
     kinds = {}

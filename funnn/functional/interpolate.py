@@ -83,6 +83,8 @@ def interpolate(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear, "
             f"but got align_corners={align_corners} with mode={mode!r}; leave it out"
         )
+    if align_corners is not None and not isinstance(align_corners, bool):
+        raise TypeError(f"interpolate(): argument 'align_corners' must be bool, not {type(align_corners).__name__}")
     sizes, scales = _sizes(input, size, scale_factor, mode, bool(recompute_scale_factor))
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.ndim == 4):
         raise ArgumentValueError(

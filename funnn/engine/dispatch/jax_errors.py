@@ -64,6 +64,10 @@ def speak_torch(error: Exception) -> None:
         error.args = (text, *error.args[1:])
 
 
+#: What Python and JAX say of operands that are neither numbers nor arrays.
+_OF_PYTHON = re.compile(
+    r"unsupported operand type|requires ndarray or scalar|Only integer scalar arrays|not a valid (JAX type|value for)|can't multiply"
+)
 #: What JAX says of complex numbers where an operation takes none.
 _OF_COMPLEX = re.compile(r"complex value|complex-valued|not well defined for complex|Clip received")
 
@@ -72,6 +76,8 @@ def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
     RuntimeError."""
     text = str(error).splitlines()[0]
+    if isinstance(error, TypeError) and _OF_PYTHON.search(text):
+        return TypeError(f"{name}() got an argument of another kind than it takes: {text}")
     axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
     if axis is not None:
         dim, rank = int(axis[1]), max(int(axis[2]), 1)

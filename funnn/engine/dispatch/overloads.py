@@ -149,7 +149,12 @@ class Overload(NamedTuple):
     def _gathered(self, args: tuple, positional: list[Parameter]) -> tuple:
         """``(x, (2, 3))`` for ``(x, 2, 3)``, where the sizes are all that an overload takes by position."""
         first = 1 if positional and positional[0].name in INPUT else 0
-        loose = len(positional) == first + 1 and positional[first].many and positional[first].kind == "int"
+        loose = (
+            len(positional) == first + 1
+            and (first == 0 or hasattr(Tensor, self.name))
+            and positional[first].many
+            and positional[first].kind == "int"
+        )
         return (*args[:first], args[first:]) if loose and args[first:] and all(map(_is_integer, args[first:])) else args
 
     def _check(self, item: Parameter, value: Any, where: str) -> None:

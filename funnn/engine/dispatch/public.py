@@ -110,7 +110,8 @@ class _Taken:
             return
         if not self._detailed:
             items = [item for name in self.names for overload in overloads(name) for item in overload.positional]
-            self.plain = frozenset((Tensor,) if any(item.kind == "bool" for item in items) else (Tensor, int))
+            numbers = all(item.kind in ("Tensor", "object") or item.loose or item.takes(1) for item in items)
+            self.plain = frozenset((Tensor, int) if numbers else (Tensor,))
         check_call(self.names, args, kwargs)
         self._detailed.add((types, held))
         if not held:

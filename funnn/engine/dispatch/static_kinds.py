@@ -40,16 +40,14 @@ INTEGERS = frozenset(_INTEGERS_TEXT.split())
 
 def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
     """Raise TypeError for an argument of the wrong kind; ``arguments`` by their names, with :class:`At` for tensors."""
-    name = op.name
+    name, others = op.name, _others(op)
     for argument, value in arguments.items():
-        if value is None or value is ...:
+        if value is None or value is ... or argument in others:
             continue
         if argument in FLAGS or (argument == "upper" and "lower" not in arguments):  # which may be the bounds of random numbers
             if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
         elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
-            if argument in _others(op):
-                continue
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
                     raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(item).__name__}")
@@ -57,7 +55,7 @@ def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def _others(op: Op) -> frozenset[str]:
-    """The arguments that are no whole numbers, which such a name is elsewhere: floats or texts by default, or of a kind that torch does not look at."""
+    """The arguments that are neither flags nor whole numbers, which such a name is elsewhere: floats or texts by default, or what torch does not look at."""
     found = {name for name, item in inspect.signature(op.pure).parameters.items() if type(item.default) in (float, str)}
     items = [item for name in op.names for overload in overloads(name) for item in overload.parameters]
     known = {item.name for item in items if item.kind != "object"}

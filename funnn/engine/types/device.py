@@ -139,6 +139,14 @@ def check_device(value: Any) -> None:
     )
 
 
+def check_pinned(pin_memory: Any) -> None:
+    """RuntimeError where memory is to be pinned and there is no accelerator to copy it to."""
+    if pin_memory and not accelerated():
+        raise RuntimeError(
+            "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
+        )
+
+
 def wants_outline(value: Any) -> bool:
     """Whether a tensor made for that device, or for None, has no numbers: it is on 'meta'. Raises for a device that isn't there."""
     if value is None:

@@ -220,7 +220,13 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
         loose = (named[name],)
     if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
         loose = loose[0]
+    if any(type(size) is bool for size in loose):
+        raise TypeError(f"{name} must be a tuple of ints, got a truth value: {loose}")
     return tuple([operator.index(size) for size in loose])
+
+
+#: Operations in place that look at the type of their operands before they look at that of the result.
+_CHECKED_FIRST = ("ge_", "greater_", "greater_equal_", "gt_", "le_", "less_", "less_equal_", "lt_", "clamp_", "clip_")
 
 
 def _writer(run: Callable, public: Callable, name: str) -> Callable:
@@ -232,7 +238,7 @@ def _writer(run: Callable, public: Callable, name: str) -> Callable:
         try:
             result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
         except NotImplementedError:  # of the type in which it computes, which torch compares with this tensor's first
-            if args and isinstance(args[0], (Tensor, int, float, complex)):
+            if args and isinstance(args[0], (Tensor, int, float, complex)) and not name.startswith(_CHECKED_FIRST):
                 check_castable(FUNCTIONS["result_type"](self, args[0]), self.dtype)
             raise
         if count_checks() > checks:  # of an index that is computed

@@ -31,7 +31,7 @@ from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.casts import cast, cast_on_host
-from funnn.engine.types.device import wants_outline
+from funnn.engine.types.device import check_pinned, wants_outline
 from funnn.engine.types.dtype import as_dtype
 from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.warning import say
@@ -127,14 +127,6 @@ def _checked(shape: tuple) -> tuple:
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}. Dimension size must be non-negative."
         )
     return shape
-
-
-def check_pinned(pin_memory: Any) -> None:
-    """RuntimeError where memory is to be pinned and there is no accelerator to copy it to."""
-    if pin_memory and not _device.accelerated():
-        raise RuntimeError(
-            "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
-        )
 
 
 def factory(function: Callable) -> Callable:

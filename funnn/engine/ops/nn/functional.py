@@ -344,10 +344,25 @@ def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return Tensor._wrap(F.one_hot.pure(input._read(), num_classes))
 
 
+def _in_newer_order(function: Callable) -> Callable:
+    """embedding_bag, which torch also takes with the table first, as it was once, and a warning."""
+
+    def look_up_bags(input: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(input, Tensor) and isinstance(weight, Tensor) and weight.dtype is _dtype.int64 and input.is_floating_point():
+            say(
+                "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
+                "be `embedding_bag(input, weight, ...)`."
+            )
+            input, weight = weight, input
+        return function(input, weight, *args, **kwargs)
+
+    return functools.update_wrapper(look_up_bags, F.embedding_bag)
+
+
 #: Functions that write, or look at values, beside computing.
 _WITH_EFFECTS: dict[Callable, Callable] = {
     F.embedding: _with_bounded_table(F.embedding),
-    F.embedding_bag: _with_bounded_table(F.embedding_bag),
+    F.embedding_bag: _in_newer_order(_with_bounded_table(F.embedding_bag)),
     F.one_hot: _one_hot,
     F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
     F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),

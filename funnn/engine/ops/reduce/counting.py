@@ -210,6 +210,8 @@ def histogram(input, bins=100, *, range=None, weight: Array | None = None, densi
     ``bins`` is a number of equal bins over ``range``, by default that of the elements, or the edges. ``density`` divides by the total and
     the widths.
     """
+    if range is not None and len(range) != 2:
+        raise RuntimeError(f"torch.histogramdd: for a 1-dimensional histogram range should have 2 elements, but got {len(range)}")
     counts, edges = _run("torch.histogram", input.detach().reshape(-1, 1), (bins,), range and (tuple(range),), weight, density)
     result = _Histogram(counts, edges)
     return result if out is None else write_out(out, result)

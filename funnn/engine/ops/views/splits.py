@@ -78,6 +78,9 @@ def _cut_by_sizes(input: Tensor, sizes: Any, dim: int) -> list:
 
 
 def _cut(input: Tensor, size_or_sections: Any, dim: int) -> list:
+    for size in size_or_sections if isinstance(size_or_sections, _SEVERAL) else (size_or_sections,):
+        if not isinstance(size, Tensor) and (isinstance(size, bool) or not hasattr(size, "__index__")):
+            raise TypeError(f"split(): argument 'split_size_or_sections' must be int or tuple of ints, but got {size_or_sections!r}")
     cut = _cut_by_sizes if isinstance(size_or_sections, _SEVERAL) else _cut_evenly
     return cut(input, size_or_sections, dim)
 
@@ -226,6 +229,8 @@ _split_along("dsplit", 2, 3)
 
 def _sizes_of(shape: Any) -> tuple[int, ...]:
     """A shape that is given as one size, a sequence or None, for no sizes."""
+    if isinstance(shape, str):
+        raise TypeError(f"broadcast_shapes takes ints and sequences of them, got {shape!r}")
     if shape is not None and not isinstance(shape, (int, tuple, list)):
         raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
     sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
