@@ -23,8 +23,42 @@ class Stranger:
 
 
 ODD = (None, True, 1.5, 2, "a", 1j, [1.5], (None,), Stranger())
-#: (operation, argument), or an operation, of which not all is refused with PyTorch's class, by reason.
-OTHERWISE: dict = {}
+#: (operation, argument), or an operation, that is not refused with PyTorch's class, by reason.
+OTHERWISE = {
+    ("tile", 1): listed("functions and methods", "a method takes one size loose"),
+    **dict.fromkeys(
+        ((name, 1) for name in ("broadcast_to", "permute", "reshape")), listed("functions and methods", "a method takes one size loose")
+    ),
+    **dict.fromkeys(
+        (
+            *(("masked.mean", "dtype"), ("masked.std", "dtype"), ("masked.var", "dtype"), ("nn.functional.max_pool3d", 0)),
+            *(("nn.functional.softmin", 0), ("nn.functional.linear_cross_entropy", "options")),
+        ),
+        listed("classes of errors", "what PyTorch asks a wrong argument for, an AttributeError there, is a TypeError"),
+    ),
+    **dict.fromkeys(
+        (
+            *((f"nn.functional.max_unpool{n}d", name) for n in (1, 2, 3) for name in ("kernel_size", "stride", "padding", "output_size")),
+            *(
+                ("masked.std", "correction"),
+                ("masked.var", "correction"),
+                ("norm", "dim"),
+                ("unflatten", 2),
+                ("where", 1),
+                ("stft", "n_fft"),
+            ),
+            *(("nn.functional.ctc_loss", 2), ("nn.functional.ctc_loss", 3), ("nn.functional.local_response_norm", "beta")),
+            *(("nn.functional.gaussian_nll_loss", 1), ("nn.functional.gaussian_nll_loss", "eps"), ("nn.functional.normalize", "eps")),
+            *(("nn.functional.multi_head_attention_forward", name) for name in ("static_k", "static_v")),
+            *(("nn.functional.linear_cross_entropy", name) for name in ("weight", "ignore_index", "reduction")),
+            ("stft", "onesided"),
+        ),
+        listed("classes of errors", "what PyTorch computes with a wrong argument before it refuses it"),
+    ),
+    ("nn.functional.gaussian_nll_loss", 2): no_difference("a whole number is as good a variance as 2.0, which PyTorch takes"),
+    ("_unsafe_masked_index", 3): no_difference("it is not in PyTorch's documentation"),
+    "nn.functional.embedding": no_difference("the database gives the table for the indices"),
+}
 
 
 def _parser_names(name: str, form: str) -> str:

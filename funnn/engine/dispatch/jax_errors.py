@@ -76,6 +76,8 @@ def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
     RuntimeError."""
     text = str(error).splitlines()[0]
+    if isinstance(error, OverflowError):
+        return RuntimeError(f"value cannot be converted without overflow in {name}(): {text}")
     if isinstance(error, TypeError) and _OF_PYTHON.search(text):
         return TypeError(f"{name}() got an argument of another kind than it takes: {text}")
     axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)

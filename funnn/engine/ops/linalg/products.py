@@ -16,7 +16,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
-from funnn.engine.ops.kit.elementwise import factor, widened
+from funnn.engine.ops.kit.elementwise import factor, require, widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -198,6 +198,7 @@ def inner(input, other: Array):
     _same_types("both arguments of inner()", input, other)
     if not input.ndim or not other.ndim:
         return input * other
+    require("dot", input, "ifc")
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
             f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
@@ -215,6 +216,7 @@ def kron(input, other: Array):
 
 def _tensordot(a, b, dims):
     _same_types("both inputs of tensordot()", a, b)
+    require("addmm_impl_cpu_", a, "ifc")
     dims = [[wrap_dim(dim, array.ndim) for dim in given] for given, array in zip(dims, (a, b), strict=True)]
     for i, j in zip(*dims, strict=True):
         if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):

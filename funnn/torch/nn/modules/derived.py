@@ -275,7 +275,7 @@ def draw(entry: Param | Buffer, source: Any, dtype: Any) -> Any:
     """Initial values of one parameter or buffer, as a Tensor keeps them; on 'meta' nothing is drawn."""
     if min(entry.shape, default=0) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(entry.shape)}: {list(entry.shape)}")
-    kind = getattr(entry, "dtype", None) or dtype
+    kind = getattr(entry, "dtype", None) or getattr(entry.init, "own_dtype", None) or dtype
     if _device.wants_outline(None):
         return outlined(entry.shape, np.dtype(kind))
     with jax.enable_x64(True):
