@@ -48,10 +48,10 @@ def ask_others(function: Callable, args: tuple, kwargs: dict) -> Any:
     """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none.
 
     Raises:
-      TypeError, AttributeError: the first argument is no array at all; what torch raises.
+      TypeError, AttributeError: no argument is an array; what torch raises.
     """
     if not candidates_in((args, kwargs.values())):
-        if not hasattr(args[0] if args else next(iter(kwargs.values()), None), "dtype"):
+        if not any(hasattr(value, "dtype") for value in (*args, *kwargs.values())):
             check_call((f"nn.{function.__name__}",), args, kwargs)
         return NotImplemented
     watch()

@@ -269,7 +269,8 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
-    values, kind = _spaced("linspace", start, end, steps, dtype)
+    device = _on_meta(start, end) if device is None else device
+    values, kind = _spaced("linspace", start, end, steps, dtype, device)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
@@ -278,15 +279,27 @@ def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` powers of ``base``, whose exponents go from start to end at equal distances."""
-    values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
+    device = _on_meta(start, end) if device is None else device
+    values, kind = _spaced("logspace", start, end, steps, dtype, device, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
-def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
+def _on_meta(start: Any, end: Any) -> Any:
+    """'meta' where an end is a tensor without numbers, else None."""
+    return next((value.device for value in (start, end) if isinstance(value, Tensor) and value.is_meta), None)
+
+
+def _end(value: Tensor, without_numbers: bool) -> Any:
+    """The number of a tensor, or any of its type where the result has no numbers."""
+    return value.dtype.numpy.type(0).item() if without_numbers and value.is_meta else value.item()
+
+
+def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, device: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
     """The values of ``linspace`` and their type, computed in it (as in torch, from both ends to the middle) or, if ``wide``, in double."""
-    ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
+    without_numbers = wants_outline(device)
+    ends = [_end(value, without_numbers) if isinstance(value, Tensor) else value for value in (start, end)]
     if not isinstance(steps, (int, np.integer, Tensor)):
         raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
     steps = operator.index(steps)

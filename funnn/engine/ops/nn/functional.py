@@ -338,7 +338,7 @@ def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(
             f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype.legacy}; convert it with .long()"
         )
-    if input._operand().traced:
+    if input._operand().traced or (input.is_meta and num_classes > 0):
         return call(_one_hot_op, (input, num_classes), {})
     with jax.enable_x64(True):
         return Tensor._wrap(F.one_hot.pure(input._read(), num_classes))

@@ -196,6 +196,9 @@ def _check(name: str, input: Tensor, bins: Any, limits: Any) -> None:
 def histc(input, bins=100, min=0, max=0, *, out=None):
     """How many elements lie in each of ``bins`` equal intervals from min to max, by default those of the elements."""
     limits = None if min == max else (min, max)
+    if input.is_meta:
+        result = FUNCTIONS["empty"](bins, dtype=input.dtype, device="meta")
+        return result if out is None else write_out(out, result)
     _check("torch.histc", input, (bins,), limits and (limits,))
     result = call(_histc_op, (input.detach(), bins, limits), {})
     return result if out is None else write_out(out, result)
