@@ -44,7 +44,7 @@ NAMESPACES = ("linalg", "special", "fft")
 _TEXT = re.compile(rb"(?<=\x00)([a-zA-Z_0-9]+)\(([ -~]*)\)(\|deprecated|\|hidden)?(?=\x00)")
 _OUT = re.compile(r"(, \*)?, (Tensor|tuple of Tensors\[\d\]) out = None(?=$)|(Tensor|tuple of Tensors\[\d\]) out = None, ")
 _LEFT_OUT = ("DispatchKeySet", "Storage", "Stream", "bool async")
-_IN_PYTHON = ("torch.functional", "torch._tensor", "torch._lowrank")
+_IN_PYTHON = ("torch.functional", "torch._tensor", "torch._lowrank", "torch.masked._ops", "torch.signal.windows.windows")
 
 
 def is_found(name: str) -> bool:
@@ -77,17 +77,25 @@ def _in_words(argument: str) -> str:
 
 
 def of_python(kinds: Kinds) -> set[tuple[str, str, bool]]:
-    """The same of functions of ``torch`` and methods of ``Tensor`` that are written in Python."""
+    """The same of functions of ``torch`` and of two namespaces, and methods of ``Tensor``, that are written in Python."""
     found = set()
-    for owner, ours in ((torch, shim), (torch.Tensor, shim.Tensor)):
+    for owner, ours, space in (
+        (torch, shim, ""),
+        (torch.Tensor, shim.Tensor, ""),
+        (torch.masked, shim.masked, "masked."),
+        (torch.signal.windows, shim.signal.windows, "signal.windows."),
+    ):
         for name, function in inspect.getmembers(owner, inspect.isfunction):
             if name.startswith("_") or function.__module__ not in _IN_PYTHON or not callable(vars(ours).get(name)):
                 continue
             items = list(inspect.signature(function).parameters.values())
             if not any(item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD) for item in items):
-                found_kinds = kinds.of(name, function)
-                arguments = [f"{found_kinds.get(item.name, 'object')} {item.name}{_default_of(item)}" for item in items]
-                found.add((name, ", ".join(arguments), False))
+                found_kinds = kinds.of(function, name, (space + name,))
+                texts = [f"{found_kinds.get(item.name, 'object')} {item.name}{_default_of(item)}" for item in items]
+                named = next((number for number, item in enumerate(items) if item.kind is item.KEYWORD_ONLY), None)
+                if named is not None:
+                    texts.insert(named, "*")
+                found.add((f"{space}{name}".replace(".", "_"), ", ".join(texts), False))
     return found
 
 
@@ -109,7 +117,7 @@ def of_functional(parsers: set[tuple[str, str, bool]], kinds: Kinds) -> set[tupl
             function = getattr(torch.nn.functional, f"_{name}")  # which a choice between two functions hides
             items = list(inspect.signature(function).parameters.values())
         if not any(item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD) for item in items):
-            found_kinds = kinds.of(name, function)
+            found_kinds = kinds.of(function, name, (name, f"nn.functional.{name}"))
             found.add((f"nn.{name}", ", ".join(_annotated(item, found_kinds.get(item.name)) for item in items), False))
     return found
 

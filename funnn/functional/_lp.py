@@ -9,9 +9,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn.errors import ArgumentError
 from funnn.functional._slope import magnitude
 
 Axes = int | tuple[int, ...]
+
+
+def check_order(p: float) -> None:
+    """Raise for what is the order of no norm of vectors: a complex number, or another text than 'fro' and 'nuc'."""
+    if isinstance(p, str) and p not in ("fro", "nuc"):
+        raise ArgumentError(f"linalg.matrix_norm: Order {p} not supported; p is a number")
+    if isinstance(p, complex):
+        raise ArgumentError(f"linalg.vector_norm: Expected a non-complex scalar as the order of norm, but got {p}.")
 
 
 def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.Array:

@@ -16,7 +16,7 @@ from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
 from funnn.functional._dispatch import P, Public, PublicFunction, R, public
 
-Sizes = int | None | Sequence[int | None]
+Sizes = int | Sequence[int | None]
 
 
 class AdaptiveAvgPool(Public, Protocol):
@@ -42,10 +42,14 @@ def check_input(name: str, n: int, input: jax.Array) -> None:
 
 def _output_size(name: str, n: int, input: jax.Array, output_size: Sizes) -> tuple[int, ...]:
     """The size of each axis; None keeps the input's."""
+    if output_size is None:
+        raise TypeError(f"{name}: output_size must be an int or a sequence of {n}, not NoneType; None within it keeps a size")
     given = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,)
-    given = given * n if len(given) == 1 else given
+    given = given * n if len(given) == 1 and given != (None,) else given
     if len(given) != n:
         raise ShapeError(f"{name}: output_size must be an int or have {n} elements, but got {list(given)}")
+    if not all(out is None or (hasattr(out, "__index__") and not isinstance(out, bool)) for out in given):
+        raise TypeError(f"{name}(): argument 'output_size' must be tuple of ints, but got {output_size!r}")
     sizes = tuple(size if out is None else int(out) for out, size in zip(given, input.shape[-n:], strict=True))
     if min(sizes) < 0:
         raise ArgumentError(f"{name}: elements of output_size must be greater than or equal to 0, but got {list(sizes)}")
@@ -103,7 +107,7 @@ _ADAPTIVE_DOC = """{what} over windows that cover the last {n} axes of ``input``
 
     Args:
       input: of shape (N, C, {axes}), or (C, {axes}) without a batch; floating point.
-      output_size: the number of windows, an int or one per axis; None keeps the input's size.{extra}
+      output_size: the number of windows, an int or one per axis, of which None keeps the input's size.{extra}
 
     Returns:
       {returns}

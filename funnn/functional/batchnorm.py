@@ -21,6 +21,8 @@ def _arguments(function: str, input: jax.Array, eps: float, **per_channel: jax.A
         raise ShapeError(f"{function}: expected an input of at least 2D, (N, C, *), but got {input.ndim}D of size {check.shape(input)}")
     if eps < 0:
         raise ArgumentError(f"{function} eps must be non-negative, but got {eps}")
+    if (per_channel["running_mean"] is None) != (per_channel["running_var"] is None):
+        raise ShapeValueError(f"{function}: running_mean and running_var must either both be None or neither be None: pass both")
     channels = input.shape[1]
     shaped = []
     for name, x in per_channel.items():

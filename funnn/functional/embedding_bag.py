@@ -61,6 +61,8 @@ def embedding_bag(
       >>> embedding_bag(jnp.array([0, 1, 1]), weight, jnp.array([0, 2, 3]), mode="sum").tolist()
       [[4.0, 6.0], [3.0, 4.0], [0.0, 0.0]]
     """
+    if not isinstance(include_last_offset, bool):
+        raise TypeError(f"embedding_bag(): argument 'include_last_offset' must be bool, not {type(include_last_offset).__name__}")
     input, weight = _integers("input", input), table("embedding_bag", weight)
     _check_mode(mode, scale_grad_by_freq, sparse, per_sample_weights)
     if per_sample_weights is not None:

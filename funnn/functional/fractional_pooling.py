@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn._types import Arrays, Ints
-from funnn.errors import ArgumentError, ShapeError
+from funnn.errors import ArgumentError, ArgumentValueError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _random
 from funnn.functional import _windows as windows
@@ -73,10 +73,10 @@ def _fractional(
     kernels = check.ntuple(name, "kernel_size", kernel_size, n)
     if output_size is None:
         if output_ratio is None:
-            raise ArgumentError(f"{name} requires specifying either an output_size or an output_ratio")
+            raise ArgumentValueError(f"{name} requires specifying either an output_size or an output_ratio")
         ratios: tuple[Any, ...] = tuple(output_ratio) if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
         if len(ratios) != n:
-            raise ArgumentError(f"{name} requires output_ratio to either be a single number or a tuple of {n}, but got {output_ratio}")
+            raise ArgumentValueError(f"{name} requires output_ratio to either be a single number or a tuple of {n}, but got {output_ratio}")
         output_size = tuple(int(size * ratio) for size, ratio in zip(input.shape[-n:], ratios, strict=True))
     sizes = check.ntuple(name, "output_size", output_size, n)
     for size, out, kernel in zip(input.shape[-n:], sizes, kernels, strict=True):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn._types import Ints
-from funnn.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
+from funnn.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
 from funnn.functional._resize import Resize, resize, resize_bytes
@@ -83,9 +83,11 @@ def interpolate(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear, "
             f"but got align_corners={align_corners} with mode={mode!r}; leave it out"
         )
+    if align_corners is not None and not isinstance(align_corners, bool):
+        raise TypeError(f"interpolate(): argument 'align_corners' must be bool, not {type(align_corners).__name__}")
     sizes, scales = _sizes(input, size, scale_factor, mode, bool(recompute_scale_factor))
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and input.ndim == 4):
-        raise ArgumentError(
+        raise ArgumentValueError(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input, "
             f"but got mode={mode!r} and an input of size {check.shape(input)}"
         )
@@ -106,7 +108,7 @@ def interpolate(
             kind,
             scales[axis - 2],
             bool(align_corners),
-            antialias,
+            bool(antialias),
             double=input.dtype == jnp.float64,
             exact_ratios=input.ndim == 4 and sum(sizes) <= 128,
         )
@@ -127,15 +129,15 @@ def _sizes(
     name, given = ("size", size) if scale_factor is None else ("scale_factor", scale_factor)
     values: tuple[Any, ...] = tuple(given) if isinstance(given, (tuple, list)) else (given,) * n
     if len(values) != n:
-        raise ShapeError(
+        raise ShapeValueError(
             f"Input and {'output' if name == 'size' else name} must have the same number of spatial dimensions, but got input with spatial "
             f"dimensions of {list(input.shape[2:])} and {name} of {list(values)}. Please provide input in (N, C, d1, d2, ..., dK) format and "
             f"{name} in (o1, o2, ..., oK) format."
         )
     if size is not None:
         if recompute:
-            raise ArgumentError("recompute_scale_factor is not meaningful with an explicit size.")
-        if not all(hasattr(value, "__index__") for value in values):
+            raise ArgumentValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        if not all(hasattr(value, "__index__") and not isinstance(value, bool) for value in values):
             raise TypeError(f"expected size to be an int or a tuple of ints, but got {size!r}")
         return tuple(map(int, values)), (None,) * n
     sizes = tuple(int(have * value) for have, value in zip(input.shape[2:], values, strict=True))
@@ -145,7 +147,7 @@ def _sizes(
 
 def _kind(input: jax.Array, mode: str, align_corners: bool, antialias: bool) -> str:
     """The kind of taps that a mode has along an axis, for input that it takes."""
-    ranks, kind = _MODES.get(mode, ((), ""))
+    ranks, kind = _MODES.get(mode, ((), "")) if isinstance(mode, str) else ((), "")
     if mode == "lanczos" and align_corners:
         raise ArgumentError("Lanczos mode does not support align_corners=True; leave it out")
     if mode == "lanczos" and not antialias:

@@ -224,6 +224,8 @@ def linear_cross_entropy(
     shape = (*input.shape[:-1], classes, *more)
     if target.shape == shape and ignore_index is not None:
         raise ArgumentError(f"{name}: ignore_index cannot be specified when target contains probabilities, but got {ignore_index}")
+    if ignore_index is not None and not hasattr(ignore_index, "__index__"):
+        raise TypeError(f"{name}: argument 'ignore_index' must be int, not {type(ignore_index).__name__}")
     ignore_index = -100 if ignore_index is None else ignore_index
 
     whole = more or label_smoothing or not jnp.issubdtype(target.dtype, jnp.integer) or reduction not in ("mean", "sum", "none")

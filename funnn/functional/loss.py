@@ -11,7 +11,7 @@ from jax import lax
 from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
-from funnn.functional._reduction import operands, reduced, reduction_of, warn_of_sizes
+from funnn.functional._reduction import broadcast_shape, operands, reduced, reduction_of, warn_of_sizes
 from funnn.functional._slope import magnitude, with_slope
 from funnn.functional._warn import warn
 
@@ -99,7 +99,7 @@ def l1_loss(
       A scalar, or an array of the input's shape for reduction='none'. The derivative at x = y is 0.
 
     Raises:
-      DtypeError: neither argument is floating point.
+      DtypeError: neither argument is floating point or complex.
       ShapeError: the shapes do not broadcast, or the weight's differs.
       ValueError: an unknown reduction.
 
@@ -113,6 +113,11 @@ def l1_loss(
     input, target = check.array("input", input), check.array("target", target)
     warn_of_sizes(input, target)
     reduction = reduction_of(reduction, size_average, reduce)
+    kind = jnp.result_type(input, target)
+    if jnp.issubdtype(kind, jnp.complexfloating):
+        broadcast_shape("l1_loss", input=input, target=target)
+        losses = jnp.abs(input.astype(kind) - target.astype(kind))
+        return _weighted("l1_loss", losses, input, weight, reduction, losses.dtype, by_weight=True)
     dtype, (x, y) = operands("l1_loss", input=input, target=target)
     return _weighted("l1_loss", magnitude(x - y), input, weight, reduction, dtype, by_weight=True)
 

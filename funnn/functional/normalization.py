@@ -16,7 +16,7 @@ from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _norm_kernel as kernel
 from funnn.functional._dispatch import public
-from funnn.functional._lp import lp_norm
+from funnn.functional._lp import check_order, lp_norm
 
 
 def _normalized_sizes(input: jax.Array, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -227,6 +227,8 @@ def local_response_norm(input: jax.Array, size: int, alpha: float = 1e-4, beta: 
     input = check.array("input", input)
     if input.ndim < 3:
         raise ShapeError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions): local_response_norm takes (N, C, *)")
+    if not hasattr(size, "__index__") or isinstance(size, bool):
+        raise TypeError(f"local_response_norm(): argument 'size' must be int, not {type(size).__name__}")
     if size < 1:
         raise ArgumentError(f"local_response_norm: size must be positive, but got size={size}")
     if not input.size:
@@ -275,6 +277,9 @@ def normalize(input: jax.Array, p: float = 2.0, dim: int | tuple[int, ...] = 1, 
     if not input.ndim:
         return normalize.pure(input[None], p, 0, eps)[0]
     wide = input if jnp.issubdtype(input.dtype, jnp.complexfloating) else input.astype(check.accumulator(input.dtype))
+    check_order(p)
+    if not isinstance(eps, (float, int, jax.Array)):
+        raise TypeError(f"normalize(): argument 'eps' must be a number, not {type(eps).__name__}")
     length = lp_norm(wide, p, axes, keepdims=True)
     length = length if jnp.iscomplexobj(input) else length.astype(input.dtype)  # rounded before the division, as torch does
     return input / jnp.maximum(length, jnp.asarray(eps, length.dtype))

@@ -63,7 +63,7 @@ def _max_unpool(
         sizes = list(output_size)
         sizes = sizes[2:] if len(sizes) == n + 2 else sizes
         if len(sizes) != n:
-            raise ArgumentError(
+            raise ArgumentValueError(
                 f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of '{len(output_size)}'"
             )
         for d, (size, usual, s) in enumerate(zip(sizes, default, strides, strict=True)):

@@ -7,17 +7,26 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from funnn import functional as F
 from funnn.functional._reduction import reduction_of
 from funnn.layers._layer import Buffer, Layer, Spec
 
 
+class _Values:
+    """An initialiser: the values of an array; ``own_dtype`` is the array's, which funnn.torch's modules keep."""
+
+    def __init__(self, values: np.ndarray):
+        self._values, self.own_dtype = values, values.dtype
+
+    def __call__(self, source: Any, shape: tuple[int, ...], *, dtype: Any) -> jax.Array:
+        return jnp.asarray(self._values, dtype)
+
+
 def given(values: Any) -> Buffer:
     """A buffer that starts from the values of a Constant, given to the constructor as an array; off if they are None."""
-    if values is None:
-        return Buffer((), None)
-    return Buffer(values.values.shape, lambda source, shape, *, dtype: jnp.asarray(values.values, dtype))
+    return Buffer((), None) if values is None else Buffer(values.values.shape, _Values(values.values))
 
 
 class Loss(Layer):

@@ -100,8 +100,8 @@ DIFFERENCES = (
     Difference(
         "meta reads",
         _DEVICES,
-        "On `'meta'` a tensor has a shape, a type and strides alone. What PyTorch computes there, this does; `histc`, `one_hot`, `repeat_interleave`, "
-        "`linspace` and `logspace` of tensors, `linalg.pinv` and writes through a mask ask for numbers and raise.",
+        "On `'meta'` a tensor has a shape, a type and strides alone. What PyTorch computes there, this does; `repeat_interleave`, `linalg.pinv` and "
+        "writes through a mask ask for numbers and raise.",
     ),
     Difference(
         "meta modules", _DEVICES, "`Module.to(\"meta\")` keeps the Parameter objects; an optimizer counts its steps on `'meta'` too."
@@ -190,7 +190,8 @@ DIFFERENCES = (
     Difference(
         "functions and methods",
         _SUBCLASSES,
-        "`torch.add` and `torch.Tensor.add` are one function, which `__torch_function__` is asked for by either. A mode sees the operations of modules and "
+        "`torch.add` and `torch.Tensor.add` are one function, which `__torch_function__` is asked for by either, and `torch.tile(x, 2)` takes its size as "
+        "`x.tile(2)` does. A mode sees the operations of modules and "
         "optimizers, not PyTorch's own steps in making and copying them.",
         names=("torch.overrides.TorchFunctionMode",),
     ),
@@ -199,6 +200,12 @@ DIFFERENCES = (
         _ARGUMENTS,
         "Calls are taken as PyTorch's parsers take them, by every overload and name, and what they refuse is a TypeError in their words; an error that a "
         "kernel finds first (a dtype, a shape) may come before it. A parser's text names the arguments of the function, also where a method was called.",
+    ),
+    Difference(
+        "types of kernels",
+        _ARGUMENTS,
+        "An operation refuses the types of numbers that PyTorch's refuses on every device; some that its kernels for CPUs alone refuse are computed: float16 "
+        "and bfloat16, integers of fewer than 64 bits in `avg_pool2d` and `conv_transpose2d`, and integers in `round(decimals=0)`.",
     ),
     Difference(
         "arrays beside tensors",
@@ -215,10 +222,15 @@ DIFFERENCES = (
         "Recurrent layers, which are one node here, call the hooks of their parameters in another order.",
     ),
     Difference(
+        "classes of errors",
+        _ARGUMENTS,
+        "An argument of a kind that a function does not take is refused with PyTorch's class of error. Where PyTorch computes with it first and fails later, "
+        "as with `kernel_size=1.5` of `max_unpool2d`, or asks it for an attribute, as a wrong `dtype` of `torch.masked.mean`, it is a TypeError here.",
+    ),
+    Difference(
         "accepted calls",
         _ARGUMENTS,
-        "A few calls that PyTorch refuses are computed: `True` for a size of `repeat`, `tile` and `split`, a number for `onesided` of `stft`, class labels "
-        "of any integer type, `out` that lies over an index or in memory of NumPy's.",
+        "Two calls that PyTorch refuses are computed: those with an `out` that has to grow and lies beside an index, or in memory of NumPy's.",
     ),
     Difference(
         "complex32",

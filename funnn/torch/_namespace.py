@@ -40,8 +40,8 @@ from funnn.engine.tensor.sparse import SparseTensor as _SparseTensor
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.engine.transform.vmap import vmap as vmap
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.device import device as device
 from funnn.engine.types.dtype import Size as Size
-from funnn.engine.types.dtype import device as device
 from funnn.engine.types.dtype import dtype as dtype
 from funnn.engine.types.dtype import get_default_dtype as get_default_dtype
 from funnn.engine.types.dtype import set_default_dtype as set_default_dtype

@@ -13,7 +13,8 @@ from typing import Any
 
 from funnn.engine.tensor.generator import Generator
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import device, dtype
+from funnn.engine.types.device import device
+from funnn.engine.types.dtype import dtype
 from funnn.engine.types.layout import layout, memory_format
 
 Device = device | str | int | None

@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 
@@ -24,7 +25,7 @@ def _unflatten_dense_tensors(flat: Tensor, tensors: Sequence[Tensor]) -> tuple[T
 
 def _get_available_device_type() -> str | None:
     """ "cuda" where JAX sees an accelerator, else None."""
-    return "cuda" if _dtype.accelerated() else None
+    return "cuda" if _device.accelerated() else None
 
 
 def _get_device_module(device_type: str) -> Any:
@@ -39,7 +40,7 @@ def _get_device_index(device: Any, optional: bool = False, allow_cpu: bool = Fal
     """The number of a device; -1 for 'cpu' with ``allow_cpu``, the present one with ``optional`` where it has none."""
     if isinstance(device, int) and not isinstance(device, bool):
         return device
-    place = None if device is None else _dtype.device(device)
+    place = None if device is None else _device.device(device)
     if place is not None and place.type == "cpu":
         if allow_cpu:
             return -1

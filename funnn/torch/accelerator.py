@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import device as _device
 from funnn.torch.cuda import current_device, set_device
 from funnn.torch.cuda import empty_cache as empty_cache
 from funnn.torch.cuda import synchronize as synchronize
@@ -14,7 +14,7 @@ from funnn.torch.cuda import synchronize as synchronize
 
 def is_available() -> bool:
     """Whether JAX runs on something else than a CPU."""
-    return _dtype.accelerated()
+    return _device.accelerated()
 
 
 def device_count() -> int:
@@ -24,7 +24,7 @@ def device_count() -> int:
 
 def current_accelerator(check_available: bool = False) -> Any:
     """``device('cuda')``, or None on a CPU."""
-    return _dtype.device("cuda") if is_available() else None
+    return _device.device("cuda") if is_available() else None
 
 
 def current_device_index() -> int:

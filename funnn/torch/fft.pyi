@@ -1,7 +1,7 @@
 # Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
 
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import device as _device
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.engine.types.layout import layout as _layout
 from typing import Any

@@ -28,6 +28,7 @@ from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.torch.nn.parameter import Buffer, Parameter
@@ -43,7 +44,7 @@ _SPARSE = Global("torch._utils", "_rebuild_sparse_tensor")
 _SIZE, _DEVICE = Global("torch", "Size"), Global("torch", "device")
 _LAYOUT = Global("torch.serialization", "_get_layout")
 _NAMED = {Tensor: Global("torch", "Tensor"), Parameter: Global("torch.nn.parameter", "Parameter")}
-_HANDLED = (_dtype.dtype, _dtype.device, _dtype.Size, _layout.layout, Tensor, TypedStorage, UntypedStorage)
+_HANDLED = (_dtype.dtype, _device.device, _dtype.Size, _layout.layout, Tensor, TypedStorage, UntypedStorage)
 
 
 class _Pickler(TorchPickler):
@@ -67,7 +68,7 @@ class _Pickler(TorchPickler):
             return self.tensor(obj) if type(obj).__reduce_ex__ is Tensor.__reduce_ex__ else None
         if isinstance(obj, _dtype.Size):
             return _SIZE, (tuple(obj),)
-        if isinstance(obj, _dtype.device):
+        if isinstance(obj, _device.device):
             return _DEVICE, (obj.type,) if obj.index is None else (obj.type, obj.index)
         return (_LAYOUT, (repr(obj),)) if isinstance(obj, _layout.layout) else None
 
@@ -278,7 +279,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
     "torch.Size": lambda numbers=(): _dtype.Size(sizes(numbers)),
-    "torch.device": lambda *given: _dtype.device(device_name(*given)),
+    "torch.device": lambda *given: _device.device(device_name(*given)),
     "torch.serialization._get_layout": _get_layout,
 }
 #: What a file that is trusted may name: Python's own classes are taken as they are.
@@ -387,7 +388,7 @@ _ERRORS: dict[Kind, type] = {
 def _check_devices(map_location: Any) -> None:
     if map_location is not None and not callable(map_location):
         for place in map_location.values() if isinstance(map_location, dict) else (map_location,):
-            _dtype.check_device(place)
+            _device.check_device(place)
 
 
 def _place(record: Record, map_location: Any) -> Any:
@@ -395,7 +396,7 @@ def _place(record: Record, map_location: Any) -> Any:
     location = record.location
     if isinstance(map_location, dict):
         location = map_location.get(location, location)
-    if (map_location is None or isinstance(map_location, dict)) and _dtype.device(location).type == "cuda" and not _dtype.accelerated():
+    if (map_location is None or isinstance(map_location, dict)) and _device.device(location).type == "cuda" and not _device.accelerated():
         raise CheckpointError(
             "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. Use torch.load with "
             "map_location=torch.device('cpu') to map your storages to the CPU.",
@@ -406,8 +407,8 @@ def _place(record: Record, map_location: Any) -> Any:
     made = object.__new__(TypedStorage)._see(Storage(memory), kind)
     made.ways = record.ways
     if (
-        _dtype.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
-        == _dtype.META
+        _device.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
+        == _device.META
     ):
         return made._see(Storage(outline_of(memory)), made.dtype)
     if callable(map_location):

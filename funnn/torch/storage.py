@@ -17,6 +17,7 @@ from funnn.engine.memory.storage import Storage, Window
 from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.warning import say
 
@@ -53,7 +54,7 @@ class _Storage:
         return self._tensor.dtype
 
     @property
-    def device(self) -> _dtype.device:
+    def device(self) -> _device.device:
         """Where the numbers are."""
         return self._tensor.device
 

@@ -168,7 +168,7 @@ ERRORS = [
     (_bn((2, 3), weight=jnp.ones(4)), ShapeError, "weight should contain 3 elements not 4"),
     (_bn((3,)), ShapeError, "expected an input of at least 2D"),
     (lambda: F.batch_norm(jnp.ones((2, 3)), None, None), ValueError, "running_mean must be defined in evaluation mode"),
-    (lambda: F.batch_norm(jnp.ones((2, 3)), jnp.ones(3), None), ValueError, "running_var must be defined in evaluation mode"),
+    (lambda: F.batch_norm(jnp.ones((2, 3)), jnp.ones(3), None), ValueError, "running_mean and running_var must either both be None"),
     (lambda: F.batch_norm(jnp.ones((2, 3), jnp.int32), None, None, training=True), DtypeError, '"batch_norm" not implemented for int32'),
     (_bn((2, 3), weight=jnp.ones(3, jnp.float16)), DtypeError, "input and weight to have the same dtype, but got: float32 != float16"),
     (

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import funnn.torch as shim
-from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import device as _device
 from tests.shim.twin import compare, same, same_error, values
 
 #: Names of this file's shorthands: float32 or another type, all ones.
@@ -281,10 +281,10 @@ def test_without_a_gpu():
 def said_to_have_a_gpu(monkeypatch):
     """JAX says that it has one; what is derived from it is asked for anew, before and after."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    _dtype.here.cache_clear()
+    _device.here.cache_clear()
     yield
     monkeypatch.undo()
-    _dtype.here.cache_clear()
+    _device.here.cache_clear()
 
 
 def test_the_list_of_a_gpu(said_to_have_a_gpu):

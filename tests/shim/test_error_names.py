@@ -132,3 +132,14 @@ def test_they_are_still_the_cores_and_go_to_other_processes():
     assert caught.type.__name__ == "ValueError" and isinstance(caught.value, RuntimeError)
     again = pickle.loads(pickle.dumps(caught.value))
     assert type(again) is errors.ShapeValueError and str(again) == str(caught.value)
+
+
+def test_weights_of_classes_keep_their_type():
+    """Which decides what the loss takes: it is not that of the parameters."""
+    for t in (torch, shim):
+        weight = t.ones(3, dtype=t.float64)
+        assert t.nn.CrossEntropyLoss(weight).weight.dtype is t.float64
+        x, target = t.zeros(2, 3), t.tensor([0, 2])
+        assert t.nn.NLLLoss(weight)(x.double(), target).dtype is t.float64
+        with pytest.raises(RuntimeError):
+            t.nn.NLLLoss(weight)(x, target)

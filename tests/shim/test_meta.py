@@ -23,12 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 #: Operations that read numbers which torch's do without on 'meta', or check more: they raise.
 READS = {
-    "histc": listed("meta reads", "the range is that of the numbers"),
     "index_put": listed("meta reads", "a mask says how many numbers are written"),
     "nn.functional.one_hot": listed("meta reads", "the largest class is looked for"),
     "repeat_interleave": listed("meta reads", "the repeats are summed"),
-    "linspace": listed("meta reads", "the ends are numbers that are asked for"),
-    "logspace": listed("meta reads", "the ends are numbers that are asked for"),
     "linalg.pinv": listed("meta reads", "of matrices without numbers, which torch's does not multiply"),
     "linalg.norm": no_difference("of a matrix without rows, which is an error on a CPU in both"),
     "nn.functional.embedding_bag": no_difference("a type of indices that is an error on a CPU in both"),

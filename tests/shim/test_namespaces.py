@@ -104,15 +104,15 @@ def test_cuda_tensors_need_a_gpu():
 
 
 def test_cuda_is_the_accelerator_that_jax_has(monkeypatch):
-    from funnn.engine.types import dtype as _dtype
+    from funnn.engine.types import device as _device
 
-    monkeypatch.setattr(_dtype, "accelerated", lambda: True)
-    _dtype.here.cache_clear()
+    monkeypatch.setattr(_device, "accelerated", lambda: True)
+    _device.here.cache_clear()
     try:
         x = shim.ones(2)
         assert x.device == shim.device("cuda", 0) and x.is_cuda and not x.is_cpu and x.get_device() == 0
         assert x.to("cuda").device == x.cuda().device == shim.zeros(2, device=x.device).device == x.cpu().device == x.device
     finally:
         monkeypatch.undo()
-        _dtype.here.cache_clear()
+        _device.here.cache_clear()
     assert x.device == shim.device("cpu") and not x.is_cuda and x.is_cpu

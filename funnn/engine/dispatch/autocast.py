@@ -14,6 +14,7 @@ from typing import Any
 
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.tree import items_of, map_items
 
@@ -34,7 +35,7 @@ class Settings(threading.local):
 
     def refresh(self) -> None:
         """Put the Casting of the tensors' device into force, or none."""
-        here = "cuda" if _dtype.accelerated() else "cpu"
+        here = "cuda" if _device.accelerated() else "cpu"
         thread.autocast = casting(here, self.dtypes[here]) if self.enabled[here] else None
 
     def enter(self) -> int:
@@ -134,11 +135,11 @@ def uncast(function: Callable, *args: Any, **kwargs: Any) -> Any:
 # -- torch's functions
 
 
-def _device(device_type: Any, refused: type[Exception] = TypeError) -> str:
+def _device_kind(device_type: Any, refused: type[Exception] = TypeError) -> str:
     """'cpu' or 'cuda'."""
     if not isinstance(device_type, str):
         raise refused(f"Expected `device_type` of type `str`, got: `{type(device_type)}`; give 'cpu' or 'cuda'")
-    kind = _dtype.device(device_type).type
+    kind = _device.device(device_type).type
     if kind not in settings.enabled:
         raise RuntimeError(f"unsupported autocast device_type {device_type!r}; funnn knows 'cpu' and 'cuda'")
     return kind
@@ -153,12 +154,12 @@ _ABSENT = {
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Whether autocast is on for a kind of device, on this thread; for kinds that are not here, it is off."""
-    return device_type not in _ABSENT and settings.enabled[_device(device_type)]
+    return device_type not in _ABSENT and settings.enabled[_device_kind(device_type)]
 
 
 def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -> None:
     """Switch autocast of a kind of device on or off, on this thread; with one argument, that of 'cuda'."""
-    device, on = ("cuda", device_type) if enabled is None else ("cuda" if device_type is None else _device(device_type), enabled)
+    device, on = ("cuda", device_type) if enabled is None else ("cuda" if device_type is None else _device_kind(device_type), enabled)
     if not isinstance(on, bool):
         raise TypeError(f"set_autocast_enabled(): argument 'enabled' must be bool, not {type(on).__name__}")
     settings.enabled[device] = on
@@ -167,12 +168,12 @@ def set_autocast_enabled(device_type: Any = None, enabled: bool | None = None) -
 
 def get_autocast_dtype(device_type: str) -> _dtype.dtype:
     """The type that autocast of a kind of device casts to: bfloat16 on 'cpu' and float16 on 'cuda', unless set."""
-    return _ABSENT.get(device_type) or settings.dtypes[_device(device_type)]
+    return _ABSENT.get(device_type) or settings.dtypes[_device_kind(device_type)]
 
 
 def set_autocast_dtype(device_type: str, dtype: _dtype.dtype) -> None:
     """Set the type that autocast of a kind of device casts to, on this thread."""
-    settings.dtypes[_device(device_type)] = dtype
+    settings.dtypes[_device_kind(device_type)] = dtype
     settings.refresh()
 
 

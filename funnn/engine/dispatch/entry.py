@@ -14,6 +14,7 @@ from funnn.engine.dispatch.arguments import Torchs, fill, named_arguments
 from funnn.engine.dispatch.jax_errors import in_torchs_words, raised_by_jax
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.op import Op
+from funnn.engine.dispatch.refused_types import check_types, refused_types
 from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.dispatch.shown_nodes import sending_order
 from funnn.engine.program.form import Form, strong
@@ -64,9 +65,12 @@ class Entry:
         # NumPy arrays come here as they are only under jax.disable_jit
         remaining = iter([jnp.asarray(array) if type(array) is np.ndarray else array for array in arrays])
         args, kwargs = fill(self.layout, remaining)
+        refused = refused_types(self.op.names)
+        if refused:
+            check_types(refused, args)
         try:
             return jax.tree.map(strong, self.op.pure(*args, **kwargs))
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
             if not raised_by_jax(error):
                 raise
             raise in_torchs_words(error, self.op.name, arrays) from error

@@ -22,6 +22,7 @@ from funnn.engine.memory.storage import Window, whole
 from funnn.engine.program.value import filled
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import NoArrays, complex32, complex64, float16, float32
 from funnn.engine.types.warning import say
@@ -194,8 +195,8 @@ def _drawn(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Tensor:
     """Random numbers, whose parts are drawn as halves."""
     rerun = _Rerun()
     options = rerun.widen({name: value for name, value in kwargs.items() if name not in ("generator", "requires_grad")})
-    outline = function(*rerun.widen(args), **options | {"device": _dtype.META})
-    if _dtype.wants_outline(kwargs.get("device")):
+    outline = function(*rerun.widen(args), **options | {"device": _device.META})
+    if _device.wants_outline(kwargs.get("device")):
         return narrowed(outline)
     shape = outline._shape()
     pairs = Tensor._wrap(filled((*shape, 2), 0, float16.numpy))

@@ -14,6 +14,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.tensor.written_views import refused_write
+from funnn.engine.types.dtype import dtype
 
 _copy_slices = Op(write_window, "CopySlices", scalars=("starts",))
 _copy_through = Op(write_through, "CopySlices", scalars=("own", "at"))  # of a base that is itself a window, as clone() may make it
@@ -114,6 +115,15 @@ def _is_leaf(tensor: Tensor) -> bool:
     return tensor.is_leaf or type(tensor._grad_fn) is Gate
 
 
+def check_castable(found: dtype, wanted: dtype) -> None:
+    """Raise torch's error where a result of one type is not written into a tensor of another."""
+    if found.category > wanted.category:
+        raise RuntimeError(
+            f"result type {found.legacy} can't be cast to the desired output type {wanted.legacy}; "
+            f"convert the tensor first, or use the operation that returns a new tensor"
+        )
+
+
 def assign(tensor: Tensor, result: Tensor, name: str | None, overlapping: bool = False) -> Tensor:
     """Make ``result``, computed from ``tensor`` or not, the new value and history of ``tensor``; for ``name`` see :func:`check_writable`."""
     check_writable(tensor, name, overlapping, result.requires_grad)
@@ -122,11 +132,7 @@ def assign(tensor: Tensor, result: Tensor, name: str | None, overlapping: bool =
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(result._shape())}")
     operation = result._grad_fn
     if result.dtype is not kind:
-        if result.dtype.category > kind.category:
-            raise RuntimeError(
-                f"result type {result.dtype.legacy} can't be cast to the desired output type {kind.legacy}; "
-                f"convert the tensor first, or use the operation that returns a new tensor"
-            )
+        check_castable(result.dtype, kind)
         result = result.to(kind)
     if not (thread.grad and (result.requires_grad or tensor.requires_grad)):
         tensor._write(result._operand())

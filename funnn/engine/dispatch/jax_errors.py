@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from funnn import errors
 from funnn._frames import is_within
 from funnn.engine.tensor.sparse import NoDenseMemory
-from funnn.engine.types.dtype import NoCudaError
+from funnn.engine.types.device import NoCudaError
 
 
 def raised_by_jax(error: Exception) -> bool:
@@ -64,14 +64,26 @@ def speak_torch(error: Exception) -> None:
         error.args = (text, *error.args[1:])
 
 
+#: What Python and JAX say of operands that are neither numbers nor arrays.
+_OF_PYTHON = re.compile(
+    r"unsupported operand type|requires ndarray or scalar|Only integer scalar arrays|not a valid (JAX type|value for)|can't multiply"
+)
+#: What JAX says of complex numbers where an operation takes none.
+_OF_COMPLEX = re.compile(r"complex value|complex-valued|not well defined for complex|Clip received")
+
+
 def in_torchs_words(error: Exception, name: str, arrays: tuple) -> Exception:
     """The error that torch raises where JAX refuses the operands: IndexError for a dimension that is not there, NotImplementedError for a dtype, else
     RuntimeError."""
     text = str(error).splitlines()[0]
+    if isinstance(error, OverflowError):
+        return RuntimeError(f"value cannot be converted without overflow in {name}(): {text}")
+    if isinstance(error, TypeError) and _OF_PYTHON.search(text):
+        return TypeError(f"{name}() got an argument of another kind than it takes: {text}")
     axis = re.search(r"axis (-?\d+) is out of bounds for array of dimension (\d+)", text)
     if axis is not None:
         dim, rank = int(axis[1]), max(int(axis[2]), 1)
         return IndexError(f"Dimension out of range (expected to be in range of [{-rank}, {rank - 1}], but got {dim}) in {name}()")
-    if "does not accept dtype" in text:
+    if "does not accept dtype" in text or (any(jnp.iscomplexobj(array) for array in arrays) and _OF_COMPLEX.search(text)):
         return NotImplementedError(f'"{name}" not implemented for operands of {[str(array.dtype) for array in arrays]}: {text}')
     return RuntimeError(f"{name}() got operands of shapes {[list(jnp.shape(array)) for array in arrays]}: {text}")

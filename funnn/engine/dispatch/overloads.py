@@ -16,6 +16,7 @@ import numpy as np
 
 from funnn.engine.tensor.overrides import PROTOCOL
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 
@@ -38,8 +39,18 @@ class Refused(TypeError):
     """A call is none of an overload."""
 
 
+class Asked(Refused):
+    """As ``Refused``, where torch's function asks the argument for what only a tensor has: an AttributeError there."""
+
+
 class Parameter(NamedTuple):
-    """An argument of an overload; ``many`` where it is a sequence, ``loose`` where one number stands for the sequence too, ``optional`` where None does."""
+    """An argument of an overload.
+
+    Attributes:
+      many: whether it is a sequence; loose: whether one number stands for the sequence, too.
+      optional: whether None may stand for it.
+      asked: of a tensor, what torch's function, written in Python, asks it for first; "" where a parser looks at it.
+    """
 
     name: str
     kind: str
@@ -48,6 +59,7 @@ class Parameter(NamedTuple):
     optional: bool
     default: Any
     keyword_only: bool
+    asked: str = ""
 
     def takes(self, value: Any) -> bool:
         """Whether torch's parser takes the value here, or might."""
@@ -75,6 +87,7 @@ class Overload(NamedTuple):
     text: str
     parameters: tuple[Parameter, ...]
     deprecated: bool
+    in_nn: bool  # of torch.nn.functional
 
     @property
     def positional(self) -> list[Parameter]:
@@ -106,7 +119,7 @@ class Overload(NamedTuple):
             own = self.is_method()
             raise Refused(f"takes {some} positional argument{'s' * (len(positional) != 1)} but {len(args) - own} were given")
         values, rest = {item.name: value for item, value in zip(positional, args, strict=False)}, dict(kwargs)
-        missing = []
+        missing, asked = [], None
         for position, item in enumerate(self.parameters):
             if item.name not in values:
                 found = next((name for name in (item.name, *_NUMPYS_NAMES.get(item.name, ())) if name in rest), None)
@@ -118,7 +131,10 @@ class Overload(NamedTuple):
                 else:
                     continue
             if not missing:
-                self._check(item, values[item.name], f" (position {position + 1 - self.is_method()})" if position < len(args) else "")
+                try:
+                    self._check(item, values[item.name], f" (position {position + 1 - self.is_method()})" if position < len(args) else "")
+                except Asked as error:
+                    asked = asked or error  # where nothing else is wrong
         if missing:
             plural = "s" * (len(missing) == 1)  # so torch has it
             raise Refused(f"missing {len(missing)} required positional argument{plural}: {', '.join(missing)}")
@@ -126,12 +142,19 @@ class Overload(NamedTuple):
             raise Refused(
                 f"got multiple values for argument '{name}'" if name in values else f"got an unexpected keyword argument '{name}'"
             )
+        if asked is not None:
+            raise asked
         return values
 
     def _gathered(self, args: tuple, positional: list[Parameter]) -> tuple:
         """``(x, (2, 3))`` for ``(x, 2, 3)``, where the sizes are all that an overload takes by position."""
         first = 1 if positional and positional[0].name in INPUT else 0
-        loose = len(positional) == first + 1 and positional[first].many and positional[first].kind == "int"
+        loose = (
+            len(positional) == first + 1
+            and (first == 0 or hasattr(Tensor, self.name))
+            and positional[first].many
+            and positional[first].kind == "int"
+        )
         return (*args[:first], args[first:]) if loose and args[first:] and all(map(_is_integer, args[first:])) else args
 
     def _check(self, item: Parameter, value: Any, where: str) -> None:
@@ -150,7 +173,10 @@ class Overload(NamedTuple):
             raise Refused(
                 f": argument '{item.name}'{where} must be {item.wanted}, but found element of type {name_of(wrong)} at pos {place}"
             )
-        raise Refused(f": argument '{item.name}'{where} must be {item.wanted}, not {name_of(value)}")
+        text = f": argument '{item.name}'{where} must be {item.wanted}, not {name_of(value)}"
+        if item.asked and not hasattr(value, item.asked):
+            raise Asked(f"'{type(value).__name__}' object has no attribute '{item.asked}': {self.name}(){text}")
+        raise Refused(text)
 
     def _takes_number(self, value: Any) -> bool:
         """Whether a number stands for a tensor."""
@@ -196,7 +222,7 @@ _ACCEPT: dict[str, Callable[[Any], bool]] = {
     "torch.dtype": lambda value: isinstance(value, _dtype.dtype) or value in (bool, int, float, complex),
     "torch.layout": lambda value: isinstance(value, _layout.layout),
     "torch.memory_format": lambda value: isinstance(value, _layout.memory_format),
-    "torch.device": lambda value: isinstance(value, (_dtype.device, str, int)) and not isinstance(value, bool),
+    "torch.device": lambda value: isinstance(value, (_device.device, str, int)) and not isinstance(value, bool),
 }
 
 
@@ -206,22 +232,26 @@ _ACCEPT: dict[str, Callable[[Any], bool]] = {
 def _overload(name: str, arguments: str, deprecated: bool) -> Overload:
     before, _, behind = arguments.partition("*")
     parts = [(part, False) for part in before.split(", ") if part] + [(part, True) for part in behind.split(", ") if part]
-    shown = re.sub(r"\[\d\]|\?", "", arguments.removeprefix("Tensor self").removeprefix(", "))
-    return Overload(name.removeprefix("nn."), f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated)
+    shown = re.sub(r"\[\d\]|\?|(?<=Tensor)\.\w+", "", arguments.removeprefix("Tensor self").removeprefix(", "))
+    return Overload(
+        name.removeprefix("nn."), f"({shown})", tuple(_parameter(part, named) for part, named in parts), deprecated, name.startswith("nn.")
+    )
 
 
 def _parameter(text: str, keyword_only: bool) -> Parameter:
     left, _, default = text.partition(" = ")
     kind, name = left.rsplit(" ", 1)
     plain, many = re.sub(r"\[\d\]|\?", "", kind), kind.startswith("tuple of ")
+    asked = plain.removeprefix("Tensor.") if plain.startswith("Tensor.") else ""
     return Parameter(
         name,
-        plain.removeprefix("tuple of ").removesuffix("s") if many else plain,
+        plain.removeprefix("tuple of ").removesuffix("s") if many else "Tensor" if asked else plain,
         many,
         "[" in kind,
         kind.endswith("?"),
         _value(default) if default else _REQUIRED,
         keyword_only,
+        asked,
     )
 
 

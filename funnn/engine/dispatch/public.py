@@ -15,6 +15,7 @@ from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.overloads import overloads
+from funnn.engine.dispatch.refused_types import checking_types, refused_types
 from funnn.engine.dispatch.torch_reading import call_as_torch_does, check_call
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
@@ -44,8 +45,14 @@ def stand_in(function: Callable, args: tuple, kwargs: dict) -> Any:
 
 
 def ask_others(function: Callable, args: tuple, kwargs: dict) -> Any:
-    """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none."""
+    """The answer of a class that is no Tensor to a public pure function that was given no Tensor; NotImplemented where there is none.
+
+    Raises:
+      TypeError, AttributeError: no argument is an array; what torch raises.
+    """
     if not candidates_in((args, kwargs.values())):
+        if not any(hasattr(value, "dtype") for value in (*args, *kwargs.values())):
+            check_call((f"nn.{function.__name__}",), args, kwargs)
         return NotImplemented
     watch()
     return ask(function, args, kwargs)
@@ -57,6 +64,7 @@ def _answer_to(error: Exception, public: Callable, run: Callable, names: tuple[s
         try:
             return handle(public, args, kwargs, error)
         except Exception as wrong:
+            speak_torch(wrong)
             shorten(wrong)
             raise wrong from None
     if isinstance(error, NoArrays):
@@ -104,7 +112,8 @@ class _Taken:
             return
         if not self._detailed:
             items = [item for name in self.names for overload in overloads(name) for item in overload.positional]
-            self.plain = frozenset((Tensor,) if any(item.kind == "bool" for item in items) else (Tensor, int))
+            numbers = all(item.kind in ("Tensor", "object") or item.loose or item.takes(1) for item in items)
+            self.plain = frozenset((Tensor, int) if numbers else (Tensor,))
         check_call(self.names, args, kwargs)
         self._detailed.add((types, held))
         if not held:
@@ -140,6 +149,9 @@ def overridable(
     """
 
     names = ((public or run).__name__,) if names is None else names
+    refused = refused_types(names) if op is None else None
+    if refused:
+        run = checking_types(run, refused)
     taken = _Taken(names)  # where it is an operation, that looks at its arguments when its form is made
 
     @functools.wraps(run)

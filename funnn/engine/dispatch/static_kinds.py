@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from funnn.engine.dispatch.arguments import At
 from funnn.engine.dispatch.op import Op
+from funnn.engine.dispatch.overloads import overloads
 
 _FLAGS_TEXT = (
     "accumulate adjoint align_corners as_tuple assume_unique batch_first bidirectional ceil_mode center check_errors check_invariants "
@@ -25,10 +25,10 @@ _FLAGS_TEXT = (
     "unpack_pivots unsafe use_input_stats with_replacement wrap zero_infinity "
 )
 _INTEGERS_TEXT = (
-    "C HxW N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
+    "C HxW M N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
     "dims divisor_override downscale_factor edge_order end_dim group groups hop_length ignore_index ind interpolation_mode k "
     "kernel_size length low m minlength n_fft normalized_shape num_chunks num_classes num_groups num_layers num_samples offset "
-    "output_padding output_size pad padding_idx padding_mode physical_layout pow r reduction row sections shape shifts size sizes "
+    "output_padding output_size pad padding_idx padding_mode physical_layout pow r row sections shape shifts size sizes "
     "sparse_dim split_size split_size_or_sections split_sizes start_dim steps storage_offset stride upscale_factor win_length "
     "window_length "
 )
@@ -40,25 +40,26 @@ INTEGERS = frozenset(_INTEGERS_TEXT.split())
 
 def check_kinds(op: Op, arguments: dict[str, Any]) -> None:
     """Raise TypeError for an argument of the wrong kind; ``arguments`` by their names, with :class:`At` for tensors."""
-    name = op.name
+    name, others = op.name, _others(op)
     for argument, value in arguments.items():
-        if value is None or value is ...:
+        if value is None or value is ... or argument in others:
             continue
         if argument in FLAGS or (argument == "upper" and "lower" not in arguments):  # which may be the bounds of random numbers
             if type(value) not in _FLAGS:
                 raise TypeError(f"{name}(): argument '{argument}' must be bool, not {type(value).__name__}")
         elif argument in INTEGERS and not (type(value) is bool and "unbiased" in arguments):  # as x.std(False) gives it
-            if argument in _floats(op.pure):
-                continue
             for item in value if type(value) in (tuple, list) else (value,):
                 if type(item) in _NO_INTEGERS:
                     raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(item).__name__}")
 
 
 @functools.lru_cache(maxsize=4096)
-def _floats(pure: Callable[..., Any]) -> frozenset[str]:
-    """The arguments that are floats by default, which such a name is elsewhere for a whole number."""
-    return frozenset(name for name, item in inspect.signature(pure).parameters.items() if type(item.default) is float)
+def _others(op: Op) -> frozenset[str]:
+    """The arguments that are neither flags nor whole numbers, which such a name is elsewhere: floats or texts by default, or what torch does not look at."""
+    found = {name for name, item in inspect.signature(op.pure).parameters.items() if type(item.default) in (float, str)}
+    items = [item for name in op.names for overload in overloads(name) for item in overload.parameters]
+    known = {item.name for item in items if item.kind != "object"}
+    return frozenset(found | {item.name for item in items if item.name not in known})
 
 
 _FLAGS = (bool, np.bool_, At)

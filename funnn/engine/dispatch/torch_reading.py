@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from funnn._frames import is_within
-from funnn.engine.dispatch.overloads import ANYTHING, INPUT, Overload, Refused, name_of, overloads
+from funnn.engine.dispatch.overloads import ANYTHING, INPUT, Asked, Overload, Refused, name_of, overloads
 from funnn.engine.program.value import Value
 from funnn.engine.tensor.tensor import Tensor
 
@@ -41,10 +41,11 @@ def call_as_torch_does(run: Callable, names: Iterable[str], args: tuple, kwargs:
             overload, values = _newer(overload, candidates, values)
         read = overload.call(values, _positional_arguments(run))
         if len(read[0]) == len(args) and read[1].keys() == kwargs.keys():
+            _check_real(overload, values)
             return NotImplemented
         return run(*read[0], **read[1])
     if candidates:
-        raise TypeError(_refusal(candidates, args, kwargs))
+        raise _refusal(candidates, args, kwargs)
     return NotImplemented
 
 
@@ -57,11 +58,23 @@ def check_call(names: Iterable[str], args: tuple, kwargs: dict[str, Any]) -> Non
     args, kwargs = tuple(map(_plain, args)), {name: _plain(value) for name, value in kwargs.items() if name in known}
     for overload in candidates:
         try:
-            overload.bind(args, kwargs)
-            return
+            values = overload.bind(args, kwargs)
         except Refused:
             continue
-    raise TypeError(_refusal(candidates, args, kwargs))
+        if candidates[0].in_nn:
+            _check_real(overload, values)
+        return
+    raise _refusal(candidates, args, kwargs)
+
+
+def _check_real(overload: Overload, values: dict[str, Any]) -> None:
+    """Raise torch's RuntimeError for a complex number where one is wanted that is not."""
+    for item in overload.parameters:
+        if item.kind in ("Number", "Scalar") and isinstance(values.get(item.name), complex):
+            raise RuntimeError(
+                f"value cannot be converted to type double without overflow: {overload.name}() takes a real number as {item.name!r}, got "
+                f"{values[item.name]}"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -126,19 +139,29 @@ def _depth() -> int:
     return depth
 
 
-def _refusal(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> str:
-    """What torch says of a call that none of the overloads takes: what is wrong, where one alone takes so many arguments, or else them all."""
+def _refused(overload: Overload, args: tuple, kwargs: dict[str, Any]) -> Refused | None:
+    """Why it is no call of the overload, or None."""
+    try:
+        overload.bind(args, kwargs)
+    except Refused as error:
+        return error
+    return None
+
+
+def _refusal(candidates: list[Overload], args: tuple, kwargs: dict[str, Any]) -> TypeError | AttributeError:
+    """What torch raises of a call that none of the overloads takes; it says what is wrong, where one alone takes so many arguments, or else them all."""
     count = len(args) + len(kwargs)
     name = candidates[0].name
     candidates = [item for item in candidates if item.name == name]
     plausible = [item for item in candidates if item.takes_as_many(count)] if len(candidates) > 1 else candidates
-    if len(plausible) == 1:
-        try:
-            plausible[0].bind(args, kwargs)
-        except Refused as error:
-            text = str(error)
-            return text if text.startswith("expected") else f"{name}(){text}" if text[0] == ":" else f"{name}() {text}"
+    refusals = [_refused(item, args, kwargs) for item in plausible]
+    asked = next((error for error in refusals if isinstance(error, Asked)), None)
+    if asked is not None:
+        return AttributeError(str(asked))
+    if len(refusals) == 1 and refusals[0] is not None:
+        text = str(refusals[0])
+        return TypeError(text if text.startswith("expected") else f"{name}(){text}" if text[0] == ":" else f"{name}() {text}")
     given = [name_of(value) for value in args] + [f"{key}={name_of(value)}" for key, value in kwargs.items()]
     texts = list(dict.fromkeys(item.text for item in candidates if not item.deprecated))
     expected = texts[0] if len(texts) == 1 else "one of:\n" + "".join(f" * {text}\n" for text in texts)
-    return f"{name}() received an invalid combination of arguments - got ({', '.join(given)}), but expected {expected}"
+    return TypeError(f"{name}() received an invalid combination of arguments - got ({', '.join(given)}), but expected {expected}")

@@ -20,7 +20,7 @@ from funnn.engine.random import integers
 from funnn.engine.random.mt19937 import MT19937
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types import dtype as _dtype
+from funnn.engine.types import device as _device
 from funnn.errors import KeyRequiredError
 
 
@@ -31,7 +31,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu"):
-        self.device = _dtype.device(device)
+        self.device = _device.device(device)
         self._engine = MT19937()
 
     @property

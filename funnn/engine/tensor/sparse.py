@@ -15,6 +15,7 @@ import numpy as np
 from funnn.engine.memory.storage import Storage
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
@@ -118,7 +119,7 @@ class SparseTensor(Tensor):
     T, mT, H, mH = map(_turned, ("T", "mT", "H", "mH"))
 
     @property
-    def device(self) -> _dtype.device:
+    def device(self) -> _device.device:
         """Where the elements are."""
         return self._elements.device
 

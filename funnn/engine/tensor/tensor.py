@@ -20,6 +20,7 @@ from funnn.engine.state import thread
 from funnn.engine.tape.node import Gate
 from funnn.engine.tensor import overrides as _overrides
 from funnn.engine.tensor.history import History
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import printing as _printing
@@ -167,7 +168,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _meta(self) -> Any:
         """The device of tensors like this one, where it is told by name: 'meta', else None."""
-        return _dtype.META if is_outline(self._storage.value) else None
+        return _device.META if is_outline(self._storage.value) else None
 
     def _shape(self) -> tuple[int, ...]:
         return self._storage.value.shape if self._window is None else self._window.shape
@@ -192,9 +193,9 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return _dtype.dtype._by_numpy[self._storage.value.dtype]
 
     @property
-    def device(self) -> _dtype.device:
+    def device(self) -> _device.device:
         """Where the numbers are: on JAX's device, or, without any, on 'meta'."""
-        return _dtype.META if is_outline(self._storage.value) else _dtype.here()
+        return _device.META if is_outline(self._storage.value) else _device.here()
 
     @property
     def ndim(self) -> int:

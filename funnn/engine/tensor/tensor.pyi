@@ -12,9 +12,9 @@ from funnn.engine.memory.storage import Window as _Window
 from funnn.engine.program.value import Value as _Value
 from funnn.engine.tensor.generator import Generator as _Generator
 from funnn.engine.tensor.history import History as _History
+from funnn.engine.types.device import device as _device
 from funnn.engine.types.dtype import Size as _Size
 from funnn.engine.types.dtype import TorchType as _TorchType
-from funnn.engine.types.dtype import device as _device
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.engine.types.layout import layout as _layout
 from funnn.engine.types.layout import memory_format as _memory_format

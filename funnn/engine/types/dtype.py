@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from funnn.engine.state import before_settings_change, thread
+from funnn.engine.state import before_settings_change
 
 
 class TorchType(type):
@@ -340,88 +339,6 @@ def common(*arrays: Any, floating: bool = False) -> list[jax.Array]:
     if floating and kind.category < 2:
         kind = _default
     return [jnp.asarray(array, dtype=kind.numpy) for array in arrays]
-
-
-class device(metaclass=TorchType):
-    """Where a tensor lives: a type ('cpu', 'cuda') and an index."""
-
-    type: Any
-    index: int | None
-
-    def __init__(self, type: Any, index: int | None = None):
-        if isinstance(type, device):
-            type, index = type.type, type.index
-        elif isinstance(type, int):
-            type, index = "cuda", type
-        elif isinstance(type, str) and ":" in type:
-            type, number = type.split(":")
-            index = int(number)
-        if type not in ("cpu", "cuda", "mps", "xpu", "meta"):
-            raise RuntimeError(f"Expected one of cpu, cuda, mps, xpu, meta device type at start of device string: {type}")
-        self.type, self.index = type, index
-
-    def __repr__(self) -> str:
-        return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
-
-    def __str__(self) -> str:
-        return self.type if self.index is None else f"{self.type}:{self.index}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
-
-    def __hash__(self) -> int:
-        return hash((self.type, self.index))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (device, (self.type, self.index))
-
-    def __enter__(self) -> device:
-        """Inside, tensors are made on this device: 'meta', or the one that JAX chooses, which need only be there."""
-        check_device(self)
-        thread.devices = (*thread.devices, self)
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        thread.devices = thread.devices[:-1]
-
-
-CPU, META = device("cpu"), device("meta")
-
-
-def accelerated() -> bool:
-    """Whether JAX has an accelerator, which is called 'cuda' here."""
-    return jax.default_backend() != "cpu"
-
-
-@functools.cache
-def here() -> device:
-    """The one device, that of JAX's arrays."""
-    return device("cuda", 0) if accelerated() else CPU
-
-
-class NoCudaError(AssertionError, RuntimeError):
-    """There is no accelerator: an AssertionError in PyTorch's builds for CPUs, and a RuntimeError in its others."""
-
-
-def check_device(value: Any) -> None:
-    """Accept the devices that hold data here; 'cuda' only where JAX has an accelerator."""
-    kind = device(value).type
-    if kind in ("cpu", "meta") or (kind == "cuda" and accelerated()):
-        return
-    if kind == "cuda":
-        raise NoCudaError(
-            "Torch not compiled with CUDA enabled. CUDA is not available: JAX sees no GPU. Install a CUDA build of jaxlib, or use device='cpu'."
-        )
-    raise NotImplementedError(f"device {value!r} is not supported; funnn knows 'cpu', 'cuda' (JAX's accelerator) and 'meta' (no numbers)")
-
-
-def wants_outline(value: Any) -> bool:
-    """Whether a tensor made for that device, or for None, has no numbers: it is on 'meta'. Raises for a device that isn't there."""
-    if value is None:
-        value = thread.devices[-1] if thread.devices else thread.default_device
-        return value is not None and value.type == "meta"
-    check_device(value)
-    return device(value).type == "meta"
 
 
 class Size(tuple, metaclass=TorchType):

@@ -10,6 +10,7 @@ from typing import Any, cast
 import jax
 
 from funnn.engine.state import before_settings_change, thread
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import warning as _warn
 
@@ -138,16 +139,16 @@ def get_float32_matmul_precision() -> str:
 
 def set_default_device(device: Any) -> None:
     """Where this thread makes tensors from now on: 'meta', or the device where JAX puts arrays anyway (None); for others see jax.default_device."""
-    kind = _dtype.device("cpu" if device is None else device).type
-    if kind not in ("cuda" if _dtype.accelerated() else "cpu", "meta") and device is not None:
+    kind = _device.device("cpu" if device is None else device).type
+    if kind not in ("cuda" if _device.accelerated() else "cpu", "meta") and device is not None:
         raise NotImplementedError(f"torch.set_default_device({device!r}) is not supported: JAX puts arrays on {jax.default_backend()}")
-    thread.default_device = None if device is None else _dtype.device(device)
+    thread.default_device = None if device is None else _device.device(device)
 
 
-def get_default_device() -> _dtype.device:
+def get_default_device() -> _device.device:
     """Where tensors are made."""
-    found: _dtype.device | None = thread.devices[-1] if thread.devices else thread.default_device
-    return _dtype.here() if found is None or found.type != "meta" else _dtype.META
+    found: _device.device | None = thread.devices[-1] if thread.devices else thread.default_device
+    return _device.here() if found is None or found.type != "meta" else _device.META
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.torch._compiled_parts import PARTS
 
@@ -24,9 +25,9 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
             found.update(device=value.device, dtype=value.dtype)
         elif isinstance(value, _dtype.dtype):
             found["dtype"] = value
-        elif isinstance(value, (str, int, _dtype.device)) and not isinstance(value, bool):
+        elif isinstance(value, (str, int, _device.device)) and not isinstance(value, bool):
             found["device"] = value
-    place = None if found["device"] is None else _dtype.device(found["device"])
+    place = None if found["device"] is None else _device.device(found["device"])
     return place, found["dtype"], kwargs.get("non_blocking", bool(flags and flags[0])), kwargs.get("memory_format")
 
 

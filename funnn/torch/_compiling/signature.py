@@ -15,11 +15,12 @@ from funnn.engine.program.value import Value
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import overriding
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types import settings as _settings
 
-_VALUES = (int, bool, str, bytes, complex, type(None), _dtype.dtype, _dtype.device, range, types.BuiltinFunctionType)
+_VALUES = (int, bool, str, bytes, complex, type(None), _dtype.dtype, _device.device, range, types.BuiltinFunctionType)
 
 
 class Refused(Exception):

@@ -9,6 +9,7 @@ from typing import Any
 
 from funnn.engine.dispatch import autocast as _autocast
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 _LOWER = {"cpu": (_dtype.bfloat16, _dtype.float16), "cuda": (_dtype.float16, _dtype.bfloat16)}
@@ -16,7 +17,7 @@ _LOWER = {"cpu": (_dtype.bfloat16, _dtype.float16), "cuda": (_dtype.float16, _dt
 
 def is_autocast_available(device_type: str) -> bool:
     """Whether there is autocast for a kind of device, be it present or not."""
-    return _dtype.device(device_type).type in _LOWER
+    return _device.device(device_type).type in _LOWER
 
 
 class autocast:
@@ -37,10 +38,10 @@ class autocast:
     """
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None):
-        self.device = _autocast._device(device_type, ValueError)
+        self.device = _autocast._device_kind(device_type, ValueError)
         self.fast_dtype = _autocast.get_autocast_dtype(self.device) if dtype is None else dtype
         self._cache_enabled = _autocast.is_autocast_cache_enabled() if cache_enabled is None else cache_enabled
-        if enabled and self.device == "cuda" and not _dtype.accelerated():
+        if enabled and self.device == "cuda" and not _device.accelerated():
             warnings.warn("CUDA is not available or torch_xla is imported. Disabling autocast.", stacklevel=2)
             enabled = False
         if enabled and self.fast_dtype not in _LOWER[self.device]:
@@ -96,7 +97,7 @@ def _cast(value: Any, dtype: Any) -> Any:
 
 def custom_fwd(fwd: Callable | None = None, *, device_type: str, cast_inputs: Any = None) -> Callable:
     """Decorator of an autograd.Function's ``forward``: with ``cast_inputs`` it runs, in a region, without autocast on inputs cast to that type."""
-    device = _autocast._device(device_type, ValueError)
+    device = _autocast._device_kind(device_type, ValueError)
     if fwd is None:
         return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
 
@@ -114,7 +115,7 @@ def custom_fwd(fwd: Callable | None = None, *, device_type: str, cast_inputs: An
 
 def custom_bwd(bwd: Callable | None = None, *, device_type: str) -> Callable:
     """Decorator of an autograd.Function's ``backward``: it runs with autocast as its ``forward`` did."""
-    device = _autocast._device(device_type, ValueError)
+    device = _autocast._device_kind(device_type, ValueError)
     if bwd is None:
         return functools.partial(custom_bwd, device_type=device_type)
 

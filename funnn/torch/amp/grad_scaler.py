@@ -14,6 +14,7 @@ import numpy as np
 from funnn.engine.program.lift import lift
 from funnn.engine.program.value import Value
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 
@@ -68,7 +69,7 @@ class GradScaler:
         enabled: bool = True,
     ):
         self._device, self._enabled = device, enabled
-        if enabled and device == "cuda" and not _dtype.accelerated():
+        if enabled and device == "cuda" and not _device.accelerated():
             warnings.warn("torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.", stacklevel=2)
             self._enabled = False
         if self._enabled:

@@ -9,8 +9,8 @@ import jax
 
 from funnn.engine.ops.make.factories import legacy_types as _legacy_types
 from funnn.engine.tensor import generator as _random
-from funnn.engine.types.dtype import accelerated
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import accelerated
+from funnn.engine.types.device import device as _device
 from funnn.torch.cuda import amp as amp
 
 globals().update(_legacy_types("cuda"))

@@ -1,7 +1,7 @@
 # Made by .ci/stubs.py from the live objects; write to the sources, and run it again.
 
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import device as _device
 from funnn.torch.cuda import amp as amp
 from types import SimpleNamespace as _SimpleNamespace
 from typing import Any

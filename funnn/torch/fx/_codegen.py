@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import device
+from funnn.engine.types.device import device
 from funnn.torch.fx import _pytree
 from funnn.torch.fx._names import Namespace, custom_builtins, qualified_name, register_custom_builtin, torch_name, type_text
 from funnn.torch.fx._wrapping import wrap

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import device, dtype
+from funnn.engine.types.device import device
+from funnn.engine.types.dtype import dtype
 from funnn.engine.types.layout import layout, memory_format
 from funnn.torch.fx._names import qualified_name, type_text
 from funnn.torch.fx.immutable_collections import immutable_dict, immutable_list

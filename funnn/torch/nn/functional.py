@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn import functional as _pure
+from funnn.engine.dispatch.public import overridable as _overridable
 from funnn.engine.state import thread as _thread
 from funnn.engine.tensor.tensor import Tensor as Tensor
 from funnn.torch.nn import _attention_parts, _reduction, _tuples
@@ -48,9 +49,13 @@ _BEYOND = {
     "update_kv_cache",
 }
 
+_COMPOSED = ("multi_head_attention_forward", "triplet_margin_with_distance_loss")
+
 __all__ = sorted(set(_pure.__all__) - _BEYOND)
 
 globals().update({name: getattr(_pure, name) for name in __all__})
+#: What is composed of functions on Tensors, and asks classes that override functions as these do.
+globals().update({name: _overridable(getattr(_pure, name), names=(f"nn.{name}",)) for name in _COMPOSED})
 _threshold = _pure.threshold  # by which torch calls it in the code of graphs
 ScalingType, SwizzleType = _pure.ScalingType, _pure.SwizzleType
 

@@ -9,6 +9,7 @@ from funnn.engine.ops.make.factories import empty
 from funnn.engine.tensor.overrides import disabled
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 
@@ -77,7 +78,7 @@ class UninitializedTensorMixin:
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         if device is not None:
-            _dtype.check_device(device)
+            _device.check_device(device)
         tensor = object.__new__(cls)
         tensor._kind = _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)
         tensor._leaf_requires_grad = bool(requires_grad)
@@ -120,9 +121,9 @@ class UninitializedTensorMixin:
     is_meta = False
 
     @property
-    def device(self) -> _dtype.device:
+    def device(self) -> _device.device:
         """Where the numbers will be."""
-        return _dtype.here()
+        return _device.here()
 
     @property
     def data(self) -> Tensor:

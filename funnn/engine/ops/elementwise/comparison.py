@@ -100,6 +100,10 @@ _truth(equal)
 def isin(elements, test_elements, *, assume_unique=False, invert=False):
     """Whether each of ``elements`` is among ``test_elements``; ``invert`` asks for the opposite."""
     a, b = common(elements, test_elements)
+    for operand in (elements, test_elements):
+        kind = dtype.of(jnp.result_type(operand))
+        if kind.category in (0, 3):
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {kind.legacy}; convert it with .to(dtype)")
     return jnp.isin(a, b, invert=invert)
 
 

@@ -96,7 +96,9 @@ def div(input: Any, other, *, rounding_mode=None):
         return a / b
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return (_floored if rounding_mode == "floor" else _truncated)(*promoted(input, other))
+    a, b = promoted(input, other)
+    require(f"div_{rounding_mode}_cpu", a, "if")
+    return (_floored if rounding_mode == "floor" else _truncated)(a, b)
 
 
 _floored = widened(jnp.floor_divide)

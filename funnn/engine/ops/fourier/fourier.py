@@ -13,6 +13,7 @@ from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.ops.make.factories import tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.device import check_pinned
 from funnn.engine.types.dtype import common
 
 #: What a transform's factor is, of N points, without its own: by its name in the forward direction and in the inverse one.
@@ -187,6 +188,7 @@ FUNCTIONS["fft.ifftshift"].__doc__ = "The opposite of fftshift."
 
 def _frequencies(name: str, numbers: Callable[[int], np.ndarray]) -> None:
     def frequencies(n, d=1.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+        check_pinned(pin_memory)
         kind = (_dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)).numpy
         if n < 1:
             raise RuntimeError(f"{name}: n must be positive, got {n}")

@@ -15,6 +15,7 @@ from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.make.factories import tensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.device import check_pinned
 from funnn.engine.types.layout import strided
 
 
@@ -26,8 +27,7 @@ def _intervals(M: int, sym: bool) -> int:
 def _made(name: str, M: int, values: Callable[[np.ndarray], Any], rest: dict[str, Any]) -> Tensor:
     """``values`` of the points 0 … M − 1 as a tensor, which a single one and none are without it."""
     kind = rest.pop("dtype", None) or _dtype.get_default_dtype()
-    layout = rest.pop("layout", None) or strided
-    rest.pop("pin_memory", None)
+    layout = rest.pop("layout", strided)
     if not isinstance(M, (int, np.integer)):
         raise TypeError(f"{name}(): argument 'M' must be int, not {type(M).__name__}")
     if M < 0:
@@ -125,12 +125,13 @@ def _older(name: str, function: Callable) -> None:
     def window(
         window_length, periodic=True, *numbers, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False, **named
     ):
+        check_pinned(pin_memory)
         kind = _dtype.get_default_dtype() if dtype is None else dtype
         if not kind.is_floating_point:
             raise RuntimeError(f"{name} expects floating point dtypes, got: {kind}")
         if window_length < 0:
             raise RuntimeError(f"{name} requires non-negative window_length, got window_length={window_length}")
-        values = function(window_length, *numbers, sym=not periodic, dtype=_dtype.float64, layout=layout, **named)
+        values = function(window_length, *numbers, sym=not periodic, dtype=_dtype.float64, layout=layout or strided, **named)
         return tensor(values.numpy().astype(kind.numpy), device=device, requires_grad=requires_grad)
 
     window.__doc__ = f"The window {name.removesuffix('_window')} of torch.signal.windows."

@@ -14,7 +14,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
-from funnn.engine.ops.kit.elementwise import factor
+from funnn.engine.ops.kit.elementwise import factor, require
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
@@ -110,6 +110,9 @@ def scatter_reduce(input, dim, index: Array, src: Array, reduce, *, include_self
     reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)  # torch takes these too, without saying so
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    kinds = {"amax": "bif", "amin": "bif", "mean": "ifc"}.get(reduce)
+    if kinds is not None:
+        require(f"scatter_gather_tensor_cpu_reduce_{reduce}", input, kinds)
     return call(_scatter_reduced, (input, dim, index, src, reduce, include_self), {})
 
 
@@ -167,6 +170,7 @@ def _index_fill(input, dim, index, value):
 
 
 def _index_reduce(input, dim, index, source, how, include_self):
+    require("index_func_", input, "if")
     return _written(reduce_at, input, *_slices(input, dim, index, source), how, include_self)
 
 

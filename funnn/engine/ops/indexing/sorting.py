@@ -15,7 +15,7 @@ from jax import Array, lax
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
-from funnn.engine.ops.kit.elementwise import named
+from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import publish, row, write_out
 from funnn.engine.ops.reduce.reductions import as_vector
@@ -74,6 +74,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 @as_vector
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The k-th smallest value along ``dim``, counted from 1, and where it is."""
+    require("kthvalue_cpu", input, "if")
     dim = wrap_dim(dim, input.ndim)
     if input.shape[dim] == 0:
         raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
@@ -85,6 +86,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 @as_vector
 def mode(input, dim=-1, keepdim=False):
     """The most frequent value along ``dim``, of several the smallest, and the last place where it is."""
+    require("mode_cpu", input, "bif")
     dim = wrap_dim(dim, input.ndim)
     if input.shape[dim] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
@@ -185,6 +187,7 @@ def places_in(sequence, values, right):
 
 def searchsorted(sorted_sequence: Array, input: Any, *, out_int32=False, right=False, side=None, sorter=None):
     """Where each element of ``input`` would go in its row of ``sorted_sequence``: before equal ones, or after them with ``right``."""
+    require("searchsorted_out_cpu", jnp.asarray(input), "bif")
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:

@@ -71,9 +71,10 @@ def not_implemented(name: str, kind: Any) -> NotImplementedError:
 
 
 def require(name: str, array: Any, kinds: str) -> None:
-    """Raise unless the array's numbers are of one of those kinds: b(ool), i(nteger), f(loat), c(omplex)."""
-    if "bifc"[_dtype.dtype.of(array.dtype).category] not in kinds:
-        raise not_implemented(name, array.dtype)
+    """Raise unless the numbers of an array or Tensor are of one of those kinds: b(ool), i(nteger), f(loat), c(omplex)."""
+    kind = array.dtype.numpy if isinstance(array.dtype, _dtype.dtype) else array.dtype
+    if "bifc"[_dtype.dtype.of(kind).category] not in kinds:
+        raise not_implemented(name, kind)
 
 
 def refusing(error: Callable[[], Exception]) -> Callable:

@@ -10,7 +10,7 @@ from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
 from funnn.engine.dispatch.call import call
-from funnn.engine.dispatch.inplace import assign, check_overlap
+from funnn.engine.dispatch.inplace import assign, check_castable, check_overlap
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable, rename
 from funnn.engine.ops.kit.out import exactly
@@ -221,7 +221,13 @@ def gather_sizes(loose: tuple, named: dict[str, Any] | None = None, name: str = 
         loose = (named[name],)
     if len(loose) == 1 and isinstance(loose[0], (tuple, list)):
         loose = loose[0]
+    if any(type(size) is bool for size in loose):
+        raise TypeError(f"{name} must be a tuple of ints, got a truth value: {loose}")
     return tuple([operator.index(size) for size in loose])
+
+
+#: Operations in place that look at the type of their operands before they look at that of the result.
+_CHECKED_FIRST = ("ge_", "greater_", "greater_equal_", "gt_", "le_", "less_", "less_equal_", "lt_", "clamp_", "clip_")
 
 
 def _writer(run: Callable, public: Callable, name: str) -> Callable:
@@ -230,7 +236,12 @@ def _writer(run: Callable, public: Callable, name: str) -> Callable:
             if getattr(value, "_storage", None) is self._storage:
                 check_overlap(self, args)
         checks = count_checks()
-        result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        try:
+            result = run(self, *args, **kwargs) if thread.autocast is None else uncast(run, self, *args, **kwargs)
+        except NotImplementedError:  # of the type in which it computes, which torch compares with this tensor's first
+            if args and isinstance(args[0], (Tensor, int, float, complex)) and not name.startswith(_CHECKED_FIRST):
+                check_castable(FUNCTIONS["result_type"](self, args[0]), self.dtype)
+            raise
         if count_checks() > checks:  # of an index that is computed
             settle_checks("a tensor is written")
         return assign(self, result, name)

@@ -22,9 +22,10 @@ from funnn.engine.tensor.tensor import Tensor
 Operand = Any
 
 _TENSORS = frozenset(f"{name}{optional}" for name in ("Array", "jax.Array", "Tensor") for optional in ("", " | None"))
-_TAKEN = (Tensor, jax.Array, np.ndarray, np.generic, Value, type(None))
+_TAKEN = (Tensor, jax.Array, np.ndarray, np.generic, Value)
 _NUMBERS = (int, float, complex, str, list, tuple)
 _ONE_OF = "one of"  # stands for the first two parameters where one must be a Tensor
+_ABSENT = object()
 
 
 def tensors_of(like: Callable) -> dict[str, int]:
@@ -47,16 +48,18 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
     if not wanted:
         return run
 
+    may_be_none = _may_be_none(run)
+
     @functools.wraps(run)
     def checked(*args: Any, **kwargs: Any) -> Any:
         for parameter, position in wanted.items():
-            value = args[position] if position < len(args) else kwargs.get(parameter)
+            value = args[position] if position < len(args) else kwargs.get(parameter, _ABSENT)
             if parameter == "tensors":  # any number of them
                 _check_each(args[position:])
             elif parameter == _ONE_OF:
                 if len(args) == 2 and all(isinstance(arg, _NUMBERS) or (isinstance(arg, jax.Array) and arg.weak_type) for arg in args):
                     raise TypeError(f"{name.rpartition('.')[2]}(): one of two operands must be Tensor, got two numbers")
-            elif not _is_taken(value):
+            elif not _is_taken(value) and value is not _ABSENT and not (value is None and parameter in may_be_none):
                 raise TypeError(
                     f"{name.rpartition('.')[2]}(): argument '{parameter}' (position {position + 1}) must be Tensor, not {type(value).__name__}; "
                     "make one with torch.tensor(…)"
@@ -64,6 +67,12 @@ def tensors_only(name: str, run: Callable, wanted: dict[str, int]) -> Callable:
         return run(*args, **kwargs)
 
     return checked
+
+
+def _may_be_none(function: Callable) -> frozenset[str]:
+    """The parameters whose default is None, or whose annotation says it."""
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(item.name for item in parameters if item.default is None or str(item.annotation).endswith("| None"))
 
 
 def _is_taken(value: Any) -> bool:

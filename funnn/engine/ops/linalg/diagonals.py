@@ -72,7 +72,15 @@ row("trace", trace, "TraceBackward0", autocast={"cpu": FLOAT32})
 
 def _indices(name: str, find: Callable, where: str) -> None:
     def indices(
-        row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None, **ignored: Any
+        row: int,
+        col: int,
+        offset: int = 0,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        layout: Any = None,
+        pin_memory: bool = False,
+        requires_grad: bool = False,
     ) -> Tensor:
         for what, size in (("row", row), ("col", col)):
             if size < 0:
@@ -80,7 +88,8 @@ def _indices(name: str, find: Callable, where: str) -> None:
         kind = _dtype.int64 if dtype is None else _dtype.as_dtype(dtype)
         if kind not in (_dtype.int32, _dtype.int64):
             raise NotImplementedError(f"\"{name}\" not implemented for '{kind.legacy}'; indices are int32 or int64")
-        return FUNCTIONS["tensor"](np.stack(find(row, offset, col)), dtype=kind, device=device)
+        found = np.stack(find(row, offset, col))
+        return FUNCTIONS["tensor"](found, dtype=kind, device=device, pin_memory=pin_memory or False, requires_grad=requires_grad or False)
 
     indices.__doc__ = f"The rows and columns of the elements {where} a diagonal of a row × col matrix and on it."
     publish(name, indices, method=False)

@@ -34,7 +34,7 @@ def cdist(x1: Array, x2: Array, p=2.0, compute_mode="use_mm_for_euclid_dist_if_n
     Returns:
       A tensor of shape (…, P, R).
     """
-    if compute_mode is not None and compute_mode not in _MODES:
+    if compute_mode not in _MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode; expected one of {', '.join(_MODES)}")
     for name, array in (("X1", x1), ("X2", x2)):
         if array.ndim < 2:

@@ -13,7 +13,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
-from funnn.engine.ops.kit.elementwise import widened
+from funnn.engine.ops.kit.elementwise import require, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.ops.linalg.matrix_checks import inexact, same_types, square
@@ -108,6 +108,7 @@ def _multi_dot(tensors):
     count = len(tensors)
     if count < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {count}")
+    require("addmm_impl_cpu_", tensors[0], "ifc")
     for number, array in enumerate(tensors):
         end = number in (0, count - 1)
         if array.ndim != 2 and not (end and array.ndim == 1):

@@ -16,7 +16,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
-from funnn.engine.ops.kit.elementwise import factor, widened
+from funnn.engine.ops.kit.elementwise import factor, require, widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -172,6 +172,9 @@ def addr(input, vec1: Array, vec2: Array, *, beta=1, alpha=1):
     product = outer(vec1, vec2)
     if input.dtype == jnp.bool_:
         return (jnp.asarray(beta, bool) & input) | (jnp.asarray(alpha, bool) & product)
+    for name, number in (("beta", beta), ("alpha", alpha)):
+        if jnp.result_type(number) == jnp.bool_:
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results, which are those of tensors of torch.bool.")
     if not jnp.issubdtype(input.dtype, jnp.inexact):
         for name, number in (("beta", beta), ("alpha", alpha)):
             if jnp.issubdtype(jnp.result_type(number), jnp.inexact):
@@ -195,6 +198,7 @@ def inner(input, other: Array):
     _same_types("both arguments of inner()", input, other)
     if not input.ndim or not other.ndim:
         return input * other
+    require("dot", input, "ifc")
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(
             f"inner() the last dimension must match on both input tensors but got shapes {list(input.shape)} and {list(other.shape)}"
@@ -212,6 +216,7 @@ def kron(input, other: Array):
 
 def _tensordot(a, b, dims):
     _same_types("both inputs of tensordot()", a, b)
+    require("addmm_impl_cpu_", a, "ifc")
     dims = [[wrap_dim(dim, array.ndim) for dim in given] for given, array in zip(dims, (a, b), strict=True)]
     for i, j in zip(*dims, strict=True):
         if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
@@ -230,10 +235,14 @@ _tensordot_op = Op(_tensordot, "ViewBackward0", autocast={"cpu": LOWER, "cuda": 
 
 def tensordot(a, b: Array, dims=2, out=None):
     """The sum of products over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of dimensions."""
+    if not isinstance(dims, (tuple, list, Tensor, int)):
+        raise RuntimeError(
+            f"tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] containing two lists, but got {dims=}"
+        )
     if isinstance(dims, Tensor):
-        dims = dims.tolist()
-    if isinstance(dims, (tuple, list)) and len(dims) == 1:
-        dims = dims[0]
+        dims = dims.tolist() if dims.numel() > 1 else int(dims)
+    if isinstance(dims, (tuple, list)) and len(dims) != 2:
+        raise ValueError(f"tensordot expects two lists of dims, but got {len(dims)}: {dims}")
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")

@@ -15,6 +15,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.ops.make.factories import as_tensor, finish, on_array, tensor, warn_unless_writable
 from funnn.engine.program.value import is_on_cpu
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 _CPU = (1, 0)  # DLPack's name of it
@@ -98,7 +99,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     The values of JAX's arrays, of what lies on an accelerator and of types that NumPy does not have are copied.
     """
     if device is not None:
-        _dtype.check_device(device)
+        _device.check_device(device)
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.detach().clone() if copy else ext_tensor.detach()
     source = _Capsule(ext_tensor) if type(ext_tensor).__name__ == "PyCapsule" else ext_tensor

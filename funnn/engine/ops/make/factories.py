@@ -27,10 +27,12 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.pickling import on_memory
 from funnn.engine.tensor.sparse import NoDenseMemory, SparseTensor
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.casts import cast, cast_on_host
-from funnn.engine.types.dtype import as_dtype, wants_outline
+from funnn.engine.types.device import check_pinned, wants_outline
+from funnn.engine.types.dtype import as_dtype
 from funnn.engine.types.sequences import is_sequence
 from funnn.engine.types.warning import say
 
@@ -125,14 +127,6 @@ def _checked(shape: tuple) -> tuple:
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}. Dimension size must be non-negative."
         )
     return shape
-
-
-def check_pinned(pin_memory: Any) -> None:
-    """RuntimeError where memory is to be pinned and there is no accelerator to copy it to."""
-    if pin_memory and not _dtype.accelerated():
-        raise RuntimeError(
-            "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on this system."
-        )
 
 
 def factory(function: Callable) -> Callable:
@@ -275,7 +269,8 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
-    values, kind = _spaced("linspace", start, end, steps, dtype)
+    device = _on_meta(start, end) if device is None else device
+    values, kind = _spaced("linspace", start, end, steps, dtype, device)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
@@ -284,15 +279,27 @@ def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` powers of ``base``, whose exponents go from start to end at equal distances."""
-    values, kind = _spaced("logspace", start, end, steps, dtype, wide=True)
+    device = _on_meta(start, end) if device is None else device
+    values, kind = _spaced("logspace", start, end, steps, dtype, device, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
-def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
+def _on_meta(start: Any, end: Any) -> Any:
+    """'meta' where an end is a tensor without numbers, else None."""
+    return next((value.device for value in (start, end) if isinstance(value, Tensor) and value.is_meta), None)
+
+
+def _end(value: Tensor, without_numbers: bool) -> Any:
+    """The number of a tensor, or any of its type where the result has no numbers."""
+    return value.dtype.numpy.type(0).item() if without_numbers and value.is_meta else value.item()
+
+
+def _spaced(name: str, start: Any, end: Any, steps: int, dtype: Any, device: Any, wide: bool = False) -> tuple[np.ndarray, _dtype.dtype]:
     """The values of ``linspace`` and their type, computed in it (as in torch, from both ends to the middle) or, if ``wide``, in double."""
-    ends = [value.item() if isinstance(value, Tensor) else value for value in (start, end)]
+    without_numbers = wants_outline(device)
+    ends = [_end(value, without_numbers) if isinstance(value, Tensor) else value for value in (start, end)]
     if not isinstance(steps, (int, np.integer, Tensor)):
         raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
     steps = operator.index(steps)
@@ -413,7 +420,7 @@ def legacy_type(kind: _dtype.dtype, device: str = "cpu") -> type:
 
     class Meta(type):
         def __call__(cls, *args: Any) -> Tensor:
-            if device != "cpu" and not _dtype.accelerated():
+            if device != "cpu" and not _device.accelerated():
                 raise TypeError(f"type {prefix}.{cls.__name__} not available: JAX sees no GPU; use torch.{cls.__name__}")
             return legacy_tensor(args, kind)
 
@@ -438,7 +445,7 @@ _NEW = {"new_zeros": zeros, "new_ones": ones, "new_empty": empty, "new_full": fu
 def _new(name: str, function: Callable) -> Callable:
     def make(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
         if self.is_meta:
-            kwargs.setdefault("device", _dtype.META)
+            kwargs.setdefault("device", _device.META)
         if function is tensor and args and isinstance(args[0], Tensor):
             say(_COPY.format("tensor.new_tensor"))
             return args[0].detach().clone().to(self.dtype if dtype is None else dtype).requires_grad_(bool(kwargs.get("requires_grad")))

@@ -14,6 +14,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, add_method, publish, write_out
 from funnn.engine.ops.make.factories import legacy_tensor, tensor
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 
 # -- questions
@@ -143,7 +144,7 @@ _walk(
 def new(self, *args, device=None):
     """A tensor of the same type, of sizes or with data."""
     if device is not None:
-        _dtype.check_device(device)
+        _device.check_device(device)
     return legacy_tensor(args, self.dtype)
 
 

@@ -17,7 +17,8 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, pick
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
-from funnn.engine.types.dtype import as_dtype, wants_outline
+from funnn.engine.types.device import check_pinned, wants_outline
+from funnn.engine.types.dtype import as_dtype
 from funnn.engine.types.layout import memory_order
 
 
@@ -121,6 +122,7 @@ def normal(
     pin_memory: bool = False,
 ) -> Tensor:
     """Values from N(mean, std²), where either may be a tensor, or both are numbers and ``size`` is given."""
+    check_pinned(pin_memory)
     tensors = [item for item in (mean, std) if isinstance(item, Tensor)]
     if not tensors:
         if size is None and out is None:

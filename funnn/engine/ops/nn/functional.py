@@ -53,7 +53,9 @@ def _make_runner(function: Callable) -> Callable:
 def op_of(function: Callable, pure: Callable | None = None) -> Op:
     """The operation of a public pure function, as its row says."""
     row = ROWS.get(function, FunctionRow())
-    return Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
+    op = Op(pure or function.pure, row.grad, scalars=function.scalars, order=row.order, autocast=row.autocast)
+    op.names = (f"nn.{function.__name__}",)
+    return op
 
 
 def _runner(function: Callable) -> tuple[Callable, Op | None, int | None]:
@@ -337,16 +339,31 @@ def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(
             f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype.legacy}; convert it with .long()"
         )
-    if input._operand().traced:
+    if input._operand().traced or (input.is_meta and num_classes > 0):
         return call(_one_hot_op, (input, num_classes), {})
     with jax.enable_x64(True):
         return Tensor._wrap(F.one_hot.pure(input._read(), num_classes))
 
 
+def _in_newer_order(function: Callable) -> Callable:
+    """embedding_bag, which torch also takes with the table first, as it was once, and a warning."""
+
+    def look_up_bags(input: Any, weight: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(input, Tensor) and isinstance(weight, Tensor) and weight.dtype is _dtype.int64 and input.is_floating_point():
+            say(
+                "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
+                "be `embedding_bag(input, weight, ...)`."
+            )
+            input, weight = weight, input
+        return function(input, weight, *args, **kwargs)
+
+    return functools.update_wrapper(look_up_bags, F.embedding_bag)
+
+
 #: Functions that write, or look at values, beside computing.
 _WITH_EFFECTS: dict[Callable, Callable] = {
     F.embedding: _with_bounded_table(F.embedding),
-    F.embedding_bag: _with_bounded_table(F.embedding_bag),
+    F.embedding_bag: _in_newer_order(_with_bounded_table(F.embedding_bag)),
     F.one_hot: _one_hot,
     F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
     F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),

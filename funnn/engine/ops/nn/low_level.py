@@ -31,7 +31,7 @@ def _layer_norm(input, normalized_shape, weight, bias, eps):
     return F.layer_norm.pure(input, normalized_shape, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
 
 
-def _group_norm(input, weight: Array, bias: Array, N, C, HxW, group, eps):
+def _group_norm(input, weight: Array | None, bias: Array | None, N, C, HxW, group, eps):
     """group_norm of N items of C channels of HxW numbers, the mean of each item's groups and their 1/√(σ² + ε)."""
     mean, scale = _statistics(input.reshape(N, group, C // group * HxW), (2,), eps)
     return F.group_norm.pure(input, group, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
@@ -41,13 +41,24 @@ _layer_norm_op = Op(_layer_norm, "NativeLayerNormBackward0")
 _batch_statistics = Op(_statistics)
 
 
-def native_layer_norm(input, normalized_shape, weight: Array, bias: Array, eps):
+def native_layer_norm(input, normalized_shape, weight: Array | None, bias: Array | None, eps):
     """layer_norm, the mean and 1/√(σ² + ε)."""
     output, mean, scale = call(_layer_norm_op, (input, tuple(normalized_shape), weight, bias, eps), {})
     return output, mean.detach(), scale.detach()
 
 
-def native_batch_norm(input, weight: Array, bias: Array, running_mean: Array, running_var: Array, training, momentum, eps, *, out=None):
+def native_batch_norm(
+    input,
+    weight: Array | None,
+    bias: Array | None,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training,
+    momentum,
+    eps,
+    *,
+    out=None,
+):
     """batch_norm, and in training the mean and 1/√(σ² + ε) of the batch (else two empty tensors)."""
     statistics = [FUNCTIONS["empty"](0, dtype=(input if weight is None else weight).dtype) for _ in range(2)]
     if training:
@@ -59,7 +70,7 @@ def native_batch_norm(input, weight: Array, bias: Array, running_mean: Array, ru
     return result if out is None else write_out(out, result)
 
 
-def _native_batch_norm_legit(input, weight: Array, bias: Array, *rest, out=None):
+def _native_batch_norm_legit(input, weight: Array | None, bias: Array | None, *rest, out=None):
     """As native_batch_norm, also without running statistics: (input, weight, bias, training, momentum, eps)."""
     rest = (None, None, *rest) if isinstance(rest[0], bool) else rest
     return native_batch_norm(input, weight, bias, *rest, out=out)

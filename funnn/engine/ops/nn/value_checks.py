@@ -89,6 +89,8 @@ def bags(input: Any, weight: Tensor, offsets: Any = None, mode: str = "mean", in
 
 
 def classes(input: Tensor, target: Any, ignore_index: int = -100) -> None:
+    if input.dim() > 2:
+        _whole(target, int64, text="expected scalar type Long but found {}")
     if input.dim():
         _check_classes(input.shape[min(input.dim() - 1, 1)], target, ignore_index)
 
@@ -108,6 +110,10 @@ def linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_ind
         _check_classes(linear_weight.shape[0], target, -100 if ignore_index is None else ignore_index)
 
 
+def places(indices: Any) -> None:
+    _whole(indices, int64, text="elements in indices should be type int64 but got: {}")
+
+
 def one_class(input: Tensor, target: Any) -> None:
     _whole(target, int64, text="expected scalar type Long but found {}")
     if input.dim() and _outside(_values(target), input.shape[-1]) is not None:
@@ -115,6 +121,7 @@ def one_class(input: Tensor, target: Any) -> None:
 
 
 def some_classes(input: Tensor, target: Any) -> None:
+    _whole(target, int64, text="expected scalar type Long but found {}")
     if input.dim() and _outside(_values(target), input.shape[-1], -1) is not None:
         raise RuntimeError("argument #2 'target' is out of range")
 

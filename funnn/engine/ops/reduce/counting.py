@@ -196,6 +196,9 @@ def _check(name: str, input: Tensor, bins: Any, limits: Any) -> None:
 def histc(input, bins=100, min=0, max=0, *, out=None):
     """How many elements lie in each of ``bins`` equal intervals from min to max, by default those of the elements."""
     limits = None if min == max else (min, max)
+    if input.is_meta:
+        result = FUNCTIONS["empty"](bins, dtype=input.dtype, device="meta")
+        return result if out is None else write_out(out, result)
     _check("torch.histc", input, (bins,), limits and (limits,))
     result = call(_histc_op, (input.detach(), bins, limits), {})
     return result if out is None else write_out(out, result)
@@ -210,6 +213,8 @@ def histogram(input, bins=100, *, range=None, weight: Array | None = None, densi
     ``bins`` is a number of equal bins over ``range``, by default that of the elements, or the edges. ``density`` divides by the total and
     the widths.
     """
+    if range is not None and len(range) != 2:
+        raise RuntimeError(f"torch.histogramdd: for a 1-dimensional histogram range should have 2 elements, but got {len(range)}")
     counts, edges = _run("torch.histogram", input.detach().reshape(-1, 1), (bins,), range and (tuple(range),), weight, density)
     result = _Histogram(counts, edges)
     return result if out is None else write_out(out, result)

@@ -23,6 +23,8 @@ def _axes(dim: Any, rank: int) -> tuple[int, ...]:
     """The dimensions, ascending; None and () mean all."""
     if dim is None or dim == ():
         return tuple(range(rank))
+    if not isinstance(dim, (int, tuple, list)):
+        raise TypeError(f"argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
     found = []
     for each in dim if isinstance(dim, (tuple, list)) else (dim,):
         if not -max(rank, 1) <= each < max(rank, 1):
@@ -68,7 +70,10 @@ def sum(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None
 def prod(input, dim=None, *, keepdim=False, dtype=None, mask: Array | None = None):
     """The product over ``dim``."""
     dtype = _sum_kind(input, dtype)
-    return FUNCTIONS["prod"](_kept(input, mask, 1), _axes(dim, input.dim()), bool(keepdim), dtype=dtype)
+    result = _kept(input, mask, 1)
+    for axis in sorted(_axes(dim, input.dim()), reverse=True):
+        result = FUNCTIONS["prod"](result, axis, bool(keepdim), dtype=dtype)
+    return result if result.dtype is dtype else result.to(dtype)
 
 
 def _cumulative(name: str, neutral: int) -> None:

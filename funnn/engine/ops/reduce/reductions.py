@@ -25,7 +25,7 @@ from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.casts import cast
 from funnn.engine.types.warning import warn
 from funnn.functional._checks import has_symbol
-from funnn.functional._lp import lp_norm
+from funnn.functional._lp import check_order, lp_norm
 from funnn.functional._norm_kernel import near_mean
 
 
@@ -336,6 +336,7 @@ def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
         raise RuntimeError(
             f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_dtype.dtype.of(input.dtype).legacy}; use x.float()"
         )
+    check_order(p)
     axes = axes_of(dim, input)
     if p != "nuc":
         axes = tuple(range(input.ndim)) if axes is None else axes

@@ -14,6 +14,7 @@ from funnn.engine.ops.sparse.handlers import handles
 from funnn.engine.ops.sparse.pattern import Pattern, constant, numbers
 from funnn.engine.tensor.sparse import SparseTensor, refuse_meta
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
 from funnn.engine.types.warning import say
@@ -71,7 +72,7 @@ def _sizes(size: Any, name: str) -> tuple[int, ...]:
 
 def _tensors(values: Any, dtype: Any, device: Any, *indices: Any) -> tuple[Tensor, ...]:
     """The values, and the indices as they are or as int64."""
-    if _dtype.wants_outline(device):
+    if _device.wants_outline(device):
         refuse_meta()
     values = values if isinstance(values, Tensor) else tensor(values, dtype=dtype)
     values = values if dtype is None else values.to(_dtype.as_dtype(dtype))
@@ -113,7 +114,7 @@ def _coo(
     size = None if size is None else _sizes(size, "sparse_coo_tensor")
     check = _asked(check_invariants)
     if indices is None:
-        if _dtype.wants_outline(device):
+        if _device.wants_outline(device):
             refuse_meta()
         return _finish(zeros(size, _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)), requires_grad)
     values, indices = _tensors(values, dtype, device, indices)

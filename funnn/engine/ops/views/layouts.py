@@ -17,7 +17,8 @@ from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
 from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import filled
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype, wants_outline
+from funnn.engine.types.device import check_pinned, wants_outline
+from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype
 from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
 
 _clone = FUNCTIONS["clone"]
@@ -53,6 +54,7 @@ def empty_strided(
     pin_memory: bool = False,
 ) -> Tensor:
     """A tensor of unspecified values (zeros, here) with those strides."""
+    check_pinned(pin_memory)
     size, stride = gather_sizes((size,)), gather_sizes((stride,))
     if len(size) != len(stride):
         raise RuntimeError(f"dimensionality of sizes ({len(size)}) must match dimensionality of strides ({len(stride)})")

@@ -16,6 +16,7 @@ from funnn.engine.ops.kit.table import add_method, publish
 from funnn.engine.ops.views.layouts import in_format
 from funnn.engine.program.outline import outline_of
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.casts import cast
 from funnn.engine.types.dtype import check_fits
@@ -94,9 +95,9 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             kind, place = target.dtype, target.is_meta
         elif isinstance(target, _dtype.dtype):
             kind = target
-        elif isinstance(target, (str, int, _dtype.device)):
+        elif isinstance(target, (str, int, _device.device)):
             if not isinstance(target, bool):
-                place = _dtype.wants_outline(target)
+                place = _device.wants_outline(target)
         elif target in _dtype.PYTHON or target is float:
             kind = _dtype.as_dtype(target)
         elif target is not None:
@@ -150,7 +151,7 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
     """The tensor on the accelerator; an error where JAX has none."""
-    _dtype.check_device("cuda")
+    _device.check_device("cuda")
     return cpu(self)
 
 

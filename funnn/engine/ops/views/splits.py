@@ -78,6 +78,9 @@ def _cut_by_sizes(input: Tensor, sizes: Any, dim: int) -> list:
 
 
 def _cut(input: Tensor, size_or_sections: Any, dim: int) -> list:
+    for size in size_or_sections if isinstance(size_or_sections, _SEVERAL) else (size_or_sections,):
+        if not isinstance(size, Tensor) and (isinstance(size, bool) or not hasattr(size, "__index__")):
+            raise TypeError(f"split(): argument 'split_size_or_sections' must be int or tuple of ints, but got {size_or_sections!r}")
     cut = _cut_by_sizes if isinstance(size_or_sections, _SEVERAL) else _cut_evenly
     return cut(input, size_or_sections, dim)
 
@@ -224,9 +227,22 @@ _split_along("dsplit", 2, 3)
 # -- expanded together
 
 
+def _sizes_of(shape: Any) -> tuple[int, ...]:
+    """A shape that is given as one size, a sequence or None, for no sizes."""
+    if isinstance(shape, str):
+        raise TypeError(f"broadcast_shapes takes ints and sequences of them, got {shape!r}")
+    if shape is not None and not isinstance(shape, (int, tuple, list)):
+        raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
+    sizes = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    for place, size in enumerate(sizes):
+        if not hasattr(size, "__index__"):
+            raise TypeError(f"torch.Size() takes an iterable of 'int' (item {place} is '{type(size).__name__}')")
+    return sizes
+
+
 def broadcast_shapes(*shapes):
     """The shape to which tensors of these shapes broadcast."""
-    shapes = [(shape,) if isinstance(shape, int) else tuple(shape) for shape in shapes]
+    shapes = [_sizes_of(shape) for shape in shapes]
     rank = max(map(len, shapes), default=0)
     result = [1] * rank
     for shape in shapes:
@@ -260,6 +276,8 @@ def meshgrid(*tensors: Array, indexing=None):
         raise ValueError("meshgrid expects a non-empty TensorList")
     if indexing is None:
         deprecated("meshgrid")
+    elif not isinstance(indexing, str):
+        raise TypeError(f"meshgrid(): argument 'indexing' must be str, not {type(indexing).__name__}")
     if indexing not in (None, "ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     for tensor in tensors:

@@ -299,7 +299,7 @@ def _unflatten(input, dim, sizes):
     """One dimension split into several."""
     dim = wrap_dim(dim, input.dim())
     shape = tuple(input.shape)
-    if not len(sizes):
+    if sizes is None or not len(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
     return (shape[:dim] + infer_sizes(tuple(sizes), shape[dim]) + shape[dim + 1 :],)
 

@@ -1,6 +1,6 @@
 """torch.cuda.amp.common."""
 
-from funnn.engine.types.dtype import accelerated as _accelerated
+from funnn.engine.types.device import accelerated as _accelerated
 
 
 def amp_definitely_not_available() -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import device as _device
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.functional.linear_cross_entropy import LinearCrossEntropyOptions as _LinearCrossEntropyOptions
 from funnn.layers._entries import Constant as _Constant

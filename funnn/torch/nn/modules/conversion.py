@@ -9,7 +9,8 @@ from typing import Any, Self
 from funnn.engine.ops.make.factories import empty
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import device, dtype
+from funnn.engine.types.device import device
+from funnn.engine.types.dtype import dtype
 from funnn.torch.nn.parameter import is_lazy
 
 

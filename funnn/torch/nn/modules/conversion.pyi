@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import device as _device
 from typing import Any
 from typing import Self
 

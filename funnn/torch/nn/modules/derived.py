@@ -19,6 +19,7 @@ from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import copied
 from funnn.engine.tensor.generator import default_generator
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.layers import Buffer, Layer, Param, Repeat
 from funnn.layers._entries import Constant, present
@@ -155,8 +156,8 @@ class LayerModule(Module):
             device, dtype = kwargs.get("device", device), kwargs.get("dtype", dtype)
             args, kwargs = args[:count] + args[count + 2 :], {k: v for k, v in kwargs.items() if k not in ("device", "dtype")}
             if device is not None:
-                _dtype.check_device(device)
-                device = _dtype.device(device)
+                _device.check_device(device)
+                device = _device.device(device)
         try:
             made = layer(*map(_given, args), **{name: _given(value) for name, value in kwargs.items()})
             if made._initialisers:  # which PyTorch's constructors do not take
@@ -279,8 +280,8 @@ def draw(entry: Param | Buffer, source: Any, dtype: Any) -> Any:
     """Initial values of one parameter or buffer, as a Tensor keeps them; on 'meta' nothing is drawn."""
     if min(entry.shape, default=0) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(entry.shape)}: {list(entry.shape)}")
-    kind = getattr(entry, "dtype", None) or dtype
-    if _dtype.wants_outline(None):
+    kind = getattr(entry, "dtype", None) or getattr(entry.init, "own_dtype", None) or dtype
+    if _device.wants_outline(None):
         return outlined(entry.shape, np.dtype(kind))
     with jax.enable_x64(True):
         return entry.init(source, entry.shape, dtype=kind)

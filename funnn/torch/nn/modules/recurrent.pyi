@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from funnn.engine.tensor.tensor import Tensor as _Tensor
-from funnn.engine.types.dtype import device as _device
+from funnn.engine.types.device import device as _device
 from funnn.engine.types.dtype import dtype as _dtype
 from funnn.torch.nn.modules.derived import LayerModule as _LayerModule
 from funnn.torch.nn.parameter import Parameter as _Parameter
