@@ -33,8 +33,6 @@ torch._tensor_str: _tensor_str _add_suffixes _str_intern _str
 torch.autograd.profiler: EventList
 torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
-torch.distributed._composable:
-torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
 torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce
     permute_tensor wait_tensor
 torch.distributed._shard:
@@ -59,8 +57,8 @@ torch.distributed.checkpoint.state_dict_loader: _load_state_dict
 torch.distributed.elastic:
 torch.distributed.elastic.multiprocessing:
 torch.distributed.elastic.multiprocessing.errors: ChildFailedError record
-torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel
-    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard
+torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload FullStateDictConfig FullyShardedDataParallel
+    MixedPrecision OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig
     register_fsdp_forward_method
     ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
     FullOptimStateDictConfig ShardedOptimStateDictConfig
