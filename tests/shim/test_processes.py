@@ -60,26 +60,29 @@ def with_funnn(script, processes, *args):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def same_in_both(name, processes, folder):
-    """A script writes the same in both libraries, in each process."""
-    script = str(SCRIPTS / f"{name}.py")
-    with_torch(script, processes, str(folder / "torch"))
-    with_funnn(script, processes, str(folder / "funnn"))
-    for rank in range(processes):
-        assert (folder / f"funnn.{rank}").read_text().splitlines() == (folder / f"torch.{rank}").read_text().splitlines()
+def same_in_both(names, processes, folder):
+    """Scripts write the same in both libraries, in each process."""
+    script = str(SCRIPTS / "in_turn.py")
+    with_torch(script, processes, str(folder / "torch"), *names)
+    with_funnn(script, processes, str(folder / "funnn"), *names)
+    for name in names:
+        for rank in range(processes):
+            got, expected = ((folder / f"{library}.{name}.{rank}").read_text().splitlines() for library in ("funnn", "torch"))
+            assert got == expected and len(got) > 3
 
 
-def test_collective_operations(tmp_path):
-    same_in_both("collectives", 4, tmp_path)
+def test_four_processes_do_as_pytorchs(tmp_path):
+    same_in_both(["collectives", "grid"], 4, tmp_path)
 
 
-def test_distributed_data_parallel(tmp_path):
-    same_in_both("ddp", 2, tmp_path)
+def test_two_processes_train_as_pytorchs(tmp_path):
+    same_in_both(["ddp", "dtensor", "sharded"], 2, tmp_path)
 
 
-def test_what_is_right_here_alone(tmp_path):
-    with_funnn(str(SCRIPTS / "own.py"), 2, str(tmp_path / "own"))
-    assert [(tmp_path / f"own.{rank}").read_text() for rank in range(2)] == ["done", "done"]
+@pytest.mark.parametrize("name", ["own", "own_sharded"])
+def test_what_is_right_or_refused_here_alone(name, tmp_path):
+    with_funnn(str(SCRIPTS / f"{name}.py"), 2, str(tmp_path / name))
+    assert [(tmp_path / f"{name}.{rank}").read_text() for rank in range(2)] == ["done", "done"]
 
 
 def test_processes_that_a_program_starts(tmp_path):

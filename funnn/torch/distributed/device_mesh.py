@@ -125,7 +125,8 @@ class DeviceMesh:
     def __repr__(self) -> str:
         names = self.mesh_dim_names
         sizes = ", ".join(str(size) if names is None else f"{names[dim]}={size}" for dim, size in enumerate(self.shape))
-        return f"DeviceMesh(({sizes}{',' if names is None and self.ndim == 1 else ''}), {self.device_type!r})"
+        strides = tuple(math.prod(self.shape[dim + 1 :]) for dim in range(self.ndim))
+        return f"DeviceMesh(({sizes}{',' if names is None and self.ndim == 1 else ''}), {self.device_type!r}, stride={strides})"
 
 
 def init_device_mesh(device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_names: tuple[str, ...] | None = None, **options: Any) -> DeviceMesh:

@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 warnings.simplefilter("ignore")
-dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()
 lines = []
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -140,4 +139,3 @@ for name, call in (
     say(f"gradient of {name}", y if name not in ("reduce", "gather") or rank == 1 else "", weight.grad)
 dist.barrier()
 Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
-dist.destroy_process_group()

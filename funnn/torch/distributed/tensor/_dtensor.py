@@ -15,7 +15,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import Size
 from funnn.torch import distributed as dist
 from funnn.torch.distributed.device_mesh import DeviceMesh
-from funnn.torch.distributed.tensor._layout import Layout, Move, local_shape, moved, normalized
+from funnn.torch.distributed.tensor._layout import Layout, Move, local_shape, moved, normalized, whole_norms
 from funnn.torch.distributed.tensor._rules import run
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
@@ -102,6 +102,20 @@ class DTensor(Tensor):
     def full_tensor(self, *, grad_placements: Any = None) -> Tensor:
         """The whole tensor, in each process."""
         return part_of(self.redistribute(placements=[Replicate()] * self.device_mesh.ndim))
+
+    @staticmethod
+    def _whole_norms(tensors: list[DTensor], norm_type: float) -> Tensor:
+        """The p-norms of whole tensors, in one row."""
+        return whole_norms([(part_of(one), one._layout) for one in tensors], norm_type)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise NotImplementedError("a DTensor can't be pickled, for its parts are in several processes; save full_tensor()")
+
+    def __deepcopy__(self, memo: dict) -> DTensor:
+        made = wrap(part_of(self).detach().clone(), self._layout)
+        made = made._as_parameter(self.requires_grad) if isinstance(self, Parameter) else made.requires_grad_(self.requires_grad)
+        memo[id(self)] = made
+        return made
 
     def _as_parameter(self, requires_grad: bool) -> Parameter:
         with DisableTorchFunctionSubclass():
@@ -287,6 +301,8 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     "size": _size,
     "numel": _numel,
     "nelement": _numel,
+    Tensor.data.__get__: lambda tensor, *rest: wrap(part_of(tensor).detach(), tensor._layout),  # type: ignore[attr-defined]
+    Tensor.data.__set__: _setting("data"),  # type: ignore[attr-defined]
     "__len__": lambda tensor: tensor._layout.shape[0],
     "__repr__": _repr,
     "backward": _backward,
@@ -298,7 +314,7 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
         name: _local(name)
         for name in ("dim", "requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "is_floating_point", "is_complex", "zero_", "__hash__")
     },
-    **{name: _same(name) for name in ("detach", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "cpu", "requires_grad_copy")},
+    **{name: _same(name) for name in ("detach", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "cpu")},
 }
 for _name in ("dtype", "device", "requires_grad", "grad_fn", "is_leaf", "ndim", "layout", "is_sparse", "is_cuda", "is_meta", "_grad", "retains_grad"):
     _property = getattr(Tensor, _name, None)

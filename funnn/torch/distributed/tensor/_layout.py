@@ -7,6 +7,7 @@ has its gradient brought back the other way.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch import distributed as dist
 from funnn.torch.autograd.function import Function
+from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.collectives import gathered
 from funnn.torch.distributed.device_mesh import DeviceMesh
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
@@ -149,3 +151,26 @@ class Spread(Function):
         total = grad.clone()
         dist.all_reduce(total, group=ctx.group)
         return total, None
+
+
+def whole_norms(parts: list[tuple[Tensor, Layout]], norm_type: float) -> Tensor:
+    """The p-norms of whole tensors, in one row: the powers of their parts are summed (for ∞ and −∞, compared) over the processes that have them."""
+    mesh, arrays = parts[0][1].mesh, []
+    is_power = not math.isinf(norm_type)
+    for part, layout in parts:
+        if any(isinstance(placement, Partial) for placement in layout.placements):
+            part = moved(part, layout, _of_gradient(layout.placements))
+        size = np.abs(array_of(part)).astype(np.float64)
+        if is_power:
+            arrays.append(np.sum(size != 0) if norm_type == 0 else np.sum(size**norm_type))
+        else:
+            arrays.append(np.max(size, initial=0) if norm_type > 0 else np.min(size, initial=np.inf))
+    row = np.array(arrays, np.float64)
+    op = dist.ReduceOp.SUM if is_power else dist.ReduceOp.MAX if norm_type > 0 else dist.ReduceOp.MIN
+    for axis in range(mesh.ndim):
+        over = tensor_of(row)
+        dist.all_reduce(over, op, mesh.get_group(axis))
+        split = [isinstance(layout.placements[axis], Shard) for _, layout in parts]
+        row = np.where(split, array_of(over), row)
+    row = row ** (1 / norm_type) if is_power and norm_type else row
+    return tensor_of(row.astype(parts[0][0].dtype.numpy))

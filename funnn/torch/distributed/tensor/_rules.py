@@ -25,6 +25,8 @@ _BINARY = (
     "bitwise_and bitwise_or bitwise_xor where lerp addcmul addcdiv masked_fill copy fill"
 ).split()
 _ELEMENTWISE = frozenset(_UNARY + _BINARY)
+#: What writes into its first operand, besides what ends in an underscore.
+_WRITING = frozenset(["__setitem__"])
 #: Element by element, and what they give of summands is a summand: of all operands, or of one and numbers.
 _OF_ALL_SUMMANDS, _OF_ONE_SUMMAND = {"add", "sub"}, {"mul", "div", "true_divide", "neg"}
 
@@ -156,12 +158,14 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     if name == "mean" and _is_plain_mean(args, kwargs):
         dims, _ = _reduced(args[0]._layout.shape, args, kwargs)
         return args[0].sum(*args[1:], **kwargs) / math.prod(args[0]._layout.shape[dim] for dim in dims)
-    is_in_place = name.endswith("_") and not name.endswith("__")
+    is_in_place = (name.endswith("_") and not name.endswith("__")) or name in _WRITING
     base = name.strip("_").removeprefix("i") if name.startswith("__i") else name.removesuffix("_")
     in_place = is_in_place or name.startswith("__i")
     by_parts = _rule_of(base, args, kwargs, operands)
-    if in_place and (base not in _ELEMENTWISE or not isinstance(args[0], kind)):
-        raise NotImplementedError(f"{name} of a DTensor is not supported; make a new one from full_tensor() with distribute_tensor")
+    if "out" in kwargs or (in_place and (base not in _ELEMENTWISE or not isinstance(args[0], kind))):
+        raise NotImplementedError(f"{name} of a DTensor is not supported in place; make a new one from full_tensor() with distribute_tensor")
+    if in_place and getattr(args[0], "_is_copy", False):
+        raise NotImplementedError(f"{name} would write into a copy: a view of a DTensor is made of the whole; use to_local(), whose memory is the part's")
     if by_parts is None:
         return _on_the_whole(function, args, kwargs, operands, kind, wrap)
     rule, layouts = by_parts, [one._layout for one in operands]
@@ -200,7 +204,7 @@ def _rule_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands:
                 f"torch.{name}: got mixed torch.Tensor and DTensor, need to convert all torch.Tensor to DTensor before calling distributed operators! "
                 "distribute_tensor(tensor, mesh, placements) and DTensor.from_local make one"
             )
-    return rule if rule is None or "out" not in kwargs else None
+    return rule
 
 
 def _brought(tensor: Any, targets: Sequence[Placement], spread: Sequence[bool], wrap: Callable[..., Any]) -> Tensor:
@@ -223,7 +227,9 @@ def _on_the_whole(function: Callable[..., Any], args: Any, kwargs: Any, operands
 
     def wrapped(value: Any) -> Any:
         if type(value) is Tensor:
-            return wrap(value, Layout(mesh, (Replicate(),) * mesh.ndim, tuple(value.shape)))
+            made = wrap(value, Layout(mesh, (Replicate(),) * mesh.ndim, tuple(value.shape)))
+            made._is_copy = value._base is not None
+            return made
         if isinstance(value, (list, tuple)) and any(isinstance(one, Tensor) for one in value):
             items = [wrapped(one) for one in value]
             return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
