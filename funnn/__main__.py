@@ -144,10 +144,16 @@ def parser() -> argparse.ArgumentParser:
         "MASTER_ADDR, …), and waits for them. When one fails, the others are stopped, and its exit code is this command's.",
     )
     started.add_argument("--processes", type=_positive, default=1, metavar="N", help="processes on this machine (default %(default)s)")
-    started.add_argument("--nodes", type=_positive, default=1, metavar="N", help="machines, each with as many processes (default %(default)s)")
-    started.add_argument("--node-rank", type=_integer, default=0, metavar="N", help="which machine this is, from 0 on (default %(default)s)")
+    started.add_argument(
+        "--nodes", type=_positive, default=1, metavar="N", help="machines, each with as many processes (default %(default)s)"
+    )
+    started.add_argument(
+        "--node-rank", type=_integer, default=0, metavar="N", help="which machine this is, from 0 on (default %(default)s)"
+    )
     started.add_argument("--address", default="127.0.0.1", help="the machine of node rank 0, as the others reach it (default %(default)s)")
-    started.add_argument("--port", type=_integer, default=0, metavar="N", help="a port there; for several machines the same on all (default: a free one)")
+    started.add_argument(
+        "--port", type=_integer, default=0, metavar="N", help="a port there; for several machines the same on all (default: a free one)"
+    )
     started.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
     started.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file")
     started.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
@@ -253,11 +259,14 @@ def _launch(options: argparse.Namespace) -> int:
     if not options.module and not Path(words[0]).is_file():
         options.usage_error(f"no such script: {words[0]!r}; give the path of a Python file")
     if not 0 <= options.node_rank < options.nodes:
-        options.usage_error(f"argument --node-rank: expected a number from 0 to {options.nodes - 1}, below --nodes, got {options.node_rank}")
+        options.usage_error(
+            f"argument --node-rank: expected a number from 0 to {options.nodes - 1}, below --nodes, got {options.node_rank}"
+        )
     if options.nodes > 1 and not options.port:
         options.usage_error("argument --port: several machines need one, the same on all")
     plan = _agent.Plan(options.processes, options.nodes, options.node_rank, options.address, options.port)
-    return _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
+    code: int = _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
+    return code
 
 
 def _write_picture(comparison: Any, file: Path | None) -> bool:

@@ -122,7 +122,12 @@ def _call(fn: Callable[..., Any], number: int, args: tuple[Any, ...], errors: An
 
 
 def start_processes(
-    fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: int = 1, join: bool = True, daemon: bool = False, start_method: str = "spawn"
+    fn: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    nprocs: int = 1,
+    join: bool = True,
+    daemon: bool = False,
+    start_method: str = "spawn",
 ) -> Any:
     """Run ``fn(number, *args)`` in ``nprocs`` new processes.
 
@@ -151,7 +156,12 @@ def start_processes(
 
 
 def spawn(
-    fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: int = 1, join: bool = True, daemon: bool = False, start_method: str = "spawn"
+    fn: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    nprocs: int = 1,
+    join: bool = True,
+    daemon: bool = False,
+    start_method: str = "spawn",
 ) -> Any:
     """``start_processes`` by "spawn"; see there."""
     return start_processes(fn, args, nprocs, join, daemon, start_method)

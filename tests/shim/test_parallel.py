@@ -57,7 +57,9 @@ def test_modules_pass_through(group):
 
     same(program)
     same_error(lambda t: t.nn.parallel.DistributedDataParallel(t.nn.ReLU()), RuntimeError, "any parameter that requires a gradient")
-    same_error(lambda t: t.nn.parallel.DistributedDataParallel(t.nn.Linear(1, 1)).register_comm_hook(None, None), TypeError, "must be callable")
+    same_error(
+        lambda t: t.nn.parallel.DistributedDataParallel(t.nn.Linear(1, 1)).register_comm_hook(None, None), TypeError, "must be callable"
+    )
 
 
 def test_a_hook_says_what_becomes_of_gradients(group):
@@ -66,7 +68,9 @@ def test_a_hook_says_what_becomes_of_gradients(group):
         model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 2))
 
         def hook(state, bucket):
-            print(bucket.index(), bucket.is_last(), bucket.buffer().shape, [one.shape for one in bucket.gradients()], len(bucket.parameters()))
+            print(
+                bucket.index(), bucket.is_last(), bucket.buffer().shape, [one.shape for one in bucket.gradients()], len(bucket.parameters())
+            )
             future = torch.futures.Future()
             future.set_result(bucket.buffer() * state)
             return future
@@ -208,7 +212,13 @@ def test_stores():
         for store in (dist.HashStore(), dist.TCPStore("127.0.0.1", 0, 1, True), dist.PrefixStore("in", dist.HashStore())):
             store.set("a", "x")
             print(store.get("a"), store.add("n", 2), store.add("n", 3), store.check(["a", "n"]), store.check(["a", "b"]))
-            print(store.compare_set("a", "no", "z"), store.compare_set("a", "x", "z"), store.get("a"), store.delete_key("a"), store.check(["a"]))
+            print(
+                store.compare_set("a", "no", "z"),
+                store.compare_set("a", "x", "z"),
+                store.get("a"),
+                store.delete_key("a"),
+                store.check(["a"]),
+            )
             store.set_timeout(datetime.timedelta(milliseconds=50))
             try:
                 store.get("b")

@@ -68,7 +68,7 @@ def same_in_both(names, processes, folder):
     for name in names:
         for rank in range(processes):
             got, expected = ((folder / f"{library}.{name}.{rank}").read_text().splitlines() for library in ("funnn", "torch"))
-            assert got == expected and len(got) > 3
+            assert got == expected and len(got) >= 3
 
 
 def test_four_processes_do_as_pytorchs(tmp_path):
@@ -101,10 +101,16 @@ def test_processes_that_a_program_starts(tmp_path):
     [("raise", 1, "exit code 1"), ("kill", 137, "signal SIGKILL")],
 )
 def test_a_process_that_fails_ends_the_others(how, code, ends):
-    command = ["-m", "funnn", "launch", "--processes", "2"] if how == "raise" else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    command = (
+        ["-m", "funnn", "launch", "--processes", "2"]
+        if how == "raise"
+        else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    )
     done = run([sys.executable, *command, str(SCRIPTS / "failing.py"), how])
     assert done.returncode == code, done.stderr
-    assert f"the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
+    assert (
+        "the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
+    )
     if how == "raise":
         assert "all_reduce (operation 1 of group 0) on rank 0" in done.stderr and "ValueError: rank 1 has had enough" in done.stderr
 

@@ -54,7 +54,12 @@ class Plan:
             "TORCHELASTIC_MAX_RESTARTS": 0,
         }
         told = {name: str(number) for name, number in numbers.items()}
-        told |= {"MASTER_ADDR": self.address, "ROLE_NAME": "default", "TORCHELASTIC_RUN_ID": self.run_id, "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        told |= {
+            "MASTER_ADDR": self.address,
+            "ROLE_NAME": "default",
+            "TORCHELASTIC_RUN_ID": self.run_id,
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+        }
         gpus = _count_gpus()
         if gpus and "JAX_CUDA_VISIBLE_DEVICES" not in os.environ:
             told["JAX_CUDA_VISIBLE_DEVICES"] = str(local_rank % gpus)

@@ -200,7 +200,8 @@ def _jax_parts() -> tuple[Any, Any]:
         from jax._src.lib import _jax, xla_client
     except ImportError as error:
         raise NotImplementedError(
-            f"torch.distributed with several processes needs internals of JAX that this release has elsewhere ({error}); install jax 0.10, or use funnn.sharding"
+            f"torch.distributed with several processes needs internals of JAX that this release has elsewhere ({error}); install jax 0.10, or use "
+            "funnn.sharding"
         ) from None
     return _jax, xla_client
 

@@ -93,14 +93,18 @@ def reduce(
     return _done(own, start_reduce(own, "reduce", [tensor], op, root_of(own, "dst", dst, group_dst)), async_op)
 
 
-def broadcast(tensor: Tensor, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None) -> Work | None:
+def broadcast(
+    tensor: Tensor, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None
+) -> Work | None:
     """Replace the tensor, in all processes, by that of the process ``src``."""
     check_tensor(tensor, "tensor")
     if (own := joined(group, "broadcast")) is None:
         return None
     root, array = root_of(own, "src", src, group_src), array_of(tensor)
     work = own.start(
-        _heading("broadcast", array, f"src={root}"), lambda communicator, _: communicator.broadcast(array, root), lambda found: [write(tensor, found)]
+        _heading("broadcast", array, f"src={root}"),
+        lambda communicator, _: communicator.broadcast(array, root),
+        lambda found: [write(tensor, found)],
     )
     return _done(own, work, async_op)
 
@@ -120,7 +124,9 @@ def _gather(communicator: Communicator, headings: list[Heading], array: np.ndarr
 def _write_all(tensors: Sequence[Tensor], arrays: Sequence[np.ndarray], name: str) -> list[Any]:
     for rank, (tensor, array) in enumerate(zip(tensors, arrays, strict=True)):
         if tensor.numel() != array.size:
-            raise RuntimeError(f"{name}: expected entry {rank} of the list to have the shape of what comes, {list(array.shape)}, got {list(tensor.shape)}")
+            raise RuntimeError(
+                f"{name}: expected entry {rank} of the list to have the shape of what comes, {list(array.shape)}, got {list(tensor.shape)}"
+            )
     return [write(tensor, array) for tensor, array in zip(tensors, arrays, strict=True)]
 
 
@@ -155,7 +161,9 @@ def all_gather_into_tensor(output_tensor: Tensor, input_tensor: Tensor, group: A
     _check_size(output_tensor, input_tensor, own.size(), "all_gather_into_tensor", "output_tensor", "input_tensor")
     array = array_of(input_tensor)
     work = own.start(
-        _heading("all_gather_into_tensor", array), lambda communicator, _: communicator.gather(array), lambda found: [write(output_tensor, found)]
+        _heading("all_gather_into_tensor", array),
+        lambda communicator, _: communicator.gather(array),
+        lambda found: [write(output_tensor, found)],
     )
     return _done(own, work, async_op)
 
@@ -233,9 +241,13 @@ def scatter(
     array = array_of(tensor)
     rows = _stack(inputs, "scatter") if inputs else np.zeros((own.size(), *array.shape), array.dtype)
     if rows.shape[1:] != array.shape:
-        raise RuntimeError(f"scatter: expected the entries of scatter_list to have the shape of tensor, {list(array.shape)}, got {list(rows.shape[1:])}")
+        raise RuntimeError(
+            f"scatter: expected the entries of scatter_list to have the shape of tensor, {list(array.shape)}, got {list(rows.shape[1:])}"
+        )
     work = own.start(
-        _heading("scatter", array, f"src={root}"), lambda communicator, _: communicator.scatter(rows, root), lambda found: [write(tensor, found)]
+        _heading("scatter", array, f"src={root}"),
+        lambda communicator, _: communicator.scatter(rows, root),
+        lambda found: [write(tensor, found)],
     )
     return _done(own, work, async_op)
 
@@ -251,12 +263,16 @@ def _reduce_scatter(group: ProcessGroup, name: str, output: Tensor, rows: np.nda
     reduce_op.check_op(op, rows.dtype, name)
     flat = rows.reshape(group.size(), -1)
     work = group.start(
-        _heading(name, rows, op.name), lambda communicator, _: reduce_op.reduce_scatter(communicator, op, flat), lambda found: [write(output, found)]
+        _heading(name, rows, op.name),
+        lambda communicator, _: reduce_op.reduce_scatter(communicator, op, flat),
+        lambda found: [write(output, found)],
     )
     return _done(group, work, async_op)
 
 
-def reduce_scatter(output: Tensor, input_list: list[Tensor], op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
+def reduce_scatter(
+    output: Tensor, input_list: list[Tensor], op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
+) -> Work | None:
     """Replace ``output`` at process i by the sum (or what ``op`` says) over processes of entry i of their lists."""
     check_tensor(output, "output")
     check_list(input_list, "input_list")
@@ -266,7 +282,9 @@ def reduce_scatter(output: Tensor, input_list: list[Tensor], op: Any = ReduceOp.
     check_count(input_list, "input_list", "reduce_scatter", own.size())
     rows = _stack(input_list, "reduce_scatter")
     if rows[0].size != output.numel():
-        raise RuntimeError(f"reduce_scatter: expected output to have the shape of the list's entries, {list(rows.shape[1:])}, got {list(output.shape)}")
+        raise RuntimeError(
+            f"reduce_scatter: expected output to have the shape of the list's entries, {list(rows.shape[1:])}, got {list(output.shape)}"
+        )
     return _reduce_scatter(own, "reduce_scatter", output, rows, op, async_op)
 
 
@@ -360,7 +378,9 @@ def _splits(tensor: Tensor, sizes: Sequence[int] | None, count: int, name: str) 
     length = tensor.shape[0]
     if not sizes:
         if length % count:
-            raise RuntimeError(f"Tensor's dim 0 does not divide equally across group size: {name} has {length} along dimension 0, and there are {count} processes")
+            raise RuntimeError(
+                f"Tensor's dim 0 does not divide equally across group size: {name} has {length} along dimension 0, and there are {count} processes"
+            )
         return [length // count] * count
     check_count(sizes, f"{name}_split_sizes", "all_to_all_single", count)
     if sum(sizes) != length:
@@ -371,7 +391,9 @@ def _splits(tensor: Tensor, sizes: Sequence[int] | None, count: int, name: str) 
 def gathered(group: ProcessGroup, array: np.ndarray, name: str) -> list[np.ndarray]:
     """The arrays of one row of all processes, of lengths that may differ; waits."""
     work = group.start(
-        _heading(name, array, varies=True), lambda communicator, headings: _gather(communicator, headings, array), lambda found: [tensor_of(part) for part in found]
+        _heading(name, array, varies=True),
+        lambda communicator, headings: _gather(communicator, headings, array),
+        lambda found: [tensor_of(part) for part in found],
     )
     group.settle(work)
     return [array_of(tensor) for tensor in work.result()]

@@ -83,7 +83,9 @@ class DeviceMesh:
             return self.mesh_dim_names.index(mesh_dim)
         if mesh_dim is None:
             if self.ndim > 1:
-                raise RuntimeError(f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1.")
+                raise RuntimeError(
+                    f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1."
+                )
             return 0
         return mesh_dim
 
@@ -129,7 +131,9 @@ class DeviceMesh:
         return f"DeviceMesh(({sizes}{',' if names is None and self.ndim == 1 else ''}), {self.device_type!r}, stride={strides})"
 
 
-def init_device_mesh(device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_names: tuple[str, ...] | None = None, **options: Any) -> DeviceMesh:
+def init_device_mesh(
+    device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_names: tuple[str, ...] | None = None, **options: Any
+) -> DeviceMesh:
     """All processes as a grid, the last axis being that of neighbouring ranks.
 
     Args:
@@ -144,10 +148,14 @@ def init_device_mesh(device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_
         if len(set(mesh_dim_names)) != len(mesh_dim_names):
             raise RuntimeError(f"Each mesh_dim_name must be unique. Found repeated mesh_dim_name in mesh_dim_names {mesh_dim_names}")
         if len(mesh_dim_names) != len(mesh_shape):
-            raise RuntimeError(f"mesh_shape and mesh_dim_names should have same length! Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}")
+            raise RuntimeError(
+                f"mesh_shape and mesh_dim_names should have same length! Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}"
+            )
     if not is_initialized():
         init_process_group()
     count = math.prod(mesh_shape)
     if count != get_world_size():
-        raise RuntimeError(f"init_device_mesh: expected mesh_shape {tuple(mesh_shape)} to have as many places as there are processes, {get_world_size()}, got {count}")
+        raise RuntimeError(
+            f"init_device_mesh: expected mesh_shape {tuple(mesh_shape)} to have as many places as there are processes, {get_world_size()}, got {count}"
+        )
     return DeviceMesh(device_type, np.arange(count).reshape(mesh_shape), mesh_dim_names=mesh_dim_names)

@@ -355,7 +355,12 @@ def new_group(
 
 
 def new_subgroups(
-    group_size: int | None = None, group: Any = None, timeout: Any = None, backend: str | None = None, pg_options: Any = None, group_desc: Any = None
+    group_size: int | None = None,
+    group: Any = None,
+    timeout: Any = None,
+    backend: str | None = None,
+    pg_options: Any = None,
+    group_desc: Any = None,
 ) -> tuple[Any, list[Any]]:
     """Groups of ``group_size`` neighbours each: this process's, and all.
 
@@ -373,7 +378,11 @@ def new_subgroups(
 
 
 def new_subgroups_by_enumeration(
-    ranks_per_subgroup_list: Sequence[Sequence[int]], timeout: Any = None, backend: str | None = None, pg_options: Any = None, group_desc: Any = None
+    ranks_per_subgroup_list: Sequence[Sequence[int]],
+    timeout: Any = None,
+    backend: str | None = None,
+    pg_options: Any = None,
+    group_desc: Any = None,
 ) -> tuple[Any, list[Any]]:
     """Groups of these ranks each: this process's, and all.
 

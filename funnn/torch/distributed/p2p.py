@@ -153,7 +153,9 @@ def irecv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 
         head, _, data = message.partition(b"\n")
         dtype, shape = json.loads(head)
         if dtype != str(tensor.dtype.numpy) or int(np.prod(shape)) != tensor.numel():
-            raise RuntimeError(f"{what}: expected a tensor of {tensor.dtype} and shape {list(tensor.shape)}, but {dtype} of shape {shape} was sent")
+            raise RuntimeError(
+                f"{what}: expected a tensor of {tensor.dtype} and shape {list(tensor.shape)}, but {dtype} of shape {shape} was sent"
+            )
         return [write(tensor, np.frombuffer(data, tensor.dtype.numpy))]
 
     return _Receipt(what, _Expected(own, source, tag, what), finish, own.timeout)
@@ -179,7 +181,15 @@ class P2POp:
       ValueError: ``op`` is another function.
     """
 
-    def __init__(self, op: Callable[..., Any], tensor: Tensor, peer: int | None = None, group: Any = None, tag: int = 0, group_peer: int | None = None):
+    def __init__(
+        self,
+        op: Callable[..., Any],
+        tensor: Tensor,
+        peer: int | None = None,
+        group: Any = None,
+        tag: int = 0,
+        group_peer: int | None = None,
+    ):
         if op not in (isend, irecv):
             raise ValueError("Invalid ``op``. Expected ``op`` to be of type ``torch.distributed.isend`` or ``torch.distributed.irecv``.")
         check_tensor(tensor, "tensor")
@@ -201,7 +211,14 @@ def batch_isend_irecv(p2p_op_list: list[P2POp]) -> list[Any]:
     return [op.op(op.tensor, op.peer, op.group, op.tag) for op in p2p_op_list]
 
 
-def send_object_list(object_list: list[Any], dst: int | None = None, group: Any = None, device: Any = None, group_dst: int | None = None, use_batch: bool = False) -> None:
+def send_object_list(
+    object_list: list[Any],
+    dst: int | None = None,
+    group: Any = None,
+    device: Any = None,
+    group_dst: int | None = None,
+    use_batch: bool = False,
+) -> None:
     """Send Python objects to the process ``dst``, as pickles."""
     if (own := joined(group, "send_object_list")) is not None:
         target = root_of(own, "dst", dst, group_dst)
@@ -209,7 +226,14 @@ def send_object_list(object_list: list[Any], dst: int | None = None, group: Any 
         _post(own, pickle.dumps(list(object_list)), target, -1)
 
 
-def recv_object_list(object_list: list[Any], src: int | None = None, group: Any = None, device: Any = None, group_src: int | None = None, use_batch: bool = False) -> int:
+def recv_object_list(
+    object_list: list[Any],
+    src: int | None = None,
+    group: Any = None,
+    device: Any = None,
+    group_src: int | None = None,
+    use_batch: bool = False,
+) -> int:
     """Replace the objects of the list by those that the process ``src`` sent, or any process; returns its number. A pickle runs code."""
     if (own := joined(group, "recv_object_list")) is None:
         return -1
@@ -250,4 +274,3 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
         raise RuntimeError(f"Rank{'s' if len(missing) > 1 else ''} {names} failed to pass monitoredBarrier in {from_now * 1000:.0f} ms")
     for rank in range(1, own.size()):
         _post(own, b"go", rank, -2)
-

@@ -36,7 +36,9 @@ def meeting_place(init_method: str | None, store: Store | None, world_size: int,
                 raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {name} parameter missing")
         own, size = _checked(rank, world_size)
     else:
-        raise RuntimeError(f"No rendezvous handler for {url.scheme}://; expected init_method to begin with env://, tcp:// or file://, got {init_method!r}")
+        raise RuntimeError(
+            f"No rendezvous handler for {url.scheme}://; expected init_method to begin with env://, tcp:// or file://, got {init_method!r}"
+        )
     if url.scheme == "file":
         return FileStore(url2pathname(url.netloc + url.path), size), own, size
     if size == 1:

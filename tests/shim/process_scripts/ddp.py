@@ -21,7 +21,9 @@ torch.set_printoptions(precision=4, sci_mode=False)
 
 
 def say(name, *values):
-    shown = [[round(float(v), 4) + 0.0 for v in value.detach().reshape(-1)] if isinstance(value, torch.Tensor) else value for value in values]
+    shown = [
+        [round(float(v), 4) + 0.0 for v in value.detach().reshape(-1)] if isinstance(value, torch.Tensor) else value for value in values
+    ]
     lines.append(f"{name}: " + "; ".join(map(str, shown)))
 
 
@@ -74,7 +76,7 @@ class Branches(nn.Module):
 torch.manual_seed(1)
 branches = DDP(Branches(), find_unused_parameters=True)
 x = torch.arange(6.0).reshape(2, 3) + rank
-for turn in range(2):
+for _turn in range(2):
     branches(x, rank % 2).sum().backward()
     say("branches", *[p.grad for p in branches.parameters()])
 branches = DDP(Branches())
@@ -106,7 +108,7 @@ except RuntimeError as error:
     say("no parameters", str(error)[:60])
 dist.barrier()
 static = DDP(nn.Linear(3, 2), static_graph=True, broadcast_buffers=False)
-for turn in range(2):
+for _turn in range(2):
     static(x).sum().backward()
 say("static", static.module.weight.grad)
 

@@ -35,7 +35,20 @@ torch.manual_seed(rank)
 whole = torch.arange(15.0).reshape(5, 3) + rank  # the first process's counts
 for placement in (Shard(0), Shard(1), Replicate()):
     x = distribute_tensor(whole, mesh, [placement])
-    say(f"{placement}", x, x.to_local(), x.placements, x.requires_grad, x.is_leaf, type(x).__name__, x.dim(), x.numel(), x.size(0), len(x), x.dtype)
+    say(
+        f"{placement}",
+        x,
+        x.to_local(),
+        x.placements,
+        x.requires_grad,
+        x.is_leaf,
+        type(x).__name__,
+        x.dim(),
+        x.numel(),
+        x.size(0),
+        len(x),
+        x.dtype,
+    )
     for other in (Shard(0), Shard(1), Replicate()):
         y = x.redistribute(mesh, [other])
         say(f"{placement} to {other}", y, y.to_local(), y.placements)
@@ -108,7 +121,7 @@ for make in (lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9), lambda ps: to
     distribute_module(model, mesh, partition)
     say("model", [type(one).__name__ for one in model.parameters()], [isinstance(one, nn.Parameter) for one in model.parameters()])
     optimizer = make(model.parameters())
-    for step in range(3):
+    for _step in range(3):
         optimizer.zero_grad()
         loss = model(distribute_tensor(data, mesh, [Replicate()])).pow(2).mean()
         loss.backward()

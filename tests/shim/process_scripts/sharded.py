@@ -118,7 +118,10 @@ for policy in (MixedPrecisionPolicy(), MixedPrecisionPolicy(param_dtype=torch.bf
             norm = nn.utils.clip_grad_norm_(model.parameters(), 0.5)
             say(f"step {step}", loss, norm, model.head.weight.grad, model.layers[1].down.bias.grad)
         optimizer.step()
-    say("trained", round(sum(p.full_tensor().double().abs().sum().item() for p in model.parameters()), 2 if policy.param_dtype is None else 0))
+    say(
+        "trained",
+        round(sum(p.full_tensor().double().abs().sum().item() for p in model.parameters()), 2 if policy.param_dtype is None else 0),
+    )
     say("out", model(torch.zeros(1, 1, dtype=torch.int64)).shape)
     say("state_dict", [(name, type(value).__name__) for name, value in model.state_dict().items()])
 Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))

@@ -135,9 +135,13 @@ class _Unit:
                 if parameter is None or isinstance(parameter, DTensor) or id(parameter) in ignored:
                     continue
                 if parameter.dim() == 0:
-                    raise ValueError("fully_shard doesn't support scalar parameters. Change the parameter to a 1D tensor with numel equal to 1.")
+                    raise ValueError(
+                        "fully_shard doesn't support scalar parameters. Change the parameter to a 1D tensor with numel equal to 1."
+                    )
                 if id(parameter) not in made:
-                    made[id(parameter)] = Parameter(distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None), parameter.requires_grad)
+                    made[id(parameter)] = Parameter(
+                        distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None), parameter.requires_grad
+                    )
                 owner.register_parameter(name, made[id(parameter)])
                 self.places.append((owner, name))
 

@@ -15,8 +15,8 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import Size
 from funnn.torch import distributed as dist
 from funnn.torch.distributed.device_mesh import DeviceMesh
-from funnn.torch.distributed.tensor._layout import Layout, Move, local_shape, moved, normalized, whole_norms
-from funnn.torch.distributed.tensor._rules import run
+from funnn.torch.distributed.tensor._layout import Layout, Move, moved, normalized, whole_norms
+from funnn.torch.distributed.tensor._rules import run_on_parts
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
@@ -36,7 +36,7 @@ class DTensor(Tensor):
         answer = _ANSWERS.get(func) or _ANSWERS.get(getattr(func, "__name__", ""))
         if answer is not None and args and isinstance(args[0], DTensor):
             return answer(*args, **(kwargs or {}))
-        return run(func, args, kwargs or {}, DTensor, wrap)
+        return run_on_parts(func, args, kwargs or {}, DTensor, wrap)
 
     @property
     def device_mesh(self) -> DeviceMesh:
@@ -82,7 +82,9 @@ class DTensor(Tensor):
         """This process's part; gradients flow to the DTensor."""
         return part_of(self)
 
-    def redistribute(self, device_mesh: DeviceMesh | None = None, placements: Any = None, *, async_op: bool = False, **options: Any) -> DTensor:
+    def redistribute(
+        self, device_mesh: DeviceMesh | None = None, placements: Any = None, *, async_op: bool = False, **options: Any
+    ) -> DTensor:
         """The same tensor in another layout; gradients flow back.
 
         Raises:
@@ -157,7 +159,9 @@ def _mesh(mesh: DeviceMesh | None) -> DeviceMesh:
     return mesh
 
 
-def distribute_tensor(tensor: Tensor, device_mesh: DeviceMesh | None = None, placements: Any = None, *, src_data_rank: int | None = 0) -> DTensor:
+def distribute_tensor(
+    tensor: Tensor, device_mesh: DeviceMesh | None = None, placements: Any = None, *, src_data_rank: int | None = 0
+) -> DTensor:
     """A tensor laid out on a mesh: a leaf, with the values that the first process has.
 
     Args:
@@ -213,7 +217,9 @@ def distribute_module(
 
 
 def _filled(name: str) -> Callable[..., DTensor]:
-    def make(*size: Any, device_mesh: DeviceMesh | None = None, placements: Any = None, requires_grad: bool = False, **options: Any) -> DTensor:
+    def make(
+        *size: Any, device_mesh: DeviceMesh | None = None, placements: Any = None, requires_grad: bool = False, **options: Any
+    ) -> DTensor:
         whole = ops[name](*size, **options)
         return distribute_tensor(whole, device_mesh, placements).requires_grad_(requires_grad)
 
@@ -312,11 +318,33 @@ _ANSWERS: dict[Any, Callable[..., Any]] = {
     "tolist": lambda tensor: tensor.full_tensor().tolist(),
     **{
         name: _local(name)
-        for name in ("dim", "requires_grad_", "register_hook", "register_post_accumulate_grad_hook", "is_floating_point", "is_complex", "zero_", "__hash__")
+        for name in (
+            "dim",
+            "requires_grad_",
+            "register_hook",
+            "register_post_accumulate_grad_hook",
+            "is_floating_point",
+            "is_complex",
+            "zero_",
+            "__hash__",
+        )
     },
     **{name: _same(name) for name in ("detach", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "cpu")},
 }
-for _name in ("dtype", "device", "requires_grad", "grad_fn", "is_leaf", "ndim", "layout", "is_sparse", "is_cuda", "is_meta", "_grad", "retains_grad"):
+for _name in (
+    "dtype",
+    "device",
+    "requires_grad",
+    "grad_fn",
+    "is_leaf",
+    "ndim",
+    "layout",
+    "is_sparse",
+    "is_cuda",
+    "is_meta",
+    "_grad",
+    "retains_grad",
+):
     _property = getattr(Tensor, _name, None)
     if isinstance(_property, property):
         _ANSWERS[_property.__get__] = (lambda name: lambda tensor, *rest: _local_attribute(tensor, name))(_name)
@@ -327,8 +355,3 @@ for _name in ("dtype", "device", "requires_grad", "grad_fn", "is_leaf", "ndim", 
 def _local_attribute(tensor: DTensor, name: str) -> Any:
     with DisableTorchFunctionSubclass():
         return getattr(tensor, name)
-
-
-def local_shape_of(tensor: DTensor) -> tuple[int, ...]:
-    """The shape of this process's part."""
-    return local_shape(tensor._layout, tensor.device_mesh.get_coordinate() or [])

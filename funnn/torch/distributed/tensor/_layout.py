@@ -47,7 +47,9 @@ def normalized(placements: Any, mesh: DeviceMesh, rank: int) -> tuple[Placement,
     """
     found: list[Placement] = list(placements) if placements is not None else [Replicate()] * mesh.ndim
     if len(found) != mesh.ndim:
-        raise RuntimeError(f"`placements` must have the same length as `device_mesh.ndim`! Found placements length: {len(found)}, and device_mesh.ndim: {mesh.ndim}.")
+        raise RuntimeError(
+            f"`placements` must have the same length as `device_mesh.ndim`! Found placements length: {len(found)}, and device_mesh.ndim: {mesh.ndim}."
+        )
     for number, placement in enumerate(found):
         if not isinstance(placement, Placement):
             raise TypeError(f"expected placements to be Shard, Replicate or Partial, got {placement!r}")
@@ -64,16 +66,6 @@ def chunk_of(tensor: Tensor, dim: int, count: int, number: int) -> Tensor:
     step = -(-length // count)
     start = min(number * step, length)
     return tensor.narrow(dim, start, min(step, length - start))
-
-
-def local_shape(layout: Layout, coordinate: list[int]) -> tuple[int, ...]:
-    """The shape of the part of one process."""
-    shape = list(layout.shape)
-    for axis, placement in enumerate(layout.placements):
-        if isinstance(placement, Shard):
-            step = -(-shape[placement.dim] // layout.mesh.size(axis))
-            shape[placement.dim] = max(0, min(step, shape[placement.dim] - coordinate[axis] * step))
-    return tuple(shape)
 
 
 def _gathered(part: Tensor, dim: int, group: Any) -> Tensor:
@@ -108,7 +100,9 @@ def moved(part: Tensor, source: Layout, target: tuple[Placement, ...], summands:
     differ = {axis for axis, (a, b) in enumerate(zip(source.placements, target, strict=True)) if a != b}
     split = [placement.dim for placement in (*source.placements, *target) if isinstance(placement, Shard)]
     if len(split) != len(set(split)):  # a dimension that several axes split is put together as a whole
-        differ |= {axis for axis in range(mesh.ndim) if differ and (isinstance(source.placements[axis], Shard) or isinstance(target[axis], Shard))}
+        differ |= {
+            axis for axis in range(mesh.ndim) if differ and (isinstance(source.placements[axis], Shard) or isinstance(target[axis], Shard))
+        }
     for axis in sorted(differ, reverse=True):
         part = _whole(part, source.placements[axis], mesh.get_group(axis))
     for axis in sorted(differ):
@@ -131,7 +125,11 @@ class Move(Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, source: Layout, target: tuple[Placement, ...]) -> Tensor:
         ctx.layout, ctx.source = dataclasses.replace(source, placements=_of_gradient(target)), source
-        return moved(part, source, target, summands=True).view_as(part) if source.placements == target else moved(part, source, target, summands=True)
+        return (
+            moved(part, source, target, summands=True).view_as(part)
+            if source.placements == target
+            else moved(part, source, target, summands=True)
+        )
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

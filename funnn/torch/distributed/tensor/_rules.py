@@ -18,13 +18,13 @@ from funnn.torch.distributed.tensor.placement_types import Partial, Placement, R
 _UNARY = (
     "neg abs exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal sign floor ceil round trunc sin cos tan sinh cosh tanh asin acos atan erf "
     "sigmoid relu relu6 gelu silu mish elu selu celu leaky_relu softplus hardtanh hardswish hardsigmoid logsigmoid dropout clamp clip nan_to_num isnan "
-    "isinf isfinite logical_not bitwise_not zeros_like ones_like full_like rand_like randn_like empty_like"
-).split()
+    "isinf isfinite logical_not bitwise_not zeros_like ones_like full_like empty_like"
+)
 _BINARY = (
     "add sub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 rsub eq ne lt le gt ge logical_and logical_or logical_xor "
     "bitwise_and bitwise_or bitwise_xor where lerp addcmul addcdiv masked_fill copy fill"
-).split()
-_ELEMENTWISE = frozenset(_UNARY + _BINARY)
+)
+_ELEMENTWISE = frozenset(f"{_UNARY} {_BINARY}".split())
 #: What writes into its first operand, besides what ends in an underscore.
 _WRITING = frozenset(["__setitem__"])
 #: Element by element, and what they give of summands is a summand: of all operands, or of one and numbers.
@@ -58,9 +58,9 @@ def _elementwise(name: str) -> Rule:
         rank, count = max(map(len, shapes)), len(shapes)
         tensors = len([one for one in args if isinstance(one, Tensor)])  # of which several may be one operand
         numbers = len(args) - tensors + len(kwargs)
-        if all(isinstance(one, Partial) and one.reduce_op == "sum" for one in placements):
-            if (name in _OF_ALL_SUMMANDS and not numbers) or (name in _OF_ONE_SUMMAND and tensors == 1 and isinstance(args[0], Tensor)):
-                return _Axis(list(placements), placements[0])
+        is_linear = (name in _OF_ALL_SUMMANDS and not numbers) or (name in _OF_ONE_SUMMAND and tensors == 1 and isinstance(args[0], Tensor))
+        if is_linear and all(one == Partial() for one in placements):
+            return _Axis(list(placements), placements[0])
         split = next((one.dim + rank - len(shape) for one, shape in zip(placements, shapes, strict=True) if isinstance(one, Shard)), None)
         if split is None:
             return _whole(count)
@@ -142,72 +142,83 @@ def _result_shape(name: str, shapes: Sequence[tuple[int, ...]], args: tuple[Any,
     return tuple(0 if 0 in sizes else max(sizes) for sizes in zip(*padded, strict=True))
 
 
-def run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], kind: Any, wrap: Callable[[Tensor, Layout], Any]) -> Any:
-    """Run a function of torch on DTensors (of class ``kind``).
+def run_on_parts(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], kind: Any, wrap: Callable[[Tensor, Layout], Any]
+) -> Any:
+    """Run a function of torch on DTensors (of class ``kind``), by its rule on their parts, or else on the whole.
 
     Raises:
       RuntimeError: a tensor among them is none, or they lie on several meshes.
-      NotImplementedError: one is changed in place by an operation that has no rule.
+      NotImplementedError: one is changed in place by an operation that has no rule, or whose result lies otherwise.
     """
     operands: list[Any] = []
     _collect((args, kwargs), kind, operands)
-    meshes = {id(one._layout.mesh) if one._layout.mesh != operands[0]._layout.mesh else 0 for one in operands}
-    if len(meshes) > 1:
-        raise RuntimeError(f"torch.{function.__name__}: DTensors on several meshes: {', '.join(str(one._layout.mesh) for one in operands)}")
-    name = function.__name__
+    mesh, name = operands[0]._layout.mesh, function.__name__
+    if any(one._layout.mesh != mesh for one in operands):
+        raise RuntimeError(f"torch.{name}: DTensors on several meshes: {', '.join(str(one._layout.mesh) for one in operands)}")
     if name == "mean" and _is_plain_mean(args, kwargs):
         dims, _ = _reduced(args[0]._layout.shape, args, kwargs)
         return args[0].sum(*args[1:], **kwargs) / math.prod(args[0]._layout.shape[dim] for dim in dims)
-    is_in_place = (name.endswith("_") and not name.endswith("__")) or name in _WRITING
-    base = name.strip("_").removeprefix("i") if name.startswith("__i") else name.removesuffix("_")
-    in_place = is_in_place or name.startswith("__i")
-    by_parts = _rule_of(base, args, kwargs, operands)
-    if "out" in kwargs or (in_place and (base not in _ELEMENTWISE or not isinstance(args[0], kind))):
-        raise NotImplementedError(f"{name} of a DTensor is not supported in place; make a new one from full_tensor() with distribute_tensor")
-    if in_place and getattr(args[0], "_is_copy", False):
-        raise NotImplementedError(f"{name} would write into a copy: a view of a DTensor is made of the whole; use to_local(), whose memory is the part's")
-    if by_parts is None:
+    base, in_place = _base_name(name)
+    if in_place or "out" in kwargs:
+        _check_in_place(name, base, args, kwargs, kind)
+    _check_mixed(name, args, kwargs, operands)
+    rule = _elementwise(base) if base in _ELEMENTWISE else _RULES.get(base)
+    if rule is None:
         return _on_the_whole(function, args, kwargs, operands, kind, wrap)
-    rule, layouts = by_parts, [one._layout for one in operands]
-    shapes, mesh = [layout.shape for layout in layouts], layouts[0].mesh
+    layouts = [one._layout for one in operands]
+    shapes = [layout.shape for layout in layouts]
     axes = [rule([layout.placements[axis] for layout in layouts], shapes, args, kwargs) for axis in range(mesh.ndim)]
-    if in_place:
-        if any(axis.result != layouts[0].placements[number] or axis.targets[0] != axis.result for number, axis in enumerate(axes)):
-            first = tuple(axis.result for axis in axes)
-            raise NotImplementedError(f"{name} would change a DTensor's layout {layouts[0].placements} to {first}; redistribute the other operand before")
-    parts = [_brought(one, [axis.targets[number] for axis in axes], [number in axis.spread for axis in axes], wrap) for number, one in enumerate(operands)]
+    result = tuple(axis.result for axis in axes)
+    if in_place and (result != layouts[0].placements or tuple(axis.targets[0] for axis in axes) != result):
+        raise NotImplementedError(
+            f"{name} would change a DTensor's layout {layouts[0].placements} to {result}; redistribute the other operand before"
+        )
+    parts: list[Any] = [
+        _brought(one, [axis.targets[number] for axis in axes], [number in axis.spread for axis in axes])
+        for number, one in enumerate(operands)
+    ]
     if in_place:
         parts[0] = args[0]  # itself, so that it is what changes
     with DisableTorchFunctionSubclass():
-        result = function(*_replaced(args, kind, operands, parts), **_replaced(kwargs, kind, operands, parts))
-    if in_place:
-        return args[0]
-    return wrap(result, Layout(mesh, tuple(axis.result for axis in axes), _result_shape(base, shapes, args, kwargs)))
+        part = function(*_replaced(args, kind, operands, parts), **_replaced(kwargs, kind, operands, parts))
+    return args[0] if in_place else wrap(part, Layout(mesh, result, _result_shape(base, shapes, args, kwargs)))
+
+
+def _base_name(name: str) -> tuple[str, bool]:
+    """The name of an operation without what says that it is one in place, and whether it is."""
+    if name in _WRITING or name.startswith("__i"):
+        return name.strip("_").removeprefix("i"), True
+    return (name.removesuffix("_"), True) if name.endswith("_") and not name.endswith("__") else (name, False)
+
+
+def _check_in_place(name: str, base: str, args: tuple[Any, ...], kwargs: dict[str, Any], kind: Any) -> None:
+    if "out" in kwargs or base not in _ELEMENTWISE or not isinstance(args[0], kind):
+        raise NotImplementedError(
+            f"{name} of a DTensor is not supported in place; make a new one from full_tensor() with distribute_tensor"
+        )
+    if getattr(args[0], "_is_copy", False):
+        raise NotImplementedError(
+            f"{name} would write into a copy: a view of a DTensor is made of the whole; use to_local(), whose memory is the part's"
+        )
 
 
 def _is_plain_mean(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return len(args) > 0 and hasattr(args[0], "_layout") and not set(kwargs) - {"dim", "keepdim"}
 
 
-def _rule_of(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Sequence[Any]) -> Rule | None:
-    """The rule for a call, None where there is none."""
-    if name in _ELEMENTWISE:
-        rule: Rule | None = _elementwise(name)
-    else:
-        rule = _RULES.get(name)
-    plain: list[Any] = []
-    _collect((args, kwargs), Tensor, plain)
-    others = [one for one in plain if all(one is not operand for operand in operands)]
-    for one in others:
-        if one.numel() != 1 or one.dim() > 0:
-            raise RuntimeError(
-                f"torch.{name}: got mixed torch.Tensor and DTensor, need to convert all torch.Tensor to DTensor before calling distributed operators! "
-                "distribute_tensor(tensor, mesh, placements) and DTensor.from_local make one"
-            )
-    return rule
+def _check_mixed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Sequence[Any]) -> None:
+    """Raise where an operand is a tensor of one process, and no number."""
+    tensors: list[Any] = []
+    _collect((args, kwargs), Tensor, tensors)
+    if any(one.numel() != 1 or one.dim() > 0 for one in tensors if all(one is not operand for operand in operands)):
+        raise RuntimeError(
+            f"torch.{name}: got mixed torch.Tensor and DTensor, need to convert all torch.Tensor to DTensor before calling distributed operators! "
+            "distribute_tensor(tensor, mesh, placements) and DTensor.from_local make one"
+        )
 
 
-def _brought(tensor: Any, targets: Sequence[Placement], spread: Sequence[bool], wrap: Callable[..., Any]) -> Tensor:
+def _brought(tensor: Any, targets: Sequence[Placement], spread: Sequence[bool]) -> Tensor:
     """The part of an operand in the layout that the rule wants."""
     layout = tensor._layout
     part = tensor._local_tensor
@@ -219,7 +230,9 @@ def _brought(tensor: Any, targets: Sequence[Placement], spread: Sequence[bool], 
     return part
 
 
-def _on_the_whole(function: Callable[..., Any], args: Any, kwargs: Any, operands: Sequence[Any], kind: Any, wrap: Callable[..., Any]) -> Any:
+def _on_the_whole(
+    function: Callable[..., Any], args: Any, kwargs: Any, operands: Sequence[Any], kind: Any, wrap: Callable[..., Any]
+) -> Any:
     mesh = operands[0]._layout.mesh
     whole = [one.full_tensor() for one in operands]
     with DisableTorchFunctionSubclass():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+
 from funnn.torch.distributed.device_mesh import DeviceMesh
 from funnn.torch.distributed.tensor.parallel.style import ParallelStyle
 from funnn.torch.nn.modules.module import Module
@@ -32,7 +33,9 @@ def parallelize_module(
     if device_mesh is None:
         raise RuntimeError("device_mesh is needed: pass that of init_device_mesh(device_type, mesh_shape)")
     if device_mesh.ndim != 1:
-        raise ValueError(f"Tensor Parallel only accepts a 1D DeviceMesh, but found {device_mesh.ndim}D! Pass one of its axes, as in mesh['tp']")
+        raise ValueError(
+            f"Tensor Parallel only accepts a 1D DeviceMesh, but found {device_mesh.ndim}D! Pass one of its axes, as in mesh['tp']"
+        )
     if isinstance(parallelize_plan, ParallelStyle):
         parallelize_plan.src_data_rank = src_data_rank
         return parallelize_plan._apply(module, device_mesh)

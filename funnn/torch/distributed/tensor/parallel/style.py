@@ -64,7 +64,9 @@ class _OfWeights(ParallelStyle):
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
         if not isinstance(module, (Linear, Embedding)):
-            raise NotImplementedError(f"{type(self).__name__} currently only support nn.Linear and nn.Embedding, got {type(module).__name__}")
+            raise NotImplementedError(
+                f"{type(self).__name__} currently only support nn.Linear and nn.Embedding, got {type(module).__name__}"
+            )
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:
                 split = distribute_tensor(parameter, device_mesh, [self._placement(module, name)], src_data_rank=self.src_data_rank)
@@ -89,7 +91,9 @@ class ColwiseParallel(_OfWeights):
     """
 
     def __init__(self, *, input_layouts: Placement | None = None, output_layouts: Placement | None = None, use_local_output: bool = True):
-        super().__init__(input_layouts=input_layouts or Replicate(), output_layouts=output_layouts or Shard(-1), use_local_output=use_local_output)
+        super().__init__(
+            input_layouts=input_layouts or Replicate(), output_layouts=output_layouts or Shard(-1), use_local_output=use_local_output
+        )
 
     def _placement(self, module: Module, name: str) -> Placement:
         return Shard(0 if isinstance(module, Linear) else 1)
@@ -105,7 +109,9 @@ class RowwiseParallel(_OfWeights):
     """
 
     def __init__(self, *, input_layouts: Placement | None = None, output_layouts: Placement | None = None, use_local_output: bool = True):
-        super().__init__(input_layouts=input_layouts or Shard(-1), output_layouts=output_layouts or Replicate(), use_local_output=use_local_output)
+        super().__init__(
+            input_layouts=input_layouts or Shard(-1), output_layouts=output_layouts or Replicate(), use_local_output=use_local_output
+        )
 
     def _wanted_input(self, module: Module) -> Placement:
         return Shard(-1) if isinstance(module, Linear) else Replicate()
@@ -167,7 +173,9 @@ class PrepareModuleInput(ParallelStyle):
         self.desired_input_layouts = None if desired_input_layouts is None else _each(desired_input_layouts)
         self.input_kwarg_layouts, self.desired_input_kwarg_layouts = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
         self.use_local_output = use_local_output
-        if self.input_layouts is not None and (self.desired_input_layouts is None or len(self.desired_input_layouts) != len(self.input_layouts)):
+        if self.input_layouts is not None and (
+            self.desired_input_layouts is None or len(self.desired_input_layouts) != len(self.input_layouts)
+        ):
             raise AssertionError("input_layouts and desired_input_layouts should have same length!")
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
@@ -245,7 +253,9 @@ class PrepareModuleInputOutput(ParallelStyle):
                 desired_input_kwarg_layouts=desired_input_kwarg_layouts,
                 use_local_output=use_local_input,
             ),
-            PrepareModuleOutput(output_layouts=output_layouts, desired_output_layouts=desired_output_layouts, use_local_output=use_local_output),
+            PrepareModuleOutput(
+                output_layouts=output_layouts, desired_output_layouts=desired_output_layouts, use_local_output=use_local_output
+            ),
         )
 
     def _apply(self, module: Module, device_mesh: DeviceMesh) -> Module:
