@@ -54,9 +54,6 @@ torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceSto
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict: StateDictOptions get_model_state_dict get_optimizer_state_dict set_model_state_dict set_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
-torch.distributed.elastic:
-torch.distributed.elastic.multiprocessing:
-torch.distributed.elastic.multiprocessing.errors: ChildFailedError record
 torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload FullStateDictConfig FullyShardedDataParallel
     MixedPrecision OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig
     register_fsdp_forward_method
