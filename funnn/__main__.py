@@ -265,7 +265,8 @@ def _launch(options: argparse.Namespace) -> int:
     if options.nodes > 1 and not options.port:
         options.usage_error("argument --port: several machines need one, the same on all")
     plan = _agent.Plan(options.processes, options.nodes, options.node_rank, options.address, options.port)
-    return _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
+    code: int = _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
+    return code
 
 
 def _write_picture(comparison: Any, file: Path | None) -> bool:

@@ -33,14 +33,10 @@ torch._tensor_str: _tensor_str _add_suffixes _str_intern _str
 torch.autograd.profiler: EventList
 torch.autograd.profiler_legacy: profile=
 torch.cuda: Stream StreamContext Event CUDAGraph ExternalStream graph=
-torch.distributed: DeviceMesh init_device_mesh
-torch.distributed._composable:
-torch.distributed._composable.fsdp: FSDPModule MixedPrecisionPolicy fully_shard
 torch.distributed._functional_collectives: AsyncCollectiveTensor all_gather_tensor all_to_all_single all_to_all_single_autograd all_reduce
     permute_tensor wait_tensor
 torch.distributed._shard:
 torch.distributed._shard.sharded_tensor: ShardedTensor
-torch.distributed._tensor: DTensor DeviceMesh distribute_tensor
 torch.distributed._tensor.experimental: implicit_replication
 torch.distributed.algorithms._checkpoint:
 torch.distributed.algorithms._checkpoint.checkpoint_wrapper: CheckpointImpl=REENTRANT,NO_REENTRANT CheckpointWrapper apply_activation_checkpointing
@@ -58,12 +54,8 @@ torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceSto
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict: StateDictOptions get_model_state_dict get_optimizer_state_dict set_model_state_dict set_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
-torch.distributed.device_mesh: DeviceMesh init_device_mesh
-torch.distributed.elastic:
-torch.distributed.elastic.multiprocessing:
-torch.distributed.elastic.multiprocessing.errors: ChildFailedError record
-torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload CPUOffloadPolicy FSDPModule FullStateDictConfig FullyShardedDataParallel
-    MixedPrecision MixedPrecisionPolicy OffloadPolicy OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig fully_shard
+torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload FullStateDictConfig FullyShardedDataParallel
+    MixedPrecision OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig
     register_fsdp_forward_method
     ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
     FullOptimStateDictConfig ShardedOptimStateDictConfig
@@ -77,8 +69,6 @@ torch.distributed.fsdp.wrap: ModuleWrapPolicy _or_policy enable_wrap wrap lambda
 torch.distributed.optim: DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer
 torch.distributed.pipelining: ScheduleGPipe SplitPoint=BEGINNING,END pipeline
 torch.distributed.rpc: TensorPipeRpcBackendOptions init_rpc rpc_async rpc_sync shutdown RRef
-torch.distributed.tensor: DTensor DeviceMesh distribute_tensor distribute_module init_device_mesh
-torch.distributed.tensor.device_mesh: DeviceMesh init_device_mesh
 torch.distributed.tensor.experimental: context_parallel implicit_replication
 torch.distributed.tensor.parallel: loss_parallel
 torch.distributed.tensor._utils: compute_local_shape_and_global_offset

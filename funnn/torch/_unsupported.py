@@ -35,7 +35,7 @@ _TYPES = (
 _SHARED = "memory cannot be shared between processes; send x.numpy() and build the tensor there"
 _DEVICES = "funnn knows 'cpu' and 'cuda' (the accelerator that JAX sees)"
 _GRAPHS = "programs are traced by JAX: use torch.compile, or jax.make_jaxpr and jax.export on to_functional(module)"
-_PROCESSES = "arrays are spread over devices by funnn.sharding, and over processes by jax.distributed"
+_PROCESSES = "several processes have DistributedDataParallel, DTensor, parallelize_module and fully_shard; funnn.sharding spreads arrays over devices"
 _SYMBOLS = "sizes are Python integers; the shape of a compiled program is known when it is traced"
 _SCRIPT = "there is no TorchScript; use torch.compile"
 
@@ -137,6 +137,15 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
     ),
     (r"torch\.masked\.(MaskedTensor|maskedtensor)", "pass the mask to the functions of torch.masked"),
     (r"torch\.backends\.(m|python_native)", "it is of PyTorch's own kernels"),
+)
+_MEMBERS = (
+    *_MEMBERS,
+    (r"torch\.distributed\.fsdp(\.\w+)+", "use torch.distributed.fsdp.fully_shard(module), or DistributedDataParallel"),
+    (
+        r"torch\.distributed\.checkpoint(\.\w+)*",
+        "save {name: value.full_tensor()} of a sharded module from one process, by torch.save, and distribute_tensor what torch.load gives",
+    ),
+    (r"torch\.distributed(\.\w+)+", _PROCESSES),
 )
 _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES)
 _MEMBER_PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _MEMBERS)

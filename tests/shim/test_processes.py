@@ -60,37 +60,40 @@ def with_funnn(script, processes, *args):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def same_in_both(name, processes, folder):
-    """A script writes the same in both libraries, in each process."""
-    script = str(SCRIPTS / f"{name}.py")
-    with_torch(script, processes, str(folder / "torch"))
-    with_funnn(script, processes, str(folder / "funnn"))
-    for rank in range(processes):
-        assert (folder / f"funnn.{rank}").read_text().splitlines() == (folder / f"torch.{rank}").read_text().splitlines()
+def same_in_both(names, processes, folder):
+    """Scripts write the same in both libraries, in each process."""
+    script = str(SCRIPTS / "in_turn.py")
+    with_torch(script, processes, str(folder / "torch"), *names)
+    with_funnn(script, processes, str(folder / "funnn"), *names)
+    for name in names:
+        for rank in range(processes):
+            got, expected = ((folder / f"{library}.{name}.{rank}").read_text().splitlines() for library in ("funnn", "torch"))
+            assert got == expected and len(got) >= 3
 
 
-def test_collective_operations(tmp_path):
-    same_in_both("collectives", 4, tmp_path)
+def test_four_processes_do_as_pytorchs(tmp_path):
+    same_in_both(["collectives", "grid"], 4, tmp_path)
 
 
-def test_distributed_data_parallel(tmp_path):
-    same_in_both("ddp", 2, tmp_path)
+def test_two_processes_train_as_pytorchs(tmp_path):
+    same_in_both(["ddp", "dtensor", "sharded"], 2, tmp_path)
 
 
-def test_what_is_right_here_alone(tmp_path):
-    with_funnn(str(SCRIPTS / "own.py"), 2, str(tmp_path / "own"))
-    assert [(tmp_path / f"own.{rank}").read_text() for rank in range(2)] == ["done", "done"]
+@pytest.mark.parametrize("name", ["own", "own_sharded"])
+def test_what_is_right_or_refused_here_alone(name, tmp_path):
+    with_funnn(str(SCRIPTS / f"{name}.py"), 2, str(tmp_path / name))
+    assert [(tmp_path / f"{name}.{rank}").read_text() for rank in range(2)] == ["done", "done"]
 
 
 def test_processes_that_a_program_starts(tmp_path):
-    script, written = str(SCRIPTS / "spawned.py"), []
-    for library, command in (("torch", []), ("funnn", ["-m", "funnn", "run"])):
-        folder = tmp_path / library
-        folder.mkdir()
-        done = run([sys.executable, *command, script, str(folder), str(free_port())])
-        assert done.returncode == 0, done.stdout + done.stderr
-        written.append([(folder / f"out.{rank}").read_text() for rank in range(3)])
-    assert written[0] == written[1]
+    done = run([sys.executable, "-m", "funnn", "run", str(SCRIPTS / "spawned.py"), str(tmp_path), str(free_port())])
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = [(tmp_path / f"out.{rank}").read_text().splitlines() for rank in range(3)]
+    for rank in range(2):
+        of_store = ["True", f"b'of {1 - rank}' 4 False", "True"]
+        sums = [f"{name} [3.0, 3.0]" for name in ("tcp", "file", "TCPStore", "FileStore")]
+        assert written[rank] == [sums[0], sums[1], sums[2], *of_store, sums[3], *of_store]
+    assert written[2] == ["-- Process 1 terminated with the following error: ValueError: the process of rank 1 has had enough 1"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from funnn.torch.distributed.collectives import reduce as reduce
 from funnn.torch.distributed.collectives import reduce_scatter as reduce_scatter
 from funnn.torch.distributed.collectives import reduce_scatter_tensor as reduce_scatter_tensor
 from funnn.torch.distributed.collectives import scatter as scatter
+from funnn.torch.distributed.device_mesh import DeviceMesh as DeviceMesh
+from funnn.torch.distributed.device_mesh import init_device_mesh as init_device_mesh
 from funnn.torch.distributed.errors import DistBackendError as DistBackendError
 from funnn.torch.distributed.errors import DistError as DistError
 from funnn.torch.distributed.errors import DistNetworkError as DistNetworkError

@@ -32,6 +32,8 @@ _LINGER = 3.0
 _clusters: list[Cluster] = []
 _failure: list[str] = []
 _lock = threading.Lock()
+#: The threads that are within an operation.
+busy: set[threading.Thread] = set()
 
 
 class Cluster:
@@ -198,7 +200,8 @@ def _jax_parts() -> tuple[Any, Any]:
         from jax._src.lib import _jax, xla_client
     except ImportError as error:
         raise NotImplementedError(
-            f"torch.distributed with several processes needs internals of JAX that this release has elsewhere ({error}); install jax 0.10, or use funnn.sharding"
+            f"torch.distributed with several processes needs internals of JAX that this release has elsewhere ({error}); install jax 0.10, or use "
+            "funnn.sharding"
         ) from None
     return _jax, xla_client
 
@@ -244,6 +247,12 @@ def _leave_all() -> None:
         cluster.leave(_failure[0] if _failure else "")
     for cluster in _clusters:
         cluster.close()
+    for thread in list(busy):  # in an operation that others never came to; it ends when their processes do
+        thread.join(_LINGER)
+    if busy:  # to end as Python does would be the end of C++'s patience with such a thread
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def timeout_of(timeout: Any, default: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def check_same_dtype(*tensors: Any) -> None:
       ValueError: two do.
     """
     flat = [tensor for one in tensors for tensor in (one if isinstance(one, (list, tuple)) else [one])]
-    for before, tensor in zip(flat, flat[1:], strict=False):
+    for before, tensor in itertools.pairwise(flat):
         if tensor.dtype is not before.dtype:
             raise ValueError(f"Invalid usage of tensors with different dtypesFound {before.dtype} and  {tensor.dtype}")
 

@@ -10,24 +10,10 @@ from collections.abc import Sequence
 from funnn.torch.distributed._agent import Plan, launch
 
 #: Options of torchrun that are accepted and not needed: there are no restarts, and no other rendezvous than MASTER_ADDR and MASTER_PORT.
-_ACCEPTED = [
-    "rdzv_backend",
-    "rdzv_id",
-    "rdzv_conf",
-    "max_restarts",
-    "monitor_interval",
-    "start_method",
-    "role",
-    "log_dir",
-    "redirects",
-    "tee",
-    "local_ranks_filter",
-    "local_addr",
-    "logs_specs",
-    "numa_binding",
-    "event_log_handler",
-    "signals_to_handle",
-]
+_ACCEPTED = (
+    "rdzv_backend rdzv_id rdzv_conf max_restarts monitor_interval start_method role log_dir redirects tee local_ranks_filter local_addr logs_specs "
+    "numa_binding event_log_handler signals_to_handle"
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     main.add_argument("-m", "--module", action="store_true", help="the program is a module's name")
     option("no_python", action="store_true", help="the program is a command by itself")
     option("run_path", action="store_true", help=argparse.SUPPRESS)
-    for name in _ACCEPTED:
+    for name in _ACCEPTED.split():
         option(name, default=None, help=argparse.SUPPRESS)
     main.add_argument("training_script", help="the program")
     main.add_argument("training_script_args", nargs=argparse.REMAINDER, help="its arguments")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from funnn.torch.distributed._cluster import timeout_of
+from funnn.torch.distributed._cluster import busy, timeout_of
 from funnn.torch.distributed.errors import DistBackendError
 from funnn.torch.futures import Future
 
@@ -45,10 +45,13 @@ class Worker:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, future = job
+            busy.add(threading.current_thread())
             try:
                 future.set_result(function())
             except BaseException as error:
                 future.set_exception(error)
+            finally:
+                busy.discard(threading.current_thread())
             del job, function, future
 
 

@@ -27,6 +27,8 @@ class Parameter(Tensor):
             raise AttributeError(f"Parameter data must be a Tensor, got {type(data).__name__}; make one with torch.tensor(data)")
         if isinstance(data, SparseTensor):
             return SparseParameter(data, requires_grad)
+        if (made_of := getattr(type(data), "_as_parameter", None)) is not None:
+            return made_of(data, requires_grad)
         parameter = object.__new__(cls)
         parameter._set_storage(data)
         parameter.requires_grad_(requires_grad)

@@ -12,3 +12,5 @@ class Adafactor(
     takes="lr beta2_decay eps d weight_decay * foreach maximize",
 ):
     """Second moments by rows and columns; the formula is in :func:`funnn.optim.adafactor`. Source: torch.optim.Adafactor."""
+
+    _by_elements = False

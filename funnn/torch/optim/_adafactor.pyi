@@ -8,4 +8,5 @@ from typing import Any
 
 
 class Adafactor(_Optimizer):
+    _by_elements: bool
     def __init__(self, params: Iterable[_Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, _Tensor]], lr: float | _Tensor = 0.01, beta2_decay: Any = -0.8, eps: Any = (None, 0.001), d: Any = 1.0, weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False) -> None: ...

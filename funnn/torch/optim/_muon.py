@@ -13,6 +13,8 @@ class Muon(
 ):
     """Momentum of matrices, made orthogonal; the formula is in :func:`funnn.optim.muon`. Source: torch.optim.Muon."""
 
+    _by_elements = False
+
     def _made(self) -> None:
         for group in self.param_groups:
             for param in group["params"]:

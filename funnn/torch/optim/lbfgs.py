@@ -25,6 +25,8 @@ class LBFGS(Optimizer):
     ``optimizer.step(torch.compile(closure))``, with one compiled closure for all steps.
     """
 
+    _by_elements = False
+
     def __init__(
         self,
         params: Any,

@@ -126,6 +126,7 @@ class Optimizer:
     rule: Rule | None = None
     state: dict[Tensor, dict[str, Any]]
     param_groups: list[dict[str, Any]]
+    _by_elements = True  # whether a part of a parameter can be updated by itself
     hidden: tuple[str, ...] = ()  # state that torch does not have and that state_dict leaves out
 
     def __init_subclass__(cls, rule: Rule | None = None, takes: str | None = None, keeps: str | None = None, **values: Any) -> None:
@@ -203,6 +204,11 @@ class Optimizer:
             if not isinstance(param, Tensor):
                 _other_torch.refuse_object(param)
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
+            if not self._by_elements and hasattr(type(param), "_whole_norms"):
+                raise NotImplementedError(
+                    f"{type(self).__name__} needs whole parameters, and a DTensor has a part in each process; use an optimizer that works element by "
+                    "element, such as AdamW or SGD"
+                )
             if not (self.defaults.get("differentiable") or param.is_leaf or param.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor; optimize the leaf that it was computed from")
         param_group["params"] = params  # as in torch, the dict that was given becomes the group

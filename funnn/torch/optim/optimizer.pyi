@@ -23,6 +23,7 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> _RemovableHan
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> _RemovableHandle: ...
 
 class Optimizer:
+    _by_elements: bool
     _hooks: dict[str, _Hooks]
     defaults: dict[str, Any]
     hidden: tuple[str, ...]

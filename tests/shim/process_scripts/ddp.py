@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel as DDP
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 warnings.simplefilter("ignore")
-dist.init_process_group("gloo")
 rank, size = dist.get_rank(), dist.get_world_size()
 lines = []
 torch.set_printoptions(precision=4, sci_mode=False)
@@ -77,7 +76,7 @@ class Branches(nn.Module):
 torch.manual_seed(1)
 branches = DDP(Branches(), find_unused_parameters=True)
 x = torch.arange(6.0).reshape(2, 3) + rank
-for turn in range(2):
+for _turn in range(2):
     branches(x, rank % 2).sum().backward()
     say("branches", *[p.grad for p in branches.parameters()])
 branches = DDP(Branches())
@@ -109,7 +108,7 @@ except RuntimeError as error:
     say("no parameters", str(error)[:60])
 dist.barrier()
 static = DDP(nn.Linear(3, 2), static_graph=True, broadcast_buffers=False)
-for turn in range(2):
+for _turn in range(2):
     static(x).sum().backward()
 say("static", static.module.weight.grad)
 
@@ -142,4 +141,3 @@ for name, call in (
     say(f"gradient of {name}", y if name not in ("reduce", "gather") or rank == 1 else "", weight.grad)
 dist.barrier()
 Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
-dist.destroy_process_group()

@@ -27,6 +27,9 @@ class Shard(Placement):
 
     dim: int
 
+    def __str__(self) -> str:
+        return f"S({self.dim})"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _StridedShard(Shard):
@@ -39,6 +42,9 @@ class _StridedShard(Shard):
 class Replicate(Placement):
     """The whole on each device."""
 
+    def __str__(self) -> str:
+        return "R"
+
 
 @dataclasses.dataclass(frozen=True)
 class Partial(Placement):
@@ -48,3 +54,6 @@ class Partial(Placement):
 
     def __repr__(self) -> str:
         return f"Partial({self.reduce_op})"
+
+    def __str__(self) -> str:
+        return f"P({self.reduce_op})"

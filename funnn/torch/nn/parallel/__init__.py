@@ -1,6 +1,6 @@
-"""torch.nn.parallel on the one device that a program has here: modules are called as they are, with torch's names around them.
+"""torch.nn.parallel: several processes train one module (DistributedDataParallel); within a process there is one device, and modules are called as they are.
 
-To use several devices, shard the arrays of a compiled step (funnn.sharding): the program stays the same.
+To use several devices from one process, shard the arrays of a compiled step (funnn.sharding): the program stays the same.
 """
 
 from funnn.torch.nn.parallel import data_parallel as _data_parallel

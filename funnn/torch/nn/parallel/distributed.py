@@ -100,7 +100,8 @@ class DistributedDataParallel(Module):
         for rank, theirs in enumerate(everybody):
             if len(theirs) != len(everybody[0]):
                 raise RuntimeError(
-                    f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has inconsistent {len(everybody[0])} params."
+                    f"DDP expects same model across all ranks, but Rank {rank} has {len(theirs)} params, while rank 0 has inconsistent "
+                    f"{len(everybody[0])} params."
                 )
             if theirs != everybody[0]:
                 differ = next(number for number, (a, b) in enumerate(zip(theirs, everybody[0], strict=True)) if a != b)

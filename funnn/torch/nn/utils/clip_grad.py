@@ -60,7 +60,11 @@ def get_total_norm(
     tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
     """The p-norm of all tensors together, as if they were one vector. Source: torch.nn.utils.get_total_norm."""
-    values, norm_type = [tensor._operand() for tensor in _listed(tensors)], float(norm_type)
+    listed, norm_type = _listed(tensors), float(norm_type)
+    values = [tensor._operand() for tensor in listed if not hasattr(type(tensor), "_whole_norms")]
+    spread = [tensor for tensor in listed if hasattr(type(tensor), "_whole_norms")]  # of which this process has a part
+    if spread:
+        values += [norm._operand() for norm in type(spread[0])._whole_norms(spread, norm_type)]
     result = Tensor._wrap(_total_norm(norm_type)(values) if values else np.float32(0))
     if error_if_nonfinite and not math.isfinite(result.item()):
         raise RuntimeError(

@@ -1,0 +1,1 @@
+"""torch.distributed.fsdp's fully_shard under its former name."""

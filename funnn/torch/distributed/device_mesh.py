@@ -1,0 +1,161 @@
+"""The processes of a program as a grid with named axes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from funnn.torch.distributed._operands import tensor_of
+from funnn.torch.distributed.group import GroupMember, get_rank, get_world_size, init_process_group, is_initialized, new_group
+
+__all__ = ["DeviceMesh", "init_device_mesh"]
+
+
+class DeviceMesh:
+    """Processes in a grid; along each of its axes a process has a group with its neighbours.
+
+    Args:
+      device_type: a name, ``"cpu"`` or ``"cuda"``.
+      mesh: the ranks, as nested lists, an array or a tensor.
+      mesh_dim_names: of its axes.
+
+    Raises:
+      ValueError: a rank comes twice, or there are more or fewer names than axes.
+    """
+
+    def __init__(self, device_type: str, mesh: Any, *, mesh_dim_names: tuple[str, ...] | None = None, _groups: Any = None, **options: Any):
+        self.device_type = device_type
+        self._ranks = np.asarray(mesh.tolist() if hasattr(mesh, "tolist") else mesh, np.int64)
+        self.mesh_dim_names = None if mesh_dim_names is None else tuple(mesh_dim_names)
+        if len(set(self._ranks.reshape(-1).tolist())) != self._ranks.size:
+            raise ValueError(f"DeviceMesh: expected ranks that differ, got {self._ranks.tolist()}")
+        if self.mesh_dim_names is not None and len(self.mesh_dim_names) != self._ranks.ndim:
+            raise ValueError(f"DeviceMesh: expected a name for each of {self._ranks.ndim} axes, got {self.mesh_dim_names}")
+        if not is_initialized():
+            init_process_group()
+        place = np.argwhere(self._ranks == get_rank())
+        self._coordinate = [int(number) for number in place[0]] if len(place) else None
+        self._groups = [self._make_groups(dim) for dim in range(self._ranks.ndim)] if _groups is None else _groups
+        self._children: dict[tuple[str, ...], DeviceMesh] = {}
+
+    def _make_groups(self, dim: int) -> Any:
+        """The groups along an axis, made by all processes in the same order; this process's."""
+        own = None
+        for line in np.moveaxis(self._ranks, dim, -1).reshape(-1, self._ranks.shape[dim]):
+            made = new_group([int(rank) for rank in line])
+            if made is not GroupMember.NON_GROUP_MEMBER:
+                own = made
+        return own
+
+    @property
+    def mesh(self) -> Any:
+        """The ranks, as a tensor."""
+        return tensor_of(self._ranks.astype(np.int32))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each axis."""
+        return tuple(self._ranks.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._ranks.ndim
+
+    def size(self, mesh_dim: int | None = None) -> int:
+        """The number of processes, in all or along an axis."""
+        return int(self._ranks.size if mesh_dim is None else self._ranks.shape[mesh_dim])
+
+    def get_rank(self) -> int:
+        """The number of this process."""
+        return get_rank()
+
+    def get_coordinate(self) -> list[int] | None:
+        """Where this process is, None if it isn't there."""
+        return self._coordinate
+
+    def _dim(self, mesh_dim: int | str | None) -> int:
+        if isinstance(mesh_dim, str):
+            if self.mesh_dim_names is None or mesh_dim not in self.mesh_dim_names:
+                raise KeyError(f"Invalid mesh_dim_name {mesh_dim!r} specified; the mesh has {self.mesh_dim_names}")
+            return self.mesh_dim_names.index(mesh_dim)
+        if mesh_dim is None:
+            if self.ndim > 1:
+                raise RuntimeError(
+                    f"Found the DeviceMesh have {self.ndim} dimensions. Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1."
+                )
+            return 0
+        return mesh_dim
+
+    def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
+        """The place of this process along an axis."""
+        if self._coordinate is None:
+            raise RuntimeError(f"the process of rank {get_rank()} is not in {self}")
+        return self._coordinate[self._dim(mesh_dim)]
+
+    def get_group(self, mesh_dim: int | str | None = None) -> Any:
+        """The group of this process and its neighbours along an axis."""
+        return self._groups[self._dim(mesh_dim)]
+
+    def get_all_groups(self) -> list[Any]:
+        """The groups of this process along all axes."""
+        return list(self._groups)
+
+    def __getitem__(self, names: str | tuple[str, ...]) -> DeviceMesh:
+        """The part of the grid along the axes of these names, in which this process is."""
+        chosen = (names,) if isinstance(names, str) else tuple(names)
+        dims = [self._dim(name) for name in chosen]
+        if chosen == self.mesh_dim_names:
+            return self
+        if chosen not in self._children:
+            others = self._coordinate or [0] * self.ndim
+            index = tuple(slice(None) if dim in dims else others[dim] for dim in range(self.ndim))
+            order = np.argsort(np.argsort(dims))
+            ranks = np.transpose(self._ranks[index], order)
+            groups = [self._groups[dim] for dim in dims]
+            self._children[chosen] = DeviceMesh(self.device_type, ranks, mesh_dim_names=chosen, _groups=groups)
+        return self._children[chosen]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DeviceMesh) and np.array_equal(self._ranks, other._ranks) and self.mesh_dim_names == other.mesh_dim_names
+
+    def __hash__(self) -> int:
+        return hash((self._ranks.tobytes(), self.shape, self.mesh_dim_names))
+
+    def __repr__(self) -> str:
+        names = self.mesh_dim_names
+        sizes = ", ".join(str(size) if names is None else f"{names[dim]}={size}" for dim, size in enumerate(self.shape))
+        strides = tuple(math.prod(self.shape[dim + 1 :]) for dim in range(self.ndim))
+        return f"DeviceMesh(({sizes}{',' if names is None and self.ndim == 1 else ''}), {self.device_type!r}, stride={strides})"
+
+
+def init_device_mesh(
+    device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_names: tuple[str, ...] | None = None, **options: Any
+) -> DeviceMesh:
+    """All processes as a grid, the last axis being that of neighbouring ranks.
+
+    Args:
+      device_type: a name, ``"cpu"`` or ``"cuda"``.
+      mesh_shape: the size of each axis; their product is the number of processes.
+      mesh_dim_names: of the axes.
+
+    Raises:
+      RuntimeError: there are more or fewer processes, or a name comes twice.
+    """
+    if mesh_dim_names is not None:
+        if len(set(mesh_dim_names)) != len(mesh_dim_names):
+            raise RuntimeError(f"Each mesh_dim_name must be unique. Found repeated mesh_dim_name in mesh_dim_names {mesh_dim_names}")
+        if len(mesh_dim_names) != len(mesh_shape):
+            raise RuntimeError(
+                f"mesh_shape and mesh_dim_names should have same length! Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}"
+            )
+    if not is_initialized():
+        init_process_group()
+    count = math.prod(mesh_shape)
+    if count != get_world_size():
+        raise RuntimeError(
+            f"init_device_mesh: expected mesh_shape {tuple(mesh_shape)} to have as many places as there are processes, {get_world_size()}, got {count}"
+        )
+    return DeviceMesh(device_type, np.arange(count).reshape(mesh_shape), mesh_dim_names=mesh_dim_names)

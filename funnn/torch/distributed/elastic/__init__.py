@@ -1,0 +1,1 @@
+"""What of torch.distributed.elastic programs name that its launcher starts."""

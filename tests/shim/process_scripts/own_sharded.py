@@ -1,0 +1,98 @@
+"""What DTensors and fully_shard refuse, or do otherwise than PyTorch; run by ``python -m funnn launch`` with two processes."""
+
+import copy
+import io
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+dist.init_process_group("gloo")
+rank, mesh = dist.get_rank(), init_device_mesh("cpu", (2,))
+
+
+def error(call, text, kind=NotImplementedError):
+    try:
+        call()
+    except kind as error:
+        assert text in str(error), str(error)
+    else:
+        raise AssertionError(f"no error with {text!r}")
+
+
+a = distribute_tensor(torch.arange(8.0).reshape(4, 2), mesh, [Shard(0)])
+
+
+def set_item():
+    a[0] = 1
+
+
+# what would write into a copy, or change a part by itself
+error(set_item, "__setitem__ of a DTensor")
+error(lambda: a.view(-1).add_(1), "would write into a copy")
+error(lambda: a.t().mul_(2), "would write into a copy")
+error(lambda: torch.add(a, a, out=a), "add of a DTensor is not supported in place")
+error(lambda: a.normal_(), "normal_ of a DTensor")
+error(lambda: a.add_(distribute_tensor(torch.ones(4, 2), mesh, [Shard(1)]).t()), "", (NotImplementedError, RuntimeError))
+error(lambda: torch.save(a, io.BytesIO()), "can't be pickled")
+for optimizer in (torch.optim.Muon, torch.optim.LBFGS, torch.optim.Adafactor):
+    error(lambda optimizer=optimizer: optimizer([nn.Parameter(a)]), f"{optimizer.__name__} needs whole parameters")
+
+# parameters: memory, copies, norms over processes
+p = nn.Parameter(a.clone())
+p.data.add_(1)
+assert p.full_tensor().sum() == 36
+with torch.no_grad():
+    p.sub_(1)
+assert p.full_tensor().sum() == 28
+q = copy.deepcopy(p)
+assert isinstance(q, nn.Parameter) and q.placements == p.placements and q.requires_grad and q is not p
+p.data = a * 2
+assert p.full_tensor().sum() == 56 and q.full_tensor().sum() == 28
+x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+for norm_type in (2.0, 1.0, 3.0, float("inf"), -float("inf"), 0.0):
+    split, whole = distribute_tensor(x, mesh, [Shard(0)]), distribute_tensor(x * 3, mesh, [Replicate()])
+    wanted, got = (torch.nn.utils.get_total_norm(both, norm_type) for both in ([x, x * 3], [split, whole]))
+    assert torch.allclose(got, wanted), (norm_type, got, wanted)
+assert repr(a).endswith("device_mesh=DeviceMesh((2,), 'cpu', stride=(1,)), placements=(Shard(dim=0),))")
+
+# layouts and meshes
+error(lambda: a.redistribute(placements=[Partial()]), "Can not redistribute to Partial", RuntimeError)
+error(lambda: a.redistribute(), "placements is needed", RuntimeError)
+error(lambda: distribute_tensor(x, mesh, [Shard(2)]), "Shard(dim=2) can't split a tensor of 2 dimensions", IndexError)
+error(lambda: distribute_tensor(x, mesh, [Shard(0), Shard(1)]), "must have the same length as `device_mesh.ndim`", RuntimeError)
+error(lambda: distribute_tensor(x, mesh, [Partial()]), "expected Shard and Replicate", RuntimeError)
+error(lambda: init_device_mesh("cpu", (3,)), "as many places as there are processes, 2, got 3", RuntimeError)
+error(lambda: init_device_mesh("cpu", (1, 2), mesh_dim_names=("a", "a")), "must be unique", RuntimeError)
+error(lambda: mesh["tp"], "Invalid mesh_dim_name 'tp'", KeyError)
+two = init_device_mesh("cpu", (1, 2), mesh_dim_names=("dp", "tp"))
+error(lambda: parallelize_module(nn.Linear(2, 2), two, ColwiseParallel()), "only accepts a 1D DeviceMesh", ValueError)
+error(lambda: a + distribute_tensor(torch.ones(4, 2), two, [Replicate(), Shard(0)]), "DTensors on several meshes", RuntimeError)
+
+# fully_shard: its refusals, parameters put together by hand, copies of parts on a mesh of two axes
+linear = fully_shard(nn.Linear(3, 2))
+error(lambda: linear.set_requires_gradient_sync(False), "averaged in every backward pass")
+error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Shard(1)), "shard_placement_fn is not supported")
+number = nn.Module()
+number.weight = nn.Parameter(torch.tensor(1.0))
+error(lambda: fully_shard(number), "doesn't support scalar parameters", ValueError)
+linear.unshard()
+assert linear.weight.shape == (2, 3) and not isinstance(linear.weight, DTensor)
+linear.reshard()
+assert isinstance(linear.weight, DTensor) and linear.weight.to_local().shape == (1, 3)
+for grid in (init_device_mesh("cpu", (2, 1)), init_device_mesh("cpu", (1, 2))):
+    torch.manual_seed(0)
+    whole, data = nn.Linear(3, 2), torch.randn(4, 3)
+    split = copy.deepcopy(whole)
+    fully_shard(split, mesh=grid)
+    whole(data).pow(2).mean().backward()
+    split(data[2 * rank : 2 * rank + 2]).pow(2).mean().backward()
+    assert torch.allclose(split.weight.grad.full_tensor(), whole.weight.grad, atol=1e-6)
+    assert torch.allclose(split.bias.grad.full_tensor(), whole.bias.grad, atol=1e-6)
+Path(f"{sys.argv[1]}.{rank}").write_text("done")
