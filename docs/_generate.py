@@ -82,7 +82,11 @@ ELSEWHERE = (
     ("torch.nn.utils.clip_grad_norm_", "optax.clip_by_global_norm", "a part of the optimizer, by optax.chain"),
     ("torch.amp.GradScaler", "`funnn.LossScale`", "an argument of `funnn.train_step`"),
     ("torch.optim.swa_utils", "`funnn.train_step(…, ema=0.999)`, optax.incremental_update", ""),
-    ("torch.nn.parallel, torch.distributed", "`funnn.sharding`, `funnn.distributed`", "`python -m funnn launch` runs programs that use them"),
+    (
+        "torch.nn.parallel, torch.distributed",
+        "`funnn.sharding`, `funnn.distributed`",
+        "`python -m funnn launch` runs programs that use them",
+    ),
     ("torch.manual_seed", "jax.random.key", "every draw takes a key"),
 )
 
