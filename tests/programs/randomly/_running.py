@@ -156,7 +156,9 @@ def shortened(program: Statements, differs: Callable[[Statements], bool], most: 
         while at < len(program.lines) and runs < most:
             shorter = Statements(program.lines[:at] + program.lines[at + size :], program.rtol, program.atol)
             runs += 1
-            whole = shorter.lines and not any("set_default_dtype" in line for line in program.lines[at : at + size])  # the tolerance is of it
+            whole = shorter.lines and not any(
+                "set_default_dtype" in line for line in program.lines[at : at + size]
+            )  # the tolerance is of it
             if whole and differs(shorter):
                 program, changed = shorter, True
             else:
