@@ -290,8 +290,10 @@ def test_a_tensor_from_outside_is_not_spoilt():
         shim.vmap(lambda v: total.add_(v))(x)
     assert total.tolist() == [0, 0, 0] and (total + 1).tolist() == [1, 1, 1]
     assert thread.tracing is None and thread.levels == ()
-    with pytest.raises(RuntimeError, match="with a tangent into a tensor from outside"):
+    with pytest.raises(RuntimeError, match="would mutate a captured Tensor"):
         shim.func.jvp(lambda v: total.add_(v[0]), (x,), (x,))
+    with pytest.raises(RuntimeError, match="with a tangent into a tensor from outside"):
+        shim.func.jvp(lambda v: shim.add(v, 1, out=total), (shim.ones(3),), (shim.ones(3),))
     assert total.tolist() == [0, 0, 0]
 
 

@@ -273,3 +273,13 @@ def test_hooks_of_a_view_that_is_written(name, after, of):
         return calls, x.grad.tolist(), None if grad is None else grad.tolist()
 
     alike(program)
+
+
+def test_a_view_sees_what_numpy_wrote_once_nobody_holds_the_array():
+    def program(t):
+        b = t.arange(9.0).view(3, 3).requires_grad_()
+        v = b[0]
+        v.detach().numpy()[...] *= 2
+        return str(v.dtype), v.detach().double().tolist(), v.tolist(), b.tolist()
+
+    alike(program)

@@ -268,7 +268,7 @@ class SharedStorage(Storage):
         sole = memory.is_sole()
         last, owner, numbers = memory.last, memory.owner, memory.numbers
         same = memory.is_as_read()
-        if not same:  # others wrote, or may have written: what views have read is out of date
+        if last is not None and not same:  # others wrote: what views have read is out of date
             _count.__set__(self, _count.__get__(self) + 1)
         if not sole or owner is None:
             value = Value(numbers.copy())
