@@ -68,8 +68,7 @@ def _with_given_statistics(
     eps: float,
 ) -> jax.Array:
     if mean is None or var is None:
-        name = "running_mean" if mean is None else "running_var"
-        raise ArgumentError(f"{function}: {name} must be defined in evaluation mode; pass it, or {flag}=True")
+        raise ArgumentError(f"{function}: running_mean must be defined in evaluation mode; pass it and running_var, or {flag}=True")
     scale = lax.rsqrt(var + jnp.asarray(eps, var.dtype))
     scale = scale if weight is None else scale * weight
     shift = -mean * scale if bias is None else bias - mean * scale

@@ -15,7 +15,7 @@ from funnn.engine.dispatch.inplace import check_out
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.overloads import overloads
-from funnn.engine.dispatch.refused_types import checking_types, refused_types
+from funnn.engine.dispatch.refused_types import checking_types
 from funnn.engine.dispatch.torch_reading import call_as_torch_does, check_call
 from funnn.engine.dispatch.tracebacks import shorten, speaks
 from funnn.engine.memory.strides import like_operands
@@ -149,9 +149,8 @@ def overridable(
     """
 
     names = ((public or run).__name__,) if names is None else names
-    refused = refused_types(names) if op is None else None
-    if refused:
-        run = checking_types(run, refused)
+    if op is None:
+        run = checking_types(run, names)
     taken = _Taken(names)  # where it is an operation, that looks at its arguments when its form is made
 
     @functools.wraps(run)

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from funnn.engine.dispatch.overloads import overloads
 from funnn.engine.types.dtype import dtype
 
 _FILE = Path(__file__).with_name("refused_types.txt")
 _KINDS = "bifc"  # by the category of a dtype
+#: What a plain number counts as in the place of a tensor.
+_NUMBERS = {int: np.int64, float: np.float32, complex: np.complex64}
 
 Refused = dict[int, tuple[type[Exception], str]]
 
@@ -52,13 +55,25 @@ def check_types(refused: Refused, operands: Iterable[Any]) -> None:
         raise error(f"{text.format(widest.legacy)}; convert the tensor with .to(dtype)")
 
 
-def checking_types(run: Callable, refused: Refused) -> Callable:
-    """A function on Tensors, after a look at the types of those that it is given by position."""
+@functools.cache
+def _operands(names: tuple[str, ...]) -> int:
+    """How many of the first two arguments may be tensors, in whose place a number may stand."""
+    items = [overload.parameters[1:2] for name in names for overload in overloads(name)]
+    return 2 if any(item.kind == "Tensor" for second in items for item in second) else 1
+
+
+@functools.cache
+def checking_types(run: Callable, names: tuple[str, ...]) -> Callable:
+    """A function on Tensors of those names in torch, after a look at the types of those that it is given by position; as it is, if it takes all."""
+    refused = refused_types(names)
+    if not refused:
+        return run
 
     @functools.wraps(run)
     def checked(*args: Any, **kwargs: Any) -> Any:
+        operands = [_NUMBERS[type(value)](value) if type(value) in _NUMBERS else value for value in args[: _operands(names)]]
         if args and (hasattr(args[0], "dtype") or type(args[0]) is complex):  # else it is refused as no tensor
-            check_types(refused, [np.complex64(value) if type(value) is complex else value for value in args[:2]] + list(args[2:]))
+            check_types(refused, (*operands, *args[len(operands) :]))
         return run(*args, **kwargs)
 
     return checked
