@@ -81,7 +81,9 @@ def test_writes(function, transformation):
 
 
 @pytest.mark.parametrize("transformation", ["grad", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "vmap of grad", "grad of grad"])
-@pytest.mark.parametrize("write", [lambda c, x: c.add_(x), lambda c, x: c.copy_(x), lambda c, x: c.__setitem__(0, x[0])], ids=["add_", "copy_", "setitem"])
+@pytest.mark.parametrize(
+    "write", [lambda c, x: c.add_(x), lambda c, x: c.copy_(x), lambda c, x: c.__setitem__(0, x[0])], ids=["add_", "copy_", "setitem"]
+)
 def test_a_value_from_inside_is_not_written_outside(transformation, write):
     def program(t):
         c = t.ones(3)
