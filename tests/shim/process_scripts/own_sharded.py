@@ -62,6 +62,30 @@ for norm_type in (2.0, 1.0, 3.0, float("inf"), -float("inf"), 0.0):
     assert torch.allclose(got, wanted), (norm_type, got, wanted)
 assert repr(a).endswith("device_mesh=DeviceMesh((2,), 'cpu', stride=(1,)), placements=(Shard(dim=0),))")
 
+# an optimizer's state lies as its parameters, and is loaded from DTensors and from whole tensors
+start = torch.arange(10.0).reshape(5, 2)
+for placement in (Shard(0), Shard(1), Replicate()):
+    runs = []
+    for saved_as in ("none", "parts", "whole"):
+        p = nn.Parameter(distribute_tensor(start, mesh, [placement]))
+        optimizer = torch.optim.Adam([p], lr=0.1)
+        for step in range(4):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+            if step == 1 and saved_as != "none":
+                saved = optimizer.state_dict()
+                kept = saved["state"][0]["exp_avg"]
+                assert isinstance(kept, DTensor) and kept.placements == (placement,) and kept.shape == (5, 2)
+                error(lambda saved=saved: torch.save(saved, io.BytesIO()), "can't be pickled")
+                if saved_as == "whole":
+                    state = saved["state"][0]
+                    saved["state"][0] = {name: one.full_tensor() if isinstance(one, DTensor) else one for name, one in state.items()}
+                optimizer = torch.optim.Adam([p], lr=0.1)
+                optimizer.load_state_dict(saved)
+        runs.append(p.full_tensor())
+    assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
+
 # layouts and meshes
 error(lambda: a.redistribute(placements=[Partial()]), "Can not redistribute to Partial", RuntimeError)
 error(lambda: a.redistribute(), "placements is needed", RuntimeError)
