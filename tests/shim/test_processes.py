@@ -76,7 +76,7 @@ def test_four_processes_do_as_pytorchs(tmp_path):
 
 
 def test_two_processes_train_as_pytorchs(tmp_path):
-    same_in_both(["ddp", "dtensor", "sharded"], 2, tmp_path)
+    same_in_both(["ddp", "dtensor", "sharded", "saved"], 2, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["own", "own_sharded"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -85,6 +86,26 @@ for placement in (Shard(0), Shard(1), Replicate()):
                 optimizer.load_state_dict(saved)
         runs.append(p.full_tensor())
     assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
+
+# checkpoints: what is not there, does not fit, or is another library's
+folder = Path(f"{sys.argv[1]}.checkpoint")
+dcp.save({"a": a, "n": 1}, checkpoint_id=folder)
+error(
+    lambda: dcp.load({"a": torch.zeros(3)}, checkpoint_id=folder),
+    "Size mismatch between saved [4, 2] and current: [3] for a",
+    dcp.CheckpointException,
+)
+error(lambda: dcp.load({"b": 1}, checkpoint_id=folder), "Missing key in checkpoint state_dict: b", dcp.CheckpointException)
+error(lambda: dcp.load({"a": a}, checkpoint_id=folder / "no"), "has no whole checkpoint", dcp.CheckpointException)
+error(lambda: dcp.save({}, checkpoint_id=None), "checkpoint_id is needed", ValueError)
+error(lambda: dcp.save({}, checkpoint_id=folder, planner=3), "leave planner out")
+theirs = Path(f"{sys.argv[1]}.theirs{rank}")
+theirs.mkdir()
+(theirs / ".metadata").touch()
+error(lambda: dcp.load({"a": a}, checkpoint_id=theirs), "has a checkpoint that PyTorch wrote", dcp.CheckpointException)
+alone = {"a": torch.zeros(4, 2)}
+dcp.load(alone, checkpoint_id=folder, no_dist=True)
+assert torch.equal(alone["a"], a.full_tensor())
 
 # layouts and meshes
 error(lambda: a.redistribute(placements=[Partial()]), "Can not redistribute to Partial", RuntimeError)
