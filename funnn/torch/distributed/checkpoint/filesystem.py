@@ -87,8 +87,8 @@ class FileSystemReader:
         if not place.is_file():
             if (self.path / ".metadata").is_file():
                 raise CheckpointException(
-                    f"{self.path} has a checkpoint that PyTorch wrote; there, torch.distributed.checkpoint.format_utils.dcp_to_torch_save makes one file of it, "
-                    "which torch.load reads here"
+                    f"{self.path} has a checkpoint that PyTorch wrote; there, dcp_to_torch_save of torch.distributed.checkpoint.format_utils makes one file "
+                    "of it, which torch.load reads here"
                 )
             raise CheckpointException(f"{self.path} has no whole checkpoint: there is no {_INDEX}")
         found: dict[str, Any] = json.loads(place.read_text())
