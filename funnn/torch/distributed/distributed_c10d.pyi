@@ -33,7 +33,6 @@ from funnn.torch.distributed.errors import DistNetworkError as DistNetworkError
 from funnn.torch.distributed.errors import DistStoreError as DistStoreError
 from funnn.torch.distributed.errors import QueueEmptyError as QueueEmptyError
 from funnn.torch.distributed.group import Backend as Backend
-from funnn.torch.distributed.group import ProcessGroup as ProcessGroup
 from funnn.torch.distributed.group import destroy_process_group as destroy_process_group
 from funnn.torch.distributed.group import get_backend as get_backend
 from funnn.torch.distributed.group import get_global_rank as get_global_rank
@@ -63,6 +62,7 @@ from funnn.torch.distributed.p2p import recv as recv
 from funnn.torch.distributed.p2p import recv_object_list as recv_object_list
 from funnn.torch.distributed.p2p import send as send
 from funnn.torch.distributed.p2p import send_object_list as send_object_list
+from funnn.torch.distributed.process_group import ProcessGroup as ProcessGroup
 from funnn.torch.distributed.reduce_op import ReduceOp as ReduceOp
 from funnn.torch.distributed.store import FileStore as FileStore
 from funnn.torch.distributed.store import HashStore as HashStore
