@@ -123,6 +123,52 @@ def test_a_process_alone_says_who_is_missing():
         assert done.returncode == 1 and text in done.stderr, done.stderr
 
 
+def test_what_the_launcher_tells_processes(monkeypatch):
+    from funnn.torch.distributed._agent import Plan
+
+    monkeypatch.delenv("JAX_CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    told = Plan(processes=2, nodes=2, node_rank=1, address="host", run_id="7").environment(1, 29500)
+    expected = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "1", "MASTER_ADDR": "host"}
+    expected |= {"MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "7", "JAX_CUDA_VISIBLE_DEVICES": "1"}
+    assert expected.items() <= told.items()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "JAX_CUDA_VISIBLE_DEVICES" not in Plan(1).environment(0, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("JAX_CUDA_VISIBLE_DEVICES", "3")
+    assert "JAX_CUDA_VISIBLE_DEVICES" not in Plan(1).environment(0, 1)
+
+
+def test_torchruns_options(monkeypatch, capsys):
+    from funnn.torch.distributed import run
+
+    started = []
+    monkeypatch.setattr(run, "launch", lambda command, plan, name: started.append((command[1:], plan)) or 0)
+    run.main(
+        [
+            "--nproc-per-node=4",
+            "--nnodes=1:2",
+            "--node_rank=1",
+            "--rdzv-endpoint=host:29400",
+            "--rdzv_backend",
+            "c10d",
+            "-m",
+            "pkg",
+            "--x",
+            "1",
+        ]
+    )
+    run.main(["--standalone", "script.py"])
+    run.main(["--nproc_per_node=2", "--master-port=1234", "--no-python", "program", "-a"])
+    (words, plan), (alone, first), (_, last) = started
+    assert words == ["-u", "-m", "pkg", "--x", "1"] and alone == ["-u", "script.py"]
+    assert (plan.processes, plan.nodes, plan.node_rank, plan.address, plan.port) == (4, 2, 1, "host", 29400)
+    assert (first.processes, first.nodes, first.address, first.port) == (1, 1, "127.0.0.1", 0) and last.port == 1234
+    with pytest.raises(SystemExit):
+        run.main(["--nproc-per-node=none", "script.py"])
+    assert "expected a number of at least 1, auto, cpu or gpu, got 'none'" in capsys.readouterr().err
+
+
 def test_what_the_launcher_refuses(capsys):
     from funnn.__main__ import main
 
