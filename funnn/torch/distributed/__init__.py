@@ -35,6 +35,7 @@ from funnn.torch.distributed.group import Backend as Backend
 from funnn.torch.distributed.group import GroupMember as GroupMember
 from funnn.torch.distributed.group import destroy_process_group as destroy_process_group
 from funnn.torch.distributed.group import get_backend as get_backend
+from funnn.torch.distributed.group import get_default_backend_for_device as get_default_backend_for_device
 from funnn.torch.distributed.group import get_global_rank as get_global_rank
 from funnn.torch.distributed.group import get_group_rank as get_group_rank
 from funnn.torch.distributed.group import get_node_local_rank as get_node_local_rank
@@ -43,6 +44,7 @@ from funnn.torch.distributed.group import get_rank as get_rank
 from funnn.torch.distributed.group import get_world_size as get_world_size
 from funnn.torch.distributed.group import group as group
 from funnn.torch.distributed.group import init_process_group as init_process_group
+from funnn.torch.distributed.group import is_backend_available as is_backend_available
 from funnn.torch.distributed.group import is_initialized as is_initialized
 from funnn.torch.distributed.group import is_outside as _rank_not_in_group  # noqa: F401
 from funnn.torch.distributed.group import new_group as new_group

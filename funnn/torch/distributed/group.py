@@ -302,3 +302,20 @@ def get_node_local_rank(fallback_rank: int | None = None) -> int:
 def get_backend(group: ProcessGroup | None = None) -> str:
     """The name that init_process_group was given."""
     return of_group(group).backend
+
+
+def get_default_backend_for_device(device: Any) -> str:
+    """The name of the backend that torch takes for a device: gloo for a CPU, nccl for a GPU.
+
+    Raises:
+      ValueError: it has none.
+    """
+    kind = str(device).partition(":")[0]
+    if kind not in Backend.default_device_backend_map:
+        raise ValueError(f"Default backend not registered for device : {device}")
+    return Backend.default_device_backend_map[kind]
+
+
+def is_backend_available(backend: str) -> bool:
+    """Whether a backend is there: gloo is, whose place XLA's collective operations take."""
+    return backend.lower() == Backend.GLOO
