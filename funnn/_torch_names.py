@@ -38,7 +38,7 @@ _PLACES = {
     f"{_ROOT}.fx._patching": "torch.fx._symbolic_trace",
     f"{_ROOT}.distributed.errors": "torch.distributed",
     **{f"{_ROOT}.distributed.{file}": "torch._C._distributed_c10d" for file in ("reduce_op", "store", "work")},
-    f"{_ROOT}.distributed.group:ProcessGroup": "torch._C._distributed_c10d",
+    f"{_ROOT}.distributed.process_group": "torch._C._distributed_c10d",
     **{f"{_ROOT}.distributed.{name}": "torch.distributed.distributed_c10d" for name in ("group:Backend", "group:group", "p2p:P2POp")},
     **{f"{_ROOT}.multiprocessing:Process{name}": "torch.multiprocessing.spawn"
        for name in ("Context", "Exception", "ExitedException", "RaisedException")},

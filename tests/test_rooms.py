@@ -44,8 +44,9 @@ ROOMS = """
     torch.multiprocessing
     torch.nn
     torch.distributed.tensor torch.distributed._tensor
-    torch.distributed.tensor.parallel torch.distributed.fsdp torch.distributed._composable torch.distributed.checkpoint
+    torch.distributed.tensor.parallel torch.distributed.fsdp torch.distributed._composable
     torch.func torch.optim torch.testing torch.serialization torch._bridge torch.overrides torch.distributions torch._dynamo
+    torch.distributed.checkpoint
     torch._compiled_parts
     torch._C
     torch.fx

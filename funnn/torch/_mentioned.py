@@ -46,13 +46,12 @@ torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook: PowerSGDState powerSG
 torch.distributed.algorithms.join: Join Joinable JoinHook
 torch.distributed.algorithms.model_averaging:
 torch.distributed.algorithms.model_averaging.averagers: ModelAverager PeriodicModelAverager
-torch.distributed.checkpoint: FileSystemReader FileSystemWriter load load_state_dict save save_state_dict
+torch.distributed.checkpoint: load_state_dict save_state_dict
 torch.distributed.checkpoint._consolidate_hf_safetensors: consolidate_safetensors_files
 torch.distributed.checkpoint.default_planner: DefaultLoadPlanner DefaultSavePlanner
 torch.distributed.checkpoint.format_utils: _EmptyStateDictLoadPlanner _load_state_dict dcp_to_torch_save
 torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceStorageWriter
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
-torch.distributed.checkpoint.state_dict: StateDictOptions get_model_state_dict get_optimizer_state_dict set_model_state_dict set_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
 torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload FullStateDictConfig FullyShardedDataParallel
     MixedPrecision OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig

@@ -142,8 +142,8 @@ _MEMBERS = (
     *_MEMBERS,
     (r"torch\.distributed\.fsdp(\.\w+)+", "use torch.distributed.fsdp.fully_shard(module), or DistributedDataParallel"),
     (
-        r"torch\.distributed\.checkpoint(\.\w+)*",
-        "save {name: value.full_tensor()} of a sharded module from one process, by torch.save, and distribute_tensor what torch.load gives",
+        r"torch\.distributed\.checkpoint(\.\w+)+",
+        "torch.distributed.checkpoint has save, load and state_dict; or put tensors together by full_tensor(), and torch.save them from one process",
     ),
     (r"torch\.distributed(\.\w+)+", _PROCESSES),
 )

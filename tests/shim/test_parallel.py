@@ -206,6 +206,22 @@ def _exit_with_5(number):
     sys.exit(5)
 
 
+def test_names_of_backends():
+    def program(torch):
+        dist = torch.distributed
+        print(
+            dist.get_default_backend_for_device("cpu"),
+            dist.get_default_backend_for_device(torch.device("cpu")),
+            dist.is_backend_available("GLOO"),
+        )
+        print(dist.is_backend_available("mpi"), repr(dist.ReduceOp.SUM), str(dist.ReduceOp.MAX), dist.supports_complex(dist.ReduceOp.SUM))
+
+    same(program)
+    same_error(
+        lambda t: t.distributed.get_default_backend_for_device("meta"), ValueError, "Default backend not registered for device : meta"
+    )
+
+
 def test_stores():
     def program(torch):
         dist = torch.distributed

@@ -34,7 +34,8 @@ def run(command, **more):
 
 
 def with_torch(script, processes, *args):
-    """The script in processes with torchrun's environment, on PyTorch."""
+    """The script in processes with torchrun's environment, on PyTorch; what they print. How they end is not asked: now and then one of them aborts in
+    the destructors of its process groups, when all is done."""
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
     started = [
         subprocess.Popen(
@@ -47,11 +48,10 @@ def with_torch(script, processes, *args):
         for rank in range(processes)
     ]
     try:
-        texts = [process.communicate(timeout=200)[0] for process in started]
+        return [process.communicate(timeout=200)[0] for process in started]
     finally:
         for process in started:
             process.kill()
-    assert [process.returncode for process in started] == [0] * processes, texts
 
 
 def with_funnn(script, processes, *args):
@@ -63,7 +63,8 @@ def with_funnn(script, processes, *args):
 def same_in_both(names, processes, folder):
     """Scripts write the same in both libraries, in each process."""
     script = str(SCRIPTS / "in_turn.py")
-    with_torch(script, processes, str(folder / "torch"), *names)
+    printed = with_torch(script, processes, str(folder / "torch"), *names)
+    assert all((folder / f"torch.{name}.{rank}").is_file() for name in names for rank in range(processes)), printed
     with_funnn(script, processes, str(folder / "funnn"), *names)
     for name in names:
         for rank in range(processes):
@@ -76,7 +77,7 @@ def test_four_processes_do_as_pytorchs(tmp_path):
 
 
 def test_two_processes_train_as_pytorchs(tmp_path):
-    same_in_both(["ddp", "dtensor", "sharded"], 2, tmp_path)
+    same_in_both(["ddp", "dtensor", "sharded", "saved"], 2, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["own", "own_sharded"])
@@ -121,6 +122,52 @@ def test_a_process_alone_says_who_is_missing():
     for rank, text in ((0, "waited 1 s for 2 processes, of which 1 came"), (1, "while trying to connect to (127.0.0.1")):
         done = run([sys.executable, "-m", "funnn", "run", "-c", program], **common, RANK=str(rank))
         assert done.returncode == 1 and text in done.stderr, done.stderr
+
+
+def test_what_the_launcher_tells_processes(monkeypatch):
+    from funnn.torch.distributed._agent import Plan
+
+    monkeypatch.delenv("JAX_CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
+    told = Plan(processes=2, nodes=2, node_rank=1, address="host", run_id="7").environment(1, 29500)
+    expected = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "1", "MASTER_ADDR": "host"}
+    expected |= {"MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "7", "JAX_CUDA_VISIBLE_DEVICES": "1"}
+    assert expected.items() <= told.items()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "JAX_CUDA_VISIBLE_DEVICES" not in Plan(1).environment(0, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("JAX_CUDA_VISIBLE_DEVICES", "3")
+    assert "JAX_CUDA_VISIBLE_DEVICES" not in Plan(1).environment(0, 1)
+
+
+def test_torchruns_options(monkeypatch, capsys):
+    from funnn.torch.distributed import run
+
+    started = []
+    monkeypatch.setattr(run, "launch", lambda command, plan, name: started.append((command[1:], plan)) or 0)
+    run.main(
+        [
+            "--nproc-per-node=4",
+            "--nnodes=1:2",
+            "--node_rank=1",
+            "--rdzv-endpoint=host:29400",
+            "--rdzv_backend",
+            "c10d",
+            "-m",
+            "pkg",
+            "--x",
+            "1",
+        ]
+    )
+    run.main(["--standalone", "script.py"])
+    run.main(["--nproc_per_node=2", "--master-port=1234", "--no-python", "program", "-a"])
+    (words, plan), (alone, first), (_, last) = started
+    assert words == ["-u", "-m", "pkg", "--x", "1"] and alone == ["-u", "script.py"]
+    assert (plan.processes, plan.nodes, plan.node_rank, plan.address, plan.port) == (4, 2, 1, "host", 29400)
+    assert (first.processes, first.nodes, first.address, first.port) == (1, 1, "127.0.0.1", 0) and last.port == 1234
+    with pytest.raises(SystemExit):
+        run.main(["--nproc-per-node=none", "script.py"])
+    assert "expected a number of at least 1, auto, cpu or gpu, got 'none'" in capsys.readouterr().err
 
 
 def test_what_the_launcher_refuses(capsys):

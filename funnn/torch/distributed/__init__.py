@@ -33,9 +33,9 @@ from funnn.torch.distributed.errors import DistStoreError as DistStoreError
 from funnn.torch.distributed.errors import QueueEmptyError as QueueEmptyError
 from funnn.torch.distributed.group import Backend as Backend
 from funnn.torch.distributed.group import GroupMember as GroupMember
-from funnn.torch.distributed.group import ProcessGroup as ProcessGroup
 from funnn.torch.distributed.group import destroy_process_group as destroy_process_group
 from funnn.torch.distributed.group import get_backend as get_backend
+from funnn.torch.distributed.group import get_default_backend_for_device as get_default_backend_for_device
 from funnn.torch.distributed.group import get_global_rank as get_global_rank
 from funnn.torch.distributed.group import get_group_rank as get_group_rank
 from funnn.torch.distributed.group import get_node_local_rank as get_node_local_rank
@@ -44,6 +44,7 @@ from funnn.torch.distributed.group import get_rank as get_rank
 from funnn.torch.distributed.group import get_world_size as get_world_size
 from funnn.torch.distributed.group import group as group
 from funnn.torch.distributed.group import init_process_group as init_process_group
+from funnn.torch.distributed.group import is_backend_available as is_backend_available
 from funnn.torch.distributed.group import is_initialized as is_initialized
 from funnn.torch.distributed.group import is_outside as _rank_not_in_group  # noqa: F401
 from funnn.torch.distributed.group import new_group as new_group
@@ -63,6 +64,7 @@ from funnn.torch.distributed.p2p import recv as recv
 from funnn.torch.distributed.p2p import recv_object_list as recv_object_list
 from funnn.torch.distributed.p2p import send as send
 from funnn.torch.distributed.p2p import send_object_list as send_object_list
+from funnn.torch.distributed.process_group import ProcessGroup as ProcessGroup
 from funnn.torch.distributed.reduce_op import ReduceOp as ReduceOp
 from funnn.torch.distributed.reduce_op import _make_nccl_premul_sum as _make_nccl_premul_sum
 from funnn.torch.distributed.store import FileStore as FileStore

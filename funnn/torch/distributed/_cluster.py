@@ -19,7 +19,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from funnn.torch.distributed.errors import DistBackendError, DistNetworkError
+from funnn.torch.distributed.errors import DistBackendError, DistNetworkError, ProcessGoneError
 from funnn.torch.distributed.store import Store, seconds_of
 
 #: After how many seconds without a sign of life a process counts as dead; JAX then ends the others.
@@ -161,12 +161,12 @@ class Cluster:
         """Raise where one of these processes has ended.
 
         Raises:
-          DistBackendError: with its rank, and what made it fail.
+          ProcessGoneError: with its rank, and what made it fail.
         """
         for rank, reason in self.gone().items():
             if rank in ranks and rank != self.rank:
                 how = f"has failed: {reason}" if reason else "has left the group"
-                raise DistBackendError(f"{what} can't be done, for the process of rank {rank} {how}")
+                raise ProcessGoneError(f"{what} can't be done, for the process of rank {rank} {how}", bool(reason))
 
     def leave(self, reason: str = "") -> None:
         """Say that this process takes part no longer."""

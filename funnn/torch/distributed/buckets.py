@@ -9,7 +9,7 @@ import numpy as np
 
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.distributed._operands import array_of, write
-from funnn.torch.distributed.group import Heading, ProcessGroup
+from funnn.torch.distributed.process_group import Heading, ProcessGroup
 
 
 def by_dtype(tensors: Sequence[Tensor]) -> list[list[Tensor]]:

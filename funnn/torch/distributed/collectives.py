@@ -14,7 +14,8 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.distributed import reduce_op
 from funnn.torch.distributed._communicator import Communicator
 from funnn.torch.distributed._operands import array_of, check_count, check_list, check_same_dtype, check_tensor, tensor_of, write
-from funnn.torch.distributed.group import Heading, ProcessGroup, joined, root_of
+from funnn.torch.distributed.group import joined, root_of
+from funnn.torch.distributed.process_group import Heading, ProcessGroup
 from funnn.torch.distributed.reduce_op import ReduceOp
 from funnn.torch.distributed.work import Work
 

@@ -9,6 +9,14 @@ class DistBackendError(DistError):
     """A collective operation failed, or waited too long."""
 
 
+class ProcessGoneError(DistBackendError):
+    """A process of the group has ended or left; ``has_failed`` says whether of an error."""
+
+    def __init__(self, text: str, has_failed: bool):
+        super().__init__(text)
+        self.has_failed = has_failed
+
+
 class DistNetworkError(DistError):
     """A process could not be reached."""
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from funnn.torch.distributed._operands import check_count
 from funnn.torch.distributed.collectives import gathered
-from funnn.torch.distributed.group import ProcessGroup, joined, root_of
+from funnn.torch.distributed.group import joined, root_of
+from funnn.torch.distributed.process_group import ProcessGroup
 
 
 def _exchange(group: ProcessGroup, value: Any, name: str, is_sender: bool = True) -> list[Any]:

@@ -16,7 +16,8 @@ import numpy as np
 from funnn.engine.tensor.tensor import Tensor
 from funnn.torch.distributed._operands import array_of, check_tensor, write
 from funnn.torch.distributed.errors import DistBackendError
-from funnn.torch.distributed.group import ProcessGroup, get_global_rank, joined, of_group, root_of
+from funnn.torch.distributed.group import get_global_rank, joined, of_group, root_of
+from funnn.torch.distributed.process_group import ProcessGroup
 from funnn.torch.distributed.work import Work
 
 _PAUSE = 0.002  # seconds between looks for a message of any sender

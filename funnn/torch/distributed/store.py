@@ -323,21 +323,23 @@ class TCPStore(Store):
                 raise DistNetworkError(f"the store at ({self.host}, {self.port}) has gone: its process has ended ({error})") from None
 
 
-#: The tables that this process answers for, by address: a group that begins where another did takes the same.
-_served: dict[tuple[str, int], _Table] = {}
+#: The tables that this process answers for, by port: a group that begins where another did takes the same.
+_served: dict[int, _Table] = {}
 
 
 def _serve(host: str, port: int) -> tuple[_Table, int]:
-    """Answer for a table at a port, in threads of their own; returns both."""
-    if (host, port) in _served:
-        return _served[host, port], port
+    """Answer for a table at a port, in threads of their own; returns both. Other machines reach it, but where the host is this one by a name for itself."""
+    if port in _served:
+        return _served[port], port
     table = _Table()
     try:
-        listener = Listener((host, port), family="AF_INET", backlog=1024)
+        listener = Listener((host if host in ("127.0.0.1", "localhost") else "", port), family="AF_INET", backlog=1024)
     except OSError as error:
         raise DistNetworkError(
             f"The server socket has failed to listen on ({host}, {port}): {error}; take another port (MASTER_PORT), or end the process that has it"
         ) from None
+    port = int(listener.address[1])
+    _served[port] = table
 
     def accept() -> None:
         while True:
@@ -345,8 +347,6 @@ def _serve(host: str, port: int) -> tuple[_Table, int]:
                 threading.Thread(target=_answer, args=(table, listener.accept()), daemon=True, name="funnn-store").start()
 
     threading.Thread(target=accept, daemon=True, name="funnn-store").start()
-    port = int(listener.address[1])
-    _served[host, port] = table
     return table, port
 
 

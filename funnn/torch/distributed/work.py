@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.torch.distributed._cluster import busy, timeout_of
-from funnn.torch.distributed.errors import DistBackendError
+from funnn.torch.distributed.errors import DistBackendError, ProcessGoneError
 from funnn.torch.futures import Future
 
 _TICK = 1.0  # seconds between looks at whether the others are still there
+_GRACE = 10.0  # seconds that an operation may go on after another process has left
 
 
 class Worker:
@@ -106,12 +107,15 @@ class Work:
 
     def _await(self, limit: float) -> Any:
         end = time.monotonic() + limit
-        while not concurrent.futures.wait([self._future], max(0.0, min(_TICK, end - time.monotonic()))).done:
+        while not self._is_done(min(_TICK, end - time.monotonic())):
             try:
                 self._check()
                 if time.monotonic() >= end:
                     raise self._late(limit)
             except Exception as error:
+                is_over = isinstance(error, ProcessGoneError) and not error.has_failed
+                if is_over and self._is_done(_GRACE):  # it left after its own part, of which the last comes still
+                    break
                 self._failed(error)
                 raise
         error = self._future.exception()
@@ -119,6 +123,10 @@ class Work:
             self._check()  # that another process has failed says more than that its connection was closed
             raise error
         return self._future.result()
+
+    def _is_done(self, seconds: float) -> bool:
+        """Whether it is done by then."""
+        return bool(concurrent.futures.wait([self._future], max(0.0, seconds)).done)
 
     def _late(self, limit: float) -> Exception:
         return DistBackendError(

@@ -312,7 +312,10 @@ class Optimizer:
             if not isinstance(key, Tensor):  # what an optimizer of the user's keeps beside its parameters
                 state[key] = entries
             elif isinstance(entries, dict):
-                state[numbers.get(key, key)] = self._saved({name: value for name, value in entries.items() if name not in self.hidden})
+                kept = self._saved({name: value for name, value in entries.items() if name not in self.hidden})
+                if hasattr(type(key), "_whole_norms"):  # a DTensor, whose state lies as it does
+                    kept = {name: map_items(key._state_laid_out, value) for name, value in kept.items()}
+                state[numbers.get(key, key)] = kept
             else:
                 state[numbers.get(key, key)] = entries
         groups = []
@@ -359,6 +362,8 @@ class Optimizer:
             if value is None and self.rule is not None:
                 continue
             value = _own_tensors(value)  # not copies: as in torch, what was loaded changes with the next step
+            if hasattr(type(param), "_whole_norms"):
+                value = map_items(param._part_of_state, value)
             if self.rule is not None and not isinstance(value, Tensor):  # a number, in state_dicts of old versions
                 value = Tensor._wrap(jnp.float32(value))
             state[name] = _cast(value, param) if name != "step" else value

@@ -62,6 +62,12 @@ if rank == 0:
 else:
     error(lambda: dist.recv(torch.ones(2), 0), "float32 of shape [3] was sent")
 
+for _ in range(2):  # groups that their members make alone
+    local = dist.new_group([0, 1], use_local_synchronization=True)
+    x = torch.ones(2)
+    dist.all_reduce(x, group=local)
+    assert x.tolist() == [2, 2]
+
 # what does not come in time
 late = dist.new_group(timeout=datetime.timedelta(seconds=2))
 dist.all_reduce(torch.ones(1), group=late)

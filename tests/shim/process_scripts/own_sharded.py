@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -61,6 +62,50 @@ for norm_type in (2.0, 1.0, 3.0, float("inf"), -float("inf"), 0.0):
     wanted, got = (torch.nn.utils.get_total_norm(both, norm_type) for both in ([x, x * 3], [split, whole]))
     assert torch.allclose(got, wanted), (norm_type, got, wanted)
 assert repr(a).endswith("device_mesh=DeviceMesh((2,), 'cpu', stride=(1,)), placements=(Shard(dim=0),))")
+
+# an optimizer's state lies as its parameters, and is loaded from DTensors and from whole tensors
+start = torch.arange(10.0).reshape(5, 2)
+for placement in (Shard(0), Shard(1), Replicate()):
+    runs = []
+    for saved_as in ("none", "parts", "whole"):
+        p = nn.Parameter(distribute_tensor(start, mesh, [placement]))
+        optimizer = torch.optim.Adam([p], lr=0.1)
+        for step in range(4):
+            optimizer.zero_grad()
+            (p * p).sum().backward()
+            optimizer.step()
+            if step == 1 and saved_as != "none":
+                saved = optimizer.state_dict()
+                kept = saved["state"][0]["exp_avg"]
+                assert isinstance(kept, DTensor) and kept.placements == (placement,) and kept.shape == (5, 2)
+                error(lambda saved=saved: torch.save(saved, io.BytesIO()), "can't be pickled")
+                if saved_as == "whole":
+                    state = saved["state"][0]
+                    saved["state"][0] = {name: one.full_tensor() if isinstance(one, DTensor) else one for name, one in state.items()}
+                optimizer = torch.optim.Adam([p], lr=0.1)
+                optimizer.load_state_dict(saved)
+        runs.append(p.full_tensor())
+    assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
+
+# checkpoints: what is not there, does not fit, or is another library's
+folder = Path(f"{sys.argv[1]}.checkpoint")
+dcp.save({"a": a, "n": 1}, checkpoint_id=folder)
+error(
+    lambda: dcp.load({"a": torch.zeros(3)}, checkpoint_id=folder),
+    "Size mismatch between saved [4, 2] and current: [3] for a",
+    dcp.CheckpointException,
+)
+error(lambda: dcp.load({"b": 1}, checkpoint_id=folder), "Missing key in checkpoint state_dict: b", dcp.CheckpointException)
+error(lambda: dcp.load({"a": a}, checkpoint_id=folder / "no"), "has no whole checkpoint", dcp.CheckpointException)
+error(lambda: dcp.save({}, checkpoint_id=None), "checkpoint_id is needed", ValueError)
+error(lambda: dcp.save({}, checkpoint_id=folder, planner=3), "leave planner out")
+theirs = Path(f"{sys.argv[1]}.theirs{rank}")
+theirs.mkdir()
+(theirs / ".metadata").touch()
+error(lambda: dcp.load({"a": a}, checkpoint_id=theirs), "has a checkpoint that PyTorch wrote", dcp.CheckpointException)
+alone = {"a": torch.zeros(4, 2)}
+dcp.load(alone, checkpoint_id=folder, no_dist=True)
+assert torch.equal(alone["a"], a.full_tensor())
 
 # layouts and meshes
 error(lambda: a.redistribute(placements=[Partial()]), "Can not redistribute to Partial", RuntimeError)

@@ -110,6 +110,22 @@ class DTensor(Tensor):
         """The p-norms of whole tensors, in one row."""
         return whole_norms([(part_of(one), one._layout) for one in tensors], norm_type)
 
+    def _state_laid_out(self, value: Any) -> Any:
+        """What an optimizer keeps for the part, as a DTensor; numbers as they are."""
+        if not isinstance(value, Tensor) or value.dim() == 0 or value.shape != part_of(self).shape:
+            return value
+        return wrap(value.detach(), self._layout)
+
+    def _part_of_state(self, value: Any) -> Any:
+        """What an optimizer keeps for the part, of what was saved: a DTensor, or the whole."""
+        if not isinstance(value, Tensor) or value.dim() == 0:
+            return value
+        if not isinstance(value, DTensor):
+            value = wrap(value, Layout(self.device_mesh, (Replicate(),) * self.device_mesh.ndim, tuple(value.shape)))
+        if value.shape != self.shape:
+            raise ValueError(f"the state of a DTensor has the shape of the whole, {list(self.shape)}, but {list(value.shape)} was loaded")
+        return part_of(value.redistribute(placements=self.placements)).detach()
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise NotImplementedError("a DTensor can't be pickled, for its parts are in several processes; save full_tensor()")
 
