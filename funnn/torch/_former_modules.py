@@ -14,9 +14,13 @@ MODULES = {
     "funnn.torch._storage": "funnn.engine.memory.storage",
     "funnn.torch._tensor": "funnn.engine.tensor.tensor",
 }
+#: (former module, name) -> where that name alone is now.
+NAMES = {("funnn.engine.types.dtype", "device"): "funnn.engine.types.device"}
 
 
 def register() -> None:
     """Let the former names be imported, which unpickling does."""
     for former, present in MODULES.items():
         sys.modules[former] = importlib.import_module(present)
+    for (former, name), present in NAMES.items():
+        setattr(sys.modules[former], name, getattr(importlib.import_module(present), name))

@@ -293,7 +293,9 @@ def test_scan_and_remat(case):
 @every_case
 def test_module_runs_the_layers_forward(case):
     module = case.module(ft)
-    assert inspect.unwrap(type(module).forward) is type(case.layer()).forward  # recurrent ones are wrapped, for packed input
+    # recurrent ones are wrapped, for packed input; SyncBatchNorm's own leads to it but in a group of several processes
+    forwards = [inspect.unwrap(vars(cls)["forward"]) for cls in type(module).__mro__ if "forward" in vars(cls)]
+    assert forwards[0 if case.name != "SyncBatchNorm" else 1] is type(case.layer()).forward
 
 
 @every_layers_mode

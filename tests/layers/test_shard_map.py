@@ -16,20 +16,36 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from tests import exhaustive
 from tests.cases import CASES, TOPICS
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("topic", sorted(set(TOPICS.values())), ids=lambda topic: topic.rpartition(".")[2])
-def test_layers_of_a_topic(topic):
+#: A layer of each kernel with loops, branches or a derivative of its own, for every run.
+KERNELS = "BatchNorm2d CTCLoss Conv2d ConvTranspose2d GRU LSTM LinearCrossEntropyLoss MultiheadAttention RNN Softmax"
+TESTS = [
+    pytest.param(KERNELS, id="kernels"),
+    *(pytest.param(topic, id=topic.rpartition(".")[2], marks=exhaustive.mark) for topic in sorted(set(TOPICS.values()))),
+]
+
+
+def chosen(what):
+    """The cases of a topic, or one of each named layer: that with most options."""
+    if what in TOPICS.values():
+        return [case for case in CASES if TOPICS[case.name] == what]
+    return [max((case for case in CASES if case.name == name), key=lambda case: len(case.args) + len(case.kwargs)) for name in what.split()]
+
+
+@pytest.mark.parametrize("what", TESTS)
+def test_layers(what):
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.layers.test_shard_map", topic],
+        [sys.executable, "-W", "ignore", "-m", "tests.layers.test_shard_map", what],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
-    assert result.stdout.split()[-1] == str(sum(TOPICS[case.name] == topic for case in CASES))
+    assert result.stdout.split()[-1] == str(len(chosen(what)))
 
 
 def check(case, mesh) -> None:
@@ -71,8 +87,7 @@ def check(case, mesh) -> None:
 if __name__ == "__main__":
     assert len(jax.devices()) == 2
     data = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    chosen = [case for case in CASES if TOPICS[case.name] == sys.argv[1]]
-    for number, case in enumerate(chosen, 1):
+    for number, case in enumerate(chosen(sys.argv[1]), 1):
         try:
             check(case, data)
         except Exception as error:

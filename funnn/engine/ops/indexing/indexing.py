@@ -236,7 +236,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     _check_source(view, arrays, source)
     check_overlap(view, (source,))
     if type(view._storage) is SharedStorage:
-        check_writable(view)
+        check_writable(view, "index_put_")
         if put_into_memory(view, arrays, source):
             return
     assign(view, call(_index_written, (view, source, tuple(arrays)), {}), "index_put_")

@@ -70,7 +70,8 @@ class SyncBatchNorm(_BatchNorm, layer=batchnorm.SyncBatchNorm):
         variance = all_reduce((distance * distance).sum(axes), group=group) / count
         self._advance(mean.detach(), (variance.detach() * count) / (count - 1).clamp(min=1))
         y = distance * (variance + self.eps).rsqrt().reshape(shape)
-        return y if self.weight is None else y * self.weight.reshape(shape) + self.bias.reshape(shape)
+        y = y if self.weight is None else y * self.weight.reshape(shape)
+        return y if self.bias is None else y + self.bias.reshape(shape)
 
     def _group(self) -> Any:
         """The group of processes over which the statistics are taken; None where they are those of one process, or of the axis of a mesh."""
