@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,16 @@ def test_the_test_above_finds_what_does(source):
 
 def test_import_works_without_docstrings():
     subprocess.run([sys.executable, "-OO", "-c", "import funnn, funnn.torch"], check=True)
+
+
+def test_files_that_are_no_python_are_in_the_package():
+    """An installed package has only those that pyproject.toml names."""
+    root = Path(__file__).parents[1] / "funnn"
+    named = tomllib.loads((root.parent / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packages = {
+        ".".join(("funnn", *folder.relative_to(root).parts)): folder for folder in root.rglob("*") if (folder / "__init__.py").exists()
+    }
+    packages["funnn"] = root
+    found = {path for name, folder in packages.items() for pattern in (*named["*"], *named.get(name, ())) for path in folder.glob(pattern)}
+    there = {path for path in root.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert sorted(there - found) == [] and len(there) > 100
