@@ -48,6 +48,7 @@ def load_safetensors(
     Example:
       >>> import numpy as np, tempfile
       >>> path = tempfile.mkdtemp() + "/model.safetensors"
+      >>> from funnn.checkpoint import save_safetensors
       >>> save_safetensors({"weight": np.ones((2, 3), np.float32)}, path)
       >>> load_safetensors(path)["weight"].shape
       (2, 3)

@@ -163,6 +163,7 @@ class Value:
         It holds for all layers inside but those with a mode of their own. ``layer.at("backbone").eval()`` freezes the statistics of the BatchNorms in a
         part, ``layer.at(type=Dropout).train()`` lets dropout draw in evaluation (Gal and Ghahramani, "Dropout as a Bayesian approximation", 2016).
 
+        >>> import jax, jax.numpy as jnp
         >>> from funnn.layers import Dropout
         >>> layer = Dropout(0.5).with_mode(True)
         >>> layer
@@ -177,6 +178,7 @@ class Value:
     def tie(self, path: str, to: str) -> Self:
         """The layer in which the parameter at ``path`` is the one at ``to``: drawn, trained and kept once, under ``to``.
 
+        >>> import jax, jax.numpy as jnp
         >>> from funnn.layers import Embedding, Linear, Sequential
         >>> layer = Sequential(Embedding(5, 3), Linear(3, 5, bias=False)).tie("1.weight", to="0.weight")
         >>> params, state = layer.init(jax.random.key(0))
@@ -199,6 +201,7 @@ class Value:
 
         A layer inside with another policy keeps it: its parameters are cast by that one alone. Names of parameters stay as they are.
 
+        >>> import jax, jax.numpy as jnp
         >>> from funnn.layers import LayerNorm, Linear, Policy, Sequential
         >>> exact = LayerNorm(3).with_policy(Policy(compute=jnp.float32))
         >>> layer = Sequential(Linear(2, 3), exact).with_policy(Policy())

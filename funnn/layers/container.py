@@ -97,6 +97,7 @@ class LayerDict(_Named):
       TypeError: a key is no text, or an item neither layer nor function nor None.
       KeyError: a key is empty, has a dot, or is the name of a method.
 
+    >>> import jax
     >>> from funnn.layers import Linear
     >>> heads = LayerDict({"value": Linear(3, 1), "policy": Linear(3, 4)})
     >>> list(heads), heads["policy"].out_features, sorted(heads.init(jax.random.key(0))[0])

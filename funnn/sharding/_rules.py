@@ -88,6 +88,7 @@ def sharded(function: Callable[..., Any], mesh: Mesh, rules: Rules, *, strict: b
     Example:
       >>> import jax
       >>> from funnn.layers import Linear
+      >>> from funnn.sharding import fsdp, make_mesh
       >>> mesh = make_mesh({"data": 1})
       >>> params, state = sharded(Linear(4, 2).init, mesh, fsdp("data", min_size=1))(jax.random.key(0))
       >>> params["weight"].sharding.spec

@@ -52,7 +52,7 @@ def report() -> Report:
       >>> import funnn.torch as torch
       >>> torch.compiler.reset()
       >>> for n in range(3):
-      ...     value = (torch.ones(n + 1) * 2).sum().item()
+      ...     value = (torch.ones(10_000 + n) * 2).sum().item()  # of a few numbers nothing is recorded
       >>> torch.compiler.report().flushes
       3
     """
