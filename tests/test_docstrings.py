@@ -23,8 +23,14 @@ MODULES = [name for _, name, _ in pkgutil.walk_packages(funnn.__path__, "funnn."
 PUBLIC = ["funnn", "funnn.functional", *(name for name in MODULES if not re.search(r"\._(?!_future__)|examples|funnn\.engine", name))]
 
 
+#: Modules whose examples need an optional package.
+OPTIONAL = dict.fromkeys(("funnn.checkpoint._safetensors_read", "funnn.checkpoint._safetensors_write"), "safetensors")
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name])
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
 
