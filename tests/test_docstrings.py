@@ -30,7 +30,7 @@ OPTIONAL = dict.fromkeys(("funnn.checkpoint._safetensors_read", "funnn.checkpoin
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     if name in OPTIONAL:
-        pytest.importorskip(OPTIONAL[name])
+        pytest.importorskip(OPTIONAL[name], reason="the examples of this module use it")
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
 

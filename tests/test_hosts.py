@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,9 +71,8 @@ def losses(result):
 def test_two_processes_train_as_one_and_go_on_when_one_was_killed(tmp_path):
     alone = launch(tmp_path, 1, "alone")
     assert alone.returncode == 0 and "processes 1" in alone.stdout, alone.stderr
-    begin = time.monotonic()
     killed = launch(tmp_path, 2, "two", die_at=1)
-    assert killed.returncode == 137 and time.monotonic() - begin < 90, killed.stderr
+    assert killed.returncode == 137, killed.stderr
     assert re.search(
         r"the process of rank 1 \(pid \d+\) ended with signal SIGKILL, and the other 1 of this machine were stopped", killed.stderr
     )

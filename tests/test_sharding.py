@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import torch
 from jax.sharding import AbstractMesh, AxisType
@@ -148,6 +149,9 @@ def test_names_of_dimensions():
     optimizer = optim.adam()
     of_state = specs(jax.eval_shape(optimizer.init, params), sharding.tensor_parallel(net))
     assert of_state.slots["exp_avg"]["h"]["layer"]["linear2"]["weight"] == P(None, None, "model")
+    # means over rows or columns, which have other shapes than their parameters, stay whole
+    factored = jax.tree.leaves(specs(jax.eval_shape(optax.adafactor(1e-3).init, params), sharding.tensor_parallel(net)))
+    assert set(factored) >= {P(), P("model")}
     mapped = specs(params, sharding.by_axes(net, {"layers": "data", "hidden": "model", "features": None}))
     assert mapped["h"]["layer"]["linear1"]["weight"] == P("data", "model") and mapped["h"]["layer"]["norm1"]["bias"] == P("data")
     with pytest.raises(ValueError, match=r"no parameter of Net has a dimension 'hiden'; nearest: \['hidden'\]"):
@@ -237,7 +241,6 @@ def test_two_devices():
 
 
 def two_devices():
-    import optax
     from jax.sharding import Mesh
 
     from funnn.sharding import shard

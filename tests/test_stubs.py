@@ -167,7 +167,7 @@ def test_there_is_one_tensor():
 
 
 def test_type_checkers_accept_the_stubs_and_check_programs(tmp_path):
-    pytest.importorskip("mypy")
+    pytest.importorskip("mypy", reason="it reads the stubs")
     (tmp_path / "mypy.ini").write_text(SETTINGS)
     (tmp_path / "program.py").write_text(PROGRAM)
     options = (
@@ -190,7 +190,7 @@ def test_type_checkers_accept_the_stubs_and_check_programs(tmp_path):
 
 
 def test_editors_complete_and_show_arguments():
-    jedi = pytest.importorskip("jedi")
+    jedi = pytest.importorskip("jedi", reason="it completes names as editors do")
     project = jedi.Project(ROOT)
     start = "import funnn.torch as torch\nfrom funnn.torch import nn\nx = torch.zeros(2, 3)\n"
 

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn import errors
-from funnn.functional._dispatch import public
 from funnn.layers._layer import Layer
+from funnn.layers._lift_modules import is_module, loop, members
 
 
 class Variables(NamedTuple):
@@ -107,7 +107,7 @@ def substituted(layer: Any, values: Mapping[str, Any]) -> Iterator[Any]:
     >>> layer.apply(*layer.init(jax.random.key(0)), jnp.ones((5, 3)), jnp.ones(4))[0].shape
     (5, 2)
     """
-    if _is_module(layer):
+    if is_module(layer):
         raise NotImplementedError("lift.substituted takes layers; on a Module use torch.func.functional_call(module, values, args)")
     (view,) = _views([layer])
     places = []
@@ -175,8 +175,8 @@ def scan(
     >>> bool((y[0] == y[1]).all())
     False
     """
-    if _is_module(layer):
-        return _loop(function, layer, init, xs, length, reverse)
+    if is_module(layer):
+        return loop(function, layer, init, xs, length, reverse)
     call, variables = _split(function, layer)
     stacked = _Modes(layer, params, "params", ("shared", "stacked")), _Modes(layer, state, "state", ("carried", "stacked"))
     fixed_params, each_params = stacked[0].split(variables.params)
@@ -228,8 +228,8 @@ def vmap(
     """
 
     def mapped(*args: Any) -> Any:
-        if _is_module(layer):
-            return _members(function, layer, in_axes, out_axes, args)
+        if is_module(layer):
+            return members(function, layer, in_axes, out_axes, args)
         call, variables = _split(function, layer)
         modes = _Modes(layer, params, "params", ("shared", "stacked")), _Modes(layer, state, "state", ("shared", "mean", "stacked"))
         fixed_params, each_params = modes[0].split(variables.params)
@@ -254,7 +254,7 @@ def vmap(
 
 def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], layer: Any, *operands: Any) -> Any:
     """``jax.lax.cond`` of functions that call layers: ``true_fun(layer, *operands)`` or ``false_fun(layer, *operands)``. Source: jax.lax.cond."""
-    if _is_module(layer):
+    if is_module(layer):
         return (true_fun if bool(pred) else false_fun)(layer, *operands)
     branches, variables = _branches([true_fun, false_fun], layer)
     output, state = lax.cond(pred, *branches, variables, *operands)
@@ -264,7 +264,7 @@ def cond(pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any],
 
 def switch(index: Any, branches: list[Callable[..., Any]], layer: Any, *operands: Any) -> Any:
     """``jax.lax.switch`` of functions that call layers: ``branches[index](layer, *operands)``. Source: jax.lax.switch."""
-    if _is_module(layer):
+    if is_module(layer):
         return branches[min(max(int(index), 0), len(branches) - 1)](layer, *operands)
     functions, variables = _branches(branches, layer)
     output, state = lax.switch(index, functions, variables, *operands)
@@ -282,7 +282,7 @@ def while_loop(cond_fun: Callable[[Any, Any], Any], body_fun: Callable[[Any, Any
 
     Source: jax.lax.while_loop.
     """
-    if _is_module(layer):
+    if is_module(layer):
         while bool(cond_fun(layer, init)):
             init = body_fun(layer, init)
         return init
@@ -327,7 +327,7 @@ def remat(
     """
 
     def again(*args: Any, **kwargs: Any) -> Any:
-        if _is_module(layer):
+        if is_module(layer):
             return function(layer, *args, **kwargs)
         call, variables = _split(function, layer)
         leaves, structure = jax.tree.flatten((args, kwargs))
@@ -461,42 +461,3 @@ def _size(tree: Any) -> int:
     if not leaves:
         raise ValueError("scan needs xs, stacked params or state, or length, to know how many steps there are")
     return int(leaves[0].shape[0])
-
-
-# -- on Modules of funnn.torch: plain Python
-
-
-def _is_module(layer: Any) -> bool:
-    """Whether the layers are Modules, on which forward runs as it is."""
-    return any(not isinstance(leaf, Layer) and hasattr(leaf, "named_parameters") for leaf in jax.tree.leaves(layer))
-
-
-@public
-def _stack(*items: Any, axis: int = 0) -> Any:
-    return jnp.stack(items, axis)
-
-
-def _loop(function: Callable[..., Any], layer: Any, carry: Any, xs: Any, length: int | None, reverse: bool) -> tuple[Any, Any]:
-    """A scan as a loop."""
-    leaves, structure = jax.tree.flatten(xs)
-    size = length if length is not None else len(leaves[0])
-    ys: list[Any] = []
-    for number in reversed(range(size)) if reverse else range(size):
-        carry, y = function(layer, carry, jax.tree.unflatten(structure, [leaf[number] for leaf in leaves]))
-        ys.append(y)
-    return carry, jax.tree.map(lambda *items: _stack(*items), *(reversed(ys) if reverse else ys))
-
-
-def _members(function: Callable[..., Any], layer: Any, in_axes: Any, out_axes: Any, args: tuple[Any, ...]) -> Any:
-    """A vmap as a loop, over leading axes."""
-    axes = tuple(in_axes) if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
-    if any(axis not in (0, None) for axis in axes) or out_axes != 0:
-        raise NotImplementedError("lift.vmap on a Module maps over leading axes alone: in_axes of 0 and None, out_axes=0")
-    size = next(len(jax.tree.leaves(arg)[0]) for arg, axis in zip(args, axes, strict=True) if axis == 0)
-    outputs = [
-        function(
-            layer, *[arg if axis is None else jax.tree.map(lambda leaf, n=n: leaf[n], arg) for arg, axis in zip(args, axes, strict=True)]
-        )
-        for n in range(size)
-    ]
-    return jax.tree.map(lambda *items: _stack(*items), *outputs)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn import init
+from funnn.functional._lengths import lengths
 from funnn.layers import lift
 from funnn.layers._layer import Buffer, Layer, Param, Spec
 from funnn.layers._sizing import with_size_one
@@ -95,10 +96,7 @@ class WeightNorm(Reparameterized):
         return {"g": Param(() if kept is None else tuple(n if axis == kept else 1 for axis, n in enumerate(shape)), init.ones)}
 
     def _length(self, v: jax.Array) -> jax.Array:
-        axes = None if self.dim is None else tuple(axis for axis in range(v.ndim) if axis != self.dim % v.ndim)
-        total = jnp.sum(v * v, axes, keepdims=axes is not None)
-        root = jnp.sqrt(jnp.where(total == 0, 1, total))
-        return jnp.where(total == 0, 0, root)  # the derivative at zero is zero
+        return lengths(v, None if self.dim is None else tuple(axis for axis in range(v.ndim) if axis != self.dim % v.ndim))
 
     def derive(self, params: Any, state: Any) -> tuple[Any, Any]:
         return {**params, "g": self._length(params["base_layer"][self.name])}, state

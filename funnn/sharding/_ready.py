@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 from jax.sharding import PartitionSpec
 
 from funnn.layers._entries import Param, present
@@ -89,12 +90,8 @@ def logical_axes(layer: Layer) -> dict[str, tuple[str | None, ...]]:
         if layer.stacks:
             below = {path: ("layers", *below.get(path, ())) for path in parameter_shapes(child)}
         found.update({f"{name}.{path}": axes for path, axes in below.items()})
-    own = layer.logical_axes()
-    if own:
-        known = parameter_shapes(layer)
-        for path, axes in own.items():
-            if path in known:
-                found[path] = tuple(axes)
+    known = parameter_shapes(layer)
+    found.update({path: tuple(axes) for path, axes in layer.logical_axes().items() if path in known})
     return found
 
 
@@ -106,7 +103,8 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
       mapping: the mesh axis, or axes, by name of a dimension. Names without an entry are not split, nor is a dimension whose axis one before it has.
 
     Returns:
-      A rule for every tree in whose paths the parameters' paths are ends: params, a TrainState, an optimizer's state.
+      A rule for every tree in whose paths the parameters' paths are ends: params, a TrainState, an optimizer's state. What has another shape than the
+      parameter, such as Adafactor's means over rows, is left to other rules.
 
     Raises:
       ValueError: a name that is mapped is no parameter's.
@@ -124,6 +122,7 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
     for name in mapping:
         if name not in names:
             raise ValueError(f"by_axes: no parameter of {type(layer).__name__} has a dimension {name!r}; {nearest(name, sorted(names))}")
+    shapes = _shapes(layer)
     specs = {}
     for path, dimensions in axes.items():
         entries: list[Any] = []
@@ -134,13 +133,21 @@ def by_axes(layer: Layer, mapping: Mapping[str, Axis | None]) -> Rule:
         if any(entry is not None for entry in entries):
             while entries[-1] is None:
                 entries.pop()
-            specs[path] = PartitionSpec(*entries)
+            specs[path] = shapes[path], PartitionSpec(*entries)
 
     def rule(path: str, shape: tuple[int, ...], mesh: AnyMesh) -> PartitionSpec | None:
         steps = path.split(".")
-        return next((specs[end] for start in range(len(steps)) if (end := ".".join(steps[start:])) in specs), None)
+        ends = (".".join(steps[start:]) for start in range(len(steps)))
+        found, spec = next((specs[end] for end in ends if end in specs), (None, None))
+        return spec if shape == found else None
 
     return rule
+
+
+def _shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
+    """The shapes of a layer's parameters by path, with the axes that stacked ones have in front."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(layer.init, jax.random.key(0))[0])
+    return {jax.tree_util.keystr(keys, simple=True, separator="."): leaf.shape for keys, leaf in leaves}
 
 
 #: Dimensions that are split in tensor parallelism, by the names that the layers here have for them.

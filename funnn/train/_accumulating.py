@@ -36,7 +36,9 @@ def split_of(state_shardings: list[Any], batch: Any) -> Split | None:
     if not isinstance(first, NamedSharding) or not len(first.spec) or first.spec[0] is None:
         return None
     axes = first.spec[0] if isinstance(first.spec[0], tuple) else (first.spec[0],)
-    alike = all(isinstance(s, NamedSharding) and s.mesh == first.mesh and s.spec == PartitionSpec(first.spec[0]) for s in shardings)
+    alike = all(
+        isinstance(s, NamedSharding) and s.mesh == first.mesh and s.spec[:1] == first.spec[:1] and not any(s.spec[1:]) for s in shardings
+    )
     whole = all(sharding is not None and sharding.is_fully_replicated for sharding in state_shardings)
     count = math.prod(first.mesh.shape[axis] for axis in axes)
     return Split(first.mesh, axes, count) if alike and whole and count > 1 else None

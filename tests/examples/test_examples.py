@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 @pytest.fixture
 def picture(tmp_path):
     """A file that has to be a PNG picture after the test."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="it draws the picture: the extra examples")
     path = tmp_path / "picture.png"
     yield path
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
@@ -162,7 +162,7 @@ def test_the_corpus():
 
 
 def test_the_torch_twin_gives_the_losses_of_pytorch(capsys):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="PyTorch runs the example, too")
     source = Path(lstm_tagger_torch.__file__).read_text(encoding="utf-8")
     assert source.count("import funnn.torch as torch") == 1
     program = {"__name__": "twin"}

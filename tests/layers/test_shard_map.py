@@ -39,7 +39,7 @@ def chosen(what):
 
 @pytest.mark.parametrize("what", TESTS)
 def test_layers(what):
-    pytest.importorskip("torch")  # which the table's other tests import
+    pytest.importorskip("torch", reason="the other tests of the table, whose inputs are used, import it")
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.layers.test_shard_map", what],

@@ -38,7 +38,7 @@ def trained():
 
 
 def test_an_exported_program_without_its_code(tmp_path):
-    pytest.importorskip("flatbuffers")
+    pytest.importorskip("flatbuffers", reason="JAX writes programs to files with it: the extra export")
     train_state = trained()
     exported = funnn.export(NET, train_state.params, train_state.state, X, shapes="batch, ...")
     exported.save(tmp_path / "net.zip")
@@ -67,7 +67,7 @@ def test_weights_in_a_file_of_pytorch(tmp_path):
 
 
 def test_a_training_goes_on_where_it_was(tmp_path):
-    pytest.importorskip("orbax.checkpoint")
+    pytest.importorskip("orbax.checkpoint", reason="it writes checkpoints: the extra checkpoints")
     init, step, _ = funnn.train_step(NET, F.mse_loss, optim.adam(lr=1e-2))
     train_state = trained()
     checkpoint.save(tmp_path / "run", train_state)

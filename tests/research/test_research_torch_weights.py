@@ -66,7 +66,7 @@ def test_fine_tuning_is_pytorchs(way, tmp_path):
         torch.save(module.state_dict(), tmp_path / "net.pt")
         found = checkpoint.load_pt(tmp_path / "net.pt")
     else:
-        save = pytest.importorskip("safetensors.torch").save_file
+        save = pytest.importorskip("safetensors.torch", reason="it writes the file").save_file
         save(module.state_dict(), tmp_path / "net.safetensors")
         found = checkpoint.load_safetensors(tmp_path / "net.safetensors")
     params, state = checkpoint.from_state_dict(found, *jax.eval_shape(net.init, jax.random.key(0)))

@@ -73,12 +73,12 @@ def same_in_both(names, processes, folder):
 
 
 def test_four_processes_do_as_pytorchs(tmp_path):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="PyTorch runs the scripts, too")
     same_in_both(["collectives", "grid"], 4, tmp_path)
 
 
 def test_two_processes_train_as_pytorchs(tmp_path):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="PyTorch runs the scripts, too")
     same_in_both(["ddp", "dtensor", "sharded", "saved"], 2, tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ from opinfo import dtype_of, every, forms, op_db, op_id, to_shim
 import funnn.torch as shim
 
 ROOT = Path(__file__).resolve().parents[2]
+converted = runpy.run_path(str(ROOT / ".ci" / "refused_types.py"))["converted"]
 KINDS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.complex64, torch.complex128)
 OPS = {
     op_id(op): (op, dtype_of(op))
@@ -53,15 +55,6 @@ def outcome(library: Any, function: Any, args: tuple, kwargs: dict[str, Any]) ->
     except Exception as error:
         return error
     return None
-
-
-def converted(value: Any, from_type: torch.dtype, to_type: torch.dtype) -> Any:
-    """The value with its tensors of one type as tensors of another."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone().to(to_type) if value.dtype == from_type else value.clone()
-    if isinstance(value, dict):
-        return {key: converted(item, from_type, to_type) for key, item in value.items()}
-    return type(value)(converted(item, from_type, to_type) for item in value) if type(value) in (list, tuple) else value
 
 
 @every(OPS)

@@ -35,6 +35,7 @@ from funnn.engine.ops.make import exchange as exchange
 from funnn.engine.ops.make import factories as factories
 from funnn.engine.ops.make import foreach as foreach
 from funnn.engine.ops.make import predicates as predicates
+from funnn.engine.ops.make import ranges as ranges
 from funnn.engine.ops.make import reparameterised as reparameterised
 from funnn.engine.ops.make import sampling as sampling
 from funnn.engine.ops.nn import embedding_bag as embedding_bag

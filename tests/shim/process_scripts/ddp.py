@@ -1,14 +1,13 @@
 """DistributedDataParallel: what it shares, averages and refuses; its sampler; gradients through collective operations."""
 
 import os
-import sys
 import tempfile
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.distributed.nn.functional as F
+from telling import Lines
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.nn.parallel import DistributedDataParallel as DDP
@@ -16,15 +15,9 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 warnings.simplefilter("ignore")
 rank, size = dist.get_rank(), dist.get_world_size()
-lines = []
+lines = Lines(digits=4)
+say = lines.say
 torch.set_printoptions(precision=4, sci_mode=False)
-
-
-def say(name, *values):
-    shown = [
-        [round(float(v), 4) + 0.0 for v in value.detach().reshape(-1)] if isinstance(value, torch.Tensor) else value for value in values
-    ]
-    lines.append(f"{name}: " + "; ".join(map(str, shown)))
 
 
 def total(model):
@@ -140,4 +133,4 @@ for name, call in (
     (y * (rank + 1)).sum().backward(retain_graph=True)
     say(f"gradient of {name}", y if name not in ("reduce", "gather") or rank == 1 else "", weight.grad)
 dist.barrier()
-Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
+lines.write()

@@ -1,31 +1,18 @@
 """DTensor: layouts, operations, gradients, optimizers."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from telling import Lines
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module, distribute_tensor, zeros
 
 warnings.simplefilter("ignore")
 rank, size = dist.get_rank(), dist.get_world_size()
-lines = []
-
-
-def say(name, *values):
-    shown = []
-    for value in values:
-        if isinstance(value, DTensor):
-            full = value.full_tensor().detach()
-            shown.append(f"{tuple(value.shape)} {[round(v, 3) + 0.0 for v in full.double().reshape(-1).tolist()]}")
-        elif isinstance(value, torch.Tensor):
-            shown.append(str([round(v, 3) + 0.0 for v in value.detach().double().reshape(-1).tolist()]))
-        else:
-            shown.append(str(value))
-    lines.append(f"{name}: " + "; ".join(shown))
+lines = Lines()
+say = lines.say
 
 
 mesh = init_device_mesh("cpu", (size,), mesh_dim_names=("tp",))
@@ -128,4 +115,4 @@ for make in (lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9), lambda ps: to
         optimizer.step()
     say("trained", loss, *model.parameters())
 
-Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
+lines.write()

@@ -1,30 +1,17 @@
 """A mesh of two axes, for four processes."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from telling import Lines
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 warnings.simplefilter("ignore")
 rank, size = dist.get_rank(), dist.get_world_size()
-lines = []
-
-
-def say(name, *values):
-    shown = []
-    for value in values:
-        if isinstance(value, DTensor):
-            full = value.full_tensor().detach()
-            shown.append(f"{tuple(value.shape)} {[round(v, 3) + 0.0 for v in full.double().reshape(-1).tolist()]}")
-        elif isinstance(value, torch.Tensor):
-            shown.append(str([round(v, 3) + 0.0 for v in value.detach().double().reshape(-1).tolist()]))
-        else:
-            shown.append(str(value))
-    lines.append(f"{name}: " + "; ".join(shown))
+lines = Lines()
+say = lines.say
 
 
 whole = torch.arange(15.0).reshape(5, 3)
@@ -42,4 +29,4 @@ x = distribute_tensor(whole, grid, [Shard(0), Shard(1)])
 say("on a grid", x, x.to_local(), x + x, x @ x.t(), x.sum(), x.redistribute(placements=[Replicate(), Shard(0)]).to_local())
 x = distribute_tensor(whole, grid, [Shard(0), Shard(0)])
 say("split twice", x, x.redistribute(placements=[Shard(1), Replicate()]).to_local())
-Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
+lines.write()

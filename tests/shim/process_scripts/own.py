@@ -6,22 +6,13 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from telling import refused as error
 from torch import nn
 
 seconds = datetime.timedelta(seconds=20)
 dist.init_process_group("nccl", timeout=seconds)
 rank, size = dist.get_rank(), dist.get_world_size()
 assert dist.get_backend() == "nccl" and torch.distributed.is_gloo_available()
-
-
-def error(call, text, kind=RuntimeError):
-    try:
-        call()
-    except kind as error:
-        assert text in str(error), str(error)
-    else:
-        raise AssertionError(f"no error with {text!r}")
-
 
 # what is not contiguous, types that Gloo has no sums of, several shapes, an output that is stacked
 x = torch.zeros(3, 4)

@@ -2,11 +2,11 @@
 
 import sys
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
+from telling import Lines
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -17,20 +17,12 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 warnings.simplefilter("ignore")  # that a checkpoint is written over another
 rank, size = dist.get_rank(), dist.get_world_size()
-lines = []
-
-
-def numbers(value):
-    value = value.full_tensor() if isinstance(value, DTensor) else value
-    return [round(v, 4) + 0.0 for v in value.detach().double().reshape(-1).tolist()] if isinstance(value, torch.Tensor) else value
-
-
-def say(name, *values):
-    lines.append(f"{name}: " + "; ".join(str(numbers(value)) for value in values))
+lines = Lines(digits=4)
+say = lines.say
 
 
 folder = f"{sys.argv[1]}.checkpoint"
@@ -99,4 +91,4 @@ say(
     "set", set_model_state_dict(other, full if rank == 0 else {}, options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
 )
 say("other", *other.parameters())
-Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
+lines.write()

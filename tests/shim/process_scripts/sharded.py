@@ -1,15 +1,14 @@
 """Modules that are split over processes: tensor parallelism by styles, and fully_shard."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from telling import Lines
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -21,16 +20,8 @@ from torch.distributed.tensor.parallel import (
 
 warnings.simplefilter("ignore")
 rank, size = dist.get_rank(), dist.get_world_size()
-lines = []
-
-
-def numbers(value):
-    value = value.full_tensor() if isinstance(value, DTensor) else value
-    return [round(v, 3) + 0.0 for v in value.detach().double().reshape(-1).tolist()]
-
-
-def say(name, *values):
-    lines.append(f"{name}: " + "; ".join(str(numbers(value) if isinstance(value, torch.Tensor) else value) for value in values))
+lines = Lines()
+say = lines.say
 
 
 class FeedForward(nn.Module):
@@ -124,4 +115,4 @@ for policy in (MixedPrecisionPolicy(), MixedPrecisionPolicy(param_dtype=torch.bf
     )
     say("out", model(torch.zeros(1, 1, dtype=torch.int64)).shape)
     say("state_dict", [(name, type(value).__name__) for name, value in model.state_dict().items()])
-Path(f"{sys.argv[1]}.{rank}").write_text("\n".join(lines))
+lines.write()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from funnn.engine.ops.kit.table import row
+from funnn.functional._lengths import lengths
 
 
 def norm_except_dim(v: Array, pow=2, dim=0):
@@ -13,12 +14,7 @@ def norm_except_dim(v: Array, pow=2, dim=0):
     if not -1 <= dim < v.ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, {v.ndim - 1}], but got {dim}) in norm_except_dim()")
     axes = None if dim == -1 else tuple(axis for axis in range(v.ndim) if axis != dim)
-    size = jnp.abs(v)
-    if pow != 2:
-        return jnp.sum(size**pow, axes, keepdims=dim != -1) ** (1 / pow)
-    total = jnp.sum(size * size, axes, keepdims=dim != -1)
-    root = jnp.sqrt(jnp.where(total == 0, 1, total))
-    return jnp.where(total == 0, 0, root)  # the derivative at zero is zero
+    return lengths(v, axes) if pow == 2 else jnp.sum(jnp.abs(v) ** pow, axes, keepdims=dim != -1) ** (1 / pow)
 
 
 def _weight_norm(v: Array, g: Array, dim=0):

@@ -18,6 +18,7 @@ from funnn.torch.autograd.function import Function
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from funnn.torch.distributed.tensor._dtensor import DTensor, distribute_tensor, part_of
+from funnn.torch.distributed.tensor._layout import chunk_bounds
 from funnn.torch.distributed.tensor.placement_types import Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
@@ -56,8 +57,8 @@ class CPUOffloadPolicy(OffloadPolicy):
 
 def _sizes(shape: Sequence[int], count: int) -> list[int]:
     """How many rows each process has."""
-    step = -(-shape[0] // count)
-    return [max(0, min(step, shape[0] - number * step)) for number in range(count)]
+    bounds = [chunk_bounds(shape[0], count, number) for number in range(count)]
+    return [end - start for start, end in bounds]
 
 
 class _Together(Function):
@@ -89,7 +90,7 @@ class _Together(Function):
         dtype = (unit.policy.reduce_dtype or grads[0].dtype).numpy
         arrays, rows = [array_of(grad).astype(dtype) for grad in grads], []
         for rank in range(group.size()):
-            cut = [_rows_of(array, rank, group.size()).reshape(-1) for array in arrays]
+            cut = [array[slice(*chunk_bounds(array.shape[0], group.size(), rank))].reshape(-1) for array in arrays]
             rows.append(np.concatenate(cut))
         longest = max(row.size for row in rows)
         padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(unit.count, dtype))
@@ -104,11 +105,6 @@ class _Together(Function):
             parts.append(tensor_of(flat[start : start + length].reshape(size, *shape[1:])).to(grad.dtype))
             start += length
         return None, None, *parts
-
-
-def _rows_of(array: np.ndarray, rank: int, count: int) -> np.ndarray:
-    step = -(-array.shape[0] // count)
-    return array[rank * step : (rank + 1) * step]
 
 
 class _Unit:

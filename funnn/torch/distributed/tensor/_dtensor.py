@@ -110,6 +110,10 @@ class DTensor(Tensor):
         """The p-norms of whole tensors, in one row."""
         return whole_norms([(part_of(one), one._layout) for one in tensors], norm_type)
 
+    def _replicated(self, value: Tensor) -> DTensor:
+        """A tensor that is the same in all processes, as a DTensor on this one's mesh."""
+        return wrap(value, Layout(self.device_mesh, (Replicate(),) * self.device_mesh.ndim, tuple(value.shape)))
+
     def _state_laid_out(self, value: Any) -> Any:
         """What an optimizer keeps for the part, as a DTensor; numbers as they are."""
         if not isinstance(value, Tensor) or value.dim() == 0 or value.shape != part_of(self).shape:
@@ -121,7 +125,7 @@ class DTensor(Tensor):
         if not isinstance(value, Tensor) or value.dim() == 0:
             return value
         if not isinstance(value, DTensor):
-            value = wrap(value, Layout(self.device_mesh, (Replicate(),) * self.device_mesh.ndim, tuple(value.shape)))
+            value = self._replicated(value)
         if value.shape != self.shape:
             raise ValueError(f"the state of a DTensor has the shape of the whole, {list(self.shape)}, but {list(value.shape)} was loaded")
         return part_of(value.redistribute(placements=self.placements)).detach()

@@ -60,12 +60,16 @@ def normalized(placements: Any, mesh: DeviceMesh, rank: int) -> tuple[Placement,
     return tuple(found)
 
 
-def chunk_of(tensor: Tensor, dim: int, count: int, number: int) -> Tensor:
-    """Part ``number`` of ``count`` along a dimension, which may be empty; as torch.chunk cuts."""
-    length = tensor.shape[dim]
+def chunk_bounds(length: int, count: int, number: int) -> tuple[int, int]:
+    """Where part ``number`` of ``count`` of a dimension begins and ends, as torch.chunk cuts; the last ones may be empty."""
     step = -(-length // count)
-    start = min(number * step, length)
-    return tensor.narrow(dim, start, min(step, length - start))
+    return min(number * step, length), min((number + 1) * step, length)
+
+
+def chunk_of(tensor: Tensor, dim: int, count: int, number: int) -> Tensor:
+    """Part ``number`` of ``count`` along a dimension."""
+    start, end = chunk_bounds(tensor.shape[dim], count, number)
+    return tensor.narrow(dim, start, end - start)
 
 
 def _gathered(part: Tensor, dim: int, group: Any) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.ops.make import factories as _factories
+from funnn.engine.ops.make.ranges import arange
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.transform.vmap import vmap
@@ -59,7 +60,7 @@ def _sliced_mask_mod_error(batch: Tensor, head: Tensor, token_q: Tensor, token_k
 
 def everywhere(function: Callable, shape: tuple, *scores: Tensor) -> Tensor:
     """``function(*scores, b, h, i, j)`` at all places, for a function of Tensors."""
-    return at_all_places(function, shape, *scores, vmap=vmap, arange=_factories.arange)
+    return at_all_places(function, shape, *scores, vmap=vmap, arange=arange)
 
 
 def _takes(function: Callable) -> int:
@@ -131,7 +132,7 @@ def _ordered(dense: Tensor) -> tuple[Tensor, Tensor]:
 def _dense(counts: Tensor, columns: Tensor) -> Tensor:
     """The opposite of ``_ordered``."""
     width = columns.shape[-1]
-    listed = ops["where"](_factories.arange(width) < counts.unsqueeze(-1), columns, width).long()
+    listed = ops["where"](arange(width) < counts.unsqueeze(-1), columns, width).long()
     dense = ops["zeros_like"](columns[..., :1]).expand(*columns.shape[:-1], width + 1).clone()
     return dense.scatter(-1, listed, 1)[..., :width].contiguous()
 
