@@ -42,9 +42,8 @@ def textbook(x, w, geometry):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_derivative_equals_xlas(name, monkeypatch):
+def test_every_derivative_equals_xlas(name):
     """Each function's value, gradients and forward mode; the convolution's second derivatives and vmap too."""
-    monkeypatch.setattr(kernel, "CHUNK", 1 << 14)  # small arrays go in chunks too
     x_shape, w_shape, options = CASES[name]
     geometry = geometry_of(x_shape, w_shape, **options)
     with jax.enable_x64(True):
