@@ -85,7 +85,7 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
         w = contract(_slabs(x, geometry), _planes(g), geometry.since(1))
         return w.reshape(w.shape[0], x.shape[1], -1, *w.shape[2:])
     apart = 2 if x.dtype == jnp.float32 and x.shape[0] >= IMAGES else 1
-    return xla.contract_apart(x, g, geometry, apart)
+    return jnp.moveaxis(xla.contract_apart(_last(x), _last(g), geometry, apart), (-1, -2), (0, 1))
 
 
 def _apart(x: jax.Array, results: int, features: int) -> int:

@@ -91,7 +91,7 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
 def contract_apart(x: jax.Array, g: jax.Array, geometry: Geometry, apart: int) -> jax.Array:
     """The same, of one group: g is the kernel that moves over x, and images are what is summed over."""
     axes = _AXES[-len(geometry.kernel) :]
-    names, spread = ("CN" + axes, "IO" + axes, "CN" + axes), (1,) * len(axes)
+    names, spread = ("C" + axes + "N", "I" + axes + "O", axes + "NC"), (1,) * len(axes)
     return _convolution(x, g, geometry.dilation, geometry.pads, spread, geometry.stride, names, 1, apart)
 
 
