@@ -31,10 +31,9 @@ from funnn.functional._precision import precise_jvp
 Convolution = Callable[..., jax.Array]
 
 
-
 def _choose(on_cpu: Convolution, otherwise: Convolution, a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
     on_cpu, otherwise = (functools.partial(function, geometry=geometry) for function in (on_cpu, otherwise))
-    if check.has_symbol(a.shape, b.shape) or geometry.groups > 1 or a.dtype not in (jnp.float32, jnp.float64) or not (a.size and b.size):
+    if check.has_symbol(a.shape, b.shape) or a.dtype not in (jnp.float32, jnp.float64) or not (a.size and b.size):
         return otherwise(a, b)
     result: jax.Array = lax.platform_dependent(a, b, cpu=on_cpu, default=otherwise)
     return result

@@ -49,11 +49,22 @@ class Geometry(NamedTuple):
 
     def since(self, axis: int) -> Geometry:
         """That of the axes from ``axis`` on."""
-        return Geometry(*(numbers[axis:] for numbers in self[:-1]), self.groups)
+        return Geometry(
+            self.size[axis:],
+            self.out[axis:],
+            self.kernel[axis:],
+            self.stride[axis:],
+            self.dilation[axis:],
+            self.padding[axis:],
+            self.groups,
+        )
 
-    def among(self, size: int = 1) -> Geometry:
-        """That of one more axis before the others, of which each number is by itself."""
-        return Geometry(*((first, *numbers) for first, numbers in zip((size, size, 1, 1, 1, 0), self[:-1], strict=True)), self.groups)
+    def in_a_row(self) -> Geometry:
+        """That of one more axis, of length 1, before the others."""
+        one = (1,)
+        return Geometry(
+            one + self.size, one + self.out, one + self.kernel, one + self.stride, one + self.dilation, (0, *self.padding), self.groups
+        )
 
 
 def correlate(x: jax.Array, w: jax.Array, geometry: Geometry, last: bool = False, apart: int = 1) -> jax.Array:

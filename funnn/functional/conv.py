@@ -12,6 +12,7 @@ from funnn._types import Ints
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _conv_kernel as kernel
+from funnn.functional._conv_xla import Geometry
 from funnn.functional._dispatch import Public, public
 from funnn.functional._warn import left_to_collector
 
@@ -145,7 +146,7 @@ def _conv(
     batched = input.ndim == n + 2
     x = input if batched else input[None]
     out = tuple((p - r) // s + 1 for p, r, s in zip(padded, reach, stride, strict=True))
-    geometry = kernel.Geometry(x.shape[2:], out, weight.shape[2:], stride, dilation, tuple(low for low, _ in pads), groups)
+    geometry = Geometry(x.shape[2:], out, weight.shape[2:], stride, dilation, tuple(low for low, _ in pads), groups)
     output = kernel.correlate(x, weight, geometry)
     if bias is not None:
         output = output + lax.expand_dims(bias, range(1, n + 1))
@@ -200,7 +201,7 @@ def _conv_transpose(
             f"{name}: Given input size per channel: {size[-n:]}. Calculated output size per channel: {sizes}. Output size is too small"
         )
     batched = input.ndim == n + 2
-    geometry = kernel.Geometry(tuple(sizes), tuple(size[-n:]), weight.shape[2:], strides, dilations, pads, groups)
+    geometry = Geometry(tuple(sizes), tuple(size[-n:]), weight.shape[2:], strides, dilations, pads, groups)
     output = kernel.spread(input if batched else input[None], weight, geometry)
     if bias is not None:
         output = output + lax.expand_dims(bias, range(1, n + 1))

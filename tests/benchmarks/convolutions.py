@@ -18,6 +18,7 @@ import torch
 
 from funnn.functional import _conv_kernel as kernel
 from funnn.functional import _conv_xla as xla
+from funnn.functional._conv_xla import Geometry
 from tests.benchmarks import _measure
 
 
@@ -65,7 +66,7 @@ def runs(shape: Shape) -> dict[str, dict]:
     axes, padding = len(shape.size), shape.kernel // 2
     out = tuple((size + 2 * padding - shape.kernel) // shape.stride + 1 for size in shape.size)
     settings = [(number,) * axes for number in (shape.stride, padding, 1)]
-    geometry = kernel.Geometry(shape.size, out, (shape.kernel,) * axes, settings[0], settings[2], settings[1], shape.groups)
+    geometry = Geometry(shape.size, out, (shape.kernel,) * axes, settings[0], settings[2], settings[1], shape.groups)
     rng = np.random.default_rng(0)
     weight = (shape.results, shape.channels // shape.groups, *geometry.kernel)
     shapes = (shape.images, shape.channels, *shape.size), weight, (shape.images, shape.results, *out)

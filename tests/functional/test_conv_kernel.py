@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from funnn.functional import _conv_kernel as kernel
+from funnn.functional._conv_xla import Geometry
 from tests.quick import quick
 
 # x, w, then what differs from stride 1, dilation 1, padding 0; what each is there for
@@ -23,7 +24,13 @@ CASES = {
     "a large kernel": ((2, 3, 16, 16), (2, 3, 7, 7), {"padding": (3, 3), "stride": (2, 2)}),
     "one axis": ((2, 12, 90), (4, 12, 3), {"stride": (2,)}),
     "three axes": ((2, 5, 6, 7, 8), (4, 5, 2, 3, 2), {"padding": (0, 1, 1), "stride": (1, 2, 1)}),
+    "one axis, a large kernel": ((2, 3, 40), (4, 3, 12), {"dilation": (2,), "padding": (5,)}),
     "groups": ((2, 4, 6, 6), (6, 2, 3, 3), {"groups": 2}),
+    "groups, strided": ((2, 4, 9, 8), (6, 2, 3, 2), {"groups": 2, "stride": (2, 3), "padding": (1, 0)}),
+    "depthwise": ((2, 3, 7, 8), (3, 1, 3, 3), {"groups": 3, "padding": (1, 1)}),
+    "depthwise, strided, two results each": ((2, 3, 9, 8), (6, 1, 3, 2), {"groups": 3, "stride": (2, 3), "dilation": (2, 1)}),
+    "depthwise along one axis": ((2, 3, 9), (3, 1, 4), {"groups": 3, "padding": (2,)}),
+    "groups along three axes": ((2, 4, 5, 4, 6), (6, 2, 2, 3, 2), {"groups": 2, "stride": (2, 1, 1), "padding": (1, 1, 0)}),
 }
 
 
@@ -32,7 +39,7 @@ def geometry_of(x, w, stride=None, dilation=None, padding=None, groups=1):
     stride, dilation, padding = stride or (1,) * n, dilation or (1,) * n, padding or (0,) * n
     axes = zip(x[2:], w[2:], stride, dilation, padding, strict=True)
     out = tuple((size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, d, p in axes)
-    return kernel.Geometry(x[2:], out, w[2:], stride, dilation, padding, groups)
+    return Geometry(x[2:], out, w[2:], stride, dilation, padding, groups)
 
 
 def textbook(x, w, geometry):
@@ -78,6 +85,38 @@ def test_every_derivative_equals_xlas(name):
             got, expected = (quick(partial(derivatives, function, second))(**arrays) for function in (ours[result], jax.grad(form, number)))
             for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-8, err_msg=result)
+
+
+@pytest.mark.parametrize("images", [2, 9])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_float32_numbers_put_apart_give_the_same_sums(images, stride):
+    """Enough channels and images that a CPU's ways for float32 are taken, which float64 does not have."""
+    x_shape, w_shape = (images, 12, 7, 6), (20, 12, 3, 3)
+    geometry = geometry_of(x_shape, w_shape, stride=(stride, stride), padding=(1, 1))
+    numbers = np.random.default_rng(0).standard_normal
+    x, w, g = (numbers(shape) for shape in (x_shape, w_shape, (images, 20, *geometry.out)))
+
+    def values(x, w, g):
+        return kernel.correlate(x, w, geometry), kernel.spread(g, w, geometry), kernel.contract(x, g, geometry)
+
+    def expected(x, w, g):
+        value, back = jax.vjp(lambda x, w: textbook(x, w, geometry), x, w)
+        return value, *back(g)
+
+    with jax.enable_x64(True):
+        right = jax.jit(expected)(x, w, g)
+    found = jax.jit(values)(*(a.astype(np.float32) for a in (x, w, g)))
+    for a, b in zip(found, right, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-5)
+
+
+def test_what_is_not_finite_stays_in_its_group():
+    for weight in ((4, 1, 3, 3), (4, 2, 3, 3)):
+        groups = 4 // weight[1]
+        geometry = geometry_of((1, 4, 5, 5), weight, padding=(1, 1), groups=groups)
+        x = jnp.ones((1, 4, 5, 5)).at[0, 0, 2, 2].set(jnp.inf)
+        y = np.asarray(jax.jit(kernel.correlate, static_argnums=2)(x, jnp.ones(weight), geometry))
+        assert np.isinf(y[0, : weight[1], 1:4, 1:4]).all() and np.isfinite(y[0, weight[1] :]).all()
 
 
 def test_other_platforms_get_one_convolution_each():
