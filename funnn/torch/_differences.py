@@ -265,16 +265,16 @@ DIFFERENCES = (
     Difference(
         "neighbours of infinities",
         _NUMBERS,
-        "An infinity or NaN spreads to neighbours by 0 · ∞ in `interpolate`, `adaptive_avg_pool`, `conv_transpose` and gradients of convolutions, which "
-        "are products of matrices here.",
+        "An infinity or NaN in a convolution's weight, or in the gradient of its result, is multiplied by the zeros of padding, strides and groups, too, "
+        "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
     ),
     Difference(
         "nan in loops",
         _NUMBERS,
-        'Losses of margins and `embedding_bag(mode="max")` give NaN for NaN, where PyTorch\'s loops leave it out. Gradients that are 0/0 in PyTorch may be '
-        "numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of `log_ndtr` at −∞; so may those that its "
-        "rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the "
-        "formula's, where PyTorch's is that of a positive one.",
+        "Gradients that are 0/0 in PyTorch may be numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of "
+        "`log_ndtr` at −∞; so may those that its rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute "
+        "value that is not positive is the formula's, where PyTorch's is that of a positive one. In a window of `max_pool` that has −∞ alone and reaches "
+        "into the padding, no element has a gradient.",
     ),
     Difference(
         "order of sums",
