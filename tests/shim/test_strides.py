@@ -186,3 +186,13 @@ def test_random_numbers_follow_memory():
         return net(x), t.nn.functional.dropout(x + 1), t.rand_like(x * 2), t.nn.functional.alpha_dropout(x - 1, training=True)
 
     same(program)
+
+
+def test_draws_for_each_channel_and_row_follow_the_memory():
+    def program(t):
+        x = t.arange(1.0, 121).reshape(2, 3, 4, 5).to(memory_format=t.channels_last)
+        dropped = t.nn.functional.dropout2d(x), t.nn.functional.feature_alpha_dropout(x, training=True)
+        weights = t.arange(1.0, 36).reshape(5, 7).t()
+        return *dropped, *(y.stride() for y in dropped), t.multinomial(weights, 2), t.multinomial(weights, 4, replacement=True), t.rand(2)
+
+    same(program)

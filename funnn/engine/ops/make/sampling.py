@@ -166,7 +166,8 @@ def multinomial(
     """``num_samples`` indices for each row of weights, drawn in proportion to them."""
     if input.is_meta:
         return finish(outlined((*input._shape()[:-1], num_samples), _dtype.int64.numpy), device=input.device)
-    result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement))
+    by_columns = {"by_columns": True} if thread.tracing is None and memory_order(input) == [1, 0] else {}
+    result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement, **by_columns))
     return result if out is None else write_out(out, result, exact=True)
 
 
