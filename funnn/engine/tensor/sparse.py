@@ -335,4 +335,4 @@ class SparseTensor(Tensor):
 
 def _rebuild(kind: Any, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool, requires_grad: bool) -> SparseTensor:
     tensor: SparseTensor = (kind or SparseTensor)._of(pattern, elements, size, coalesced)
-    return tensor.requires_grad_() if requires_grad else tensor
+    return tensor._set_requires_grad() if requires_grad else tensor

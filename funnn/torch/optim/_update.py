@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_captured
 from funnn.engine.dispatch.op import Op
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record, use_up
@@ -62,6 +62,9 @@ def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[st
     """Update the parameters of a group that have gradients, and their states, in place; ``defaults`` names the group's options."""
     options = {name: group[name] for name in rule.defaults if name in defaults}
     params = [param for param in group["params"] if param._grad is not None]
+    if thread.levels and not (group.get("foreach") or group.get("fused")):  # whose operations on lists torch.func lets through in PyTorch
+        for param in params:
+            check_captured(param, "add_")
     while params:
         once = {id(param): param for param in params}
         chosen = list(once.values())

@@ -64,7 +64,7 @@ def empty_strided(
     kind = get_default_dtype() if dtype is None else as_dtype(dtype)
     result = Tensor._wrap(outlined((count,), kind.numpy) if wants_outline(device) else filled((count,), 0, kind.numpy))
     result._window = Window(size, stride, 0)
-    return result.requires_grad_(requires_grad)
+    return result._set_requires_grad(requires_grad)
 
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
