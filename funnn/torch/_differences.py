@@ -98,12 +98,6 @@ DIFFERENCES = (
         names=("torch.cuda.set_device", "torch.cuda.device"),
     ),
     Difference(
-        "meta reads",
-        _DEVICES,
-        "On `'meta'` a tensor has a shape, a type and strides alone. What PyTorch computes there, this does; `repeat_interleave`, `linalg.pinv` and "
-        "writes through a mask ask for numbers and raise.",
-    ),
-    Difference(
         "meta modules", _DEVICES, "`Module.to(\"meta\")` keeps the Parameter objects; an optimizer counts its steps on `'meta'` too."
     ),
     Difference(

@@ -71,11 +71,6 @@ def _(t):
     return x.grad
 
 
-@shows("meta reads")
-def _(t):
-    return t.ones(3, device="meta").repeat_interleave(t.ones(3, dtype=t.int64, device="meta"), output_size=3).shape
-
-
 @shows("meta modules")
 def _(t):
     net = t.nn.Linear(2, 2)
