@@ -80,8 +80,8 @@ DIFFERENCES = (
     Difference(
         "strides of kernels",
         _MEMORY,
-        "Results of element-wise operations have the strides that PyTorch gives them. Those of convolutions, pooling, normalisation, sorting and einsum "
-        "are contiguous, whatever their operands are.",
+        "Results of element-wise operations, convolutions, pooling, normalisation and resizing have the strides that PyTorch gives them, and so have the "
+        "gradients of leaves. Those of padding, sorting, indexing, `stack`, `glu` and einsum are contiguous, whatever their operands are.",
     ),
     Difference(
         "data writes",
