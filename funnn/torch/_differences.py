@@ -98,9 +98,6 @@ DIFFERENCES = (
         names=("torch.cuda.set_device", "torch.cuda.device"),
     ),
     Difference(
-        "meta modules", _DEVICES, "`Module.to(\"meta\")` keeps the Parameter objects; an optimizer counts its steps on `'meta'` too."
-    ),
-    Difference(
         "waits for an index",
         _DEVICES,
         "An index out of range raises as in PyTorch; to know that, an eager operation on a GPU waits for its index.",

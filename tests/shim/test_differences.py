@@ -71,13 +71,6 @@ def _(t):
     return x.grad
 
 
-@shows("meta modules")
-def _(t):
-    net = t.nn.Linear(2, 2)
-    weight = net.weight
-    return net.to("meta").weight is weight
-
-
 @shows("backends")
 def _(t):
     def backend(graph, inputs):

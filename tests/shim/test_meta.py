@@ -150,6 +150,27 @@ def test_values_written_through_a_mask_have_gradients():
         shim.empty(3, 4, device="meta")[shim.empty(2, dtype=shim.bool, device="meta")] = 1.0
 
 
+def moved(t):
+    """Parameters on their way to 'meta' and back are others; steps are counted there."""
+    net = t.nn.Sequential(t.nn.Linear(2, 2), t.nn.BatchNorm1d(2))
+    weight = net[0].weight
+    weight.grad, weight.tag = t.ones(2, 2), 3
+    net.to("meta")
+    other = net[0].weight
+    print(other is weight, weight, weight.grad, other, other.grad, hasattr(other, "tag"), net[1].running_mean)
+    net.to_empty(device="cpu")
+    print(net[0].weight is other, net[0].weight.shape, net[0].weight.grad.shape, net[0].weight.is_meta, other.is_meta)
+    net.double()
+    print(net[0].weight is other, net[0].weight.dtype)
+    for name in ("SGD", "Adam", "RMSprop", "Adagrad"):
+        parameters = list(t.nn.Linear(2, 3, device="meta").parameters())
+        optimizer = getattr(t.optim, name)(parameters, lr=0.1)
+        for _ in range(2):
+            sum(parameter.sum() for parameter in parameters).backward()
+            optimizer.step()
+        print({key: value for key, value in sorted(optimizer.state[parameters[0]].items())}, parameters)
+
+
 def filled_later(t):
     t.manual_seed(0)
     net = t.nn.Sequential(t.nn.Linear(3, 4, device="meta"), t.nn.BatchNorm1d(4, device="meta"))
@@ -208,7 +229,7 @@ def given(t):
         return t.nn.Linear(3, 2, device="meta")(t.ones(2, 3, device="meta")).dtype is t.float32
 
 
-@pytest.mark.parametrize("program", [made, written, chosen, filled_later, skeletons, trained, stored, given])
+@pytest.mark.parametrize("program", [made, written, chosen, moved, filled_later, skeletons, trained, stored, given])
 def test_programs(program):
     same(program)
 

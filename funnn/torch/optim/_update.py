@@ -18,6 +18,7 @@ from funnn.engine.program.lift import constants
 from funnn.engine.program.outline import outline_of
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -125,11 +126,25 @@ def _step(
         use_up(gradients)
     else:
         results = compute(form, operands)[0]
+    if params[0].is_meta:
+        _put_on_meta(states, changed, results)
+        return
     for tensor, value in zip(changed, results, strict=False):
         _put(tensor, value)
     if step is not None:
         for state in states:
             _put(state["step"], results[-1])
+
+
+def _put_on_meta(states: list[dict[str, Any]], changed: list[Tensor], results: list[Value]) -> None:
+    """The results of a step where parameters have no numbers; how many steps there were has one."""
+    for tensor, value in zip(changed, results, strict=False):
+        if tensor.is_meta:
+            _put(tensor, value)
+    with no_grad():
+        for state in states:
+            if "step" in state:
+                state["step"].add_(1)
 
 
 def _values(tensors: Iterable[Tensor]) -> list[Value]:
