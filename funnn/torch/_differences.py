@@ -72,12 +72,6 @@ DIFFERENCES = (
         names=("torch.conj", "torch.Tensor.conj"),
     ),
     Difference(
-        "resize",
-        _MEMORY,
-        "`resize_` beyond a tensor's memory gives that tensor new memory; its views keep the old.",
-        names=("torch.Tensor.resize_",),
-    ),
-    Difference(
         "strides of kernels",
         _MEMORY,
         "Results of element-wise operations, convolutions, pooling, normalisation and resizing have the strides that PyTorch gives them, and so have the "

@@ -47,15 +47,6 @@ def _(t):
     return y.resolve_conj()
 
 
-@shows("resize")
-def _(t):
-    x = t.arange(4)
-    view = x[:2]
-    x.resize_(8)
-    x[0] = 9
-    return view
-
-
 @shows("strides of kernels")
 def _(t):
     x = t.ones(1, 2, 3, 3).to(memory_format=t.channels_last)
