@@ -156,6 +156,12 @@ DIFFERENCES = (
         names=("torch.vmap", "torch.func.vmap"),
     ),
     Difference(
+        "captured lists",
+        _COMPILED,
+        "In a function that `torch.func.grad` and its kin transform, `torch._foreach_add_` and the like refuse tensors from outside, as `add_` does; PyTorch "
+        "writes them, and leaves their derivatives out.",
+    ),
+    Difference(
         "first in a worker",
         _SUBCLASSES,
         "A DataLoader's workers are forked on Linux, and compute with NumPy or a JAX of their own ([Data](data.md#workers)). There is one difference: a "
@@ -211,11 +217,6 @@ DIFFERENCES = (
         _ARGUMENTS,
         "An argument of a kind that a function does not take is refused with PyTorch's class of error. Where PyTorch computes with it first and fails later, "
         "as with `kernel_size=1.5` of `max_unpool2d`, or asks it for an attribute, as a wrong `dtype` of `torch.masked.mean`, it is a TypeError here.",
-    ),
-    Difference(
-        "accepted calls",
-        _ARGUMENTS,
-        "Two calls that PyTorch refuses are computed: those with an `out` that has to grow and lies beside an index, or in memory of NumPy's.",
     ),
     Difference(
         "complex32",

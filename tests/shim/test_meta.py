@@ -168,7 +168,7 @@ def moved(t):
         for _ in range(2):
             sum(parameter.sum() for parameter in parameters).backward()
             optimizer.step()
-        print({key: value for key, value in sorted(optimizer.state[parameters[0]].items())}, parameters)
+        print(dict(sorted(optimizer.state[parameters[0]].items())), parameters)
 
 
 def filled_later(t):

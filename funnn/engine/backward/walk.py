@@ -72,7 +72,7 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool, wanted: bool =
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
         given = as_tensor(gradient)
-        tensor._grad = given if tensor._window is None or isinstance(given, SparseTensor) else like_leaf(given, tensor)
+        tensor._grad = given if tensor.__dict__.get("_window") is None or isinstance(given, SparseTensor) else like_leaf(given, tensor)
     elif isinstance(grad, SparseTensor) or isinstance(gradient, SparseTensor):
         given, dense = as_tensor(gradient), not isinstance(gradient, SparseTensor)
         tensor._grad = given + grad if dense else grad.add_(given)  # a dense one takes the place of a sparse one

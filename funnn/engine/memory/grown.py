@@ -80,7 +80,7 @@ class PartStorage(Storage):
 def whole_memory(storage: Storage, window: Window | None) -> tuple[Storage, Window | None]:
     """The storage that has all of the memory, and the window on it that is that window on ``storage``."""
     while isinstance(storage, PartStorage):
-        window = whole(storage.part.window.shape) if window is None else window
+        window = storage.part.window if window is None else window
         storage = storage.part.larger
     return storage, window
 

@@ -53,6 +53,7 @@ def on_memory_of(array: np.ndarray) -> tuple[Storage, Window | None]:
         memory = Memory(stretch, (count,), array.dtype, owner)
         window = Window(shape, stride, 0)
     storage = Storage(memory.numbers)
+    storage.foreign = True
     become_shared(storage, memory)
     return storage, window
 

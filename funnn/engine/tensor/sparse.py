@@ -238,8 +238,7 @@ class SparseTensor(Tensor):
         """Whether the elements were made in inference_mode."""
         return self._elements._storage.inference
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Start (or stop) recording operations on a leaf, in place."""
+    def _set_requires_grad(self, requires_grad: bool = True) -> Self:
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError("you can only change requires_grad flags of leaf variables; use var.detach()")
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):

@@ -108,7 +108,7 @@ def resize_(self: Array, *size, memory_format=None, **named):
     each = storage.dtype.itemsize
     needed = -(-(window.offset + math.prod(shape)) * have // each) if math.prod(shape) else 0
     if needed > math.prod(storage.shape):
-        if type(storage) is SharedStorage:
+        if type(storage) is SharedStorage or getattr(storage, "foreign", False):
             raise RuntimeError("Trying to resize storage that is not resizable")
         with jax.enable_x64(True):
             storage = (grow if thread.tracing is None else lengthened)(storage, needed)
