@@ -55,7 +55,7 @@ class Resize(NamedTuple):
 class Taps(NamedTuple):
     """Of each output element, which inputs it reads: three arrays of shape (output, count)."""
 
-    index: np.ndarray
+    places: np.ndarray
     weights: np.ndarray
     #: whether it is a tap at all, and not only there because another element has more of them
     real: np.ndarray
@@ -208,7 +208,7 @@ Blocks = tuple[tuple[int, int, np.ndarray], ...]  # of the inputs from the first
 
 def _blocks(taps: Taps) -> Blocks:
     """The matrix of an axis, cut along its diagonal into blocks of outputs with the inputs that they reach."""
-    index, weights = taps.index, taps.weights
+    index, weights = taps.places, taps.weights
     outputs = len(index)
     reach = (index.max() + 1) / outputs
     step = max(int(_BLOCK / max(reach, 1)), 1)
@@ -253,8 +253,8 @@ def _take(x: jax.Array, axis: int, index: np.ndarray) -> jax.Array:
 
 def _gather(x: jax.Array, axis: int, taps: Taps) -> jax.Array:
     """What ``_multiply`` computes, of the taps alone."""
-    along = (*taps.index.shape, *[1] * (x.ndim - axis - 1))
-    products = _take(x, axis, taps.index) * taps.weights.astype(x.dtype).reshape(along)
+    along = (*taps.places.shape, *[1] * (x.ndim - axis - 1))
+    products = _take(x, axis, taps.places) * taps.weights.astype(x.dtype).reshape(along)
     return jnp.where(taps.real.reshape(along), products, 0).sum(axis + 1)
 
 
@@ -287,9 +287,9 @@ def _add_taps(x: jax.Array, axis: int, index: np.ndarray, weights: np.ndarray) -
 def _forward(linear: tuple[jax.Array], residuals: tuple[Any, ...], plans: tuple[Resize, ...]) -> tuple[jax.Array]:
     x = linear[0].astype(check.accumulator(linear[0].dtype))
     for plan in plans:
-        if taps(plan).index.shape[1] == 1:
-            x = _take(x, plan.axis, taps(plan).index[:, 0])
-    axes = [_Axis(plan.axis, taps(plan), _forward_blocks(plan)) for plan in plans if taps(plan).index.shape[1] > 1]
+        if taps(plan).places.shape[1] == 1:
+            x = _take(x, plan.axis, taps(plan).places[:, 0])
+    axes = [_Axis(plan.axis, taps(plan), _forward_blocks(plan)) for plan in plans if taps(plan).places.shape[1] > 1]
     return ((_along(x, axes) if axes else x).astype(linear[0].dtype),)
 
 
@@ -348,7 +348,7 @@ def resize_bytes(x: jax.Array, plans: tuple[Resize, ...]) -> jax.Array:
 
 def _merged(taps: Taps) -> tuple[np.ndarray, np.ndarray]:
     """Indices and weights, with the taps of an output on the same element as one, which counts where weights are rounded."""
-    index, weights = taps.index, taps.weights
+    index, weights = taps.places, taps.weights
     same = index[:, :, None] == index[:, None, :]
     first = same.argmax(2) == np.arange(index.shape[1])
     return index, np.where(first, (same * weights[:, None, :]).sum(2), 0)

@@ -150,12 +150,6 @@ DIFFERENCES = (
         names=("torch._dynamo.explain",),
     ),
     Difference(
-        "vmap draws",
-        _COMPILED,
-        "`torch.func.vmap` refuses random draws that depend on batched values.",
-        names=("torch.vmap", "torch.func.vmap"),
-    ),
-    Difference(
         "captured lists",
         _COMPILED,
         "In a function that `torch.func.grad` and its kin transform, `torch._foreach_add_` and the like refuse tensors from outside, as `add_` does; PyTorch "

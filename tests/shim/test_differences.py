@@ -84,11 +84,6 @@ def _(t):
     return type(t._dynamo.explain(lambda x: x + 1)(t.ones(2)).graphs[0]).__name__
 
 
-@shows("vmap draws")
-def _(t):
-    return t.func.vmap(t.bernoulli, randomness="different")(t.ones(2, 3))
-
-
 @shows("traced graphs")
 def _(t):
     return importlib.import_module(f"{t.__name__}.fx").symbolic_trace(lambda x: t.add(t.ones(2), x)).code

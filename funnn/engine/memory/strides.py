@@ -41,7 +41,7 @@ def in_channels_last(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any])
 
 
 #: The dimensions of channels-last memory by their number, the outermost first.
-CHANNELS_LAST = {4: channels_last.order, 5: channels_last_3d.order}
+CHANNELS_LAST = {len(format.order): format.order for format in (channels_last, channels_last_3d) if format.order is not None}
 
 
 @functools.lru_cache(maxsize=4096)
