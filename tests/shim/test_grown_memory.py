@@ -142,3 +142,12 @@ def test_what_was_saved_for_backward_is_seen_to_change():
 def test_memory_of_numpy_does_not_grow():
     array = np.zeros(2)
     same_error(lambda t: t.from_numpy(array).resize_(5), RuntimeError, "not resizable")
+
+
+@pytest.mark.parametrize("name", ["cat", "hstack"])
+def test_an_out_that_grows_over_an_operand_is_refused(name):
+    def program(t):
+        x = t.zeros(0)
+        getattr(t, name)([x, t.ones(2)], out=x)
+
+    same_error(program, RuntimeError, "refer to a single memory location")

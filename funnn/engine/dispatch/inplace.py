@@ -70,7 +70,7 @@ def check_captured(tensor: Tensor, name: str) -> None:
             )
 
 
-_TOGETHER = (
+LIE_TOGETHER = (
     "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
     "Please clone() the tensor before performing the operation."
 )
@@ -89,7 +89,7 @@ def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
             if isinstance(operand, (tuple, list)):
                 check_out(name, target, operand)
             elif isinstance(operand, Tensor) and _on_one_memory(operand, target) and _lie_together(target, operand, name in _APART):
-                raise RuntimeError(_TOGETHER)
+                raise RuntimeError(LIE_TOGETHER)
 
 
 def _on_one_memory(one: Tensor, other: Tensor) -> bool:
@@ -118,7 +118,7 @@ def check_overlap(written: Tensor, sources: Iterable[Any]) -> None:
             and _on_one_memory(source, written)
             and _lie_together(written, source, False)
         ):
-            raise RuntimeError(_TOGETHER)
+            raise RuntimeError(LIE_TOGETHER)
 
 
 def _is_leaf(tensor: Tensor) -> bool:

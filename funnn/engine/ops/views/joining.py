@@ -83,7 +83,7 @@ def _of_sequence(pure: Callable, grad: str, *aliases: str, autocast: str | None 
             raise error(f"{pure.__name__}(): expected a non-empty list of Tensors: {pure.__name__} expects a non-empty TensorList")
         result = call(op, (tuple(tensors), *args), kwargs)
         if out is not None:
-            return write_out(out, result)
+            return write_out(out, result, operands=tuple(tensors))
         together = all(tensor._window is not None and suggests_channels_last(tensor._window) for tensor in tensors)
         return in_channels_last(result, tensors, {}) if together else result
 
