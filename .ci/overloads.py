@@ -76,6 +76,15 @@ def _in_words(argument: str) -> str:
     return f"{WORDS.get(plain, plain)}{size}{'?' if '?' in kind else ''} {name}{f' = {default}' if default else ''}"
 
 
+def is_whole(name: str, text: str) -> bool:
+    """Whether a text without ``self`` is a function's, and no method's: ``where(condition)``, ``repeat_interleave(repeats)``."""
+    names = [part.partition(" = ")[0].rpartition(" ")[2] for part in text.split(", ") if part != "*"]
+    packet = getattr(torch.ops.aten, name, None)
+    return isinstance(packet, torch._ops.OpOverloadPacket) and any(
+        [argument.name for argument in getattr(packet, overload)._schema.arguments] == names for overload in packet.overloads()
+    )
+
+
 def of_python(kinds: Kinds) -> set[tuple[str, str, bool]]:
     """The same of functions of ``torch`` and of two namespaces, and methods of ``Tensor``, that are written in Python."""
     found = set()
@@ -151,9 +160,9 @@ def overloads(kinds: Kinds) -> str:
         if inspect.isfunction(getattr(owner, name, None)):
             continue  # which is called through a function in Python
         is_method = hasattr(torch.Tensor, name) and not re.search(r"\b(input|self)\b", text)
-        if text == "Tensor condition":  # torch.where, which is a function of that alone, too
+        if is_method and is_whole(name, text):
             lines.add((name, text, deprecated))
-        if is_method:
+        elif is_method:
             methods.add((name, f"Tensor self{', ' if text else ''}{text}", deprecated))
         else:
             lines.add((name, text, deprecated))

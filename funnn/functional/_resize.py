@@ -3,7 +3,8 @@
 The taps of an axis are NumPy constants, made with torch's own arithmetic (float32 positions, except for float64 input), because a position that
 is rounded otherwise is another pixel. Floating arrays are multiplied by them as matrices, block by block along the diagonal; the transpose has
 blocks of its own, so that the derivative is no scatter. One gather a tap is faster alone, but XLA then computes whatever made the input again for
-each tap: between two convolutions a bicubic step took three to ten times as long.
+each tap: between two convolutions a bicubic step took three to ten times as long. A matrix multiplies an infinity or NaN by the zeros beside its
+taps, too, so an array that has one is resized by a gather instead.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ class Resize(NamedTuple):
         return real(1.0 / self.scale) if self.scale else real(self.size) / real(self.output)
 
 
-Taps = tuple[np.ndarray, np.ndarray]  # indices and weights, both (output, count)
+class Taps(NamedTuple):
+    """Of each output element, which inputs it reads: three arrays of shape (output, count)."""
+
+    places: np.ndarray
+    weights: np.ndarray
+    #: whether it is a tap at all, and not only there because another element has more of them
+    real: np.ndarray
 
 
 def _positions(plan: Resize, *, below: bool) -> np.ndarray:
@@ -80,7 +87,11 @@ def _nearest_exact(plan: Resize) -> Taps:
 
 
 def _single(index: np.ndarray) -> Taps:
-    return index[:, None], np.ones((len(index), 1))
+    return _all_real(index[:, None], np.ones((len(index), 1)))
+
+
+def _all_real(index: np.ndarray, weights: np.ndarray) -> Taps:
+    return Taps(index, weights, np.ones(index.shape, bool))
 
 
 def _floor(plan: Resize, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +104,7 @@ def _linear(plan: Resize) -> Taps:
     if plan.size == plan.output:
         return _single(np.arange(plan.size))
     before, part = _floor(plan, _positions(plan, below=False))
-    return np.stack([before, np.minimum(before + 1, plan.size - 1)], 1), np.stack([1 - part, part], 1)
+    return _all_real(np.stack([before, np.minimum(before + 1, plan.size - 1)], 1), np.stack([1 - part, part], 1))
 
 
 def cubic_weights(part: Any, a: float = -0.75) -> list[Any]:
@@ -110,7 +121,7 @@ def cubic_weights(part: Any, a: float = -0.75) -> list[Any]:
 
 def _cubic(plan: Resize) -> Taps:
     before, part = _floor(plan, _positions(plan, below=True))
-    return np.clip(before[:, None] + np.arange(-1, 3), 0, plan.size - 1), np.stack(cubic_weights(part), 1)
+    return _all_real(np.clip(before[:, None] + np.arange(-1, 3), 0, plan.size - 1), np.stack(cubic_weights(part), 1))
 
 
 def _area(plan: Resize) -> Taps:
@@ -127,7 +138,7 @@ def _windows(first: np.ndarray, count: np.ndarray, weigh: Callable[..., Any]) ->
     weights = np.where(inside, weigh(index), 0)
     total = weights.sum(1, keepdims=True)
     weights = np.where(total == 0, weights, weights / np.where(total == 0, 1, total))
-    return np.where(inside, index, (first + np.maximum(count, 1) - 1)[:, None]), weights
+    return Taps(np.where(inside, index, (first + np.maximum(count, 1) - 1)[:, None]), weights, inside)
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
@@ -176,27 +187,28 @@ def taps(plan: Resize) -> Taps:
 
 @functools.lru_cache(maxsize=1024)
 def _transposed_taps(plan: Resize) -> Taps:
-    index, weights = taps(plan)
-    used = weights != 0
-    targets, sources = index[used], np.broadcast_to(np.arange(plan.output)[:, None], index.shape)[used]
+    """Of each input element, which outputs read it."""
+    index, weights, real = taps(plan)
+    targets, sources = index[real], np.broadcast_to(np.arange(plan.output)[:, None], index.shape)[real]
     order = np.argsort(targets, kind="stable")
-    targets, sources, values = targets[order], sources[order], weights[used][order]
+    targets, sources, values = targets[order], sources[order], weights[real][order]
     count = np.bincount(targets, minlength=plan.size)
     place = np.arange(len(targets)) - (np.cumsum(count) - count)[targets]
     most = max(count.max(initial=1), 1)
-    # a place without a tap repeats the row's first source, so that no element is read that is not the row's own
+    # a place without a tap repeats the row's first source, so that the row reaches no further than its own
     first = np.zeros(plan.size, np.int64)
     first[targets[place == 0]] = sources[place == 0]
     index, weights = np.repeat(first[:, None], most, 1), np.zeros((plan.size, most))
     index[targets, place], weights[targets, place] = sources, values
-    return index, weights
+    return Taps(index, weights, np.arange(most) < count[:, None])
 
 
 Blocks = tuple[tuple[int, int, np.ndarray], ...]  # of the inputs from the first to the second number, a matrix (outputs, inputs)
 
 
-def _blocks(index: np.ndarray, weights: np.ndarray) -> Blocks:
+def _blocks(taps: Taps) -> Blocks:
     """The matrix of an axis, cut along its diagonal into blocks of outputs with the inputs that they reach."""
+    index, weights = taps.places, taps.weights
     outputs = len(index)
     reach = (index.max() + 1) / outputs
     step = max(int(_BLOCK / max(reach, 1)), 1)
@@ -212,12 +224,12 @@ def _blocks(index: np.ndarray, weights: np.ndarray) -> Blocks:
 
 @functools.lru_cache(maxsize=1024)
 def _forward_blocks(plan: Resize) -> Blocks:
-    return _blocks(*taps(plan))
+    return _blocks(taps(plan))
 
 
 @functools.lru_cache(maxsize=1024)
 def _backward_blocks(plan: Resize) -> Blocks:
-    return _blocks(*_transposed_taps(plan))
+    return _blocks(_transposed_taps(plan))
 
 
 def _multiply(x: jax.Array, axis: int, blocks: Blocks) -> jax.Array:
@@ -235,7 +247,33 @@ def _multiply(x: jax.Array, axis: int, blocks: Blocks) -> jax.Array:
 
 
 def _take(x: jax.Array, axis: int, index: np.ndarray) -> jax.Array:
-    return jnp.take(x, index, axis, mode="clip")  # clip spares the check of indices that are known to be inside
+    # clip spares the check of indices that are known to be inside; of 32 bits, they are the same whatever JAX takes for whole numbers
+    return jnp.take(x, index.astype(np.int32), axis, mode="clip")
+
+
+def _gather(x: jax.Array, axis: int, taps: Taps) -> jax.Array:
+    """What ``_multiply`` computes, of the taps alone."""
+    along = (*taps.places.shape, *[1] * (x.ndim - axis - 1))
+    products = _take(x, axis, taps.places) * taps.weights.astype(x.dtype).reshape(along)
+    return jnp.where(taps.real.reshape(along), products, 0).sum(axis + 1)
+
+
+class _Axis(NamedTuple):
+    axis: int
+    taps: Taps
+    blocks: Blocks
+
+
+def _along(x: jax.Array, axes: list[_Axis]) -> jax.Array:
+    """The products along axes, one after the other; by gathers, if x has an infinity or NaN."""
+    product = functools.reduce(lambda x, each: _multiply(x, each.axis, each.blocks), axes, x)
+    total = jnp.sum(x.reshape(-1, x.shape[-1]) @ jnp.ones(x.shape[-1], x.dtype))  # a product reads x faster than a test of each element
+
+    def gathered(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return jnp.zeros_like(state[0]), functools.reduce(lambda x, each: _gather(x, each.axis, each.taps), axes, x).reshape(-1)
+
+    # A loop of at most one turn, which copies nothing if there is none, and has none under vmap either; flat, so that XLA changes no layout for it.
+    return lax.while_loop(lambda state: state[0], gathered, (~jnp.isfinite(total), product.reshape(-1)))[1].reshape(product.shape)
 
 
 def _add_taps(x: jax.Array, axis: int, index: np.ndarray, weights: np.ndarray) -> jax.Array:
@@ -249,25 +287,28 @@ def _add_taps(x: jax.Array, axis: int, index: np.ndarray, weights: np.ndarray) -
 def _forward(linear: tuple[jax.Array], residuals: tuple[Any, ...], plans: tuple[Resize, ...]) -> tuple[jax.Array]:
     x = linear[0].astype(check.accumulator(linear[0].dtype))
     for plan in plans:
-        x = _multiply(x, plan.axis, _forward_blocks(plan)) if taps(plan)[0].shape[1] > 1 else _take(x, plan.axis, taps(plan)[0][:, 0])
-    return (x.astype(linear[0].dtype),)
+        if taps(plan).places.shape[1] == 1:
+            x = _take(x, plan.axis, taps(plan).places[:, 0])
+    axes = [_Axis(plan.axis, taps(plan), _forward_blocks(plan)) for plan in plans if taps(plan).places.shape[1] > 1]
+    return ((_along(x, axes) if axes else x).astype(linear[0].dtype),)
 
 
 def _backward(cotangents: tuple[jax.Array], residuals: tuple[Any, ...], plans: tuple[Resize, ...]) -> tuple[jax.Array]:
     x = cotangents[0].astype(check.accumulator(cotangents[0].dtype))
-    for plan in reversed(plans):
-        x = _multiply(x, plan.axis, _backward_blocks(plan))
-    return (x.astype(cotangents[0].dtype),)
+    axes = [_Axis(plan.axis, _transposed_taps(plan), _backward_blocks(plan)) for plan in reversed(plans)]
+    return (_along(x, axes).astype(cotangents[0].dtype),)
 
 
 def resize(x: jax.Array, plans: tuple[Resize, ...]) -> jax.Array:
     """``x`` resized along the axes of the plans, one after the other; half precision is rounded once."""
     left = []
     for plan in plans:
-        index, weights = taps(plan)
+        index, weights, _ = taps(plan)
         picked = _regular(x, plan, index) if index.shape[1] == 1 and (weights == 1).all() else None
         if picked is not None:
-            x = picked
+            x = (
+                picked + 0 * picked if plan.mode == "linear" and not plan.antialias else picked
+            )  # with torch's second tap, whose weight is 0
         elif not jnp.issubdtype(x.dtype, jnp.floating):
             x = _take(x, plan.axis, index[:, 0])
         else:
@@ -294,7 +335,7 @@ def resize_bytes(x: jax.Array, plans: tuple[Resize, ...]) -> jax.Array:
     for plan in plans:
         if plan.size == plan.output:
             continue
-        index, weights = _merged(*taps(plan._replace(double=True)))
+        index, weights = _merged(taps(plan._replace(double=True)))
         largest, precision = weights.max(), 0
         while precision < 22 and int(0.5 + largest * (1 << (precision + 1))) < 1 << 15:
             precision += 1
@@ -305,8 +346,9 @@ def resize_bytes(x: jax.Array, plans: tuple[Resize, ...]) -> jax.Array:
     return x
 
 
-def _merged(index: np.ndarray, weights: np.ndarray) -> Taps:
-    """The taps of an output on the same element as one, which counts where weights are rounded."""
+def _merged(taps: Taps) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and weights, with the taps of an output on the same element as one, which counts where weights are rounded."""
+    index, weights = taps.places, taps.weights
     same = index[:, :, None] == index[:, None, :]
     first = same.argmax(2) == np.arange(index.shape[1])
     return index, np.where(first, (same * weights[:, None, :]).sum(2), 0)

@@ -8,13 +8,13 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from funnn._types import Arrays
 from funnn.errors import ArgumentError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
 from funnn.functional import _windows as windows
 from funnn.functional._dispatch import P, Public, PublicFunction, R, public
+from funnn.functional._resize import Resize, resize
 
 Sizes = int | Sequence[int | None]
 
@@ -89,15 +89,16 @@ def _adaptive_avg(name: str, n: int, input: jax.Array, output_size: Sizes) -> ja
     sizes = _output_size(name, n, input, output_size)
     wide = check.accumulator(input.dtype)
     x, rank = input.astype(wide), input.ndim - n
+    if 0 in sizes:
+        return jnp.zeros((*input.shape[:rank], *sizes), input.dtype)
+    uneven = []
     for axis in reversed(range(n)):
         size, out, at = input.shape[rank + axis], sizes[axis], rank + axis
-        if out and size % out == 0:
+        if size % out == 0:
             x = x.reshape(*x.shape[:at], out, size // out, *x.shape[at + 1 :]).mean(at + 1)
             continue
-        start, end = _bounds(size, out)
-        place = np.arange(size)
-        weights = ((place >= start[:, None]) & (place < end[:, None])) / np.maximum(end - start, 1)[:, None]
-        x = jnp.moveaxis(jnp.tensordot(x, jnp.asarray(weights, wide), (at, 1), precision=lax.Precision.HIGHEST), -1, at)
+        uneven.append(Resize(at, size, out, "area"))
+    x = resize(x, tuple(uneven))
     return x.astype(input.dtype)
 
 

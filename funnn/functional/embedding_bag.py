@@ -84,7 +84,7 @@ def embedding_bag(
         counts &= index != padding
     found = look_up(weight, index, None, max_norm, norm_type, scale_grad_by_freq)
     if mode == "max":
-        return _maximum(found, bags, counts, count)
+        return _maximum(found, (index >= 0) & (index < weight.shape[0]), bags, counts, count)
     wide = found.astype(check.accumulator(found.dtype))
     if per_sample_weights is not None:
         wide = wide * per_sample_weights.reshape(-1, 1).astype(wide.dtype)
@@ -149,15 +149,24 @@ def _sum(x: jax.Array, bags: jax.Array, count: int) -> jax.Array:
     return jax.ops.segment_sum(x, bags, count, indices_are_sorted=True)
 
 
-def _maximum(found: jax.Array, bags: jax.Array, counts: jax.Array, count: int) -> jax.Array:
-    """The largest of each bag by column; taken from where it stands first, so that only that place has a gradient."""
+def _maximum(found: jax.Array, known: jax.Array, bags: jax.Array, counts: jax.Array, count: int) -> jax.Array:
+    """The largest of each bag by column; taken from where it stands first, so that only that place has a gradient.
+
+    As in torch's loop, which keeps what it has unless the next is larger, a NaN counts where it comes first; so does the NaN of a row that is not
+    ``known``, wherever it stands.
+    """
     total, columns = found.shape
     if not total:
         return jnp.zeros((count, columns), found.dtype)
-    value = jnp.where(counts[:, None], lax.stop_gradient(found), -jnp.inf)
+    steps = jnp.arange(total)
+    earliest = jax.ops.segment_min(jnp.where(counts, steps, total), bags, count, indices_are_sorted=True)
+    keeps_nan = ~known | (steps == earliest.at[bags].get(mode="fill", fill_value=total))
+    missing = jnp.isnan(found)
+    eligible = counts[:, None] & (keeps_nan[:, None] | ~missing)
+    value = jnp.where(eligible, jnp.where(missing, jnp.inf, lax.stop_gradient(found)), -jnp.inf)
     largest = jax.ops.segment_max(value, bags, count, indices_are_sorted=True)
-    hit = counts[:, None] & ((value == largest.at[bags].get(mode="fill", fill_value=0)) | jnp.isnan(value))
-    places = jnp.where(hit, jnp.arange(total)[:, None], total)
+    hit = eligible & (value == largest.at[bags].get(mode="fill", fill_value=0))
+    places = jnp.where(hit, steps[:, None], total)
     first = jax.ops.segment_min(places, bags, count, indices_are_sorted=True)
     chosen = jnp.take_along_axis(found, jnp.clip(first, 0, total - 1), 0)
     return jnp.where(first < total, chosen, 0)

@@ -60,8 +60,7 @@ def interpolate(
 
     Returns:
       An array of the input's dtype. Positions are computed in float32 (in float64 for float64 input) with torch's roundings. uint8 takes the
-      nearest modes, 'bilinear', 'bicubic' and 'lanczos'. In the modes that average, an element that is infinite or NaN makes NaN of outputs
-      up to some 128 elements away, not only of those that it counts in.
+      nearest modes, 'bilinear', 'bicubic' and 'lanczos'.
 
     Raises:
       ValueError: both or neither of size and scale_factor, or an option that the mode does not have.

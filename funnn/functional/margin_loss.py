@@ -103,8 +103,8 @@ def margin_ranking_loss(
 
 
 def _positive(x: jax.Array) -> jax.Array:
-    """``max(0, x)`` with derivative 0 at 0, as in torch's loops over classes; NaN stays NaN, which those leave out."""
-    return jnp.where(x <= 0, jnp.zeros((), x.dtype), x)
+    """``max(0, x)`` with derivative 0 at 0, and 0 for NaN, as in torch's loops over classes, which add what is above 0."""
+    return jnp.where(x > 0, x, jnp.zeros((), x.dtype))
 
 
 def _scores(name: str, input: jax.Array, target: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -147,7 +147,8 @@ def multi_margin_loss(
 
     Returns:
       A scalar, or an array of the target's shape for reduction='none', of the input's dtype. A target out of range makes
-      the loss NaN, for a traced value cannot be checked; torch raises RuntimeError.
+      the loss NaN, for a traced value cannot be checked; torch raises RuntimeError. Terms of scores that are NaN are left
+      out, as in torch.
 
     Raises:
       ShapeError: the shapes do not fit.
@@ -184,6 +185,7 @@ def multi_margin_loss(
     excess = excess if weight is None else excess * rows(weight, y)[:, None]
     other = jnp.arange(classes, dtype=y.dtype) != y[:, None]
     losses = jnp.sum(jnp.where(other, excess, jnp.zeros((), x.dtype)), 1) / classes
+    losses = jnp.where((y >= 0) & (y < classes), losses, jnp.nan)
     return reduced(losses.reshape(shape), reduction, input.dtype)
 
 
@@ -202,7 +204,8 @@ def multilabel_margin_loss(
 
     Returns:
       A scalar, or an array of shape (N,) (or () for a single item) for reduction='none', of the input's dtype. A class that is C or more
-      makes the loss NaN, for a traced value cannot be checked; torch raises RuntimeError.
+      makes the loss NaN, for a traced value cannot be checked; torch raises RuntimeError. Terms of scores that are NaN are left
+      out, as in torch.
 
     Raises:
       ShapeError: the shapes do not fit.
@@ -227,4 +230,5 @@ def multilabel_margin_loss(
     right = jnp.any(listed[:, :, None] & (y[:, :, None] == jnp.arange(classes, dtype=y.dtype)), 1)
     excess = _positive(1 - take(x, y, 1)[:, :, None] + x[:, None, :])
     losses = jnp.sum(jnp.where(listed[:, :, None] & ~right[:, None, :], excess, jnp.zeros((), x.dtype)), (1, 2)) / classes
+    losses = jnp.where(jnp.any(listed & (y >= classes), 1), jnp.nan, losses)
     return reduced(losses if input.ndim == 2 else losses.reshape(()), reduction, input.dtype)

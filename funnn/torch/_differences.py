@@ -72,16 +72,10 @@ DIFFERENCES = (
         names=("torch.conj", "torch.Tensor.conj"),
     ),
     Difference(
-        "resize",
-        _MEMORY,
-        "`resize_` beyond a tensor's memory gives that tensor new memory; its views keep the old.",
-        names=("torch.Tensor.resize_",),
-    ),
-    Difference(
         "strides of kernels",
         _MEMORY,
-        "Results of element-wise operations have the strides that PyTorch gives them. Those of convolutions, pooling, normalisation, sorting and einsum "
-        "are contiguous, whatever their operands are.",
+        "Results of element-wise operations, convolutions, pooling, normalisation and resizing have the strides that PyTorch gives them, and so have the "
+        "gradients of leaves. Those of padding, sorting, indexing, `stack`, `glu` and einsum are contiguous, whatever their operands are.",
     ),
     Difference(
         "data writes",
@@ -96,15 +90,6 @@ DIFFERENCES = (
         "There is one device with numbers, JAX's default: `'cuda:0'` where JAX has an accelerator, else `'cpu'`. `'cuda'` is an error where JAX has none.",
         unseen="on a CPU there is one in PyTorch too",
         names=("torch.cuda.set_device", "torch.cuda.device"),
-    ),
-    Difference(
-        "meta reads",
-        _DEVICES,
-        "On `'meta'` a tensor has a shape, a type and strides alone. What PyTorch computes there, this does; `repeat_interleave`, `linalg.pinv` and "
-        "writes through a mask ask for numbers and raise.",
-    ),
-    Difference(
-        "meta modules", _DEVICES, "`Module.to(\"meta\")` keeps the Parameter objects; an optimizer counts its steps on `'meta'` too."
     ),
     Difference(
         "waits for an index",
@@ -165,10 +150,10 @@ DIFFERENCES = (
         names=("torch._dynamo.explain",),
     ),
     Difference(
-        "vmap draws",
+        "captured lists",
         _COMPILED,
-        "`torch.func.vmap` refuses random draws that depend on batched values.",
-        names=("torch.vmap", "torch.func.vmap"),
+        "In a function that `torch.func.grad` and its kin transform, `torch._foreach_add_` and the like refuse tensors from outside, as `add_` does; PyTorch "
+        "writes them, and leaves their derivatives out.",
     ),
     Difference(
         "first in a worker",
@@ -228,11 +213,6 @@ DIFFERENCES = (
         "as with `kernel_size=1.5` of `max_unpool2d`, or asks it for an attribute, as a wrong `dtype` of `torch.masked.mean`, it is a TypeError here.",
     ),
     Difference(
-        "accepted calls",
-        _ARGUMENTS,
-        "Two calls that PyTorch refuses are computed: those with an `out` that has to grow and lies beside an index, or in memory of NumPy's.",
-    ),
-    Difference(
         "complex32",
         _NUMBERS,
         "Tensors of `torch.complex32` are computed with in complex64, and rounded once an operation. `torch.func` does not take them, modules don't make "
@@ -265,16 +245,16 @@ DIFFERENCES = (
     Difference(
         "neighbours of infinities",
         _NUMBERS,
-        "An infinity or NaN spreads to neighbours by 0 · ∞ in `interpolate`, `adaptive_avg_pool`, `conv_transpose` and gradients of convolutions, which "
-        "are products of matrices here.",
+        "An infinity or NaN in a convolution's weight, or in the gradient of its result, is multiplied by the zeros of padding, strides and groups, too, "
+        "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
     ),
     Difference(
         "nan in loops",
         _NUMBERS,
-        'Losses of margins and `embedding_bag(mode="max")` give NaN for NaN, where PyTorch\'s loops leave it out. Gradients that are 0/0 in PyTorch may be '
-        "numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of `log_ndtr` at −∞; so may those that its "
-        "rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the "
-        "formula's, where PyTorch's is that of a positive one.",
+        "Gradients that are 0/0 in PyTorch may be numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of "
+        "`log_ndtr` at −∞; so may those that its rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute "
+        "value that is not positive is the formula's, where PyTorch's is that of a positive one. In a window of `max_pool` that has −∞ alone and reaches "
+        "into the padding, no element has a gradient.",
     ),
     Difference(
         "order of sums",

@@ -21,6 +21,7 @@ from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_f
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.program.outline import is_outline, outline_of, outlined
@@ -104,7 +105,7 @@ class _Pickler(TorchPickler):
         return (_OF_TYPE, (plain[0], Tensor, plain[1], state)) if state else plain
 
     def record(self, tensor: Tensor) -> Record:
-        storage, kind = tensor._storage, tensor.dtype.in_memory
+        storage, kind = whole_memory(tensor._storage, None)[0], tensor.dtype.in_memory
         if id(storage) not in self.stored:
             tensor._shown()  # raises while compiling, when there are no values
             values = np.asarray(storage.array).reshape(-1)

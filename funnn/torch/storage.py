@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.numpy_memory import on_memory_of, part_of
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage, Window
@@ -36,6 +37,7 @@ class _Storage:
         raise NotImplementedError
 
     def _see(self, storage: Storage, kind: _dtype.dtype) -> Any:
+        storage = whole_memory(storage, None)[0]
         own = None if kind.in_memory == storage.dtype else kind
         nbytes = math.prod(storage.shape) * storage.dtype.itemsize
         self._tensor = on_memory(Tensor, storage, Window((nbytes // kind.itemsize,), (1,), 0, own))

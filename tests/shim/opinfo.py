@@ -83,7 +83,8 @@ def to_shim(x: Any) -> Any:
             return to_shim(memory).as_strided(plain.shape, plain.stride(), plain.storage_offset()).requires_grad_(x.requires_grad)
         if x.dtype == torch.bfloat16:
             return shim.from_numpy(plain.float().numpy()).to(shim.bfloat16).requires_grad_(x.requires_grad)
-        return shim.from_numpy(plain.numpy().copy()).requires_grad_(x.requires_grad)
+        make = shim.tensor if plain.untyped_storage().resizable() else shim.from_numpy  # whose memory does not grow
+        return make(plain.numpy().copy()).requires_grad_(x.requires_grad)
     if isinstance(x, (torch.dtype, torch.device, torch.layout, torch.memory_format)):
         return getattr(shim, str(x).removeprefix("torch.")) if not isinstance(x, torch.device) else shim.device(str(x))
     if isinstance(x, torch.Size):

@@ -170,6 +170,38 @@ RANDOM = {
     "nested, one": lambda t, f, x, m: f.vmap(f.vmap(lambda v: v + t.rand(4), randomness="different"), randomness="same")(m),
     "dropout": lambda t, f, x, m: f.vmap(lambda v: t.nn.functional.dropout(v, 0.5), randomness="different")(t.ones(4, 20)),
     "randint": lambda t, f, x, m: f.vmap(lambda v: t.randint(0, 9, (5,)), randomness="different")(m),
+    "by examples": lambda t, f, x, m: [
+        f.vmap(draw, randomness="different")(m.abs() / 2)
+        for draw in (
+            t.bernoulli,
+            t.poisson,
+            t._standard_gamma,
+            t._sample_dirichlet,
+            lambda v: t.normal(v, v),
+            lambda v: t.binomial(v * 0 + 5, v),
+        )
+    ],
+    "by columns": lambda t, f, x, m: f.vmap(t.bernoulli, in_dims=1, randomness="different")(m.abs() / 2),
+    "by one value": lambda t, f, x, m: [
+        f.vmap(lambda v: v + t.bernoulli(m[0].abs()), randomness=randomness)(m) for randomness in ("same", "different")
+    ],
+    "nested, by examples": lambda t, f, x, m: f.vmap(f.vmap(t.bernoulli, randomness="different"), randomness="different")(m.abs() / 2),
+    "nested, by the outer": lambda t, f, x, m: f.vmap(
+        lambda v: f.vmap(lambda u: u + t.bernoulli(v), randomness="different")(v), randomness="different"
+    )(m.abs() / 2),
+    "multinomial": lambda t, f, x, m: [
+        f.vmap(lambda v: t.multinomial(v, 2), randomness="different")(m.abs()),
+        f.vmap(lambda v: t.multinomial(v.expand(2, 3), 5, replacement=True), randomness="different")(m.abs()),
+    ],
+    "in place": lambda t, f, x, m: f.vmap(lambda v: v.clone().bernoulli_(v), randomness="different")(m.abs() / 2),
+    "distributions": lambda t, f, x, m: f.vmap(
+        lambda v: t.distributions.Categorical(probs=v, validate_args=False).sample(), randomness="different"
+    )(m.abs()),
+    "jvp": lambda t, f, x, m: f.jvp(lambda v: t.bernoulli(v) * v, (x.abs() / 2,), (x,)),
+    "jvp of vmap": lambda t, f, x, m: f.jvp(f.vmap(lambda v: t.bernoulli(v) * v, randomness="different"), (m.abs() / 2,), (m,)),
+    "vmap of jvp": lambda t, f, x, m: f.vmap(lambda v: f.jvp(lambda u: t.bernoulli(u) * u, (v,), (v,)), randomness="different")(
+        m.abs() / 2
+    ),
     "grad": lambda t, f, x, m: f.grad(lambda v: (v * t.rand(3)).sum())(x),
 }
 

@@ -58,6 +58,39 @@ def test_values(name, options):
     same(program, TOLERANCES.get(name))
 
 
+LAYOUTS = {
+    "transposed": lambda t: t.zeros(7, 5).t(),
+    "every second": lambda t: t.zeros(20, 16)[:, ::2],
+    "a part of each row": lambda t: t.zeros(20, 20)[:, :17],
+    "permuted": lambda t: t.zeros(3, 4, 5).permute(2, 0, 1),
+    "channels last": lambda t: t.zeros(4, 3, 5, 5).to(memory_format=t.channels_last),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", CALLS)
+def test_what_is_not_contiguous_is_drawn_in_the_order_of_its_memory(name, layout):
+    rank = len(LAYOUTS[layout](torch).shape)
+    if rank not in {len(shape) for shape in OWN_SHAPES.get(name, SHAPES)} or (name == "orthogonal_" and layout == "channels last"):
+        return  # PyTorch refuses it
+
+    def program(t):
+        weight = LAYOUTS[layout](t)
+        for options in CALLS[name]:
+            print(getattr(t.nn.init, name)(weight, **options).stride())
+        return weight, t.rand(2)
+
+    same(program, TOLERANCES.get(name))
+
+
+@pytest.mark.parametrize("name", ["uniform_", "normal_", "xavier_uniform_", "sparse_"])
+def test_an_expanded_tensor_is_refused(name):
+    options = {"sparsity": 0.5} if name == "sparse_" else {}
+    same_error(
+        lambda t: getattr(t.nn.init, name)(t.zeros(4, 1).expand(4, 3), **options), RuntimeError, "more than one element of the written-to"
+    )
+
+
 @pytest.mark.parametrize("name", ["uniform_", "normal_", "xavier_uniform_", "kaiming_normal_", "trunc_normal_", "orthogonal_", "sparse_"])
 def test_a_generator_of_ones_own(name):
     def program(t):

@@ -23,10 +23,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 #: Operations that read numbers which torch's do without on 'meta', or check more: they raise.
 READS = {
-    "index_put": listed("meta reads", "a mask says how many numbers are written"),
-    "nn.functional.one_hot": listed("meta reads", "the largest class is looked for"),
-    "repeat_interleave": listed("meta reads", "the repeats are summed"),
-    "linalg.pinv": listed("meta reads", "of matrices without numbers, which torch's does not multiply"),
     "linalg.norm": no_difference("of a matrix without rows, which is an error on a CPU in both"),
     "nn.functional.embedding_bag": no_difference("a type of indices that is an error on a CPU in both"),
     "nn.functional.triplet_margin_with_distance_loss": no_difference("the sample's function is PyTorch's own"),
@@ -126,6 +122,55 @@ def written(t):
     print(t.empty(100_000, 100_000, 100, device="meta") @ t.empty(100, 5, device="meta"))
 
 
+def chosen(t):
+    """What a mask or repeats without numbers choose: writes, and reads of as many as is said."""
+    x, mask, rows = t.empty(3, 4, device="meta"), t.empty(3, 4, dtype=t.bool, device="meta"), t.empty(3, dtype=t.bool, device="meta")
+    x[mask], x[rows], x[:, :3][rows], x[rows, 0] = 1.0, t.empty(4, device="meta"), t.empty(2, 3, device="meta"), 2.0
+    x[mask] = t.empty(5, device="meta")
+    x.index_put_((mask,), t.empty(7, device="meta"), accumulate=True)
+    z = t.empty(3, 4, device="meta", requires_grad=True)
+    y = (z * 2).index_put((mask,), t.empty((), device="meta"))
+    y.sum().backward()
+    print(x, y, y.grad_fn.name(), z.grad)
+    repeats = t.empty(3, dtype=t.long, device="meta")
+    print(x.repeat_interleave(repeats, dim=0, output_size=5), t.repeat_interleave(repeats, output_size=6), x.repeat_interleave(2))
+    print(t.repeat_interleave(repeats=t.tensor([1, 2])), t.linalg.pinv(x).stride())
+    try:
+        x.repeat_interleave(repeats, dim=0)
+    except RuntimeError as error:
+        print(str(error).partition(":")[0])
+
+
+def test_values_written_through_a_mask_have_gradients():
+    value = shim.empty(5, device="meta", requires_grad=True)
+    written = shim.empty(3, 4, device="meta").index_put((shim.empty(3, 4, dtype=shim.bool, device="meta"),), value)
+    written.sum().backward()
+    assert value.grad.is_meta and value.grad.shape == (5,)
+    with pytest.raises(IndexError, match=r"The shape of the mask \[2\] at index 0 does not match the shape of the indexed tensor \[3, 4\]"):
+        shim.empty(3, 4, device="meta")[shim.empty(2, dtype=shim.bool, device="meta")] = 1.0
+
+
+def moved(t):
+    """Parameters on their way to 'meta' and back are others; steps are counted there."""
+    net = t.nn.Sequential(t.nn.Linear(2, 2), t.nn.BatchNorm1d(2))
+    weight = net[0].weight
+    weight.grad, weight.tag = t.ones(2, 2), 3
+    net.to("meta")
+    other = net[0].weight
+    print(other is weight, weight, weight.grad, other, other.grad, hasattr(other, "tag"), net[1].running_mean)
+    net.to_empty(device="cpu")
+    print(net[0].weight is other, net[0].weight.shape, net[0].weight.grad.shape, net[0].weight.is_meta, other.is_meta)
+    net.double()
+    print(net[0].weight is other, net[0].weight.dtype)
+    for name in ("SGD", "Adam", "RMSprop", "Adagrad"):
+        parameters = list(t.nn.Linear(2, 3, device="meta").parameters())
+        optimizer = getattr(t.optim, name)(parameters, lr=0.1)
+        for _ in range(2):
+            sum(parameter.sum() for parameter in parameters).backward()
+            optimizer.step()
+        print(dict(sorted(optimizer.state[parameters[0]].items())), parameters)
+
+
 def filled_later(t):
     t.manual_seed(0)
     net = t.nn.Sequential(t.nn.Linear(3, 4, device="meta"), t.nn.BatchNorm1d(4, device="meta"))
@@ -184,7 +229,7 @@ def given(t):
         return t.nn.Linear(3, 2, device="meta")(t.ones(2, 3, device="meta")).dtype is t.float32
 
 
-@pytest.mark.parametrize("program", [made, written, filled_later, skeletons, trained, stored, given])
+@pytest.mark.parametrize("program", [made, written, chosen, moved, filled_later, skeletons, trained, stored, given])
 def test_programs(program):
     same(program)
 

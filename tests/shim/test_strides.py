@@ -71,7 +71,9 @@ FURTHER = {
         x
     ),
     "softshrink softsign tanhshrink sigmoid": lambda f, t, x, y: f(x),
-    "dropout": lambda f, t, x, y: f(x, 0.5, True),
+    "dropout dropout1d feature_alpha_dropout": lambda f, t, x, y: f(x, 0.5, True),
+    "dropout2d": lambda f, t, x, y: f(x[None], 0.5, True),
+    "dropout3d": lambda f, t, x, y: f(x[None, :, None], 0.5, True),
     "threshold": lambda f, t, x, y: f(x, 0.1, 0.2),
     "mvlgamma": lambda f, t, x, y: f(x + 2, 2),
     "polygamma": lambda f, t, x, y: f(1, x),
@@ -184,5 +186,96 @@ def test_random_numbers_follow_memory():
         x = t.ones(2, 3, 4).transpose(1, 2)
         net = t.nn.Sequential(t.nn.GELU(), t.nn.Dropout(0.3))
         return net(x), t.nn.functional.dropout(x + 1), t.rand_like(x * 2), t.nn.functional.alpha_dropout(x - 1, training=True)
+
+    same(program)
+
+
+def test_draws_for_each_channel_and_row_follow_the_memory():
+    def program(t):
+        x = t.arange(1.0, 121).reshape(2, 3, 4, 5).to(memory_format=t.channels_last)
+        dropped = t.nn.functional.dropout2d(x), t.nn.functional.feature_alpha_dropout(x, training=True)
+        weights = t.arange(1.0, 36).reshape(5, 7).t()
+        return *dropped, *(y.stride() for y in dropped), t.multinomial(weights, 2), t.multinomial(weights, 4, replacement=True), t.rand(2)
+
+    same(program)
+
+
+IMAGES = {
+    "conv2d": lambda F, t, x: F.conv2d(x, t.ones(8, 8, 3, 3), padding=1),
+    "conv2d of a weight": lambda F, t, x: F.conv2d(x.contiguous(), t.ones(8, 8, 3, 3).to(memory_format=t.channels_last)),
+    "conv2d of groups": lambda F, t, x: F.conv2d(x, t.ones(8, 1, 3, 3), t.ones(8), groups=8),
+    "conv2d by name": lambda F, t, x: F.conv2d(weight=t.ones(8, 8, 1, 1), input=x),
+    "conv2d of one item": lambda F, t, x: F.conv2d(x[0], t.ones(8, 8, 1, 1)),
+    "conv_transpose2d": lambda F, t, x: F.conv_transpose2d(x, t.ones(8, 4, 2, 2), stride=2),
+    "max_pool2d": lambda F, t, x: F.max_pool2d(x, 2, return_indices=True),
+    "avg_pool2d": lambda F, t, x: F.avg_pool2d(x, 2),
+    "lp_pool2d": lambda F, t, x: F.lp_pool2d(x, 2, 2),
+    "adaptive_avg_pool2d": lambda F, t, x: [F.adaptive_avg_pool2d(x, size) for size in (1, 3, 6)],
+    "adaptive_max_pool2d": lambda F, t, x: F.adaptive_max_pool2d(x, 3, return_indices=True),
+    "batch_norm": lambda F, t, x: [F.batch_norm(x, t.zeros(8), t.ones(8), training=flag) for flag in (True, False)],
+    "group_norm": lambda F, t, x: F.group_norm(x, 2),
+    "instance_norm": lambda F, t, x: F.instance_norm(x),
+    "layer_norm": lambda F, t, x: F.layer_norm(x, (6,)),
+    "local_response_norm": lambda F, t, x: F.local_response_norm(x, 2),
+    "interpolate": lambda F, t, x: [F.interpolate(x, scale_factor=2, mode=mode) for mode in ("nearest", "bilinear", "bicubic", "area")],
+    "pixel_shuffle": lambda F, t, x: [F.pixel_shuffle(x, 2), F.pixel_unshuffle(x, 2), F.channel_shuffle(x, 2)],
+    "roll": lambda F, t, x: [x.roll(1, 2), x.roll((1, 2), (1, 3))],
+    "cat": lambda F, t, x: [t.cat([x, x], 1), t.cat([x, x]), t.cat([x, x.contiguous()], 1), t.cat([x.contiguous(), x])],
+    "grid_sample": lambda F, t, x: F.grid_sample(x, t.zeros(2, 3, 3, 2), align_corners=False),
+    "one channel": lambda F, t, x: F.avg_pool2d(x[:, :1], 2),
+    "one pixel": lambda F, t, x: F.conv2d(x.mean((2, 3), keepdim=True), t.ones(4, 8, 1, 1)),
+    "other orders": lambda F, t, x: [F.avg_pool2d(x.transpose(1, 2), 2), F.avg_pool2d(x.permute(1, 0, 2, 3), 2)],
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_in_channels_last_memory(name):
+    def program(t):
+        x = t.randn(2, 8, 6, 6).to(memory_format=t.channels_last)
+        results = IMAGES[name](t.nn.functional, t, x)
+        results = [results] if isinstance(results, t.Tensor) else list(results)
+        return results, [y.stride() for y in results]
+
+    same(program)
+
+
+VOLUMES = {
+    "conv3d": lambda F, t, x: F.conv3d(x, t.ones(4, 4, 3, 3, 3)),
+    "max_pool3d": lambda F, t, x: F.max_pool3d(x, 2),
+    "avg_pool3d": lambda F, t, x: F.avg_pool3d(x, 2),
+    "adaptive_avg_pool3d": lambda F, t, x: F.adaptive_avg_pool3d(x, 2),
+    "adaptive_max_pool3d": lambda F, t, x: F.adaptive_max_pool3d(x, 2),
+    "batch_norm": lambda F, t, x: F.batch_norm(x, None, None, training=True),
+    "interpolate": lambda F, t, x: F.interpolate(x, scale_factor=2, mode="trilinear"),
+}
+
+
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes_in_channels_last_memory(name):
+    def program(t):
+        result = VOLUMES[name](t.nn.functional, t, t.randn(2, 4, 4, 4, 4).to(memory_format=t.channels_last_3d))
+        return result, result.stride()
+
+    same(program)
+
+
+def test_a_model_in_channels_last_memory():
+    """As in PyTorch's tutorial: outputs, gradients and what an optimizer makes of the weights."""
+
+    def program(t):
+        nn = t.nn
+        net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 4, 1)).to(
+            memory_format=t.channels_last
+        )
+        optimizer = t.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        x = t.randn(2, 3, 8, 8).to(memory_format=t.channels_last).requires_grad_()
+        for _ in range(2):
+            y = net(x)
+            optimizer.zero_grad()
+            y.pow(2).mean().backward()
+            optimizer.step()
+        weight = net[0].weight
+        print(y.stride(), y.is_contiguous(memory_format=t.channels_last), weight.stride(), weight.grad.stride(), x.grad.stride())
+        return y, weight, weight.grad, x.grad
 
     same(program)

@@ -17,6 +17,7 @@ from funnn.engine.backward.passes import begin
 from funnn.engine.dispatch.call import Recording
 from funnn.engine.dispatch.halves import narrowed
 from funnn.engine.dispatch.shown_nodes import Shown, shown_next
+from funnn.engine.memory.strides import like_leaf
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
@@ -70,7 +71,8 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool, wanted: bool =
     elif create_graph:
         tensor.grad = gradient if grad is None else grad + gradient
     elif grad is None:
-        tensor._grad = as_tensor(gradient)
+        given = as_tensor(gradient)
+        tensor._grad = given if tensor.__dict__.get("_window") is None or isinstance(given, SparseTensor) else like_leaf(given, tensor)
     elif isinstance(grad, SparseTensor) or isinstance(gradient, SparseTensor):
         given, dense = as_tensor(gradient), not isinstance(gradient, SparseTensor)
         tensor._grad = given + grad if dense else grad.add_(given)  # a dense one takes the place of a sparse one

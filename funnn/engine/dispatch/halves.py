@@ -204,7 +204,7 @@ def _drawn(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Tensor:
     getattr(pairs, method)(*parameters, generator=kwargs.get("generator"))
     say(_EXPERIMENTAL, once=True)
     made = pairs._alias(whole(shape)._replace(dtype=complex32))
-    return made.requires_grad_(kwargs.get("requires_grad", False))
+    return made._set_requires_grad(kwargs.get("requires_grad", False))
 
 
 def _normal(self: Tensor, mean: float = 0, std: float = 1, **options: Any) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import covers, plan_window, write_through, write_window
 from funnn.engine.memory.strides import is_dense
 from funnn.engine.state import thread
@@ -69,7 +70,7 @@ def check_captured(tensor: Tensor, name: str) -> None:
             )
 
 
-_TOGETHER = (
+LIE_TOGETHER = (
     "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
     "Please clone() the tensor before performing the operation."
 )
@@ -87,8 +88,13 @@ def check_out(name: str, out: Any, operands: Iterable[Any]) -> None:
         for operand in operands:
             if isinstance(operand, (tuple, list)):
                 check_out(name, target, operand)
-            elif isinstance(operand, Tensor) and operand._storage is target._storage and _lie_together(target, operand, name in _APART):
-                raise RuntimeError(_TOGETHER)
+            elif isinstance(operand, Tensor) and _on_one_memory(operand, target) and _lie_together(target, operand, name in _APART):
+                raise RuntimeError(LIE_TOGETHER)
+
+
+def _on_one_memory(one: Tensor, other: Tensor) -> bool:
+    storage = getattr(one, "_storage", None)
+    return storage is not None and whole_memory(storage, None)[0] is whole_memory(other._storage, None)[0]
 
 
 def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
@@ -106,8 +112,13 @@ def _lie_together(target: Tensor, operand: Tensor, exactly: bool) -> bool:
 def check_overlap(written: Tensor, sources: Iterable[Any]) -> None:
     """Raise torch's error where a source is in part what is written."""
     for source in sources:
-        if source is not written and getattr(source, "_storage", None) is written._storage and _lie_together(written, source, False):
-            raise RuntimeError(_TOGETHER)
+        if (
+            source is not written
+            and isinstance(source, Tensor)
+            and _on_one_memory(source, written)
+            and _lie_together(written, source, False)
+        ):
+            raise RuntimeError(LIE_TOGETHER)
 
 
 def _is_leaf(tensor: Tensor) -> bool:

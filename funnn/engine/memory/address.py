@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.numpy_memory import address, share
 from funnn.engine.memory.shared import SharedStorage
 from funnn.engine.memory.storage import Storage
@@ -48,6 +49,7 @@ def address_of(storage: Storage) -> int:
     Inside a function that is being transformed or compiled there are no numbers yet, so there it is where they will lie. On an accelerator, and of
     arrays on several devices, the bytes are a copy as of this call, whose address stays the same.
     """
+    storage = whole_memory(storage, None)[0]
     if type(storage) is not SharedStorage and (thread.tracing is not None or thread.region is not None):
         return address(_reserve(storage).memory)
     memory = share(storage, None if type(storage) is SharedStorage else _reserve(storage).memory)

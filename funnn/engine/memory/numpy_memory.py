@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 from numpy.lib.stride_tricks import as_strided
 
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.shared import Memory, SharedStorage, become_shared
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride, whole
 from funnn.engine.program.references import are_sole
@@ -52,6 +53,7 @@ def on_memory_of(array: np.ndarray) -> tuple[Storage, Window | None]:
         memory = Memory(stretch, (count,), array.dtype, owner)
         window = Window(shape, stride, 0)
     storage = Storage(memory.numbers)
+    storage.foreign = True
     become_shared(storage, memory)
     return storage, window
 
@@ -83,6 +85,7 @@ def address(array: np.ndarray) -> int:
 
 def array_on(storage: Storage, window: Window | None) -> np.ndarray | None:
     """An array on the memory of a storage, which is shared from now on; None where it can't be (see ``share``)."""
+    storage, window = whole_memory(storage, window)
     memory = share(storage)
     if memory is None:
         return None
@@ -91,7 +94,7 @@ def array_on(storage: Storage, window: Window | None) -> np.ndarray | None:
 
 def part_of(storage: Storage, part: slice) -> Storage | None:
     """A storage on some of the bytes of another, which is shared from now on; None where it can't be."""
-    memory = share(storage)
+    memory = share(whole_memory(storage, None)[0])
     if memory is None:
         return None
     bytes = memory.bytes[part]

@@ -32,11 +32,13 @@ class Storage:
       writes: how many times the value was replaced, by whatever way.
       inference: whether it was made in inference mode.
       level: the number of torch.func's transformation in which it was made, 0 outside of all.
+      foreign: set, and true, where the memory is one that another library made, which does not grow.
       moved: a weak reference to the tensor that was on it until its ``.data`` became another one, if there is such a tensor.
     """
 
-    __slots__ = ("__weakref__", "inference", "level", "moved", "value", "version", "writes")
+    __slots__ = ("__weakref__", "foreign", "inference", "level", "moved", "value", "version", "writes")
 
+    foreign: bool
     moved: Any
 
     def __init__(self, array: Any):

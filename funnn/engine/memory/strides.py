@@ -1,4 +1,5 @@
-"""How the results of element-wise operations lie in memory: as their operands do.
+"""How results lie in memory: those of element-wise operations as their operands do, those of convolutions, pools and the like channels last if an
+operand does.
 
 XLA orders dimensions as it likes; this decides strides, and with them what views are possible and in which order random numbers are drawn.
 """
@@ -15,7 +16,7 @@ from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
-from funnn.engine.types.layout import stride_in_order
+from funnn.engine.types.layout import channels_last, channels_last_3d, stride_in_order
 
 
 def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
@@ -26,6 +27,43 @@ def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) ->
     windows = [value._view_window() for value in given if hasattr(value, "_window")]
     stride = _result_stride(result._shape(), tuple((window.shape, window.stride) for window in windows))
     return result if stride is None else with_stride(result, stride)
+
+
+def in_channels_last(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
+    """The fresh ``result`` of an operation on images or volumes, or its several results, channels last if one of the first two operands lies so."""
+    operands = [value for value in (*args[:2], kwargs.get("input"), kwargs.get("weight")) if hasattr(value, "_window")]
+    ranks = {len(value._shape()) for value in operands if value._window is not None and suggests_channels_last(value._window)}
+    for tensor in result if isinstance(result, tuple) else (result,):
+        fresh = hasattr(tensor, "_window") and tensor._window is None and not any(tensor is value for value in operands)
+        if fresh and len(tensor._shape()) in ranks and 0 not in tensor._shape():
+            with_stride(tensor, stride_in_order(tensor._shape(), CHANNELS_LAST[len(tensor._shape())]))
+    return result
+
+
+#: The dimensions of channels-last memory by their number, the outermost first.
+CHANNELS_LAST = {len(format.order): format.order for format in (channels_last, channels_last_3d) if format.order is not None}
+
+
+@functools.lru_cache(maxsize=4096)
+def suggests_channels_last(window: Window) -> bool:
+    """Whether torch takes a tensor for one in channels-last memory, by its strides alone."""
+    shape, stride, order = window.shape, window.stride, CHANNELS_LAST.get(len(window.shape))
+    if order is None or stride[1] == 0:
+        return False
+    least = 0
+    for dim in reversed(order):
+        if shape[dim] == 0 or stride[dim] < least or (dim == 0 and least == stride[1]):
+            return False
+        least = stride[dim] * max(shape[dim], 1)
+    return True
+
+
+def like_leaf(gradient: Any, leaf: Any) -> Any:
+    """The first gradient of a leaf, with the leaf's strides if its elements fill a stretch of memory."""
+    window = leaf._window
+    if gradient._window is not None or window is None or is_contiguous(window) or not is_dense(window.shape, window.stride):
+        return gradient
+    return with_stride(gradient, window.stride)
 
 
 def with_stride(tensor: Any, stride: tuple[int, ...]) -> Any:

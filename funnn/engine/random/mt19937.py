@@ -199,11 +199,12 @@ class MT19937(Engine):
             raise not_implemented("geometric_cpu", dtype)
         return self._fill(shape, dtype, lambda n: np.ceil(elementwise("log", self.unit64(n)) / math.log1p(-p)))
 
-    def multinomial(self, p: np.ndarray, num_samples: int, replacement: bool = False) -> np.ndarray:
+    def multinomial(self, p: np.ndarray, num_samples: int, replacement: bool = False, by_columns: bool = False) -> np.ndarray:
         """`multinomial(p, num_samples, replacement)`: int64 indices drawn with weights `p` of shape (categories) or (rows, categories).
 
         With replacement and several samples, one float64 uniform each is looked up in the row's cumulative weights. Otherwise the samples
-        are the largest p/q, q ~ Exp(1) in p's dtype; the order among categories of weight 0 is unspecified.
+        are the largest p/q, q ~ Exp(1) in p's dtype, drawn column after column if `by_columns`, as for a p that lies so in memory; the order among
+        categories of weight 0 is unspecified.
         """
         if name_of(p.dtype) not in _FLOATS:
             raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {TYPES[name_of(p.dtype)][0]}")
@@ -222,7 +223,7 @@ class MT19937(Engine):
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if not replacement or num_samples == 1:
             with np.errstate(divide="ignore"):
-                score = p / self.exponential(p.shape, p.dtype)
+                score = p / (self.exponential(p.shape[::-1], p.dtype).T if by_columns else self.exponential(p.shape, p.dtype))
             return np.argsort(-score, axis=-1, kind="stable")[..., :num_samples].astype(np.int64)
         work = np.float64 if p.dtype == np.float64 else np.float32
         rows = p.reshape(-1, p.shape[-1]).astype(work)

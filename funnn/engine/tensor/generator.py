@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters import ad
 
 from funnn.engine.program.value import from_host, to_jax
 from funnn.engine.random import integers
@@ -94,8 +95,10 @@ class Generator:
 
     def draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Numbers from one of the engine's distributions, or of a lent key from its counterpart in ``_TRACED``; inside vmap as it says."""
-        vmaps = () if thread.tracing is None else thread.tracing.vmaps
-        return draw_for_examples(self._draw, vmaps, name, args, kwargs) if vmaps else self._draw(name, *args, **kwargs)
+        inside = thread.tracing
+        if inside is None or not (inside.vmaps or (inside.pushing and thread.lent is None)):
+            return self._draw(name, *args, **kwargs)
+        return draw_for_examples(self._draw, inside.vmaps, name, args, kwargs)
 
     def _draw(self, name: str, *args: Any, **kwargs: Any) -> Any:
         if thread.lent is not None and thread.lent[0] is self:
@@ -202,25 +205,60 @@ _TRACED: dict[str, Callable[..., Any]] = {
 
 
 def draw_for_examples(draw: Callable[..., Any], vmaps: tuple[Any, ...], name: str, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
-    """Random numbers inside vmap: one draw for all examples ("same"), or one array with a row for each ("different")."""
+    """Random numbers inside vmap: one draw for all examples ("same"), or one of an array that has them in its first dimensions ("different").
+
+    In forward mode they follow from values without their tangents.
+    """
     if any(level.randomness == "error" for level in vmaps):
         raise RuntimeError(
             "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on vmap or "
             "perform the randomness operation out of vmap"
         )
-    if any(isinstance(value, jax.core.Tracer) for value in (*args, *kwargs.values())):
-        raise NotImplementedError(f"random numbers ({name}) that depend on values inside vmap are not supported; draw them outside")
+    arguments: dict[str, Any] = dict(inspect.signature(_TRACED[name]).bind_partial(None, *args, **kwargs).arguments)
+    del arguments["key"]
     rows = [level for level in vmaps if level.randomness == "different"]
     sizes = tuple(level.size for level in rows)
-    arguments = inspect.signature(_TRACED[name]).bind_partial(None, *args, **kwargs).arguments
+    given = {key: value for key, value in arguments.items() if isinstance(value, (jax.Array, np.ndarray))}
+    arguments |= {key: _of_all_examples(name, vmaps, value) for key, value in given.items()}
     if arguments.get("shape") is not None:
-        numbers = draw(name, **{**{k: v for k, v in arguments.items() if k != "key"}, "shape": (*sizes, *arguments["shape"])})
+        numbers = draw(name, **{**arguments, "shape": (*sizes, *arguments["shape"])})
+    elif name == "multinomial" and rows:  # which takes rows of weights, and no more dimensions
+        weights = arguments["p"]
+        numbers = draw(name, **{**arguments, "p": weights.reshape(-1, weights.shape[-1])})
+        numbers = numbers.reshape(*weights.shape[:-1], numbers.shape[-1])
+    elif given or not rows:
+        numbers = draw(name, **arguments)
     else:
-        draws = [draw(name, *args, **kwargs) for _ in range(math.prod(sizes))]
+        draws = [draw(name, **arguments) for _ in range(math.prod(sizes))]
         numbers = jnp.stack(draws).reshape(*sizes, *draws[0].shape)
     for level in rows:
         numbers = level.of_examples(numbers)
     return numbers
+
+
+def _of_all_examples(name: str, vmaps: tuple[Any, ...], array: Any) -> np.ndarray:
+    """What an array inside vmap is outside: with the examples of those that draw differently in its first dimensions, the outermost first."""
+    for level in reversed(vmaps):
+        array = _without_tangent(array)
+        below = level.examples_of(array) if isinstance(array, jax.core.Tracer) else None
+        if level.randomness == "different":
+            array = jnp.broadcast_to(array, (level.size, *np.shape(array))) if below is None else below
+        elif below is not None:
+            raise RuntimeError(
+                "Vmap does not currently support same randomness with a batched tensor input. Pass randomness='different', or draw outside of vmap"
+            )
+    array = _without_tangent(array)
+    if isinstance(array, jax.core.Tracer):
+        raise NotImplementedError(
+            f"random numbers ({name}) that depend on values which JAX traces are not supported in vmap; draw them outside"
+        )
+    return np.asarray(array)
+
+
+def _without_tangent(array: Any) -> Any:
+    while isinstance(array, ad.JVPTracer):
+        array = array.primal
+    return array
 
 
 def _wrap(values: np.ndarray) -> Tensor:

@@ -123,7 +123,7 @@ class History:
     def requires_grad(self, value: bool) -> None:
         if type(value) is not bool:
             raise RuntimeError(f"requires_grad must be a bool, not {type(value).__name__}")
-        self.requires_grad_(value)
+        self._set_requires_grad(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Start (or stop) recording operations on a leaf, in place."""
@@ -133,6 +133,10 @@ class History:
                 "transformed by a functorch transform. This is unsupported, please attempt to use the functorch transforms (e.g. grad, vjp, jacrev, "
                 "jacfwd, hessian) or call requires_grad_() outside of a function being transformed instead."
             )
+        return self._set_requires_grad(requires_grad)
+
+    def _set_requires_grad(self, requires_grad: bool = True) -> Self:
+        """What ``requires_grad_`` does, also inside a function that torch.func transforms: PyTorch refuses that method alone there."""
         self._sync()
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import Storage, Window
 from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import from_host
@@ -42,7 +43,8 @@ def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment; use tensor.detach()"
         )
     if id(self) not in memo:
-        copied = on_memory(type(self), copy.deepcopy(self._storage, memo), self._window, self._leaf_requires_grad)
+        storage, window = whole_memory(self._storage, self._window)
+        copied = on_memory(type(self), copy.deepcopy(storage, memo), window, self._leaf_requires_grad)
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(attributes(self), memo))
         if self._grad is not None:
@@ -53,7 +55,7 @@ def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
 def _reduce(self: Tensor, protocol: int) -> tuple[Any, ...]:
     if not self.is_meta:
         self._shown()  # raises while compiling, when there are no values
-    return _rebuild, (type(self), self._storage, self._window, self.requires_grad, attributes(self))
+    return _rebuild, (type(self), *whole_memory(self._storage, self._window), self.requires_grad, attributes(self))
 
 
 def _rebuild(kind: type, storage: Storage, window: Window | None, requires_grad: bool, state: dict[Any, Any]) -> Tensor:

@@ -238,8 +238,7 @@ class SparseTensor(Tensor):
         """Whether the elements were made in inference_mode."""
         return self._elements._storage.inference
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Start (or stop) recording operations on a leaf, in place."""
+    def _set_requires_grad(self, requires_grad: bool = True) -> Self:
         if not requires_grad and self._grad_fn is not None:
             raise RuntimeError("you can only change requires_grad flags of leaf variables; use var.detach()")
         if requires_grad and not (self.dtype.is_floating_point or self.dtype.is_complex):
@@ -335,4 +334,4 @@ class SparseTensor(Tensor):
 
 def _rebuild(kind: Any, pattern: Any, elements: Tensor, size: tuple[int, ...], coalesced: bool, requires_grad: bool) -> SparseTensor:
     tensor: SparseTensor = (kind or SparseTensor)._of(pattern, elements, size, coalesced)
-    return tensor.requires_grad_() if requires_grad else tensor
+    return tensor._set_requires_grad() if requires_grad else tensor

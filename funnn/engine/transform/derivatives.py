@@ -65,7 +65,13 @@ class _Pullback:
 
     def _reaches_out(self, tensors: list[Tensor]) -> bool:
         nodes = reachable(tensor._edge()[0] for tensor in tensors if tensor.requires_grad)
-        return any(isinstance(node, AccumulateGrad) or node.number < self.first for node in nodes)
+        return any(self._is_outside(node.variable) if isinstance(node, AccumulateGrad) else node.number < self.first for node in nodes)
+
+    def _is_outside(self, leaf: Tensor | None) -> bool:
+        """Whether a leaf was not made by the function, as the parameters are of a module that it makes."""
+        if leaf is None or leaf._storage.level >= self.first:
+            return leaf is None
+        return not any(leaf._storage is memory and leaf is not outside for memory, outside in self.entered)
 
     def pull(self, outputs: list[Tensor], gradients: list[Tensor], retain_graph: bool) -> list[Tensor]:
         """The gradients of the leaves; recorded if something outside may ask for their derivatives."""

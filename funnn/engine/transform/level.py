@@ -251,6 +251,11 @@ class Batching(Level):
         trace = self.trace()
         return self._tracer_type(trace, array, 0)
 
+    def examples_of(self, tracer: Any) -> Any:
+        """The array around which a tracer of this vmap is, with the examples in its first dimension; None where it has none."""
+        value = self._around(tracer) if self._trace is not None and tracer._trace is self._trace else None
+        return value.below.on_device() if isinstance(value, Batched) else None
+
     def tracer(self, value: Batched) -> Any:
         return self.of_examples(value.below.on_device())
 

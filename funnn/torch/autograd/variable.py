@@ -39,4 +39,4 @@ class Variable(metaclass=_VariableMeta):
         if volatile:
             say("volatile was removed and now has no effect. Use `with torch.no_grad():` instead.")
         data = Tensor() if data is None else data
-        return data.requires_grad_() if requires_grad else data
+        return data._set_requires_grad() if requires_grad else data

@@ -15,7 +15,7 @@ def _gradient(output_of: Callable[[Tensor], Tensor], size: Any, other: Tensor, g
     """The gradient of ``output_of`` with respect to an operand of that size, of whose values it does not depend; ``other`` is the other one."""
     recorded = is_grad_enabled()
     with enable_grad():
-        leaf = other.new_zeros(tuple(size)).requires_grad_()
+        leaf = other.new_zeros(tuple(size))._set_requires_grad()
         output = output_of(leaf)
     return grad(output, leaf, grad_output, create_graph=recorded and (other.requires_grad or grad_output.requires_grad))[0]
 

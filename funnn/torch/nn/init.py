@@ -9,14 +9,53 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from funnn import init as _pure
+from funnn.engine.dispatch.inplace import check_writable
+from funnn.engine.program.value import to_jax
+from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, default_generator, pick
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.layout import memory_order
 from funnn.init import calculate_gain as calculate_gain
 
 
-def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, source: Callable = pick) -> Callable:
+class _InPlace:
+    """What draws numbers of a tensor's shape as torch draws them into the tensor: in the order in which its elements lie in memory.
+
+    The first draw is into the tensor, where normals of what is not contiguous come one by one; others are into new memory in the same order.
+    """
+
+    def __init__(self, generator: Generator | None, tensor: Tensor):
+        self._generator, self._tensor, self._drawn = pick(generator), tensor, False
+
+    def uniform(self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0) -> Any:
+        """Numbers from U[low, high)."""
+        return self._draw("uniform", shape, dtype, low, high)
+
+    def normal(self, shape: Any, dtype: Any, mean: float = 0.0, std: float = 1.0) -> Any:
+        """Numbers from N(mean, std²)."""
+        return self._draw("normal", shape, dtype, mean, std)
+
+    def permutation(self, n: int) -> Any:
+        """The integers 0 … n − 1 in random order, which torch's sparse_ draws from the default generator."""
+        return default_generator.permutation(n)
+
+    def _draw(self, name: str, shape: Any, dtype: Any, *options: Any) -> Any:
+        if self._tensor.is_contiguous() or thread.lent is not None:
+            return getattr(self._generator, name)(shape, dtype, *options)
+        order = memory_order(self._tensor)
+        one_by_one = name == "normal" and (not self._drawn or order != sorted(order))
+        self._drawn = True
+        how = {"contiguous": False} if one_by_one else {}
+        numbers = self._generator.draw(name, tuple([shape[dim] for dim in order]), np.dtype(dtype), *options, **how)
+        return to_jax(numbers).transpose([order.index(dim) for dim in range(len(order))])
+
+
+def _in_place(
+    pure: Callable, draws: bool = True, warns_of_empty: bool = False, source: Callable = _InPlace, overlapping: bool = False
+) -> Callable:
     """The initialiser that writes ``pure``'s values into a tensor; one that draws takes a ``generator``."""
     arguments = [p for name, p in inspect.signature(pure).parameters.items() if name not in ("source", "shape", "dtype")]
 
@@ -30,8 +69,9 @@ def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, 
             return tensor
         if tensor.is_meta:  # there is nothing to write, and no generator moves
             return tensor
+        check_writable(tensor.detach(), fill.__name__, overlapping)
         with jax.enable_x64(True):
-            tensor.detach()._write(pure(source(generator), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
+            tensor.detach()._write(pure(source(generator, tensor), tuple(tensor.shape), *args, dtype=tensor.dtype.numpy, **kwargs))
         return tensor
 
     first, last = (
@@ -43,17 +83,6 @@ def _in_place(pure: Callable, draws: bool = True, warns_of_empty: bool = False, 
     fill.__module__ = __name__
     fill.__doc__ = (pure.__doc__ or "").partition(">>>")[0].rstrip()  # an example shows the pure function's way of use
     return fill
-
-
-class _NormalsOnly:
-    """Normal numbers from a generator, permutations from the default one: torch's sparse_ gives its generator to the first alone."""
-
-    uniform = property(lambda self: self._generator.uniform)
-    normal = property(lambda self: self._generator.normal)
-    permutation = default_generator.permutation
-
-    def __init__(self, generator: Generator | None):
-        self._generator = pick(generator)
 
 
 def _deprecated(fill: Callable) -> Callable:
@@ -72,17 +101,17 @@ def _deprecated(fill: Callable) -> Callable:
 uniform_ = _in_place(_pure.uniform)
 normal_ = _in_place(_pure.normal)
 trunc_normal_ = _in_place(_pure.trunc_normal)
-constant_ = _in_place(_pure.constant, draws=False)
-zeros_ = _in_place(_pure.zeros, draws=False)
-ones_ = _in_place(_pure.ones, draws=False)
-eye_ = _in_place(_pure.eye, draws=False)
-dirac_ = _in_place(_pure.dirac, draws=False)
+constant_ = _in_place(_pure.constant, draws=False, overlapping=True)
+zeros_ = _in_place(_pure.zeros, draws=False, overlapping=True)
+ones_ = _in_place(_pure.ones, draws=False, overlapping=True)
+eye_ = _in_place(_pure.eye, draws=False, overlapping=True)
+dirac_ = _in_place(_pure.dirac, draws=False, overlapping=True)
 kaiming_uniform_ = _in_place(_pure.kaiming_uniform, warns_of_empty=True)
 kaiming_normal_ = _in_place(_pure.kaiming_normal, warns_of_empty=True)
 xavier_uniform_ = _in_place(_pure.xavier_uniform)
 xavier_normal_ = _in_place(_pure.xavier_normal)
-orthogonal_ = _in_place(_pure.orthogonal)
-sparse_ = _in_place(_pure.sparse, source=_NormalsOnly)
+orthogonal_ = _in_place(_pure.orthogonal, source=lambda generator, tensor: pick(generator))  # it draws another matrix, and copies
+sparse_ = _in_place(_pure.sparse)
 
 uniform, normal, constant = _deprecated(uniform_), _deprecated(normal_), _deprecated(constant_)
 kaiming_uniform, kaiming_normal = _deprecated(kaiming_uniform_), _deprecated(kaiming_normal_)

@@ -31,7 +31,7 @@ class Parameter(Tensor):
             return made_of(data, requires_grad)
         parameter = object.__new__(cls)
         parameter._set_storage(data)
-        parameter.requires_grad_(requires_grad)
+        parameter._set_requires_grad(requires_grad)
         return parameter
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
@@ -52,7 +52,7 @@ class SparseParameter(SparseTensor, Parameter):
     """A parameter that is a sparse tensor."""
 
     def __new__(cls, data: SparseTensor, requires_grad: bool = True) -> SparseParameter:
-        return cls._of(data._pattern, data._elements, data._size, data._coalesced).requires_grad_(requires_grad)
+        return cls._of(data._pattern, data._elements, data._size, data._coalesced)._set_requires_grad(requires_grad)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + SparseTensor.__repr__(self)

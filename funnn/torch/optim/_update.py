@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import call
-from funnn.engine.dispatch.inplace import assign
+from funnn.engine.dispatch.inplace import assign, check_captured
 from funnn.engine.dispatch.op import Op
 from funnn.engine.program.form import Form, strong
 from funnn.engine.program.graph import compute, record, use_up
@@ -18,6 +18,7 @@ from funnn.engine.program.lift import constants
 from funnn.engine.program.outline import outline_of
 from funnn.engine.program.value import Value
 from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
@@ -62,6 +63,9 @@ def step_group(rule: Rule, group: dict[str, Any], state_of: dict[Tensor, dict[st
     """Update the parameters of a group that have gradients, and their states, in place; ``defaults`` names the group's options."""
     options = {name: group[name] for name in rule.defaults if name in defaults}
     params = [param for param in group["params"] if param._grad is not None]
+    if thread.levels and not (group.get("foreach") or group.get("fused")):  # whose operations on lists torch.func lets through in PyTorch
+        for param in params:
+            check_captured(param, "add_")
     while params:
         once = {id(param): param for param in params}
         chosen = list(once.values())
@@ -122,11 +126,25 @@ def _step(
         use_up(gradients)
     else:
         results = compute(form, operands)[0]
+    if params[0].is_meta:
+        _put_on_meta(states, changed, results)
+        return
     for tensor, value in zip(changed, results, strict=False):
         _put(tensor, value)
     if step is not None:
         for state in states:
             _put(state["step"], results[-1])
+
+
+def _put_on_meta(states: list[dict[str, Any]], changed: list[Tensor], results: list[Value]) -> None:
+    """The results of a step where parameters have no numbers; how many steps there were has one."""
+    for tensor, value in zip(changed, results, strict=False):
+        if tensor.is_meta:
+            _put(tensor, value)
+    with no_grad():
+        for state in states:
+            if "step" in state:
+                state["step"].add_(1)
 
 
 def _values(tensors: Iterable[Tensor]) -> list[Value]:

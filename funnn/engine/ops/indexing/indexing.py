@@ -21,7 +21,7 @@ from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
 from funnn.engine.ops.kit.table import publish
 from funnn.engine.ops.views.views import make_view
-from funnn.engine.program.outline import is_outline
+from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -79,10 +79,10 @@ def _number(value: Any) -> int | None:
     return None if value is None else operator.index(value)
 
 
-def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, list]:
+def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[Tensor, list]:
     """The view that integers, slices and None make, and the index arrays that remain, at the dimensions of that view.
 
-    What ``writes`` needs the numbers of all indices first.
+    What is ``written`` there needs the numbers of all indices first.
     """
     dim, arrays = 0, []
     for item in items:
@@ -105,7 +105,7 @@ def _basic(tensor: Tensor, items: list, writes: bool = False) -> tuple[Tensor, l
         else:
             item = item if _is_array(item) else _listed(item)
             _check_place(item, arrays)
-            for array in _index_arrays(item, tensor, dim, writes):
+            for array in _index_arrays(item, tensor, dim, written):
                 arrays.append(array)
                 dim += 1
     return tensor, arrays
@@ -120,19 +120,22 @@ def _listed(item: Any) -> list:
     )
 
 
-def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
+def _index_arrays(item: Any, tensor: Tensor, dim: int, written: Tensor | None) -> tuple:
     """An index as integer arrays, a tensor as its value: a mask becomes the positions of its True elements."""
     if isinstance(item, Tensor) and item.dtype.name not in ("bool", "uint8"):
         if item.dtype not in (int64, int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         value = item._operand()
-        if writes and value.array is None and not is_outline(value):
+        if written is not None and value.array is None and not is_outline(value):
             if thread.region is not None:
                 thread.region.end_program("indices that are computed inside are checked before a tensor is written")
             value.known()
         return (value,)
     if isinstance(item, Tensor) and item.dtype.name == "uint8":
         deprecated("uint8 index")
+    if isinstance(item, Tensor) and written is not None and item.is_meta and tensor.is_meta:
+        _check_mask(item._shape(), tensor, dim)
+        return _as_many(written, item.dim(), tensor.dim() - dim - item.dim())
     array = item._host() if isinstance(item, Tensor) else np.asarray(_plain(item))
     if isinstance(item, _SEQUENCES) and array.dtype.kind == "f":
         array = array.astype(np.int64)
@@ -142,12 +145,21 @@ def _index_arrays(item: Any, tensor: Tensor, dim: int, writes: bool) -> tuple:
         if array.dtype.kind not in "iu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         return (array,)
-    shape = tensor._shape()[dim : dim + array.ndim]
-    if shape != array.shape:
-        raise IndexError(
-            f"The shape of the mask {list(array.shape)} at index 0 does not match the shape of the indexed tensor {list(tensor.shape)} at index 0"
-        )
+    _check_mask(array.shape, tensor, dim)
     return array.nonzero()
+
+
+def _check_mask(shape: tuple[int, ...], tensor: Tensor, dim: int) -> None:
+    if tensor._shape()[dim : dim + len(shape)] != shape:
+        raise IndexError(
+            f"The shape of the mask {list(shape)} at index 0 does not match the shape of the indexed tensor {list(tensor.shape)} at index 0"
+        )
+
+
+def _as_many(written: Tensor, rank: int, after: int) -> tuple:
+    """Indices for a mask without numbers, of as many places as are written: there, a dimension of ``written`` with so many ``after`` it says."""
+    count = written._shape()[-after - 1] if written.dim() > after else 1
+    return tuple([outlined((count,), np.int64) for _ in range(rank)])
 
 
 def _check_place(item: Any, before: list) -> None:
@@ -220,8 +232,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, (Tensor, int, float, complex, np.integer, jax.Array)):
         kind = type(value).__name__ if type(value).__module__ == "builtins" else f"{type(value).__module__}.{type(value).__name__}"
         raise TypeError(f"can't assign a {kind} to a torch.{self.dtype.legacy}Tensor; use torch.tensor(…)")
-    view, arrays = _basic(self, _expand(key, self.dim()), writes=True)
     source = value if isinstance(value, Tensor) else as_values(value, self)
+    view, arrays = _basic(self, _expand(key, self.dim()), source)
     if all(array is None for array in arrays):
         source = _drop_ones(source, view.dim())
         if type(view._storage) is SharedStorage and source._shape() in ((), view._shape()):
@@ -292,7 +304,7 @@ def _index_put(input, indices, values: Array, accumulate=False):
     """input with ``values`` at index tensors, added to what is there if ``accumulate``."""
     if input.dtype is not values.dtype:
         _refuse_types(input, values)
-    view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()), writes=True)
+    view, arrays = _basic(input, _expand(tuple(slice(None) if item is None else item for item in indices), input.dim()), values)
     _check_bounds(view, arrays)
     return call(_index_written, (view, values, tuple(arrays), accumulate), {})
 

@@ -13,6 +13,7 @@ from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, gather_from_memory, grid, read_at, vector
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
+from funnn.engine.program.outline import outlined
 from funnn.engine.state import thread
 from funnn.engine.tensor.sparse import NoDenseMemory
 from funnn.engine.tensor.tensor import Tensor
@@ -201,6 +202,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if repeats is None:
         if input.dim() != 1:
             raise RuntimeError(f"repeat_interleave only accept 1D vector as repeat, got {input.dim()} dimensions")
+        if input.is_meta:
+            return _unknown_index(input, output_size)
         return FUNCTIONS["tensor"](np.repeat(np.arange(input.numel()), _counts(input)))
     if dim is None:
         input, dim = input.reshape(-1), 0
@@ -209,6 +212,8 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         if repeats < 0:
             raise RuntimeError(f"Repeats must be non-negative, got {repeats}")
         return call(_repeated, (input, repeats, dim), {})
+    if repeats.is_meta:
+        return index_select(input, dim, _unknown_index(repeats, output_size))
     length, counts = input.size(dim) if input.dim() else 1, _counts(repeats)
     if counts.size not in (1, length) or counts.ndim > 1:
         raise RuntimeError(
@@ -218,6 +223,13 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if output_size is not None and output_size != index.size:
         raise RuntimeError(f"allocated size does not match required size: output_size is {output_size}, the repeats sum to {index.size}")
     return index_select(input, dim, FUNCTIONS["tensor"](index))
+
+
+def _unknown_index(repeats: Tensor, output_size: int | None) -> Tensor:
+    """What there is of the indices that repeats without numbers make."""
+    if output_size is None:
+        raise RuntimeError("cannot repeat_interleave a meta tensor without output_size: pass the sum of the repeats, output_size=…")
+    return Tensor._wrap(outlined((output_size,), repeats.dtype.numpy))
 
 
 def _counts(repeats: Tensor) -> np.ndarray:

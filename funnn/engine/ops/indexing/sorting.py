@@ -85,7 +85,7 @@ def kthvalue(input, k, dim=-1, keepdim=False):
 
 @as_vector
 def mode(input, dim=-1, keepdim=False):
-    """The most frequent value along ``dim``, of several the smallest, and the last place where it is."""
+    """The most frequent value along ``dim``, of several the smallest, and the last place where it is; NaN where no number is there twice."""
     require("mode_cpu", input, "bif")
     dim = wrap_dim(dim, input.ndim)
     if input.shape[dim] == 0:
@@ -98,7 +98,8 @@ def mode(input, dim=-1, keepdim=False):
     edge = jnp.ones((*values.shape[:dim], 1, *values.shape[dim + 1 :]), bool)
     start = lax.cummax(jnp.where(jnp.concatenate([edge, differs], dim), place, 0), axis=dim)
     length = jnp.where(jnp.concatenate([differs, edge], dim), place - start + 1, 0)
-    last = jnp.take_along_axis(order, jnp.argmax(length, dim, keepdims=True), dim)
+    rank = 2 * length + (values != values)  # each NaN is one alone, and comes before the numbers in torch
+    last = jnp.take_along_axis(order, jnp.argmax(rank, dim, keepdims=True), dim)
     return _picked(_Mode, input, last, dim, keepdim)
 
 

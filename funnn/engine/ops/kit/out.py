@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
-from funnn.engine.dispatch.inplace import assign, check_overlap
+from funnn.engine.dispatch.inplace import LIE_TOGETHER, assign, check_overlap
 from funnn.engine.ops.kit.return_types import with_out
 from funnn.engine.state import thread
 from funnn.engine.types.warning import say
@@ -38,6 +38,8 @@ def write_out(out: Any, result: Any, exact: bool = False, operands: tuple = ()) 
                 "unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0)."
             )
         out.resize_(result._shape())
+        if out.numel() and any(item is out for item in operands):
+            raise RuntimeError(LIE_TOGETHER)
     check_overlap(out, operands)
     return assign(out, result, None)
 

@@ -43,7 +43,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         if copy is False and dtype is not None and _dtype.as_dtype(dtype) is not obj.dtype:
             raise ValueError(f"can't alias tensor with dtype '{obj.dtype.legacy}' into dtype '{_dtype.as_dtype(dtype).legacy}'.")
         result = obj.clone() if copy else as_tensor(obj, dtype, device)
-        return result.detach() if requires_grad is False else result.requires_grad_() if requires_grad and result.is_leaf else result
+        return result.detach() if requires_grad is False else result._set_requires_grad() if requires_grad and result.is_leaf else result
     if copy is False:
         copied = isinstance(obj, (np.ndarray, np.generic, jax.Array))
         what = f"{type(obj).__name__}, whose values are copied here," if copied else "arbitrary sequence"
@@ -69,7 +69,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     array = np.frombuffer(buffer, kind.numpy, count, offset)
     warn_unless_writable(array, "buffer", "you can write to the underlying (supposedly non-writable) buffer using the tensor")
     result = on_array(array)
-    return result.requires_grad_() if requires_grad else result
+    return result._set_requires_grad() if requires_grad else result
 
 
 class _Capsule:

@@ -40,7 +40,7 @@ def finish(array: Any, requires_grad: bool = False, device: Any = None) -> Tenso
     result = Tensor._wrap(outline_of(array) if wants_outline(device) else array)
     if requires_grad and requires_grad is not True:
         raise TypeError(f"argument 'requires_grad' must be bool, not {type(requires_grad).__name__}")
-    return result.requires_grad_() if requires_grad else result
+    return result._set_requires_grad() if requires_grad else result
 
 
 def _make(function: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -153,7 +153,7 @@ def factory(function: Callable) -> Callable:
             )
         requires_grad = kwargs.pop("requires_grad", False)
         result = write_out(out, function(*args, dtype=out.dtype, **({"device": out.device} | kwargs)))
-        return result.requires_grad_() if requires_grad else result
+        return result._set_requires_grad() if requires_grad else result
 
     own, added = inspect.signature(function), inspect.signature(make, follow_wrapped=False).parameters
     make.__signature__ = own.replace(parameters=[*_public(own), *(added[name] for name in ("out", "layout", "pin_memory"))])
@@ -254,7 +254,7 @@ def like(function: Callable, name: str | None = None, fill: Callable | None = No
         made = FUNCTIONS["empty_strided"](tuple(input.shape), stride, dtype=kind, device=device)
         if fill is not None:
             fill(made, *args, **kwargs)
-        return made.requires_grad_() if requires_grad else made
+        return made._set_requires_grad() if requires_grad else made
 
     make.__name__ = make.__qualname__ = f"{name or function.__name__}_like"
     make.__doc__ = f"As torch.{name or function.__name__}, in the shape and dtype of ``input``."
@@ -343,7 +343,7 @@ def _new(name: str, function: Callable) -> Callable:
             kwargs.setdefault("device", _device.META)
         if function is tensor and args and isinstance(args[0], Tensor):
             say(_COPY.format("tensor.new_tensor"))
-            return args[0].detach().clone().to(self.dtype if dtype is None else dtype).requires_grad_(bool(kwargs.get("requires_grad")))
+            return args[0].detach().clone().to(self.dtype if dtype is None else dtype)._set_requires_grad(bool(kwargs.get("requires_grad")))
         return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
 
     make.__name__ = make.__qualname__ = name

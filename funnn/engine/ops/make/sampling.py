@@ -135,7 +135,7 @@ def normal(
         raise TypeError(
             f"normal() got the size {size} and a tensor for mean or std; with a tensor, the shape is that of mean + std: leave size out"
         )
-    if isinstance(std, Tensor) and std.numel() and not std.is_meta and bool((std.detach() < 0).any()):
+    if isinstance(std, Tensor) and std.numel() and not std.is_meta and not std._operand().traced and bool((std.detach() < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     shaped = tensors[0].detach() if len(tensors) == 1 else mean.detach() + std.detach()
     scale = 1.0 if isinstance(std, Tensor) else std
@@ -166,7 +166,8 @@ def multinomial(
     """``num_samples`` indices for each row of weights, drawn in proportion to them."""
     if input.is_meta:
         return finish(outlined((*input._shape()[:-1], num_samples), _dtype.int64.numpy), device=input.device)
-    result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement))
+    by_columns = {"by_columns": True} if thread.tracing is None and memory_order(input) == [1, 0] else {}
+    result = finish(pick(generator).draw("multinomial", _values(input), num_samples, replacement, **by_columns))
     return result if out is None else write_out(out, result, exact=True)
 
 

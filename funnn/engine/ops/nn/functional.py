@@ -46,7 +46,14 @@ def _make_runner(function: Callable) -> Callable:
     if row.check_result is not None:
         run, op = checked_after(run, row.check_result), None
     return overridable(
-        run, public=function, names=(f"nn.{function.__name__}",), op=op, op_args=op_args, small=row.small, elementwise=row.elementwise
+        run,
+        public=function,
+        names=(f"nn.{function.__name__}",),
+        op=op,
+        op_args=op_args,
+        small=row.small,
+        elementwise=row.elementwise,
+        channels_last=row.channels_last,
     )
 
 

@@ -81,7 +81,7 @@ def _tensors(values: Any, dtype: Any, device: Any, *indices: Any) -> tuple[Tenso
 
 
 def _finish(made: SparseTensor, requires_grad: bool) -> SparseTensor:
-    return made.requires_grad_() if requires_grad else made
+    return made._set_requires_grad() if requires_grad else made
 
 
 def sparse_coo_tensor(*args: Any, **kwargs: Any) -> SparseTensor:

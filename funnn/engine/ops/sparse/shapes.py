@@ -262,7 +262,7 @@ def narrow_copy(input: Any, dim: Any, start: Any, length: Any, *, out: Any = Non
 def tensor_of(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Any:
     made = data.detach().clone()
     made = made if dtype is None else made.to(_dtype.as_dtype(dtype))
-    return made.requires_grad_() if requires_grad else made
+    return made._set_requires_grad() if requires_grad else made
 
 
 @handles("__getitem__")
@@ -336,7 +336,7 @@ def zeros_like(input: Any, *, dtype: Any = None, layout: Any = None, device: Any
     else:
         same = layout in (None, input.layout)
         made = zeros(input._size, kind, layout or input.layout, len(input._pattern.sizes) if same else None)
-    return made.requires_grad_() if requires_grad else made
+    return made._set_requires_grad() if requires_grad else made
 
 
 @handles("new_zeros", "new_empty")

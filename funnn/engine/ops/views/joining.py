@@ -13,6 +13,7 @@ from jax import Array
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_channels_last, suggests_channels_last
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, write_out
 from funnn.engine.state import thread
@@ -81,7 +82,10 @@ def _of_sequence(pure: Callable, grad: str, *aliases: str, autocast: str | None 
             error = ValueError if pure is cat else RuntimeError  # as in torch
             raise error(f"{pure.__name__}(): expected a non-empty list of Tensors: {pure.__name__} expects a non-empty TensorList")
         result = call(op, (tuple(tensors), *args), kwargs)
-        return result if out is None else write_out(out, result)
+        if out is not None:
+            return write_out(out, result, operands=tuple(tensors))
+        together = all(tensor._window is not None and suggests_channels_last(tensor._window) for tensor in tensors)
+        return in_channels_last(result, tensors, {}) if together else result
 
     publish(pure.__name__, join, pure, method=False, aliases=aliases)
 

@@ -6,16 +6,17 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
+from funnn.engine.memory.grown import grow, lengthened, whole_memory
 from funnn.engine.memory.shared import SharedStorage
-from funnn.engine.memory.storage import Storage, Window, whole
+from funnn.engine.memory.storage import Window, whole
 from funnn.engine.memory.strides import like_operands, with_stride
 from funnn.engine.ops.elementwise.pointwise import clone
 from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish
 from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import filled
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.device import check_pinned, wants_outline
 from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype
@@ -64,7 +65,7 @@ def empty_strided(
     kind = get_default_dtype() if dtype is None else as_dtype(dtype)
     result = Tensor._wrap(outlined((count,), kind.numpy) if wants_outline(device) else filled((count,), 0, kind.numpy))
     result._window = Window(size, stride, 0)
-    return result.requires_grad_(requires_grad)
+    return result._set_requires_grad(requires_grad)
 
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
@@ -93,7 +94,7 @@ publish("new_empty_strided", _new_empty_strided, function=False)
 
 
 def resize_(self: Array, *size, memory_format=None, **named):
-    """Another size for the same memory, in place, with other values where that is too small (zeros, here; other tensors keep the old memory)."""
+    """Another size for the same memory, in place; where that is too small, it grows (by zeros, here), for all tensors that see it."""
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad; resize tensor.detach(), or make a new tensor")
     shape = gather_sizes(size, named)
@@ -101,22 +102,19 @@ def resize_(self: Array, *size, memory_format=None, **named):
         raise RuntimeError(f"resize_(): sizes must be 0 or more, got {list(shape)}")
     if shape == self._shape():
         return self
-    window, memory = self._view_window(), self._storage.value
-    available = memory.size * memory.dtype.itemsize // self.dtype.itemsize - window.offset
-    missing = math.prod(shape) - available
-    if missing > 0 and type(self._storage) is SharedStorage:
-        raise RuntimeError("Trying to resize storage that is not resizable")
-    if missing > 0 and self.is_meta:
-        self._storage = Storage(outlined((available + missing,), self.dtype.numpy))
-    elif missing > 0:
-        present = self.as_strided((available,), (1,), window.offset)._read()
+    self._storage.version += self._tracked
+    window, have = self._view_window(), self.dtype.itemsize
+    storage, _ = whole_memory(self._storage, window)
+    each = storage.dtype.itemsize
+    needed = -(-(window.offset + math.prod(shape)) * have // each) if math.prod(shape) else 0
+    if needed > math.prod(storage.shape):
+        if type(storage) is SharedStorage or getattr(storage, "foreign", False):
+            raise RuntimeError("Trying to resize storage that is not resizable")
         with jax.enable_x64(True):
-            self._storage = Storage(jnp.pad(present, (0, missing)))
-    if missing > 0:
-        window = Window((), (), 0)
+            storage = (grow if thread.tracing is None else lengthened)(storage, needed)
     order = order_of(memory_format, len(shape)) or tuple(range(len(shape)))
     window = window._replace(shape=shape, stride=stride_in_order(shape, order))
-    self._window = None if window == whole(self._storage.shape) else window
+    self._storage, self._window = storage, None if window == whole(storage.shape) else window
     self._value, self._value_writes = None, -1
     return self
 

@@ -63,7 +63,7 @@ def rot90(input, k=1, dims=(0, 1)):
 
 
 row("flip", flip, "FlipBackward0", sizes=1, elementwise=True)
-row("roll", roll, "RollBackward0")
+row("roll", roll, "RollBackward0", channels_last=True)
 row("rot90", rot90, "Rot90Backward0")
 
 

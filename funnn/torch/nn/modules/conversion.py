@@ -11,25 +11,23 @@ from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.device import device
 from funnn.engine.types.dtype import dtype
-from funnn.torch.nn.parameter import is_lazy
+from funnn.torch.nn.parameter import Parameter, is_lazy
 
 
 class Conversion:
     """The part of Module that converts; all return the module."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Put ``fn(tensor)`` in the place of every parameter, gradient and buffer; parameters stay the same objects."""
+        """Put ``fn(tensor)`` in the place of every parameter, gradient and buffer; parameters stay the same objects, but on their way to or from 'meta'."""
         if recurse:
             for module in self.children():
                 module._apply(fn)
-        for parameter in self._parameters.values():
+        for name, parameter in self._parameters.items():
             if parameter is not None:
-                _convert(parameter, fn)
-                if parameter._grad is not None:
-                    _convert(parameter._grad, fn)
+                self._parameters[name] = _converted(parameter, fn)
         for name, buffer in self._buffers.items():
             if is_lazy(buffer):
-                _convert(buffer, fn)
+                buffer.convert(fn)
             elif buffer is not None:
                 self._buffers[name] = fn(buffer)
         return self
@@ -120,9 +118,19 @@ def _leaves_meta(targets: tuple[Any, ...]) -> bool:
     return any(device(place).type != "meta" for place in found)
 
 
-def _convert(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> None:
+def _converted(parameter: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+    """The parameter with what ``fn`` gives for it and its gradient; another one where that has numbers and the parameter had none, or the other way."""
     with no_grad():
-        if is_lazy(tensor):
-            tensor.convert(fn)
-        else:
-            tensor._set_data(fn(tensor))
+        if is_lazy(parameter):
+            parameter.convert(fn)
+            return parameter
+        found = fn(parameter)
+        gradient = None if parameter._grad is None else fn(parameter._grad)
+        if found.is_meta is not parameter.is_meta:
+            parameter = Parameter(found, parameter.requires_grad)
+            parameter._grad = gradient
+            return parameter
+        parameter._set_data(found)
+        if gradient is not None:
+            parameter._grad._set_data(gradient)
+    return parameter
