@@ -62,7 +62,12 @@ class _Together(Function):
         unit.end_use()
         if parts is None:
             return None, None, None, *[None] * len(grads)
-        return None, None, None, *[tensor_of(part).to(grad.dtype) for part, grad in zip(parts, grads, strict=True)]
+        return (
+            None,
+            None,
+            None,
+            *map(tensor_of, parts),
+        )  # in the type in which they were averaged, from which that of the parameters is made
 
 
 class _Running(threading.local):
@@ -86,6 +91,7 @@ class Unit:
       reshard: whether whole parameters are let go after forward, and gathered again for backward; None: unless it is the outermost unit.
 
     Attributes:
+      is_summoned: whether whole parameters are in their places outside of passes, by ``summon_full_params``.
       averages: whether backward passes average gradients over processes; where not, they are added up and averaged by the next that does.
     """
 
@@ -99,6 +105,7 @@ class Unit:
         self._waiting: dict[int, list[np.ndarray]] = {}  # gradients that were not averaged yet, by dtype
         self._keeping: list[Keeping] = []
         self._in_backward: list[Whole] = []
+        self.is_summoned = False
         placements: list[Placement] = [Replicate()] * (mesh.ndim - 1) + [Shard(0)]
         made: dict[int, DTensor] = {}
         for owner in _modules_of(module):
@@ -128,7 +135,7 @@ class Unit:
         found = [one for _, _, one in self._parts] or [owner._parameters[name] for owner, name in self.places]
         return list({id(one): one for one in found}.values())
 
-    def _alike(self) -> list[list[DTensor]]:
+    def alike(self) -> list[list[DTensor]]:
         """The parameters of each dtype."""
         alike: dict[Any, list[DTensor]] = {}
         for parameter in self.parameters():
@@ -140,11 +147,10 @@ class Unit:
         if self.is_together or not self.places:
             return
         self._whole, found = [], []
-        for number, parameters in enumerate(self._alike()):
-            parts = [part_of(one) for one in parameters]
-            if self.policy.param_dtype is not None:
-                parts = [part.to(self.policy.param_dtype) if part.is_floating_point() else part for part in parts]
-            whole = Whole(self._shard_group, [tuple(one.shape) for one in parameters], parts)
+        for number, parameters in enumerate(self.alike()):
+            parts, dtype = [part_of(one) for one in parameters], self.policy.param_dtype
+            sent = [part.detach() if dtype is None or not part.is_floating_point() else part.detach().to(dtype) for part in parts]
+            whole = Whole(self._shard_group, [tuple(one.shape) for one in parameters], sent)
             tensors = _Together.apply(self, whole, number, *parts)
             whole.watch(tensors)
             self._whole.append(whole)
@@ -157,7 +163,7 @@ class Unit:
             return
         by_part = {
             id(parameter): tensor
-            for parameters, row in zip(self._alike(), tensors, strict=True)
+            for parameters, row in zip(self.alike(), tensors, strict=True)
             for parameter, tensor in zip(parameters, row, strict=True)
         }
         self._parts = [(owner, name, owner._parameters[name]) for owner, name in self.places]
@@ -171,6 +177,10 @@ class Unit:
         self._parts = []
 
     # -- forward and backward
+
+    def is_outermost(self) -> bool:
+        """Whether this thread is in the forward pass of this unit, and of none around it."""
+        return _running.units == [self]
 
     def begin_forward(self) -> None:
         """What comes before the module's forward pass."""
@@ -282,4 +292,4 @@ def attach(unit: Unit, module: Module, before: Callable[[Any, Any], Any], after:
 
     module.register_forward_pre_hook(begin, prepend=True, with_kwargs=True)
     module.register_forward_hook(end, always_call=True)
-    module._fsdp_unit = unit  # type: ignore[assignment]
+    module._fsdp_unit = unit

@@ -111,6 +111,13 @@ class DTensor(Tensor):
         """The p-norms of whole tensors, in one row."""
         return whole_norms([(part_of(one), one._layout) for one in tensors], norm_type)
 
+    def _anywhere(self, flag: Tensor) -> Tensor:
+        """Whether something is so in any process: the greatest of their flags."""
+        flag = flag.detach().clone()
+        for axis in range(self.device_mesh.ndim):
+            dist.all_reduce(flag, dist.ReduceOp.MAX, self.device_mesh.get_group(axis))
+        return flag
+
     def _replicated(self, value: Tensor) -> DTensor:
         """A tensor that is the same in all processes, as a DTensor on this one's mesh."""
         return wrap(value, Layout(self.device_mesh, (Replicate(),) * self.device_mesh.ndim, tuple(value.shape)))
