@@ -43,7 +43,6 @@ torch.distributed.algorithms._checkpoint.checkpoint_wrapper: CheckpointImpl=REEN
     checkpoint_wrapper offload_wrapper
 torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook: PostLocalSGDState post_localSGD_hook
 torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook: PowerSGDState powerSGD_hook batched_powerSGD_hook
-torch.distributed.algorithms.join: Join Joinable JoinHook
 torch.distributed.algorithms.model_averaging:
 torch.distributed.algorithms.model_averaging.averagers: ModelAverager PeriodicModelAverager
 torch.distributed.checkpoint: load_state_dict save_state_dict

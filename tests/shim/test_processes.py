@@ -79,7 +79,7 @@ def test_four_processes_do_as_pytorchs(tmp_path):
 
 def test_two_processes_train_as_pytorchs(tmp_path):
     pytest.importorskip("torch", reason="PyTorch runs the scripts, too")
-    same_in_both(["ddp", "dtensor", "sharded", "saved", "fsdp1"], 2, tmp_path)
+    same_in_both(["ddp", "dtensor", "sharded", "saved", "fsdp1", "joined"], 2, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1"])
