@@ -54,7 +54,6 @@ torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
 torch.distributed.fsdp: register_fsdp_forward_method
 torch.distributed.optim: DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer
-torch.distributed.pipelining: ScheduleGPipe SplitPoint=BEGINNING,END pipeline
 torch.distributed.rpc: TensorPipeRpcBackendOptions init_rpc rpc_async rpc_sync shutdown RRef
 torch.distributed.tensor.experimental: context_parallel implicit_replication
 torch.distributed.tensor.parallel: loss_parallel

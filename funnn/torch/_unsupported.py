@@ -151,6 +151,15 @@ _MEMBERS = (
         r"torch\.distributed\.checkpoint(\.\w+)+",
         "torch.distributed.checkpoint has save, load and state_dict; or put tensors together by full_tensor(), and torch.save them from one process",
     ),
+    (
+        r"torch\.distributed\.rpc(\.\w+)*",
+        "no process calls functions of another; use torch.distributed.send, recv and broadcast_object_list for values, and torch.distributed.pipelining or "
+        "FullyShardedDataParallel for models that one process does not hold",
+    ),
+    (
+        r"torch\.distributed\.pipelining(\.\w+)+",
+        "the schedules are ScheduleGPipe, Schedule1F1B, ScheduleInterleaved1F1B and ScheduleLoopedBFS, of which all give the same gradients",
+    ),
     (r"torch\.distributed(\.\w+)+", _PROCESSES),
 )
 _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES)

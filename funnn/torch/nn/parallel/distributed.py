@@ -208,6 +208,10 @@ class DistributedDataParallel(Module, Joinable):
         mean = hook(state, GradBucket(index, is_last, parameters, tensor_of(flat))).wait()
         return mean[0] if isinstance(mean, (list, tuple)) else mean
 
+    def expect_reduction(self) -> None:
+        """Have the next backward pass average, though its forward pass ran within :meth:`no_sync`."""
+        self._expects = self._has_hooks
+
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
         """Inside, gradients are accumulated without averaging over processes; forward and backward belong inside."""
