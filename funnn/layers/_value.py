@@ -36,7 +36,7 @@ class Value:
     _hand_written = False
     _scope: ClassVar[Scope | None] = None
     _policy: ClassVar[Policy | None] = None
-    _output: ClassVar[Callable[[Any], Any] | None] = None
+    _output: ClassVar[Any] = None  # a function of the output
     _initialisers: ClassVar[tuple[tuple[str, Any], ...]] = ()  # of parameters and buffers, in place of the specification's
     _mode: ClassVar[bool | None] = None  # training or evaluation, in place of the caller's
     _replaced: ClassVar[Replaced | None] = None  # children that the constructor did not make

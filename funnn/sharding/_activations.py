@@ -97,7 +97,7 @@ def constrain_outputs(layer: L, *entries: Any, type: Any = None, path: str | Non
       >>> from funnn.sharding import make_mesh
       >>> net = constrain_outputs(Sequential(Linear(2, 4), Linear(4, 2)), "data", type=Linear)
       >>> with jax.set_mesh(make_mesh({"data": -1})):
-      ...     y, _ = jax.jit(net.apply)(*net.init(jax.random.key(0)), jnp.ones((8, 2)))
+      ...     y, _ = net.apply(*net.init(jax.random.key(0)), jnp.ones((8, 2)))
       >>> y.sharding.spec
       P('data',)
     """
