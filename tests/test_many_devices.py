@@ -166,6 +166,24 @@ def costs():
     # a block more: two forward, behind attention and behind the feed-forward part, and two backward
     first, second = (collectives(*prepared(net, "tensor parallel")) for net in (one, two))
     assert set(second) == {"all-reduce"} and second["all-reduce"] - first["all-reduce"] == 4
+    constrained()
+
+
+def constrained():
+    """Over two axes XLA moves values between blocks to and fro, unless their outputs are constrained; the numbers are the same."""
+    from tests.benchmarks.cluster import Program
+
+    net, sent, found = GPT(width=64), [], []
+    batch = jax.tree.map(lambda array: np.concatenate([array] * 4), BATCH)
+    ours = sharding.constrain_outputs(net, "data", type=Block)
+    assert ours == sharding.constrain_outputs(net, "data", path="h.layer") != net and hash(ours) != hash(net)
+    for chosen in (net, ours):
+        step, state, given = prepared(chosen, "both", batch=batch)
+        with jax.set_mesh(jax.tree.leaves(state.params)[0].sharding.mesh):
+            sent.append(sum(Program(step.lower(state, given).compile().as_text()).sent().values()))
+            found.append(run(step, state, given, 2))
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5)
+    assert sent[1] < sent[0] / 3, sent
 
 
 def accumulation():

@@ -50,6 +50,7 @@ ROOMS = """
     torch._compiled_parts
     torch._C
     torch.fx
+    torch.distributed.pipelining
     torch._compile
     torch.compiler
     _torch_names

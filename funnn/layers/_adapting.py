@@ -216,7 +216,8 @@ def _wrapped(
     for path in sorted(paths, key=lambda path: -path.count(".") if path else 1):
         base, counts = _at(layer, path)
         tree = _below(params, path, layer)
-        wrapper = wrap(base.with_policy(None).with_mode(None), path).with_policy(base._policy).with_mode(base._mode)
+        wrapper = wrap(base.with_policy(None).with_mode(None).with_output(None), path)
+        wrapper = wrapper.with_policy(base._policy).with_mode(base._mode).with_output(base._output)
         kinds = [leaf.dtype for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         added = _draw(wrapper, fold_name(key, path), dtype or (kinds[0] if kinds else jnp.float32), counts)
         params = _with_tree(params, path, {**({"base_layer": tree} if tree else {}), **added})
@@ -242,7 +243,7 @@ def _unwrapped(layer: Any, params: Any, kind: type[Any], plain: Callable[[Any, A
             node = _at(layer, path)[0]  # what is inside it is plain by now
             tree = plain(node, _below(params, path, layer))
             params = _with_tree(params, path, tree) if tree else _without(params, path)
-            base = node.base_layer.with_policy(node._policy).with_mode(node._mode)
+            base = node.base_layer.with_policy(node._policy).with_mode(node._mode).with_output(node._output)
             layer = put(layer, path, base) if path else base
     return layer, params
 

@@ -399,6 +399,8 @@ class Layer(Value):
                 if watch is None
                 else watch(self, lambda *args, **kwargs: self._run_cast(method, args, kwargs), args, kwargs)
             )
+            if self._output is not None:
+                output = self._output(output)
             scope = self._scope
             if scope is None or scope.observer is None:
                 return output

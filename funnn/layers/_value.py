@@ -36,6 +36,7 @@ class Value:
     _hand_written = False
     _scope: ClassVar[Scope | None] = None
     _policy: ClassVar[Policy | None] = None
+    _output: ClassVar[Any] = None  # a function of the output
     _initialisers: ClassVar[tuple[tuple[str, Any], ...]] = ()  # of parameters and buffers, in place of the specification's
     _mode: ClassVar[bool | None] = None  # training or evaluation, in place of the caller's
     _replaced: ClassVar[Replaced | None] = None  # children that the constructor did not make
@@ -213,6 +214,19 @@ class Value:
             raise TypeError(f"with_policy takes a Policy or None, got {policy!r}")
         return self._with("_policy", policy)
 
+    def with_output(self, function: Callable[[Any], Any] | None) -> Self:
+        """The layer with its output replaced by ``function(output)``; None takes that away. Names of parameters stay as they are.
+
+        >>> import jax, jax.numpy as jnp
+        >>> from funnn.layers import Linear
+        >>> layer = Linear(2, 3).with_output(jnp.abs)
+        >>> bool((layer.apply(*layer.init(jax.random.key(0)), jnp.ones(2))[0] >= 0).all())
+        True
+        """
+        if function is not None and not callable(function):
+            raise TypeError(f"with_output takes a function of the output or None, got {function!r}")
+        return self._with("_output", function)
+
     def _with(self, name: str, value: Any) -> Self:
         """A copy with an attribute that no constructor knows; None takes it away."""
         if value is getattr(self, name):
@@ -267,8 +281,8 @@ class Value:
         return spec
 
     def _settled_as(self, other: Value) -> Self:
-        """This layer with what no constructor knows of another: its policy, mode, ties and initialisers."""
-        layer = self.with_policy(other._policy).with_mode(other._mode)
+        """This layer with what no constructor knows of another: its policy, mode, function of the output, ties and initialisers."""
+        layer = self.with_policy(other._policy).with_mode(other._mode).with_output(other._output)
         if other._initialisers:
             layer = layer._with("_initialisers", other._initialisers)
         return layer._with("_tied", other._tied) if other._tied else layer
@@ -304,7 +318,7 @@ class Value:
         return type(self).__name__
 
     def __repr__(self) -> str:
-        settings = (("policy", self._policy), ("training", self._mode))
+        settings = (("policy", self._policy), ("training", self._mode), ("output", self._output))
         extra = ", ".join(filter(None, (self.extra_repr(), *(f"{name}={value}" for name, value in settings if value is not None))))
         return layer_text(self._get_name(), extra, {name: repr(child) for name, child in self.children().items()})
 

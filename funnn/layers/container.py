@@ -79,7 +79,7 @@ class LayerList(_Numbered):
         return iter(self._items().values())
 
     def __repr__(self) -> str:
-        if self._policy is not None or self._mode is not None:
+        if self._policy is not None or self._mode is not None or self._output is not None:
             return super().__repr__()
         return list_text([getattr(item, "__name__", None) or repr(item) for item in self])
 

@@ -1,6 +1,7 @@
 """Which part of which array lives on which device: a mesh, and rules over the paths of a tree. Layers know nothing of it."""
 
 from funnn.sharding._activations import constrain as constrain
+from funnn.sharding._activations import constrain_outputs as constrain_outputs
 from funnn.sharding._mesh import make_mesh as make_mesh
 from funnn.sharding._pipeline import Pipeline as Pipeline
 from funnn.sharding._ready import by_axes as by_axes

@@ -43,7 +43,6 @@ torch.distributed.algorithms._checkpoint.checkpoint_wrapper: CheckpointImpl=REEN
     checkpoint_wrapper offload_wrapper
 torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook: PostLocalSGDState post_localSGD_hook
 torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook: PowerSGDState powerSGD_hook batched_powerSGD_hook
-torch.distributed.algorithms.join: Join Joinable JoinHook
 torch.distributed.algorithms.model_averaging:
 torch.distributed.algorithms.model_averaging.averagers: ModelAverager PeriodicModelAverager
 torch.distributed.checkpoint: load_state_dict save_state_dict
@@ -53,20 +52,8 @@ torch.distributed.checkpoint.format_utils: _EmptyStateDictLoadPlanner _load_stat
 torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceStorageWriter
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
-torch.distributed.fsdp: BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST CPUOffload FullStateDictConfig FullyShardedDataParallel
-    MixedPrecision OptimStateKeyType=PARAM_NAME,PARAM_ID ShardedStateDictConfig LocalStateDictConfig
-    register_fsdp_forward_method
-    ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
-    FullOptimStateDictConfig ShardedOptimStateDictConfig
-torch.distributed.fsdp.api: FullOptimStateDictConfig ShardedOptimStateDictConfig ShardedStateDictConfig FullStateDictConfig
-    StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
-torch.distributed.fsdp.fully_sharded_data_parallel: CPUOffload BackwardPrefetch=BACKWARD_PRE,BACKWARD_POST FullOptimStateDictConfig FullStateDictConfig
-    FullyShardedDataParallel MixedPrecision ShardedOptimStateDictConfig ShardedStateDictConfig
-    ShardingStrategy=FULL_SHARD,SHARD_GRAD_OP,NO_SHARD,HYBRID_SHARD,_HYBRID_SHARD_ZERO2 StateDictType=FULL_STATE_DICT,LOCAL_STATE_DICT,SHARDED_STATE_DICT
-torch.distributed.fsdp.sharded_grad_scaler: ShardedGradScaler
-torch.distributed.fsdp.wrap: ModuleWrapPolicy _or_policy enable_wrap wrap lambda_auto_wrap_policy size_based_auto_wrap_policy transformer_auto_wrap_policy
+torch.distributed.fsdp: register_fsdp_forward_method
 torch.distributed.optim: DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer
-torch.distributed.pipelining: ScheduleGPipe SplitPoint=BEGINNING,END pipeline
 torch.distributed.rpc: TensorPipeRpcBackendOptions init_rpc rpc_async rpc_sync shutdown RRef
 torch.distributed.tensor.experimental: context_parallel implicit_replication
 torch.distributed.tensor.parallel: loss_parallel

@@ -35,7 +35,10 @@ _TYPES = (
 _SHARED = "memory cannot be shared between processes; send x.numpy() and build the tensor there"
 _DEVICES = "funnn knows 'cpu' and 'cuda' (the accelerator that JAX sees)"
 _GRAPHS = "programs are traced by JAX: use torch.compile, or jax.make_jaxpr and jax.export on to_functional(module)"
-_PROCESSES = "several processes have DistributedDataParallel, DTensor, parallelize_module and fully_shard; funnn.sharding spreads arrays over devices"
+_PROCESSES = (
+    "several processes have DistributedDataParallel, FullyShardedDataParallel, DTensor, parallelize_module and fully_shard; funnn.sharding spreads arrays "
+    "over devices"
+)
 _SYMBOLS = "sizes are Python integers; the shape of a compiled program is known when it is traced"
 _SCRIPT = "there is no TorchScript; use torch.compile"
 
@@ -140,10 +143,22 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
 )
 _MEMBERS = (
     *_MEMBERS,
-    (r"torch\.distributed\.fsdp(\.\w+)+", "use torch.distributed.fsdp.fully_shard(module), or DistributedDataParallel"),
+    (
+        r"torch\.distributed\.fsdp(\.\w+)+",
+        "use torch.distributed.fsdp.fully_shard(module), FullyShardedDataParallel or DistributedDataParallel",
+    ),
     (
         r"torch\.distributed\.checkpoint(\.\w+)+",
         "torch.distributed.checkpoint has save, load and state_dict; or put tensors together by full_tensor(), and torch.save them from one process",
+    ),
+    (
+        r"torch\.distributed\.rpc(\.\w+)*",
+        "no process calls functions of another; use torch.distributed.send, recv and broadcast_object_list for values, and torch.distributed.pipelining or "
+        "FullyShardedDataParallel for models that one process does not hold",
+    ),
+    (
+        r"torch\.distributed\.pipelining(\.\w+)+",
+        "the schedules are ScheduleGPipe, Schedule1F1B, ScheduleInterleaved1F1B and ScheduleLoopedBFS, of which all give the same gradients",
     ),
     (r"torch\.distributed(\.\w+)+", _PROCESSES),
 )

@@ -28,6 +28,8 @@ from funnn.layers import (
     Tanh,
     TransformerEncoder,
     TransformerEncoderLayer,
+    lora,
+    merge,
 )
 from tests.quick import quick
 
@@ -274,3 +276,24 @@ def test_initialisers():
         ft.nn.Linear(3, 4, weight_init=init.zeros)
     with pytest.raises(TypeError, match=r"Linear: with_init\(bias=…\) takes an initialiser such as"):
         Linear(3, 4).with_init(bias=0)
+
+
+def test_a_function_of_the_output():
+    net = Sequential(Linear(2, 3), Linear(3, 2))
+    params, state = net.init(jax.random.key(0))
+    x = jnp.ones((4, 2))
+    inner, _ = net.at("0").get().apply(params["0"], {}, x)
+    expected, _ = net.at("1").get().apply(params["1"], {}, jnp.abs(inner))
+    changed = net.at("0").apply(lambda layer: layer.with_output(jnp.abs))
+    assert jax.tree.structure(changed.init(jax.random.key(0))) == jax.tree.structure((params, state))
+    assert jnp.array_equal(changed.apply(params, state, x)[0], expected) and not jnp.array_equal(net.apply(params, state, x)[0], expected)
+    assert changed != net and changed.at("0").apply(lambda layer: layer.with_output(None)) == net and "output=" in repr(changed)
+    seen = changed.apply(params, state, x, capture="0")[2]
+    assert jnp.array_equal(seen["0"], jnp.abs(inner))
+    adapted, its = lora(changed, params, key=jax.random.key(1), path="0", rank=1)
+    assert adapted.at("0").get()._output is jnp.abs and jnp.allclose(adapted.apply(its, state, x)[0], expected)
+    assert merge(adapted, its)[0] == changed
+    with pytest.raises(TypeError, match="with_output takes a function of the output or None, got 3"):
+        net.with_output(3)
+    with pytest.raises(NotImplementedError, match="has a function of its output, which a Module can't"):
+        ft.from_functional(changed, params, state)

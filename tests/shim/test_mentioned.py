@@ -57,10 +57,10 @@ def test_other_names_are_still_not_there():
 
 def test_check_calls_them_missing(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import torch\nfrom torch.distributed.fsdp import FullyShardedDataParallel\nprint(torch.jit.ScriptModule)\n")
+    script.write_text("import torch\nfrom torch.distributed.rpc import RRef\nprint(torch.jit.ScriptModule)\n")
     done = subprocess.run([sys.executable, "-m", "funnn", "check", str(script)], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "torch.distributed.fsdp.FullyShardedDataParallel" in done.stdout and "torch.jit.ScriptModule" in done.stdout
+    assert "torch.distributed.rpc.RRef" in done.stdout and "torch.jit.ScriptModule" in done.stdout
 
 
 # -- what is real among what libraries ask of torch's inside

@@ -79,10 +79,10 @@ def test_four_processes_do_as_pytorchs(tmp_path):
 
 def test_two_processes_train_as_pytorchs(tmp_path):
     pytest.importorskip("torch", reason="PyTorch runs the scripts, too")
-    same_in_both(["ddp", "dtensor", "sharded", "saved"], 2, tmp_path)
+    same_in_both(["ddp", "dtensor", "sharded", "saved", "fsdp1", "joined", "pipes"], 2, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["own", "own_sharded"])
+@pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1", "own_pipes"])
 def test_what_is_right_or_refused_here_alone(name, tmp_path):
     with_funnn(str(SCRIPTS / f"{name}.py"), 2, str(tmp_path / name))
     assert [(tmp_path / f"{name}.{rank}").read_text() for rank in range(2)] == ["done", "done"]
@@ -116,6 +116,18 @@ def test_a_process_that_fails_ends_the_others(how, code, ends):
     )
     if how == "raise":
         assert "all_reduce (operation 1 of group 0) on rank 0" in done.stderr and "ValueError: rank 1 has had enough" in done.stderr
+
+
+def test_a_process_that_is_killed_is_named_without_a_launcher():
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    command = [sys.executable, "-m", "funnn", "run", str(SCRIPTS / "failing.py"), "kill"]
+    started = [
+        subprocess.Popen(command, env=environment(**common, RANK=str(rank)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=200)[0] for process in started]
+    assert started[1].returncode == -9 and started[0].returncode == 1, printed
+    assert "on rank 0 failed: the process of rank 1 has closed its connection without a word" in printed[0], printed[0]
 
 
 def test_a_process_alone_says_who_is_missing():

@@ -139,7 +139,12 @@ class GradScaler:
         if not keep:
             for grad, array in zip(grads, new, strict=True):
                 grad._write(array)
-        return {grads[0].device: Tensor._wrap(found)}
+        anywhere = Tensor._wrap(found)
+        for grad in {
+            grad.device_mesh: grad for grad in grads if hasattr(grad, "_anywhere")
+        }.values():  # of DTensors each process has a part
+            anywhere = grad._anywhere(anywhere)
+        return {grads[0].device: anywhere}
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(*args, **kwargs)`` with gradients that were scaled back, unless one of them is infinite or NaN; what it returns."""

@@ -71,6 +71,7 @@ class Cluster:
         end = time.monotonic() + timeout
         store.wait(["/funnn/coordinator"], timeout)
         address = store.get("/funnn/coordinator").decode()
+        self._coordinator = address
         store.add("/funnn/joined", 1)
         while (joined := store.add("/funnn/joined", 0)) < self.size:
             if time.monotonic() > end:
@@ -106,6 +107,14 @@ class Cluster:
         number = self._groups.get(tuple(ranks), 0)
         self._groups[tuple(ranks)] = number + 1
         return [self._devices[rank][number % _DEVICES] for rank in ranks]
+
+    def own_address(self) -> str:
+        """The address of this machine on the way to the others."""
+        host, _, port = self._coordinator.rpartition(":")
+        host = host.strip("[]")
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, int(port)))  # which sends nothing
+            return str(probe.getsockname()[0])
 
     # -- keys
 

@@ -12,6 +12,8 @@ from funnn.engine.program.value import from_host
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
+_ALIGNMENT = 64
+
 
 def check_tensor(value: Any, name: str) -> None:
     """Raise where an argument is no tensor.
@@ -66,13 +68,22 @@ def check_count(values: Sequence[Any], name: str, what: str, count: int) -> None
         raise ValueError(f"{what}: expected {name} to have {count} entries, one for each process of the group, got {len(values)}")
 
 
+def aligned_copy(array: np.ndarray) -> np.ndarray:
+    """A copy of an array, row by row, where XLA can read it without another: at a multiple of 64 bytes."""
+    memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    made = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    made[...] = array
+    return made
+
+
 def array_of(tensor: Tensor) -> np.ndarray:
     """A copy of a tensor's numbers, as they are now; whatever is pending runs before."""
     if tensor.dtype is _dtype.complex32:
         raise TypeError("torch.distributed has no complex32; send x.to(torch.complex64)")
     if tensor.is_sparse:
         raise RuntimeError("torch.distributed sends dense tensors; call to_dense(), or send indices() and values()")
-    return np.array(tensor.detach()._host(), order="C")
+    return aligned_copy(tensor.detach()._host())
 
 
 def tensor_of(array: np.ndarray) -> Tensor:
@@ -80,7 +91,14 @@ def tensor_of(array: np.ndarray) -> Tensor:
     return Tensor._wrap(from_host(np.array(array, order="C")))
 
 
-def write(tensor: Tensor, array: np.ndarray) -> Tensor:
-    """Replace a tensor's numbers, in place; it is not recorded for gradients, as in torch."""
-    tensor._write(from_host(np.array(array, order="C").reshape(tensor._shape())))
+def write(tensor: Tensor, array: np.ndarray, is_own: bool = False) -> Tensor:
+    """Replace a tensor's numbers, in place; it is not recorded for gradients, as in torch.
+
+    Args:
+      tensor: the tensor.
+      array: the numbers, in any shape.
+      is_own: whether nobody else has the array, nor is it a part of a larger one, so that it need not be copied.
+    """
+    found = array if is_own and array.flags.c_contiguous else np.array(array, order="C")
+    tensor._write(from_host(found.reshape(tensor._shape())))
     return tensor

@@ -69,7 +69,7 @@ def start_reduce(group: ProcessGroup, name: str, tensors: Sequence[Tensor], op: 
     def finish(found: Any) -> list[Any]:
         if root in (None, group.rank()):
             for tensor, part in zip(tensors, np.split(found.reshape(-1), ends), strict=True):
-                write(tensor, part)
+                write(tensor, part, is_own=len(tensors) == 1)
         return list(tensors)
 
     return group.start(_heading(name, flat, detail), lambda communicator, _: reduce_op.reduce(communicator, op, flat), finish)

@@ -9,6 +9,10 @@ class DistBackendError(DistError):
     """A collective operation failed, or waited too long."""
 
 
+class MismatchError(DistBackendError):
+    """Processes called different operations; the group goes on."""
+
+
 class ProcessGoneError(DistBackendError):
     """A process of the group has ended or left; ``has_failed`` says whether of an error."""
 

@@ -109,9 +109,9 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     if _world.default is None:
         raise AssertionError("Process group cannot be None: init_process_group was not called")
     if group is None or group is _world.default:
+        _world.default.cluster.leave()  # first, so that others know why connections are closed
         for one in _world.groups:
             one.close()
-        _world.default.cluster.leave()
         _world.default, _world.groups = None, []
     elif group in _world.groups:
         group.close()

@@ -32,13 +32,14 @@ def _packed(array: np.ndarray) -> bytes:
     return json.dumps([str(array.dtype), array.shape]).encode() + b"\n" + array.tobytes()
 
 
-def _post(group: ProcessGroup, message: bytes, target: int, tag: int) -> None:
+def post(group: ProcessGroup, message: bytes, target: int, tag: int) -> None:
+    """Send bytes to a process of a group, without waiting."""
     number = group.sent.get((target, tag), 0)
     group.sent[target, tag] = number + 1
     group.cluster.put(_key(group, group.rank(), target, tag, number), message)
 
 
-class _Expected:
+class Expected:
     """A message that comes: its key is settled when it is asked for, unless any sender will do."""
 
     def __init__(self, group: ProcessGroup, source: int | None, tag: int, what: str):
@@ -90,7 +91,7 @@ class _Expected:
 class _Receipt(Work):
     """A message that comes into a tensor."""
 
-    def __init__(self, what: str, expected: _Expected, finish: Callable[[Any], list[Any]], timeout: float):
+    def __init__(self, what: str, expected: Expected, finish: Callable[[Any], list[Any]], timeout: float):
         super().__init__(what, expected, finish, timeout)
 
     def _await(self, limit: float) -> Any:
@@ -125,7 +126,7 @@ def isend(tensor: Tensor, dst: int | None = None, group: Any = None, tag: int = 
         return None
     target = root_of(own, "dst", dst, group_dst)
     _check_other(own, target, "destination")
-    _post(own, _packed(array_of(tensor)), target, tag)
+    post(own, _packed(array_of(tensor)), target, tag)
     return Work("isend")
 
 
@@ -159,7 +160,7 @@ def irecv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 
             )
         return [write(tensor, np.frombuffer(data, tensor.dtype.numpy))]
 
-    return _Receipt(what, _Expected(own, source, tag, what), finish, own.timeout)
+    return _Receipt(what, Expected(own, source, tag, what), finish, own.timeout)
 
 
 def recv(tensor: Tensor, src: int | None = None, group: Any = None, tag: int = 0, group_src: int | None = None) -> int:
@@ -224,7 +225,7 @@ def send_object_list(
     if (own := joined(group, "send_object_list")) is not None:
         target = root_of(own, "dst", dst, group_dst)
         _check_other(own, target, "destination")
-        _post(own, pickle.dumps(list(object_list)), target, -1)
+        post(own, pickle.dumps(list(object_list)), target, -1)
 
 
 def recv_object_list(
@@ -239,7 +240,7 @@ def recv_object_list(
     if (own := joined(group, "recv_object_list")) is None:
         return -1
     source = None if src is None and group_src is None else root_of(own, "src", src, group_src)
-    expected = _Expected(own, source, -1, f"recv_object_list on rank {own.rank()}")
+    expected = Expected(own, source, -1, f"recv_object_list on rank {own.rank()}")
     object_list[:] = pickle.loads(expected.read(own.timeout))
     return get_global_rank(own, expected.source or 0)
 
@@ -259,13 +260,13 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
     from_now = own.timeout if timeout is None else timeout.total_seconds()
     end = time.monotonic() + from_now
     if own.rank() != 0:
-        _post(own, b"here", 0, -2)
-        _Expected(own, 0, -2, f"monitored_barrier on rank {own.rank()}").read(from_now)
+        post(own, b"here", 0, -2)
+        Expected(own, 0, -2, f"monitored_barrier on rank {own.rank()}").read(from_now)
         return
     missing = []
     for rank in range(1, own.size()):
         try:
-            _Expected(own, rank, -2, f"monitored_barrier on rank {own.rank()}").read(max(0.0, end - time.monotonic()))
+            Expected(own, rank, -2, f"monitored_barrier on rank {own.rank()}").read(max(0.0, end - time.monotonic()))
         except DistBackendError:
             missing.append(rank)
             if not wait_all_ranks:
@@ -274,4 +275,4 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
         names = ", ".join(map(str, missing))
         raise RuntimeError(f"Rank{'s' if len(missing) > 1 else ''} {names} failed to pass monitoredBarrier in {from_now * 1000:.0f} ms")
     for rank in range(1, own.size()):
-        _post(own, b"go", rank, -2)
+        post(own, b"go", rank, -2)

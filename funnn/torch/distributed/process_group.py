@@ -10,7 +10,8 @@ import numpy as np
 
 from funnn.torch.distributed._cluster import Cluster
 from funnn.torch.distributed._communicator import Communicator
-from funnn.torch.distributed.errors import DistBackendError
+from funnn.torch.distributed._headings import Headings
+from funnn.torch.distributed.errors import DistBackendError, MismatchError
 from funnn.torch.distributed.store import Store
 from funnn.torch.distributed.work import Work, Worker
 
@@ -79,7 +80,8 @@ class ProcessGroup:
         self.sent: dict[tuple[int, int], int] = {}  # counts of messages, by the other process and tag
         self.received: dict[tuple[int, int], int] = {}
         if self._rank >= 0:
-            self.communicator = Communicator(cluster.devices(self.ranks), self._rank)
+            self._headings = Headings(cluster, self.ranks, group_name)
+            self.communicator = Communicator(cluster.devices(self.ranks), self._rank, lambda own: self._headings.gather(own, timeout))
 
     def rank(self) -> int:
         """The number of this process in the group, -1 if it isn't there."""
@@ -132,8 +134,8 @@ class ProcessGroup:
                 if not self._has_met:
                     self.cluster.meet(f"group/{self.group_name}", self.ranks, limit)
                     self._has_met = True
-                return compute(self.communicator, self._compare(what, self.communicator.gather(packed), heading))
-            except DistBackendError:
+                return compute(self.communicator, self._compare(what, self._headings.gather(packed, limit), heading))
+            except MismatchError:
                 raise
             except Exception as error:
                 self._broken = f"{what} failed"
@@ -150,7 +152,7 @@ class ProcessGroup:
         mine = texts[self._rank]
         for rank, text in enumerate(texts):
             if text[:2] != mine[:2]:
-                raise DistBackendError(
+                raise MismatchError(
                     f"Detected mismatch between collectives on ranks. Rank {self._rank} is running collective: {own.common()}, but Rank {rank} is running "
                     f"collective: {text[1]} ({mine[0]}, {text[0]}); all processes of a group must call the same "
                     "operations in the same order, with tensors of the same shape and dtype"
@@ -175,5 +177,5 @@ class ProcessGroup:
 
     def close(self) -> None:
         """No more operations."""
-        self._worker.stop()
+        self._worker.stop(self._headings.close if self._rank >= 0 else None)
         self._broken = "it was destroyed"

@@ -37,9 +37,11 @@ class Worker:
         self._jobs.put((function, future))
         return future
 
-    def stop(self) -> None:
-        """End the thread after what has been submitted."""
+    def stop(self, last: Callable[[], None] | None = None) -> None:
+        """End the thread after what has been submitted, and then ``last()``."""
         if self._thread is not None:
+            if last is not None:
+                self.submit(last)
             self._jobs.put(None)
             self._thread = None
 

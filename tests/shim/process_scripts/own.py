@@ -39,6 +39,33 @@ assert bits[0] == 2 and bits[1].isnan()
 dist.all_reduce(torch.zeros(0))
 dist.all_reduce(torch.tensor(1.0))
 
+# many numbers, which XLA sends: few go by sockets
+n = 400_000
+for dtype in (torch.float32, torch.bfloat16, torch.int64, torch.complex64):
+    base = torch.arange(n).remainder(7).to(dtype)
+    x = base * (rank + 1)
+    dist.all_reduce(x)
+    assert torch.equal(x, base * 3)
+    x = base * (rank + 1)
+    dist.broadcast(x, src=1)
+    assert torch.equal(x, base * 2)
+    found = [torch.zeros_like(base) for _ in range(2)]
+    dist.all_gather(found, base + rank)
+    assert torch.equal(found[0], base) and torch.equal(found[1], base + 1)
+    part = torch.zeros(n // 2, dtype=dtype)
+    dist.reduce_scatter_tensor(part, base + rank)
+    assert torch.equal(part, base[rank * n // 2 :][: n // 2] * 2 + 1)
+    out = torch.zeros(n, dtype=dtype)
+    dist.all_to_all_single(out, base + rank)
+    mine = base[rank * n // 2 :][: n // 2]
+    assert torch.equal(out, torch.cat([mine, mine + 1]))
+    dist.scatter(part, [base[: n // 2] + 2, base[n // 2 :] + 3] if rank == 0 else None, src=0)
+    assert torch.equal(part, mine + 2 + rank)
+for op, expected in ((dist.ReduceOp.MAX, 2.0), (dist.ReduceOp.MIN, 1.0), (dist.ReduceOp.PRODUCT, 2.0), (dist.ReduceOp.AVG, 1.5)):
+    x = torch.full((n,), rank + 1.0)
+    dist.all_reduce(x, op=op)
+    assert (x == expected).all()
+
 # what differs between processes is an error in each of them, and the group goes on
 error(lambda: dist.all_reduce(torch.ones(2 + rank)), "Detected mismatch between collectives on ranks")
 error(lambda: dist.all_reduce(torch.ones(2) if rank else torch.ones(2, dtype=torch.float64)), "float64")

@@ -121,7 +121,6 @@ error(lambda: a + distribute_tensor(torch.ones(4, 2), two, [Replicate(), Shard(0
 
 # fully_shard: its refusals, parameters put together by hand, copies of parts on a mesh of two axes
 linear = fully_shard(nn.Linear(3, 2))
-error(lambda: linear.set_requires_gradient_sync(False), "averaged in every backward pass")
 error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Shard(1)), "shard_placement_fn is not supported")
 number = nn.Module()
 number.weight = nn.Parameter(torch.tensor(1.0))

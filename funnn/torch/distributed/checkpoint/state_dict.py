@@ -10,6 +10,8 @@ from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.tree import map_items
 from funnn.torch import distributed as dist
+from funnn.torch.distributed.fsdp._state_dicts import plain_name, state_dict_type
+from funnn.torch.distributed.fsdp.api import StateDictType
 from funnn.torch.distributed.tensor._dtensor import DTensor, distribute_tensor
 from funnn.torch.nn.modules.module import Module
 
@@ -45,12 +47,19 @@ class StateDictOptions:
 
 
 def _plain_name(name: str) -> str:
-    """A name without what DistributedDataParallel puts before it."""
-    return name.removeprefix("module.")
+    """A name without what DistributedDataParallel puts before it, and FullyShardedDataParallel into it."""
+    return plain_name(name.removeprefix("module."))
 
 
 def _model_of(model: Module) -> Module:
     return model.module if type(model).__name__ == "DistributedDataParallel" else model
+
+
+def _state_of(model: Module) -> dict[str, Any]:
+    """The state dict, whose DTensors are as they are."""
+    with state_dict_type(model, StateDictType.SHARDED_STATE_DICT):
+        found: dict[str, Any] = model.state_dict()
+    return found
 
 
 def _taken(value: Any, options: StateDictOptions) -> Any:
@@ -64,8 +73,8 @@ def get_model_state_dict(model: Module, *, submodules: Any = None, options: Stat
     """The model's state dict, its DTensors as they are or put together; all processes call it."""
     chosen = options or StateDictOptions()
     own = _model_of(model)
-    frozen = {name for name, one in own.named_parameters() if not one.requires_grad} if chosen.ignore_frozen_params else set()
-    found: dict[str, Any] = _taken({name: value for name, value in own.state_dict().items() if name not in frozen}, chosen)
+    frozen = {plain_name(name) for name, one in own.named_parameters() if not one.requires_grad} if chosen.ignore_frozen_params else set()
+    found: dict[str, Any] = _taken({name: value for name, value in _state_of(own).items() if name not in frozen}, chosen)
     return found
 
 
@@ -77,7 +86,7 @@ def set_model_state_dict(model: Module, model_state_dict: dict[str, Any], *, opt
       model_state_dict: the same in all processes; or with ``broadcast_from_rank0`` what rank 0 has.
     """
     chosen, own = options or StateDictOptions(), _model_of(model)
-    wanted = own.state_dict()
+    wanted = _state_of(own)
     if chosen.broadcast_from_rank0:
         held: list[Any] = [
             {name: (tuple(one.shape), one.dtype) if isinstance(one, Tensor) else one for name, one in model_state_dict.items()}
@@ -111,7 +120,7 @@ def get_optimizer_state_dict(
 ) -> dict[str, Any]:
     """The state of the optimizer by the names of parameters: {"state": {name: …}, "param_groups": […]}; all processes call it."""
     (optimizer,) = _optimizers_of(optimizers)
-    names = {id(one): name for name, one in _model_of(model).named_parameters()}
+    names = {id(one): plain_name(name) for name, one in _model_of(model).named_parameters()}
     order = [names[id(one)] for group in optimizer.param_groups for one in group["params"]]
     saved = optimizer.state_dict()
     found: dict[str, Any] = {
@@ -126,7 +135,7 @@ def set_optimizer_state_dict(
 ) -> None:
     """Give the optimizer what ``get_optimizer_state_dict`` gave."""
     (optimizer,) = _optimizers_of(optimizers)
-    names = {id(one): name for name, one in _model_of(model).named_parameters()}
+    names = {id(one): plain_name(name) for name, one in _model_of(model).named_parameters()}
     order = [names[id(one)] for group in optimizer.param_groups for one in group["params"]]
     numbers = {name: number for number, name in enumerate(order)}
     optimizer.load_state_dict(

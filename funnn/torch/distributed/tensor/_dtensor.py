@@ -14,6 +14,7 @@ from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass, watch
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import Size
 from funnn.torch import distributed as dist
+from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh
 from funnn.torch.distributed.tensor._layout import Layout, Move, moved, normalized, whole_norms
 from funnn.torch.distributed.tensor._rules import run_on_parts
@@ -110,6 +111,13 @@ class DTensor(Tensor):
         """The p-norms of whole tensors, in one row."""
         return whole_norms([(part_of(one), one._layout) for one in tensors], norm_type)
 
+    def _anywhere(self, flag: Tensor) -> Tensor:
+        """Whether something is so in any process: the greatest of their flags."""
+        flag = flag.detach().clone()
+        for axis in range(self.device_mesh.ndim):
+            dist.all_reduce(flag, dist.ReduceOp.MAX, self.device_mesh.get_group(axis))
+        return flag
+
     def _replicated(self, value: Tensor) -> DTensor:
         """A tensor that is the same in all processes, as a DTensor on this one's mesh."""
         return wrap(value, Layout(self.device_mesh, (Replicate(),) * self.device_mesh.ndim, tuple(value.shape)))
@@ -202,7 +210,8 @@ def distribute_tensor(
         for axis in range(mesh.ndim):
             dist.broadcast(whole, group=mesh.get_group(axis), group_src=0)
     layout = Layout(mesh, (Replicate(),) * mesh.ndim, tuple(whole.shape))
-    part = moved(whole, layout, found).contiguous().detach().requires_grad_(tensor.requires_grad)
+    part = tensor_of(array_of(moved(whole, layout, found)))  # memory of its own, so that the whole can go
+    part.requires_grad_(tensor.requires_grad)
     made = wrap(part, Layout(mesh, found, layout.shape))
     return made._as_parameter(tensor.requires_grad) if isinstance(tensor, Parameter) else made
 

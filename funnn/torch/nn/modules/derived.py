@@ -361,6 +361,10 @@ def module_of(layer: Layer, dtype: Any = None, source: Any = default_generator) 
         raise NotImplementedError(
             f"{type(layer).__name__} has a policy, which a Module can't: take layer.with_policy(None) and run the Module under torch.autocast"
         )
+    if layer._output is not None:
+        raise NotImplementedError(
+            f"{type(layer).__name__} has a function of its output, which a Module can't: take layer.with_output(None) and register_forward_hook on the Module"
+        )
     if layer._mode is not None:
         raise NotImplementedError(
             f"{type(layer).__name__} has a mode, which a Module keeps itself: take layer.with_mode(None) and call "

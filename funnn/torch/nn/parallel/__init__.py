@@ -1,7 +1,4 @@
-"""torch.nn.parallel: several processes train one module (DistributedDataParallel); within a process there is one device, and modules are called as they are.
-
-To use several devices from one process, shard the arrays of a compiled step (funnn.sharding): the program stays the same.
-"""
+"""torch.nn.parallel: several processes train one module (DistributedDataParallel), or several devices of one process (DataParallel)."""
 
 from funnn.torch.nn.parallel import data_parallel as _data_parallel
 from funnn.torch.nn.parallel import distributed as distributed

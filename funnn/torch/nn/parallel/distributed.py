@@ -14,6 +14,7 @@ from funnn.engine.tape.grad_mode import no_grad
 from funnn.torch import distributed as dist
 from funnn.torch.autograd.variable import Variable
 from funnn.torch.distributed._operands import array_of, tensor_of
+from funnn.torch.distributed.algorithms.join import Join, Joinable, JoinHook, _JoinConfig
 from funnn.torch.distributed.buckets import GradBucket, broadcast_all, by_dtype, joined_arrays, split_like
 from funnn.torch.nn.modules.module import Module
 
@@ -27,7 +28,20 @@ _UNUSED = (
 )
 
 
-class DistributedDataParallel(Module):
+class _ShadowSteps(JoinHook):
+    """What a process does whose inputs have ended, for each step of the others, and when all have."""
+
+    def __init__(self, ddp: DistributedDataParallel):
+        self._ddp = ddp
+
+    def main_hook(self) -> None:
+        self._ddp._shadow_step()
+
+    def post_hook(self, is_last_joiner: bool) -> None:
+        self._ddp._take_final(is_last_joiner)
+
+
+class DistributedDataParallel(Module, Joinable):
     """Calls ``module``, and makes its gradients those of the mean loss over processes.
 
     At construction every process takes the parameters and buffers of rank 0. At the end of a backward pass, all gradients are averaged at once; what
@@ -78,7 +92,9 @@ class DistributedDataParallel(Module):
         self.gradient_as_bucket_view, self.static_graph, self.require_backward_grad_sync = gradient_as_bucket_view, static_graph, True
         self.require_forward_param_sync = True
         self._comm_hook: tuple[Any, Callable[..., Any]] | None = None
+        self._join_config, self._divides_by_all, self._active = _JoinConfig(), True, None
         self._expects, self._ready, self._unused, self._has_hooks = False, set[int](), list[str](), False
+        self._used = set[int]()  # since the last reduction, in passes without one too
         if self.process_group.size() > 1:
             self._compare([one for _, one in named])
             if init_sync:
@@ -118,17 +134,27 @@ class DistributedDataParallel(Module):
             return self.module(*inputs, **kwargs)
         if self._unused and thread.grad and self.require_backward_grad_sync:
             raise RuntimeError(_UNUSED.format(rank=self.process_group.rank(), names=", ".join(self._unused)))
-        if self.broadcast_buffers and self.require_forward_param_sync and (buffers := self._buffers_to_send()):
-            with no_grad():
-                broadcast_all(self.process_group, buffers, 0, "DistributedDataParallel's buffers")
+        self._active = Join.notify_join_context(self) if thread.grad else None
+        self._share_buffers(has_inputs=True)
         self.require_forward_param_sync = thread.grad and self.require_backward_grad_sync
+        if self._active is not None:
+            self._greatest(int(self.require_forward_param_sync))  # whether processes without inputs take part in a reduction
         self._expects = self._expects or self.require_forward_param_sync
         return self.module(*inputs, **kwargs)
+
+    def _share_buffers(self, has_inputs: bool) -> None:
+        """Take the buffers of rank 0, or where inputs may be uneven, of the last process that has some."""
+        if not self.broadcast_buffers or not self.require_forward_param_sync or not (buffers := self._buffers_to_send()):
+            return
+        with no_grad():
+            root = self._last_with(has_inputs) if self._active is not None or not has_inputs else 0
+            broadcast_all(self.process_group, buffers, root, "DistributedDataParallel's buffers")
 
     # -- gradients
 
     def _hook_of(self, number: int) -> Callable[[Any], None]:
         def hook(parameter: Any) -> None:
+            self._used.add(number)
             if self._expects:
                 if not self._ready:
                     Variable._execution_engine.queue_callback(self._reduce)
@@ -138,16 +164,21 @@ class DistributedDataParallel(Module):
 
     def _reduce(self) -> None:
         """Average the gradients over processes."""
-        used, self._ready, self._expects = self._ready, set(), False
+        ready, self._ready, self._expects = self._ready, set(), False
+        used, self._used = self._used, set()
         may_miss = self.find_unused_parameters or self.static_graph
-        names = [name for number, (name, _) in enumerate(self._named) if number not in used]
+        names = [name for number, (name, _) in enumerate(self._named) if number not in ready]
         self._unused = [] if may_miss else names
         with no_grad():
-            somewhere = self._used_somewhere(used) if may_miss else set(range(len(self._named)))
-            parameters = [one for number, (_, one) in enumerate(self._named) if number in somewhere]
-            rows = by_dtype(parameters)
-            for index, alike in enumerate(rows):
-                self._reduce_bucket(index, index == len(rows) - 1, alike)
+            for index, is_last, alike in self._rows(used):
+                self._reduce_bucket(index, is_last, alike)
+
+    def _rows(self, used: set[int]) -> list[tuple[int, bool, list[Any]]]:
+        """The parameters to reduce, of each dtype: those that some process used, with the number of each row and whether it is the last."""
+        may_miss = self.find_unused_parameters or self.static_graph
+        somewhere = self._used_somewhere(used) if may_miss else set(range(len(self._named)))
+        rows = by_dtype([one for number, (_, one) in enumerate(self._named) if number in somewhere])
+        return [(index, index == len(rows) - 1, alike) for index, alike in enumerate(rows)]
 
     def _used_somewhere(self, used: set[int]) -> set[int]:
         marks = tensor_of(np.array([number in used for number in range(len(self._named))], np.uint8))
@@ -161,16 +192,25 @@ class DistributedDataParallel(Module):
             elif parameter.grad.is_sparse:
                 raise NotImplementedError("DistributedDataParallel averages dense gradients; make the Embedding without sparse=True")
         flat = joined_arrays([array_of(parameter.grad) for parameter in parameters])
-        if self._comm_hook is None:
-            mean = tensor_of(flat / np.asarray(self.process_group.size(), flat.dtype))
-            dist.all_reduce(mean, group=self.process_group)
-        else:
-            state, hook = self._comm_hook
-            mean = hook(state, GradBucket(index, is_last, parameters, tensor_of(flat))).wait()
-            mean = mean[0] if isinstance(mean, (list, tuple)) else mean
+        mean = self._mean(index, is_last, parameters, flat)
         parts = split_like(array_of(mean).astype(flat.dtype, copy=False), [parameter.numel() for parameter in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad.copy_(tensor_of(part.reshape(tuple(parameter.shape))))
+
+    def _mean(self, index: int, is_last: bool, parameters: list[Any], flat: np.ndarray) -> Any:
+        """The mean of a row of gradients over processes, or what a hook makes of it."""
+        if self._comm_hook is None:
+            count = self.process_group.size() if self._divides_by_all or self._active is None else self._active.result()[0].item()
+            mean = tensor_of(flat / np.asarray(count, flat.dtype))
+            dist.all_reduce(mean, group=self.process_group)
+            return mean
+        state, hook = self._comm_hook
+        mean = hook(state, GradBucket(index, is_last, parameters, tensor_of(flat))).wait()
+        return mean[0] if isinstance(mean, (list, tuple)) else mean
+
+    def expect_reduction(self) -> None:
+        """Have the next backward pass average, though its forward pass ran within :meth:`no_sync`."""
+        self._expects = self._has_hooks
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -181,21 +221,63 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
-    @contextlib.contextmanager
-    def join(
-        self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False
-    ) -> Iterator[None]:
-        """For inputs that are uneven over processes, of which there must be one.
+    # -- uneven inputs
 
-        Raises:
-          NotImplementedError: there are several.
+    def join(self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False) -> Join:
+        """A context for training with inputs that are uneven over processes; see torch.distributed.algorithms.join.Join.
+
+        Args:
+          divide_by_initial_world_size: whether gradients are divided by the count of all processes, or of those that have inputs left.
+          enable: whether inputs may be uneven.
+          throw_on_early_termination: whether all processes raise when the first has none left.
         """
-        if enable and self.process_group.size() > 1:
-            raise NotImplementedError(
-                "DistributedDataParallel.join is not supported with several processes: give each the same count of batches "
-                "(DistributedSampler with drop_last=True does), or pass enable=False"
-            )
-        yield
+        return Join([self], enable, throw_on_early_termination, divide_by_initial_world_size=divide_by_initial_world_size)
+
+    def join_hook(self, **kwargs: Any) -> JoinHook:
+        """What a process does that has no inputs left; see :meth:`join`."""
+        self._divides_by_all = kwargs.get("divide_by_initial_world_size", True)
+        return _ShadowSteps(self)
+
+    @property
+    def join_device(self) -> Any:
+        """The device of the first parameter."""
+        return self._named[0][1].device
+
+    @property
+    def join_process_group(self) -> Any:
+        """The processes."""
+        return self.process_group
+
+    def _greatest(self, number: int) -> int:
+        """The greatest of the processes' numbers."""
+        marks = tensor_of(np.array([number], np.int32))
+        dist.all_reduce(marks, dist.ReduceOp.MAX, self.process_group)
+        return int(marks.item())
+
+    def _last_with(self, condition: bool) -> int:
+        """The last process for which something is so."""
+        return self._greatest(self.process_group.rank() if condition else -1)
+
+    def _shadow_step(self) -> None:
+        """Take part in the operations of a step of others, with gradients of zero."""
+        if not self._has_hooks:
+            return
+        self._share_buffers(has_inputs=False)
+        self.require_forward_param_sync = bool(self._greatest(0))
+        if self.require_forward_param_sync:
+            with no_grad():
+                for index, is_last, alike in self._rows(set()):
+                    zeros = joined_arrays([np.zeros(one.shape, one.dtype.numpy) for one in alike])
+                    self._mean(index, is_last, alike, zeros)
+
+    def _take_final(self, is_last_joiner: bool) -> None:
+        """Take the parameters and buffers of the last process that had inputs."""
+        self._active = None
+        if self._has_hooks:
+            root = self._last_with(is_last_joiner)
+            with no_grad():
+                shared = [one.detach() for name, one in self.module.named_parameters() if name not in self.parameters_to_ignore]
+                broadcast_all(self.process_group, shared + self._buffers_to_send(), root, "DistributedDataParallel")
 
     def register_comm_hook(self, state: object, hook: Callable[[Any, GradBucket], Any]) -> None:
         """Let ``hook(state, bucket)`` say what becomes of gradients: it returns a Future of the row that takes their place.
