@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import funnn.torch
-from funnn import __main__, _compilation_cache, _run
+from funnn import __main__, _compilation_cache, _huge_pages, _run
 
 
 @pytest.fixture(autouse=True)
@@ -303,3 +303,36 @@ def test_annotations_are_what_the_script_wrote(script):
     assert _run.run_script(script(text))["types"] == [float, int]
     assert _run.run_code(textwrap.dedent(text))["types"] == [float, int]
     assert _run.run_script(script("from __future__ import annotations\n" + textwrap.dedent(text)))["types"] == ["float", "int"]
+
+
+def test_huge_pages_begin_the_process_again_once(tmp_path):
+    """The program sees its own command line, and glibc the setting; one that the user gave stays."""
+    script = tmp_path / "show.py"
+    script.write_text("import os, sys\nprint(os.environ.get('GLIBC_TUNABLES'), sys.argv[1:])\n")
+    command = [sys.executable, "-m", "funnn", "run", "--no-cache", "--huge-pages", str(script), "-x"]
+    given = {key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}
+    possible = _huge_pages.obstacle() is None
+    for before, after in ((None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0")):
+        environment = given if before is None else {**given, "GLIBC_TUNABLES": before}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{after if possible else before} ['-x']\n"
+        assert bool(done.stderr) is not possible
+
+
+def test_huge_pages_that_cannot_be_had_are_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(_huge_pages.platform, "libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr(_huge_pages.sys, "platform", "linux")
+    _huge_pages.restart()
+    assert capsys.readouterr().err == "--huge-pages: they need glibc 2.35, and this is 2.31; going on without\n"
+    monkeypatch.setattr(_huge_pages.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    pages = tmp_path / "enabled"
+    monkeypatch.setattr(_huge_pages, "_PAGES", pages)
+    pages.write_text("always madvise [never]\n")
+    assert _huge_pages.obstacle().startswith("Linux gives none here")
+    pages.write_text("always [madvise] never\n")
+    assert _huge_pages.obstacle() is None
+
+
+def test_settings_of_the_user_stay_beside_that_of_huge_pages(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
+    assert _huge_pages.environment()["GLIBC_TUNABLES"] == "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"
