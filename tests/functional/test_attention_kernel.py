@@ -150,7 +150,14 @@ def test_blocks_take_only_the_keys_that_they_may_see(queries, products):
 
 
 #: what is attended to in sequences of 4096, and the shape of the mask
-LONG = {"all": None, "causal": None, "window": (4096, 4096), "some keys": (2, 1, 1, 4096), "bias": (4, 1, 4096), "fewer heads of keys": None}
+LONG = {
+    "all": None,
+    "causal": None,
+    "window": (4096, 4096),
+    "some keys": (2, 1, 1, 4096),
+    "bias": (4, 1, 4096),
+    "fewer heads of keys": None,
+}
 
 
 @pytest.mark.parametrize("derivative", ["value", "gradient", "tangent", "second"])
