@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,13 @@ def _(t):
 @shows("nan in loops")
 def _(t):
     return t.nn.functional.multi_margin_loss(t.tensor([[float("nan"), 1.0, 2.0]]), t.tensor([1]))
+
+
+@shows("dynamic quantisation")
+def _(t):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, that it is deprecated
+        return list(t.ao.quantization.quantize_dynamic(t.nn.Sequential(t.nn.Linear(2, 2)), {t.nn.Linear}).state_dict())
 
 
 @shows("sparse layouts")
