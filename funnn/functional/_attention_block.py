@@ -26,7 +26,7 @@ class Operands(NamedTuple):
 
     def of_block(self, rows: slice, columns: slice) -> Operands:
         """Those of some queries and some keys."""
-        return Operands(*(None if x is None else part_of(name, x, rows, columns) for name, x in self._asdict().items()))
+        return self._replace(**{name: part_of(name, x, rows, columns) for name, x in self._asdict().items() if x is not None})
 
 
 def part_of(name: str, x: jax.Array, rows: slice, columns: slice) -> jax.Array:

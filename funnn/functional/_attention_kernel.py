@@ -15,7 +15,8 @@ So e, r and o are kept, and no score, mask or exponential is computed again; the
 and a mask costs nothing in the backward pass, for e is 0 there. Under a causal mask the queries are taken in a few blocks, each against only the
 keys that it may see.
 
-Where queries times keys are LONG or more, e is not kept: ``_attention_scan`` takes few queries at a time and computes e again for each derivative.
+Where queries times keys are LONG or more (LONG_ELSEWHERE on a GPU or TPU), e is not kept: ``_attention_scan`` takes few queries at a time and computes e
+again for each derivative.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from funnn.functional._precision import precise_jvp
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
 UNKNOWN = 2  # blocks of a length that varies: NumPy runs such a trace, in which each block is a dozen calls
-LONG = 2**18  # queries times keys from which on e is computed again
+LONG = 2**18  # queries times keys from which on e is computed again, on a CPU; there it is faster too
+LONG_ELSEWHERE = 2**22  # to save memory alone
 
 
 def attend(
@@ -59,7 +61,7 @@ def attend(
     pairs = (x if x is None or x.ndim > 1 else x.reshape((1,) * (2 - x.ndim) + x.shape) for x in (bias, mask, drop))
     given = Operands(q, k, v, *pairs)
     sizes = q.shape[-2], k.shape[-2]
-    if check.has_symbol(sizes) or sizes[0] * sizes[1] < LONG:
+    if check.has_symbol(sizes) or sizes[0] * sizes[1] < (LONG if jax.default_backend() == "cpu" else LONG_ELSEWHERE):
         return _attend(*given, causal)
     return joined([scan.run(*given.of_block(rows, columns), rows.start, causal)[0] for rows, columns in _blocks(*sizes, causal)])
 

@@ -23,7 +23,9 @@ from funnn.functional._linear_map import linear_map
 from funnn.functional._precision import precise_jvp
 from funnn.functional._varying import vary_like
 
-ROWS, SCORES = 128, 2**19  # a block has at most ROWS queries, and fewer where all heads together would have more scores than SCORES
+# A block has at most ROWS queries, and fewer where all heads together would have more scores than SCORES: what a CPU's caches hold.
+ROWS, SCORES = 128, 2**19
+ROWS_ELSEWHERE, SCORES_ELSEWHERE = 1024, 2**26  # a GPU or TPU wants large products; not measured
 
 Tree = dict[str, Any]
 
@@ -120,7 +122,8 @@ def _by_rows(
 ) -> tuple[Tree, Tree]:
     """What ``step`` gives: for a few rows at a time, put together, and the operands' cotangents named in ``summed``, to which all rows add."""
     queries, keys = given.q.shape[-2], given.k.shape[-2]
-    most = max(1, min(ROWS, SCORES // max(1, math.prod(given.q.shape[:-2]) * keys)))
+    rows_at_most, scores_at_most = (ROWS, SCORES) if jax.default_backend() == "cpu" else (ROWS_ELSEWHERE, SCORES_ELSEWHERE)
+    most = max(1, min(rows_at_most, scores_at_most // max(1, math.prod(given.q.shape[:-2]) * keys)))
     count = -(-queries // most)
     size = -(-queries // count)
 

@@ -40,7 +40,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _product(a: jax.Array, b: jax.Array, dimensions: Dims) -> jax.Array:
     def on_cpu(a: jax.Array, b: jax.Array) -> jax.Array:
-        where = dimensions
+        where: Any = dimensions
         if len(where[0][0]) == 1 and where[0][0][0] < a.ndim - 1:
             # XLA has no fast product over an axis of a that is not the last, but transposes a where there are two such axes.
             a, b = a[None], b[None]
@@ -58,7 +58,7 @@ def _product(a: jax.Array, b: jax.Array, dimensions: Dims) -> jax.Array:
 @functools.partial(_product.defjvp, symbolic_zeros=True)
 def _product_jvp(dimensions: Dims, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
     y = _product(*primals, dimensions)
-    terms = []
+    terms: list[jax.Array] = []
     for left, (moved, own, other) in enumerate(((tangents[1], *primals[::-1]), (tangents[0], *primals))):
         if not isinstance(moved, SymbolicZero):
             static = {"dimensions": dimensions, "rank": own.ndim, "left": bool(left)}
@@ -68,8 +68,8 @@ def _product_jvp(dimensions: Dims, primals: tuple[Any, ...], tangents: tuple[Any
 
 def _by_other(linear: Arrays, residuals: Arrays, dimensions: Dims, rank: int, left: bool) -> Arrays:
     """The product of the left or of the right operand and the other one."""
-    pair = (*linear, *residuals) if left else (*residuals, *linear)
-    return (product(*pair, dimensions),)
+    a, b = (linear[0], residuals[0]) if left else (residuals[0], linear[0])
+    return (product(a, b, dimensions),)
 
 
 def _transposed(linear: Arrays, residuals: Arrays, dimensions: Dims, rank: int, left: bool) -> Arrays:

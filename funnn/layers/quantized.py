@@ -79,8 +79,7 @@ class QuantizedLinear(_Quantized):
         """Of a Linear and its parameters."""
         q, scale = quantize_rows(params["weight"])
         rest = {name: x for name, x in params.items() if name != "weight"}
-        sizes: Any = (layer.in_features or params["weight"].shape[-1], layer.out_features)
-        return cls(*sizes, layer.bias), {"quantized_weight": q, "weight_scale": scale, **rest}
+        return cls(params["weight"].shape[-1], layer.out_features, layer.bias), {"quantized_weight": q, "weight_scale": scale, **rest}
 
 
 class QuantizedEmbedding(_Quantized):
