@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from funnn import Layer, Policy, checkpoint
 from funnn.errors import DtypeError, ShapeError
@@ -119,6 +118,7 @@ def test_projections_of_attention_stay():
 
 def test_files(tmp_path):
     """A file that torch reads has the integers, and gives the same parameters back."""
+    torch = pytest.importorskip("torch")
     layer, params = quantize(Linear(5, 3), Linear(5, 3).init(KEY)[0])
     checkpoint.save_pt(checkpoint.to_state_dict(params), tmp_path / "x.pt")
     found = torch.load(tmp_path / "x.pt")
