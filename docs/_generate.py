@@ -43,7 +43,8 @@ SCHEDULES = {"CosineAnnealingWarmRestarts": "cosine_annealing_warm_restarts", "C
 #: Names that people look for and that are missing: the module, and a few of each family. The reason is asked from the library.
 MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch, "torch", ("sparse_bsr_tensor", "sspaddmm")),
-    (torch, "torch", ("quantize_per_tensor", "ao")),
+    (torch, "torch", ("quantize_per_tensor",)),
+    (torch.ao.quantization, "torch.ao.quantization", ("prepare", "quantize_fx")),
     (torch, "torch", ("nested",)),
     (torch, "torch", ("float4_e2m1fn_x2", "uint4")),
     (torch, "torch", ("Event",)),

@@ -88,13 +88,13 @@ def program(tmp_path):
 
 
 def test_report(program, capsys):
-    file = program("import torch\n\ntorch.compile(torch.ones)\ntorch.no_such\ntorch.no_such, torch.ao\n")
+    file = program("import torch\n\ntorch.compile(torch.ones)\ntorch.no_such\ntorch.no_such, torch.nested\n")
     assert __main__.main(["check", file]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{file}: 5 names of torch: 2 same, 1 differs, 2 missing"
     assert lines[1] == "  torch.compile  differs  (line 3)" and lines[2].startswith("      Python runs at every call")
     assert "  torch.no_such  missing  (lines 4, 5)" in lines and "  torch.ones" not in "\n".join(lines)
-    assert lines[-1] == "1 file, 5 different names, 2 missing: torch.ao, torch.no_such"
+    assert lines[-1] == "1 file, 5 different names, 2 missing: torch.nested, torch.no_such"
     assert __main__.main(["check", "--all", file]) == 1
     assert "  torch.ones  same  (line 3)" in capsys.readouterr().out
 

@@ -129,7 +129,7 @@ def test_names_specs_and_their_restoration():
         assert importlib.metadata.version("torch") == inside.__version__ == "2.13.0+funnn"
         there = ["torch", "torch.nn", "torch.utils.data", "torch.utils.tensorboard", "torch.nn.modules.conv", "torch.distributions.normal"]
         assert [importlib.util.find_spec(name).name for name in there] == there
-        assert [importlib.util.find_spec(name) for name in ("torch.no_such", "torch.ao", "torch.nn.no_such")] == [None] * 3
+        assert [importlib.util.find_spec(name) for name in ("torch.no_such", "torch.nested", "torch.nn.no_such")] == [None] * 3
         import funnn.torch.nn as own
 
         assert own is inside.nn and own.Linear.__module__ == "torch.nn.modules.linear"
@@ -145,8 +145,8 @@ def test_missing_names_say_torch():
 
         with pytest.raises(AttributeError, match=r"^module 'torch' has no attribute 'no_such'$"):
             inside.no_such  # noqa: B018
-        for statement in ("import torch.ao", "from torch import ao", "import funnn.torch.ao", "from funnn.torch import ao"):
-            with pytest.raises(NotImplementedError, match=r"^torch\.ao is not supported: ") as caught:
+        for statement in ("import torch.nested", "from torch import nested", "import funnn.torch.nested", "from funnn.torch import nested"):
+            with pytest.raises(NotImplementedError, match=r"^torch\.nested is not supported: ") as caught:
                 exec(statement)
             assert isinstance(caught.value, ModuleNotFoundError)
 

@@ -14,30 +14,36 @@ is linear, and its transpose is, for a cotangent g, with g' = r g and c_i the su
 So e, r and o are kept, and no score, mask or exponential is computed again; the scores are never divided by their sums, only the fewer outputs are;
 and a mask costs nothing in the backward pass, for e is 0 there. Under a causal mask the queries are taken in a few blocks, each against only the
 keys that it may see.
+
+Where queries times keys are LONG or more (LONG_ELSEWHERE on a GPU or TPU), e is not kept: ``_attention_scan`` takes few queries at a time and computes e
+again for each derivative.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from funnn._types import Arrays
+from funnn.functional import _attention_block as block
+from funnn.functional import _attention_scan as scan
 from funnn.functional import _checks as check
+from funnn.functional._attention_block import Operands, joined, total
 from funnn.functional._linear_map import linear_map
 from funnn.functional._precision import precise_jvp
 
 ROWS, BLOCKS = 128, 4  # under a causal mask a block has at least ROWS queries, unless it is the only one, and there are at most BLOCKS
 UNKNOWN = 2  # blocks of a length that varies: NumPy runs such a trace, in which each block is a dozen calls
-OPERANDS = ("q", "k", "v", "bias")  # those with a derivative
+LONG = 2**18  # queries times keys from which on e is computed again, on a CPU; there it is faster too
+LONG_ELSEWHERE = 2**22  # to save memory alone
 
 
-@functools.partial(precise_jvp, nondiff_argnums=(6,))
 def attend(
     q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
 ) -> jax.Array:
@@ -52,20 +58,31 @@ def attend(
       drop: factors of the weights, of the scores' shape, without a derivative; or None.
       causal: whether query i attends to keys 0 … i only.
     """
-    return _run(q, k, v, bias, mask, drop, causal)[0]
+    pairs = (x if x is None or x.ndim > 1 else x.reshape((1,) * (2 - x.ndim) + x.shape) for x in (bias, mask, drop))
+    given = Operands(q, k, v, *pairs)
+    sizes = q.shape[-2], k.shape[-2]
+    if check.has_symbol(sizes) or sizes[0] * sizes[1] < (LONG if jax.default_backend() == "cpu" else LONG_ELSEWHERE):
+        return _attend(*given, causal)
+    return joined([scan.run(*given.of_block(rows, columns), rows.start, causal)[0] for rows, columns in _blocks(*sizes, causal)])
 
 
-@functools.partial(attend.defjvp, symbolic_zeros=True)
+@functools.partial(precise_jvp, nondiff_argnums=(6,))
+def _attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
+) -> jax.Array:
+    return _run(Operands(q, k, v, bias, mask, drop), causal)[0]
+
+
+@functools.partial(_attend.defjvp, symbolic_zeros=True)
 def _attend_jvp(causal: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[jax.Array, jax.Array]:
-    q, k, v, bias, mask, drop = primals
-    o, r, es = _run(q, k, v, bias, mask, drop, causal)
-    live = {name: t for name, t in zip(OPERANDS, tangents[:4], strict=True) if not (t is None or isinstance(t, SymbolicZero))}
+    o, r, es = _run(Operands(*primals), causal)
+    live = block.live_tangents(tangents)
     if not live:
         return o, jnp.zeros_like(o)
-    if "bias" in live:
-        live["bias"] = jnp.broadcast_to(live["bias"], (*q.shape[:-1], k.shape[-2]))
-    residuals = (q, k, v, o, r, *es) if drop is None else (q, k, v, o, r, *es, drop)
-    return o, linear_map(_tangent, _cotangent, tuple(live.values()), residuals, (o,), live=tuple(live), causal=causal)[0]
+    needed = Operands(*primals)._replace(mask=None)  # where it is False, e is 0
+    names = tuple(name for name, x in needed._asdict().items() if x is not None)
+    residuals = (*(x for x in needed if x is not None), o, r, *es)
+    return o, linear_map(_tangent, _cotangent, tuple(live.values()), residuals, (o,), live=tuple(live), names=names, causal=causal)[0]
 
 
 def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
@@ -81,129 +98,52 @@ def _blocks(queries: int, keys: int, causal: bool) -> list[tuple[slice, slice]]:
     return [(slice(start, stop), slice(0, seen)) for (start, stop), seen in zip(itertools.pairwise(edges), stops, strict=True)]
 
 
-def _run(
-    q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array | None, mask: jax.Array | None, drop: jax.Array | None, causal: bool
-) -> tuple[jax.Array, jax.Array, Arrays]:
+def _run(given: Operands, causal: bool) -> tuple[jax.Array, jax.Array, Arrays]:
     """o, r, and e of each block."""
-    parts = []
-    for rows, columns in _blocks(q.shape[-2], k.shape[-2], causal):
-        scores = _product(_cut(q, -2, rows), _cut(k, -2, columns), 1, 1)
-        if bias is not None:
-            scores = scores + _part(bias, rows, columns)
-        allowed = None if mask is None else _part(mask, rows, columns)
-        if causal:
-            # Of the scores' full shape: on a CPU a triangle of shape (L, S) that broadcasts makes the forward pass a third slower.
-            i, j = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim + axis) for axis in (-2, -1))
-            seen = lax.le(j, i if isinstance(rows.start, int) and rows.start == 0 else i + rows.start)
-            allowed = seen if allowed is None else allowed & seen
-        if allowed is not None:
-            scores = lax.select(jnp.broadcast_to(allowed, scores.shape), scores, lax.full_like(scores, -jnp.inf))
-        # o does not depend on what is subtracted, so that e and r may be differentiated as if it were constant.
-        largest = lax.stop_gradient(lax.reduce_max(scores, (scores.ndim - 1,)))
-        shift = lax.select(lax.eq(largest, lax.full_like(largest, -jnp.inf)), lax.full_like(largest, 0), largest)
-        e = lax.exp(lax.sub(scores, _along(shift, scores.shape)))
-        total = lax.reduce_sum(e, (e.ndim - 1,))
-        one = lax.full_like(total, 1)
-        r = lax.div(one, lax.select(lax.eq(total, lax.full_like(total, 0)), one, total))
-        o = _product(_dropped(e, drop, rows, columns), _cut(v, -2, columns), 1, 0)
-        parts.append((lax.mul(o, _along(r, o.shape)), _along(r, (*r.shape, 1)), e))
-    os, rs, es = zip(*parts, strict=True)
-    return _joined(os), _joined(rs), es
+    found = []
+    for rows, columns in _blocks(given.q.shape[-2], given.k.shape[-2], causal):
+        part = given.of_block(rows, columns)
+        e, _ = block.exponentials(part, rows.start, causal)
+        found.append((*block.means(part, e), e))
+    os, rs, es = zip(*found, strict=True)
+    return joined(os), joined(rs), es
 
 
-def _tangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal: bool) -> Arrays:
+def _tangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], names: tuple[str, ...], causal: bool) -> Arrays:
     """ȯ of the tangents of the operands named in ``live``."""
-    moved = dict(zip(live, linear, strict=True))
-    q, k, v, o, r, *rest = residuals
-    blocks = _blocks(q.shape[-2], k.shape[-2], causal)
-    es, drop = _split(rest, len(blocks))
     outputs = []
-    for (rows, columns), e in zip(blocks, es, strict=True):
-        terms, sums = [], []
-        if "q" in moved:
-            terms.append(_product(_cut(moved["q"], -2, rows), _cut(k, -2, columns), 1, 1))
-        if "k" in moved:
-            terms.append(_product(_cut(q, -2, rows), _cut(moved["k"], -2, columns), 1, 1))
-        if "bias" in moved:
-            terms.append(_cut(_cut(moved["bias"], -2, rows), -1, columns))
-        if terms:
-            t = e * _sum(terms)
-            means = _cut(o, -2, rows) * jnp.sum(t, -1, keepdims=True)
-            sums.append(_product(_dropped(t, drop, rows, columns), _cut(v, -2, columns), 1, 0) - means)
-        if "v" in moved:
-            sums.append(_product(_dropped(e, drop, rows, columns), _cut(moved["v"], -2, columns), 1, 0))
-        outputs.append(_sum(sums) * _cut(r, -2, rows))
-    return (_joined(outputs),)
+    for rows, columns, *known in _parts(residuals, names, causal):
+        moved = {name: block.part_of(name, x, rows, columns) for name, x in zip(live, linear, strict=True)}
+        outputs.append(block.tangent(moved, *known)[0])
+    return (joined(outputs),)
 
 
-def _cotangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], causal: bool) -> Arrays:
+def _cotangent(linear: Arrays, residuals: Arrays, live: tuple[str, ...], names: tuple[str, ...], causal: bool) -> Arrays:
     """The transpose of ``_tangent``: the cotangents of the operands named in ``live``, of ȯ's."""
-    q, k, v, o, r, *rest = residuals
-    keys, blocks = k.shape[-2], _blocks(q.shape[-2], k.shape[-2], causal)
-    es, drop = _split(rest, len(blocks))
-    g = linear[0] * r
-    c = jnp.sum(g * o, -1, keepdims=True)
     parts: dict[str, list[jax.Array]] = {name: [] for name in live}
-    for (rows, columns), e in zip(blocks, es, strict=True):
-        if "v" in live:
-            parts["v"].append(_extended(_product(_dropped(e, drop, rows, columns), _cut(g, -2, rows), 0, 0), keys, -2))
-        if live == ("v",):
-            continue
-        t = e * (_dropped(_product(_cut(g, -2, rows), _cut(v, -2, columns), 1, 1), drop, rows, columns) - _cut(c, -2, rows))
-        if "q" in live:
-            parts["q"].append(_product(t, _cut(k, -2, columns), 1, 0))
-        if "k" in live:
-            parts["k"].append(_extended(_product(t, _cut(q, -2, rows), 0, 0), keys, -2))
-        if "bias" in live:
-            parts["bias"].append(_extended(t, keys, -1))
-    # Each block has its own rows of queries and of scores, but keys and values of the blocks before it.
-    return tuple(_joined(part) if name in ("q", "bias") else _sum(part) for name, part in parts.items())
+    for rows, _, *known in _parts(residuals, names, causal):
+        for name, x in block.cotangent(live, block.cut(linear[0], -2, rows), None, *known).items():
+            parts[name].append(x)
+    given = dict(zip(names, residuals, strict=False))
+    return tuple(_whole(name, parts[name], given[name]) for name in live)
 
 
-def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
-    """The matrix product over the last two axes of both, summed over axis ``of_a`` of a's two and ``of_b`` of b's."""
-    batch = tuple(range(a.ndim - 2))
-    return lax.dot_general(a, b, (((len(batch) + of_a,), (len(batch) + of_b,)), (batch, batch)))
+def _parts(residuals: Arrays, names: tuple[str, ...], causal: bool) -> Iterator[tuple[Any, ...]]:
+    """For each block: its rows and columns, the operands, o, r and e."""
+    given = Operands(**dict(zip(names, residuals, strict=False)))
+    o, r, *es = residuals[len(names) :]
+    for (rows, columns), e in zip(_blocks(given.q.shape[-2], given.k.shape[-2], causal), es, strict=True):
+        yield rows, columns, given.of_block(rows, columns), block.cut(o, -2, rows), block.cut(r, -2, rows), e
 
 
-def _along(x: jax.Array, shape: tuple[Any, ...]) -> jax.Array:
-    """x, which lacks the last axis, the same all along it."""
-    return lax.broadcast_in_dim(x, shape, tuple(range(x.ndim)))
-
-
-def _cut(x: jax.Array, axis: int, part: slice) -> jax.Array:
-    """A part of an axis; unlike an index, it may have symbols for ends."""
-    if isinstance(part.start, int) and part.start == 0 and part.stop == x.shape[axis]:
-        return x
-    starts, stops = [0] * x.ndim, list(x.shape)
-    starts[axis], stops[axis] = part.start, part.stop
-    return lax.slice(x, starts, stops)
-
-
-def _part(x: jax.Array, rows: slice, columns: slice) -> jax.Array:
-    """The block of an array that broadcasts to the scores."""
-    x = x.reshape((1,) * (2 - x.ndim) + x.shape)
-    for axis, part in ((-2, rows), (-1, columns)):
-        if check.has_symbol((x.shape[axis],)) or x.shape[axis] > 1:
-            x = _cut(x, axis, part)
-    return x
-
-
-def _dropped(x: jax.Array, drop: jax.Array | None, rows: slice, columns: slice) -> jax.Array:
-    return x if drop is None else x * _cut(_cut(drop, -2, rows), -1, columns)
-
-
-def _split(rest: list[jax.Array], blocks: int) -> tuple[list[jax.Array], jax.Array | None]:
-    """The last residuals: e of each block, and ``drop`` if there is one."""
-    return rest[:blocks], rest[blocks] if len(rest) > blocks else None
-
-
-def _joined(parts: tuple[jax.Array, ...] | list[jax.Array]) -> jax.Array:
-    return parts[0] if len(parts) == 1 else lax.concatenate(parts, parts[0].ndim - 2)
-
-
-def _sum(parts: list[jax.Array]) -> jax.Array:
-    return functools.reduce(jnp.add, parts)
+def _whole(name: str, parts: list[jax.Array], like: jax.Array) -> jax.Array:
+    """The cotangent of ``like``: each block has its own rows of queries and of scores, but keys and values of the blocks before it."""
+    if name == "q":
+        return joined(parts)
+    if name in ("k", "v"):
+        return total([_extended(part, like.shape[-2], -2) for part in parts])
+    parts = [_extended(part, like.shape[-1], -1) for part in parts]
+    return joined(parts) if block.has_axis(like, -2) else total(parts)
 
 
 def _extended(x: jax.Array, size: int, axis: int) -> jax.Array:

@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
+from funnn.functional._half_product import product
 
 
 def _number(function: str, name: str, x: jax.Array) -> jax.Array:
@@ -69,7 +70,10 @@ def linear(
         )
     # The contraction names weight's last axis, so that no transpose is ever written out.
     dimensions = (((input.ndim - 1,), (weight.ndim - 1,)), ((), ()))
-    output = lax.dot_general(input, weight, dimensions, precision=precision, preferred_element_type=preferred_element_type)
+    if precision is preferred_element_type is None:
+        output = product(input, weight, dimensions)
+    else:
+        output = lax.dot_general(input, weight, dimensions, precision=precision, preferred_element_type=preferred_element_type)
     if bias is None:
         return output
     bias = check.like("linear", "bias", bias, input)

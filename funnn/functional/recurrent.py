@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from funnn.errors import ArgumentError, DtypeError, ShapeError, ShapeValueError
 from funnn.functional import _checks as check
@@ -15,15 +14,11 @@ from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
 from funnn.functional import _recurrent_kernel as kernel
 from funnn.functional._dispatch import public
+from funnn.functional._half_product import product
 from funnn.functional._varying import vary_alike
 from funnn.functional.dropout import apply_mask, check_probability
 
 _GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
-
-
-def _product(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """``x W'`` over the last axis."""
-    return lax.dot_general(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
 
 
 def scan_layer(
@@ -32,7 +27,7 @@ def scan_layer(
     """One layer in one direction: h of every step, and the final state; ``weights`` are (w_ih, w_hh[, b_ih, b_hh][, w_hr])."""
     w_ih, w_hh, *rest = weights
     projection = rest.pop() if len(rest) % 2 else None
-    gates = _product(x, w_ih)
+    gates = product(x, w_ih, (((x.ndim - 1,), (1,)), ((), ())))
     inner = None
     if rest:
         b_ih, b_hh = rest

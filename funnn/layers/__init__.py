@@ -10,6 +10,7 @@ from funnn.layers._layer import Buffer as Buffer
 from funnn.layers._layer import Layer as Layer
 from funnn.layers._layer import Param as Param
 from funnn.layers._policy import Policy as Policy
+from funnn.layers._quantizing import quantize as quantize
 from funnn.layers._selecting import combine as combine
 from funnn.layers._selecting import param_mask as param_mask
 from funnn.layers._selecting import partition as partition
@@ -159,6 +160,8 @@ from funnn.layers.pooling import MaxPool3d as MaxPool3d
 from funnn.layers.pooling import MaxUnpool1d as MaxUnpool1d
 from funnn.layers.pooling import MaxUnpool2d as MaxUnpool2d
 from funnn.layers.pooling import MaxUnpool3d as MaxUnpool3d
+from funnn.layers.quantized import QuantizedEmbedding as QuantizedEmbedding
+from funnn.layers.quantized import QuantizedLinear as QuantizedLinear
 from funnn.layers.quantizer import Quantized as Quantized
 from funnn.layers.quantizer import VectorQuantizer as VectorQuantizer
 from funnn.layers.recurrent import GRU as GRU

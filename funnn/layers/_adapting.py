@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from funnn import functional as F
 from funnn._types import Tree
 from funnn.layers._layer import Buffer, Layer, fold_name, present
+from funnn.layers._replacing import at, below, targets, with_tree, without
 from funnn.layers._selecting import Types
-from funnn.layers._surgery import beginnings, fits, nearest, put, type_names, walk
+from funnn.layers._surgery import put, walk
 from funnn.layers._wrapper import Wrapper
 from funnn.layers.adapter_layer import Adapter
 from funnn.layers.attention import MultiheadAttention
-from funnn.layers.combinator import Repeat
 from funnn.layers.conv import ConvNd
 from funnn.layers.linear import Linear
 from funnn.layers.low_rank import LoRA, LoRAConv, LoRAEmbedding, LoRALinear, LoRAMultiheadAttention
@@ -84,7 +84,7 @@ def lora(
             )
         return form(base, rank, alpha, dropout)
 
-    found = _targets(layer, path, type, "lora")
+    found = targets(layer, path, type, "lora")
     inner = [f"{where}.out_proj" if where else "out_proj" for where, base in found.items() if isinstance(base, MultiheadAttention)]
     return _wrapped(layer, params, [*found, *(where for where in inner if where not in found)], wrap, key, dtype)
 
@@ -131,7 +131,7 @@ def adapter(
             raise ValueError(f"adapter: give features, the size of the last axis of what {base.__class__.__name__} at {where!r} gives")
         return Adapter(base, size, bottleneck, activation)
 
-    return _wrapped(layer, params, list(_targets(layer, path, type, "adapter")), wrap, key, dtype)
+    return _wrapped(layer, params, list(targets(layer, path, type, "adapter")), wrap, key, dtype)
 
 
 def adapter_mask(layer: Layer, params: Any) -> Tree:
@@ -186,41 +186,17 @@ def remove_adapters(layer: Any, params: Any) -> tuple[Any, Tree]:
 # -- the mechanism
 
 
-def _targets(layer: Layer, path: str | tuple[str, ...] | None, kind: Types, who: str) -> dict[str, Layer]:
-    """The layers that are meant, by path, parents first; what already has something beside it is not looked into."""
-    patterns = (path,) if isinstance(path, str) else path
-    found: dict[str, Layer] = {}
-    seen: list[str] = []
-
-    def visit(node: Layer, where: str) -> None:
-        if isinstance(node, Wrapper):
-            return
-        if isinstance(node, kind):
-            seen.append(where)
-            if patterns is None or any(fits(above, pattern) for above in beginnings(where) for pattern in patterns):
-                found[where] = node
-        for name, child in node.children().items():
-            visit(child, f"{where}.{name}" if where else name)
-
-    visit(layer, "")
-    if not found:
-        at = "" if path is None else f" at path={path!r}"
-        near = nearest((patterns or ("",))[0], seen) if seen else "it has none without an adapter; give another type"
-        raise ValueError(f"{who}: {layer.__class__.__name__} has no {type_names(kind)}{at}; {near}")
-    return found
-
-
 def _wrapped(
     layer: Any, params: Any, paths: list[str], wrap: Callable[[Layer, str], Wrapper], key: jax.Array, dtype: Any
 ) -> tuple[Any, Tree]:
     for path in sorted(paths, key=lambda path: -path.count(".") if path else 1):
-        base, counts = _at(layer, path)
-        tree = _below(params, path, layer)
+        base, counts = at(layer, path)
+        tree = below(params, path, layer)
         wrapper = wrap(base.with_policy(None).with_mode(None).with_output(None), path)
         wrapper = wrapper.with_policy(base._policy).with_mode(base._mode).with_output(base._output)
         kinds = [leaf.dtype for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         added = _draw(wrapper, fold_name(key, path), dtype or (kinds[0] if kinds else jnp.float32), counts)
-        params = _with_tree(params, path, {**({"base_layer": tree} if tree else {}), **added})
+        params = with_tree(params, path, {**({"base_layer": tree} if tree else {}), **added})
         layer = put(layer, path, wrapper) if path else wrapper
     return layer, params
 
@@ -240,42 +216,9 @@ def _unwrapped(layer: Any, params: Any, kind: type[Any], plain: Callable[[Any, A
     """Each wrapper's base in its place, those inside others first."""
     for path, node in reversed(list(walk(layer))):
         if isinstance(node, kind):
-            node = _at(layer, path)[0]  # what is inside it is plain by now
-            tree = plain(node, _below(params, path, layer))
-            params = _with_tree(params, path, tree) if tree else _without(params, path)
+            node = at(layer, path)[0]  # what is inside it is plain by now
+            tree = plain(node, below(params, path, layer))
+            params = with_tree(params, path, tree) if tree else without(params, path)
             base = node.base_layer.with_policy(node._policy).with_mode(node._mode).with_output(node._output)
             layer = put(layer, path, base) if path else base
     return layer, params
-
-
-def _at(layer: Any, path: str) -> tuple[Any, tuple[int, ...]]:
-    """The layer at a path, and how many times each Repeat on the way stacks its parameters."""
-    counts = []
-    for name in path.split(".") if path else ():
-        if isinstance(layer, Repeat):
-            counts.append(layer.times)
-        layer = layer.children()[name]
-    return layer, tuple(counts)
-
-
-def _below(tree: Any, path: str, layer: Layer) -> Any:
-    for name in path.split(".") if path else ():
-        if not isinstance(tree, Mapping):
-            raise ValueError(
-                f"params do not fit {layer.__class__.__name__}: nothing is at {path!r}; use the dicts that layer.init(key) returns"
-            )
-        tree = tree.get(name, {})
-    return tree
-
-
-def _with_tree(tree: Any, path: str, new: Any) -> Tree:
-    if not path:
-        return new
-    name, _, rest = path.partition(".")
-    return {**tree, name: _with_tree(tree.get(name, {}), rest, new)}
-
-
-def _without(tree: Any, path: str) -> Tree:
-    name, _, rest = path.partition(".")
-    below = _without(tree[name], rest) if rest else {}
-    return {**{key: value for key, value in tree.items() if key != name}, **({name: below} if below else {})} if name else {}

@@ -16,6 +16,7 @@ from funnn.torch import _logging as _logging
 from funnn.torch import _utils as _utils
 from funnn.torch import accelerator as accelerator
 from funnn.torch import amp as amp
+from funnn.torch import ao as ao
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
 from funnn.torch import compiler as compiler
@@ -37,6 +38,7 @@ from funnn.torch import onnx as onnx
 from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
 from funnn.torch import profiler as profiler
+from funnn.torch import quantization as quantization
 from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types
@@ -111,6 +113,11 @@ Tensor.__getattr__ = _unsupported.missing_of_tensor
 _unsupported.watch(_dynamo, _inductor, compiler, nn, nn.attention, nn.parallel, nn.utils, onnx, sparse)  # noqa: F405
 _unsupported.watch(
     accelerator,
+    ao,
+    ao.nn,
+    ao.nn.quantized,
+    ao.nn.quantized.dynamic,
+    ao.quantization,
     autograd,
     autograd.graph,
     autograd.profiler,
@@ -126,6 +133,7 @@ _unsupported.watch(
     masked,
     nn.functional,
     overrides,
+    quantization,
     utils,
     utils.data,
 )

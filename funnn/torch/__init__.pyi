@@ -68,6 +68,7 @@ from funnn.engine.types.settings import use_deterministic_algorithms as use_dete
 from funnn.torch import __future__ as __future__
 from funnn.torch import accelerator as accelerator
 from funnn.torch import amp as amp
+from funnn.torch import ao as ao
 from funnn.torch import autograd as autograd
 from funnn.torch import backends as backends
 from funnn.torch import compiler as compiler
@@ -94,6 +95,7 @@ from funnn.torch import optim as optim
 from funnn.torch import overrides as overrides
 from funnn.torch import profiler as profiler
 from funnn.torch import pytest as pytest
+from funnn.torch import quantization as quantization
 from funnn.torch import quasirandom as quasirandom
 from funnn.torch import random as random
 from funnn.torch import return_types as return_types

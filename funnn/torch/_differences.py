@@ -264,6 +264,14 @@ DIFFERENCES = (
         unseen="within the tolerances of the tests",
     ),
     Difference(
+        "dynamic quantisation",
+        _NUMBERS,
+        "Of quantisation there is `torch.ao.quantization.quantize_dynamic(model, {nn.Linear})`, with the numbers of PyTorch's engine fbgemm (its sums are "
+        "exact, the last product may round otherwise). A `DynamicQuantizedLinear` has an int8 tensor and a scale in its state_dict, where PyTorch has packed "
+        "parameters; its results have no gradient. It saves memory and no time.",
+        names=("torch.ao.quantization.quantize_dynamic", "torch.quantization.quantize_dynamic"),
+    ),
+    Difference(
         "sparse layouts",
         _SPARSE,
         "The layouts are `torch.sparse_coo`, and for matrices `torch.sparse_csr` and `torch.sparse_csc`, without batches and dense dimensions; there are "

@@ -51,7 +51,7 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"q(scheme|_scale|_zero_point|_per_channel.*|u?int\d.*)|int_repr|dequantize|(fake_)?quanti[sz]e.*|quantiz(ed|ation).*"
-        r"|empty_quantized|per_(channel|tensor)_.*|choose_qparams.*|fused_moving_avg.*|fbgemm_.*|ao|Q(U?Int)\d.*Storage",
+        r"|empty_quantized|per_(channel|tensor)_.*|choose_qparams.*|fused_moving_avg.*|fbgemm_.*|Q(U?Int)\d.*Storage",
         _QUANTISED,
     ),
     (r"(cudnn|miopen|mkldnn)_.*|to_mkldnn|_mkldnn|convolution|conv_tbc|native_channel_shuffle|batch_norm_\w+|thnn_.*", _PASSES),
@@ -132,6 +132,10 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
     (r"torch\.func\.rearrange", "use einops.rearrange on x.detach().numpy(), or reshape and permute"),
     (r"torch\.nn\.functional\.scaled_grouped_mm", "use torch.matmul of each group"),
     (r"torch\.nn\.(quantized|quantizable|qat|intrinsic)(\.\w+)*", _QUANTISED),
+    (
+        r"torch\.(ao|quantization)(\.\w+)*",
+        "there are no quantised tensors; of modules there is torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})",
+    ),
     (r"torch\.nn\.(backends|cpp)(\.\w+)*", "it is of PyTorch's own kernels"),
     (r"torch\.nn\.parallel\.(comm|_functions|DistributedDataParallelCPU)(\.\w+)*", _PROCESSES),
     (

@@ -114,7 +114,11 @@ def model(row: str) -> Layer:
 
 
 def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
-    layer = model(row)
+    return step_of(model(row), x, y)
+
+
+def step_of(layer: Layer, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
+    """One step of training of a layer that gives logits."""
     params, state = layer.init(jax.random.key(0))
     x, y = jax.numpy.asarray(x), jax.numpy.asarray(y)
 
@@ -133,3 +137,11 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
         return value
 
     return run, sum(p.size for p in jax.tree.leaves(params))
+
+
+def predict_of(layer: Layer, x: np.ndarray) -> Callable:
+    """The layer in evaluation mode on these inputs."""
+    params, state = layer.init(jax.random.key(0))
+    x = jax.numpy.asarray(x)
+    forward = jax.jit(lambda params, state, x: layer.apply(params, state, x)[0])
+    return lambda: forward(params, state, x)

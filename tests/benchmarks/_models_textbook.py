@@ -6,6 +6,7 @@ They take their parameters from funnn's layers, so that both start alike, and sh
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from tests.benchmarks import _models_funnn
 
 #: Means and variances that the layers met while they were traced; the step keeps running ones.
 STATISTICS: list[jax.Array] = []
+#: The running ones that are still to come, while a forward pass for inference is traced.
+RUNNING: list[jax.Array] = []
 
 
 def linear(p, x):
@@ -28,14 +31,17 @@ def layer_norm(p, x):
 
 
 def batch_norm(p, x):
+    if RUNNING:
+        mean, var = (RUNNING.pop(0)[:, None, None] for _ in range(2))
+        return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"][:, None, None] + p["bias"][:, None, None]
     mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
     STATISTICS.extend((mean.ravel(), var.ravel() * x.size / (x.size - x.shape[1])))
     return (x - mean) / jnp.sqrt(var + 1e-5) * p["weight"][:, None, None] + p["bias"][:, None, None]
 
 
-def conv(p, x, stride=1, padding=0):
-    pads = [(padding, padding)] * 2
-    y = lax.conv_general_dilated(x, p["weight"], (stride, stride), pads, dimension_numbers=("NCHW", "OIHW", "NCHW"))
+def conv(p, x, stride=1, padding=0, groups=1):
+    pads, names = [(padding, padding)] * 2, ("NCHW", "OIHW", "NCHW")
+    y = lax.conv_general_dilated(x, p["weight"], (stride, stride), pads, dimension_numbers=names, feature_group_count=groups)
     return y + p["bias"][:, None, None] if "bias" in p else y
 
 
@@ -113,17 +119,27 @@ MODELS = {"gpt": gpt, "lstm": lstm, "cnn": cnn, "lenet": lenet, "resnet18": resn
 
 
 def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
-    params, _ = _models_funnn.model(row).init(jax.random.key(0))
+    return step_of(MODELS[row], _models_funnn.model(row), x, y)
+
+
+def init_of(model: Callable, layer: Any, x: np.ndarray) -> tuple[Any, list[jax.Array]]:
+    """The layer's parameters, and the first running statistics: means of 0 and variances of 1."""
+    params, _ = layer.init(jax.random.key(0))
     STATISTICS.clear()
-    jax.eval_shape(MODELS[row], params, x)
-    running = [jnp.full(s.shape, i % 2, s.dtype) for i, s in enumerate(STATISTICS)]
+    jax.eval_shape(model, params, x)
+    return params, [jnp.full(s.shape, i % 2, s.dtype) for i, s in enumerate(STATISTICS)]
+
+
+def step_of(model: Callable, layer: Any, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
+    """One step of training of a function of parameters, which are those of the layer, and of inputs."""
+    params, running = init_of(model, layer, x)
     x, y = jnp.asarray(x), jnp.asarray(y)
 
     @jax.jit
     def train(params, running, x, y):
         def loss(params):
             STATISTICS.clear()
-            log_p = jax.nn.log_softmax(MODELS[row](params, x), -1)
+            log_p = jax.nn.log_softmax(model(params, x), -1)
             return -jnp.take_along_axis(log_p, y[..., None], -1).mean(), list(STATISTICS)
 
         (value, seen), grads = jax.value_and_grad(loss, has_aux=True)(params)
@@ -136,3 +152,16 @@ def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
         return value
 
     return run, sum(p.size for p in jax.tree.leaves(params))
+
+
+def predict_of(model: Callable, layer: Any, x: np.ndarray) -> Callable:
+    """The function on these inputs, with running statistics."""
+    params, running = init_of(model, layer, x)
+
+    @jax.jit
+    def forward(params, running, x):
+        RUNNING[:] = running
+        return model(params, x)
+
+    x = jnp.asarray(x)
+    return lambda: forward(params, running, x)

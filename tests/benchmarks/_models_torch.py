@@ -26,7 +26,7 @@ class Attention(nn.Module):
 class GPTBlock(nn.Module):
     def __init__(self, d: int):
         super().__init__()
-        self.n1, self.n2, self.attention = nn.LayerNorm(d), nn.LayerNorm(d), Attention(d, 4)
+        self.n1, self.attention, self.n2 = nn.LayerNorm(d), Attention(d, 4), nn.LayerNorm(d)
         self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
 
     def forward(self, x):
@@ -68,6 +68,11 @@ class Block(nn.Module):
         return F.relu(self.shortcut(x) + self.body(x))
 
 
+def as_input(x: np.ndarray) -> torch.Tensor:
+    inputs = torch.from_numpy(x)
+    return inputs.long() if inputs.dtype == torch.int32 else inputs
+
+
 def model(row: str) -> nn.Module:
     if row == "gpt":
         return GPT()
@@ -89,20 +94,37 @@ def model(row: str) -> nn.Module:
     return nn.Sequential(*(m for _ in range(7) for m in (nn.Linear(64, 64), nn.ReLU())), nn.Linear(64, 64))
 
 
-def step(row: str, x: np.ndarray, y: np.ndarray) -> tuple[Callable, int]:
-    torch.set_num_threads(os.cpu_count() or 1)
+def step(row: str, x: np.ndarray, y: np.ndarray, compiled: bool = False) -> tuple[Callable, int]:
     torch.manual_seed(0)
-    net = model(row)
+    return step_of(model(row), x, y, compiled)
+
+
+def step_of(net: nn.Module, x: np.ndarray, y: np.ndarray, compiled: bool = False) -> tuple[Callable, int]:
+    """One step of training of a net that gives logits; ``compiled``: by ``torch.compile``."""
+    torch.set_num_threads(os.cpu_count() or 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    inputs, targets = torch.from_numpy(x), torch.from_numpy(y).long().reshape(-1)
-    inputs = inputs.long() if inputs.dtype == torch.int32 else inputs
+    targets, inputs = torch.from_numpy(y).long().reshape(-1), as_input(x)
+    forward = torch.compile(net, dynamic=False) if compiled else net
 
     def run():
         optimizer.zero_grad()
-        logits = net(inputs)
+        logits = forward(inputs)
         loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets)
         loss.backward()
         optimizer.step()
         return loss.detach()
 
     return run, sum(p.numel() for p in net.parameters())
+
+
+def predict_of(net: nn.Module, x: np.ndarray, compiled: bool = False) -> Callable:
+    """The net in evaluation mode on these inputs, without gradients."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    inputs = as_input(x)
+    forward = torch.compile(net.eval(), dynamic=False) if compiled else net.eval()
+
+    def run():
+        with torch.inference_mode():
+            return forward(inputs)
+
+    return run

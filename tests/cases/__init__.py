@@ -43,6 +43,8 @@ OTHERS = {
     "Remat",
     "Repeat",
     "Quantized",
+    "QuantizedEmbedding",
+    "QuantizedLinear",
     "Residual",
     "RotaryEmbedding",
     "RouterLosses",

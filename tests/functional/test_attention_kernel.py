@@ -1,4 +1,4 @@
-"""Attention's kernel against its definition, operation by operation, in float64: every derivative, and blocks under a causal mask."""
+"""Attention's kernel against its definition, operation by operation, in float64: every derivative, blocks under a causal mask, and long sequences."""
 
 from functools import partial
 
@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from funnn.functional import _attention_kernel as kernel
+from funnn.functional import _attention_scan as scan
+from funnn.functional import scaled_dot_product_attention
 from tests.quick import quick
 
 
@@ -19,6 +21,14 @@ def small_blocks(monkeypatch):
         yield
 
 
+@pytest.fixture(params=["exponentials kept", "computed again"])
+def form(request, monkeypatch):
+    """Both forms of the kernel: as for short sequences, and as for long ones, two queries at a time."""
+    if request.param == "computed again":
+        monkeypatch.setattr(kernel, "LONG", 1)
+        monkeypatch.setattr(scan, "ROWS", 2)
+
+
 # queries, keys, whether the mask is causal, then the shapes of what else is given
 CASES = {
     "plain": (4, 5, False, {}),
@@ -26,6 +36,7 @@ CASES = {
     "causal, fewer keys": (7, 4, True, {}),
     "causal, more keys": (14, 16, True, {}),
     "causal, all at once": (7, 7, True, {"bias": (7, 7), "mask": (3, 1, 7), "drop": (2, 3, 7, 7)}),
+    "causal, bias by query": (7, 7, True, {"bias": (3, 7, 1)}),
     "bias by key": (4, 5, False, {"bias": (3, 1, 5)}),
     "bias by query, dropout": (4, 5, False, {"bias": (4, 1), "drop": (2, 3, 4, 5)}),
     "bias for all": (4, 5, False, {"bias": ()}),
@@ -74,7 +85,7 @@ def derivatives(function, arrays):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_derivative_equals_the_textbooks(name):
+def test_every_derivative_equals_the_textbooks(name, form):
     queries, keys, causal, shapes = CASES[name]
     arrays = tuple(numbers(2, 3, *shape, seed=i) for i, shape in enumerate([(queries, 4), (keys, 4), (keys, 5)]))
     if "bias" in shapes:
@@ -92,7 +103,7 @@ def test_every_derivative_equals_the_textbooks(name):
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("added", [False, True], ids=["mask", "bias"])
-def test_masked_rows_are_zero_and_so_are_their_gradients(added, causal):
+def test_masked_rows_are_zero_and_so_are_their_gradients(added, causal, form):
     """Of first and second order; the other rows are as without them."""
     q, k, v = (numbers(2, 8, 4, seed=i) for i in range(3))
     rows = np.array([0, 2, 5])
@@ -119,7 +130,7 @@ def test_masked_rows_are_zero_and_so_are_their_gradients(added, causal):
 @pytest.mark.parametrize(
     "shapes", [((2, 0, 4), (2, 3, 4), (2, 3, 5)), ((2, 7, 4), (2, 0, 4), (2, 0, 5)), ((0, 7, 4), (0, 3, 4), (0, 3, 5))]
 )
-def test_empty_sizes_give_zeros(shapes, causal):
+def test_empty_sizes_give_zeros(shapes, causal, form):
     arrays = tuple(numbers(*shape) for shape in shapes)
     y, vjp = jax.vjp(lambda *arrays: kernel.attend(*arrays, None, None, None, causal), *arrays)
     assert y.shape == (*shapes[0][:-1], shapes[2][-1]) and not y.any()
@@ -136,3 +147,43 @@ def test_blocks_take_only_the_keys_that_they_may_see(queries, products):
     jaxpr = jax.make_jaxpr(jax.grad(lambda x: kernel.attend(x, x, x, None, None, None, True).sum()))(x)
     shapes = {equation.outvars[0].aval.shape for equation in jaxpr.eqns}
     assert {shape for shape in shapes if len(shape) == 2 and min(shape) > 2} == products
+
+
+#: what is attended to in sequences of 4096, and the shape of the mask
+LONG = {
+    "all": None,
+    "causal": None,
+    "window": (4096, 4096),
+    "some keys": (2, 1, 1, 4096),
+    "bias": (4, 1, 4096),
+    "fewer heads of keys": None,
+}
+
+
+@pytest.mark.parametrize("derivative", ["value", "gradient", "tangent", "second"])
+@pytest.mark.parametrize("name", LONG)
+def test_no_square_of_a_long_sequence_is_made(name, derivative, monkeypatch):
+    """The memory of the compiled program is less than the scores of a single head would take."""
+    monkeypatch.undo()
+    length, shape = 4096, LONG[name]
+    q = jax.ShapeDtypeStruct((2, 4, length, 16), jnp.float32)
+    k = jax.ShapeDtypeStruct((2, 2 if name == "fewer heads of keys" else 4, length, 16), jnp.float32)
+    mask = () if shape is None else (jax.ShapeDtypeStruct(shape, jnp.float32 if name == "bias" else bool),)
+
+    def attend(q, k, v, *mask):
+        return scaled_dot_product_attention(q, k, v, *mask, is_causal=name == "causal", enable_gqa=name == "fewer heads of keys")
+
+    def gradient(*arrays):
+        numbers = tuple(i for i, x in enumerate(arrays) if x.dtype == jnp.float32)
+        return jax.grad(lambda *arrays: jnp.sum(jnp.sin(attend(*arrays))), numbers)(*arrays)
+
+    def tangent(q, k, v, *mask):
+        return jax.jvp(lambda *arrays: attend(*arrays, *mask), (q, k, v), (2 * q, v, k))[1]
+
+    def second(q, *rest):
+        return jax.grad(lambda q: sum(jnp.vdot(g, g) for g in gradient(q, *rest)))(q)
+
+    function = {"value": attend, "gradient": gradient, "tangent": tangent, "second": second}[derivative]
+    memory = jax.jit(function).lower(q, k, k, *mask).compile().memory_analysis()
+    one_head = 4 * length**2
+    assert memory.temp_size_in_bytes < one_head, f"{memory.temp_size_in_bytes / 2**20:.0f} MiB"

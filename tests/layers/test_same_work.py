@@ -1,8 +1,8 @@
 """A compiled training step of layers is the operations of the same step written by hand: layers cost nothing when they run.
 
 By hand means ``jax.numpy`` and ``jax.lax`` on nested dicts. Where funnn has a kernel with a derivative of its own (ReLU, GELU, layer and batch normalisation,
-convolution, attention, cross entropy), both call it: the kernels are measured by ``tests/benchmarks``, and what is compared here is all that layers,
-``apply``, ``Repeat`` and the optimizer add.
+convolution, products in bfloat16, attention, cross entropy), both call it: the kernels are measured by ``tests/benchmarks``, and what is compared here is
+all that layers, ``apply``, ``Repeat`` and the optimizer add.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ RATE = 0.1
 
 
 def linear(p, x):
+    if x.dtype == jnp.bfloat16:
+        return F.linear(x, p["weight"], p["bias"])
     return lax.dot_general(x, p["weight"], (((x.ndim - 1,), (1,)), ((), ()))) + p["bias"]
 
 

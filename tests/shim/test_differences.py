@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,13 @@ def _(t):
     y = t.zeros(2, requires_grad=True)
     t.nn.functional.kl_div(t.ones(2), y, reduction="sum").backward()
     return y.grad
+
+
+@shows("dynamic quantisation")
+def _(t):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, that it is deprecated
+        return list(t.ao.quantization.quantize_dynamic(t.nn.Sequential(t.nn.Linear(2, 2)), {t.nn.Linear}).state_dict())
 
 
 @shows("sparse layouts")

@@ -242,7 +242,7 @@ def test_cuda_types_without_a_gpu():
 #: Names that torch has, and what the error must say.
 REFUSED = {
     **dict.fromkeys(("sspaddmm", "saddmm", "sparse_bsr_tensor", "resize_as_sparse_"), "indices"),
-    **dict.fromkeys(("quantize_per_tensor", "q_scale", "dequantize", "int_repr", "quantization", "ao"), "quantised"),
+    **dict.fromkeys(("quantize_per_tensor", "q_scale", "dequantize", "int_repr", "qscheme"), "quantised"),
     **{
         "nested": "nested",
         "float4_e2m1fn_x2": "numbers",

@@ -21,6 +21,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import common, promoted
+from funnn.functional import _half_product as half_product
 
 
 def _same_types(name: str, *arrays: Any) -> None:
@@ -42,7 +43,7 @@ def matmul(input, other: Array):
             )
         a, b = ("x".join(map(str, array.shape[-2:])) for array in (input, other))
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a} and {b}); the inner sizes {rows} and {columns} must be equal")
-    return jnp.matmul(input, other)
+    return half_product.matmul(input, other)
 
 
 _MATMUL_GRADS = {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (2, 2): "MmBackward0", (1, 2): "SqueezeBackward4"}
