@@ -74,6 +74,7 @@ ROOMS = """
     _port.imports _port.verify _port.expressions
     _port.layers
     _port.command
+    _huge_pages
     _run _run_notebook
     examples
     _digits _digits_report _digits_picture
@@ -96,6 +97,7 @@ INSIDE_FUNCTIONS = {
         "jax",
         "importlib.metadata",
         "funnn",
+        "funnn._huge_pages",
         "funnn._run",
         "funnn._run_notebook",
         "funnn.torch.distributed._agent",

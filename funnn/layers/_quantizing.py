@@ -70,7 +70,7 @@ def quantize(
                 "its first path"
             )
         new, own = _FORMS[base].from_layer(node, tree)
-        new = new.with_policy(node._policy).with_mode(node._mode)
+        new = new.with_policy(node._policy).with_mode(node._mode).with_output(node._output)
         params = with_tree(params, where, own)
         layer = put(layer, where, new) if where else new
     return layer, params

@@ -132,7 +132,7 @@ PRECISE = {
     "Bilinear": (layers.Bilinear(4, 4, 2), [(5, 4), (5, 4)]),
     "Conv2d": (layers.Conv2d(3, 4, 3), [(2, 3, 8, 8)]),
     "strided": (layers.Conv2d(3, 4, 3, stride=2, padding=1), [(2, 3, 8, 8)]),
-    "grouped": (layers.Conv1d(3, 6, 3, groups=3), [(2, 3, 9)]),
+    "grouped": (layers.Conv1d(4, 6, 3, groups=2), [(2, 4, 9)]),
     "ConvTranspose2d": (layers.ConvTranspose2d(3, 4, 3), [(2, 3, 8, 8)]),
     "LSTM": (layers.LSTM(4, 3), [(5, 2, 4)]),
     "GRU": (layers.GRU(4, 3), [(5, 2, 4)]),
