@@ -3,12 +3,12 @@
 XLA:CPU convolves images. A convolution along one axis is one of images of one row; along three, the first axis moves into the channels, as many of them
 as the kernel has slices. (What XLA has of its own for three axes takes 20 to 100 times as long.)
 
-- Windows of few numbers (a first layer's) become rows of a matrix, which the weights multiply at once; so does every kernel of one number. An input's
-  gradient of few channels is one such product whose results are added up where they belong.
+- Windows of few numbers (a first layer's) become rows of a matrix, which the weights multiply at once. An input's gradient of few channels is one such
+  product whose results are added up where they belong.
 - All else is a convolution with the channels last. JAX before 0.11 sends most of them to a routine that uses one thread; those whose numbers do not
   lie side by side go to another one, which uses all. So everything along the first axis is put twice as far apart, which changes no term of the sums.
 - The weight's gradient moves g over x and sums over images. Put apart, that is the faster one with any JAX, from ``IMAGES`` images on.
-- Groups have a file of their own.
+- Groups and kernels of one number have files of their own.
 
 Milliseconds of float32 on 2 cores, PyTorch / XLA as it comes / this, value and weight's gradient: 64 channels at 16×16, 32 images 1.3 / 2.9 / 1.7
 and 1.4 / 5.3 / 2.0; 32 channels at 32×32 1.6 / 3.4 / 2.4 and 1.6 / 5.4 / 2.7. ``python -m tests.benchmarks.convolutions`` measures these and others.
@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn.functional import _conv_grouped as grouped
+from funnn.functional import _conv_points as points
 from funnn.functional import _conv_windows as windows
 from funnn.functional import _conv_xla as xla
 from funnn.functional._conv_xla import Geometry
@@ -51,7 +52,9 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if geometry.groups > 1:
         return grouped.correlate(x, w, geometry)
     volume = math.prod(geometry.kernel)
-    if volume > 1 and volume * x.shape[1] > FEW:
+    if volume == 1:
+        return points.correlate(x, w, geometry)
+    if volume * x.shape[1] > FEW:
         apart = _apart(x, *w.shape[:2])
         return windows.first(xla.correlate(windows.last(x), windows.weight_last(w), geometry, last=True, apart=apart))
     rows = windows.rows(windows.swap(x), geometry)
@@ -69,7 +72,9 @@ def spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if geometry.groups > 1:
         return grouped.spread(g, w, geometry)
     volume, dense = math.prod(geometry.kernel), set(geometry.stride) == {1}
-    if volume > 1 and not (dense and volume <= FEW and w.shape[1] <= FEW_CHANNELS):
+    if volume == 1:
+        return points.spread(g, w, geometry)
+    if not (dense and volume <= FEW and w.shape[1] <= FEW_CHANNELS):
         apart = _apart(g, *w.shape[:2]) if dense else 1  # else the numbers of g do not lie side by side anyway
         return windows.first(xla.spread(windows.last(g), windows.weight_last(w), geometry, last=True, apart=apart))
     g = windows.swap(g)
@@ -87,6 +92,8 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
         return w.reshape(w.shape[0], x.shape[1] // geometry.groups, -1, *w.shape[2:])
     if geometry.groups > 1:
         return grouped.contract(x, g, geometry)
+    if math.prod(geometry.kernel) == 1:
+        return points.contract(x, g, geometry)
     apart = 2 if x.dtype == jnp.float32 and x.shape[0] >= IMAGES else 1
     return jnp.moveaxis(xla.contract_apart(windows.last(x), windows.last(g), geometry, apart), (-1, -2), (0, 1))
 

@@ -3,8 +3,8 @@
 - One channel a group (depthwise): no sum over channels is left. The result is the sum over the kernel's elements of what each meets, in one loop.
 - Else windows become rows of one matrix a group, and the groups' matrices are multiplied together.
 
-Milliseconds of float32 on 2 cores, PyTorch / XLA / this, value and weight's gradient: 96 channels by themselves at 16×16, 32 images 0.18 / 16 / 0.7 and
-0.17 / 8.8 / 2.3; 8 groups of 8 channels there 0.40 / 4.9 / 2.1 and 0.43 / 284 / 2.2.
+Milliseconds of float32 on 2 cores, PyTorch / XLA / this, value and weight's gradient: 96 channels by themselves at 16×16, 32 images 0.18 / 16 / 0.22 and
+0.17 / 8.8 / 1.8; 8 groups of 8 channels there 0.40 / 4.9 / 2.1 and 0.43 / 284 / 2.2.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from funnn.functional._conv_xla import Geometry
 def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     """∂T/∂g, of two spatial axes."""
     if w.shape[1] == 1:
-        seen = _seen(_repeated(x, w.shape[0]), geometry.pads, geometry.out, geometry.stride, geometry)
-        return windows.first(_weighed(seen, w.reshape(w.shape[0], -1)))
+        return _weighed(_seen(_repeated(x, w.shape[0]), geometry.pads, geometry.out, geometry.stride, geometry), w.reshape(w.shape[0], -1))
     product = jnp.matmul(_weights(w, geometry), _rows(x, geometry))
     return windows.swap(product.reshape(w.shape[0], x.shape[0], *geometry.out))
 
@@ -36,9 +35,9 @@ def spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     geometry = geometry._replace(out=g.shape[2:], stride=(1,) * len(steps))
     images, channels = g.shape[0], geometry.groups * w.shape[1]
     if w.shape[1] == 1:
-        seen = _seen(windows.last(g), geometry.turned_pads, geometry.size, geometry.stride, geometry)
-        x = windows.first(_weighed(seen, w.reshape(w.shape[0], -1)[:, ::-1]))
-        return jnp.sum(x.reshape(images, channels, -1, *geometry.size), 2)
+        seen = _seen(g, geometry.turned_pads, geometry.size, geometry.stride, geometry)
+        x = _weighed(seen, w.reshape(w.shape[0], -1)[:, ::-1])
+        return x if channels == w.shape[0] else jnp.sum(x.reshape(images, channels, -1, *geometry.size), 2)
     products = jnp.matmul(jnp.swapaxes(_weights(w, geometry), 1, 2), windows.swap(g).reshape(geometry.groups, -1, g[:, 0].size))
     parts = jnp.moveaxis(products.reshape(geometry.groups, -1, w.shape[1], g[:, 0].size), 0, 1)
     return windows.swap(windows.add_rows(parts.reshape(-1, images, *geometry.out), geometry))
@@ -49,7 +48,7 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     groups, results, channels = geometry.groups, g.shape[1], x.shape[1] // geometry.groups
     if channels == 1:
         seen = _seen(_repeated(x, results), geometry.pads, geometry.out, geometry.stride, geometry)
-        w = jnp.stack([jnp.sum(windows.first(part) * g, (0, 2, 3)) for part in seen], -1)
+        w = jnp.stack([jnp.sum(part * g, (0, 2, 3)) for part in seen], -1)
     else:
         w = jnp.matmul(windows.swap(g).reshape(groups, results // groups, -1), jnp.swapaxes(_rows(x, geometry), 1, 2))
         w = jnp.swapaxes(w.reshape(results, -1, channels), 1, 2)
@@ -57,23 +56,23 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def _repeated(x: jax.Array, results: int) -> jax.Array:
-    """The channels last, each as often as it has results."""
-    return windows.last(jnp.repeat(x, results // x.shape[1], axis=1))
+    """Each channel as often as it has results."""
+    return x if results == x.shape[1] else jnp.repeat(x, results // x.shape[1], axis=1)
 
 
 def _seen(
     x: jax.Array, pads: Sequence[tuple[int, int]], out: Sequence[int], stride: Sequence[int], geometry: Geometry
 ) -> Iterator[jax.Array]:
-    """What each of the kernel's elements meets of x (N, *spatial, C): (N, *out, C)."""
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)])
+    """What each of the kernel's elements meets of x: (N, C, *out)."""
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *((low, high, 0) for low, high in pads)])
     limits = [(size - 1) * step + 1 for size, step in zip(out, stride, strict=True)]
     for shift in geometry.shifts():
         ends = [start + limit for start, limit in zip(shift, limits, strict=True)]
-        yield lax.slice(x, (0, *shift, 0), (x.shape[0], *ends, x.shape[-1]), (1, *stride, 1))
+        yield lax.slice(x, (0, 0, *shift), (*x.shape[:2], *ends), (1, 1, *stride))
 
 
 def _weighed(seen: Iterator[jax.Array], w: jax.Array) -> jax.Array:
-    return functools.reduce(jnp.add, (part * w[:, i] for i, part in enumerate(seen)))
+    return functools.reduce(jnp.add, (part * w[:, i, None, None] for i, part in enumerate(seen)))
 
 
 def _rows(x: jax.Array, geometry: Geometry) -> jax.Array:

@@ -71,9 +71,7 @@ def add_shifted(parts: jax.Array, geometry: Geometry) -> jax.Array:
 
 
 def add_rows(products: jax.Array, geometry: Geometry) -> jax.Array:
-    """The transpose of :func:`rows`: each is added where it was seen."""
-    volume, steps = math.prod(geometry.kernel), [stride - 1 for stride in geometry.stride]
-    parts = products.reshape(volume, -1, *products.shape[1:])
-    total = parts[0] if volume == 1 else add_shifted(parts, geometry)
-    edges = [(-low, -high, step) for (low, high), step in zip(geometry.pads, steps, strict=True)]
+    """The transpose of :func:`rows` for stride 1: each is added where it was seen."""
+    total = add_shifted(products.reshape(math.prod(geometry.kernel), -1, *products.shape[1:]), geometry)
+    edges = [(-low, -high, 0) for low, high in geometry.pads]
     return lax.pad(total, jnp.zeros((), total.dtype), [(0, 0, 0), (0, 0, 0), *edges])

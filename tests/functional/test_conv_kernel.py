@@ -17,7 +17,9 @@ from tests.quick import quick
 CASES = {
     "one product over all shifts": ((3, 1, 9, 8), (4, 1, 5, 5), {"padding": (2, 1)}),
     "pointwise": ((3, 5, 6, 6), (4, 5, 1, 1), {"stride": (2, 1)}),
-    "rows, in chunks with a rest": ((7, 6, 17, 12), (5, 6, 3, 3), {"padding": (1, 1)}),
+    "pointwise, many places": ((2, 3, 17, 16), (4, 3, 1, 1), {"padding": (1, 0)}),
+    "pointwise, few places": ((3, 5, 2, 2), (4, 5, 1, 1), {}),
+    "odd sizes": ((7, 6, 17, 12), (5, 6, 3, 3), {"padding": (1, 1)}),
     "rows, strided": ((4, 6, 26, 19), (5, 6, 3, 2), {"padding": (1, 0), "stride": (2, 2)}),
     "rows, dilated": ((2, 6, 20, 19), (5, 6, 3, 3), {"dilation": (2, 3)}),
     "small images": ((2, 8, 5, 5), (3, 8, 3, 3), {"padding": (1, 1)}),
