@@ -122,6 +122,16 @@ def written(t):
     print(t.empty(100_000, 100_000, 100, device="meta") @ t.empty(100, 5, device="meta"))
 
 
+@pytest.mark.parametrize("name", ["linspace", "logspace"])
+def test_ends_without_numbers_decide_where_a_range_is(name):
+    for kit in (shim, torch):
+        function, end = getattr(kit, name), kit.tensor(5, device="meta")
+        for ends in ((4.3, end), (end, 4.3), (kit.tensor(3), end)):
+            for device in ({}, {"device": "cpu"}, {"device": "meta"}):
+                assert function(*ends, 5, **device).is_meta
+        assert not function(kit.tensor(3), 4.0, 5, device="cpu").is_meta
+
+
 def chosen(t):
     """What a mask or repeats without numbers choose: writes, and reads of as many as is said."""
     x, mask, rows = t.empty(3, 4, device="meta"), t.empty(3, 4, dtype=t.bool, device="meta"), t.empty(3, dtype=t.bool, device="meta")

@@ -74,7 +74,7 @@ def _stepped(given: dict[str, Any], count: Callable, dtype: Any, device: Any, re
 @factory
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """``steps`` values from start to end, both included, at equal distances."""
-    device = _on_meta(start, end) if device is None else device
+    device = _place(start, end, device)
     values, kind = _spaced("linspace", start, end, steps, dtype, device)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
@@ -84,16 +84,16 @@ def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` powers of ``base``, whose exponents go from start to end at equal distances."""
-    device = _on_meta(start, end) if device is None else device
+    device = _place(start, end, device)
     values, kind = _spaced("logspace", start, end, steps, dtype, device, wide=True)
     with np.errstate(all="ignore"):
         values = np.power(base, values)
     return finish(from_host(cast_on_host(values, kind.numpy)), requires_grad, device)
 
 
-def _on_meta(start: Any, end: Any) -> Any:
-    """'meta' where an end is a tensor without numbers, else None."""
-    return next((value.device for value in (start, end) if isinstance(value, Tensor) and value.is_meta), None)
+def _place(start: Any, end: Any, device: Any) -> Any:
+    """'meta' where an end is a tensor without numbers, whatever ``device`` says, as in torch."""
+    return next((value.device for value in (start, end) if isinstance(value, Tensor) and value.is_meta), device)
 
 
 def _end(value: Tensor, without_numbers: bool) -> Any:
