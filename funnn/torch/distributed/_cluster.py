@@ -54,6 +54,7 @@ class Cluster:
         self._devices: list[list[Any]] = []
         self._groups: dict[tuple[int, ...], int] = {}  # how many of the same processes there have been
         self._is_open = size > 1
+        self._is_second = False  # whether it fails because another process has failed
         if size > 1:
             self._join(store, timeout)
             with _lock:
@@ -177,6 +178,11 @@ class Cluster:
                 how = f"has failed: {reason}" if reason else "has left the group"
                 raise ProcessGoneError(f"{what} can't be done, for the process of rank {rank} {how}", bool(reason))
 
+    def fail(self, reason: str) -> None:
+        """Say that this process fails, after others or as the first."""
+        self._is_second = any(why for rank, why in self.gone().items() if rank != self.rank)
+        self.leave(reason)
+
     def leave(self, reason: str = "") -> None:
         """Say that this process takes part no longer."""
         if self._is_open:
@@ -185,12 +191,16 @@ class Cluster:
                 self.put(f"left/{self.rank}", f"={reason}".encode())
 
     def close(self) -> None:
-        """Wait for the others, and disconnect; without waiting where one has failed."""
+        """Wait for the others, and disconnect; without waiting where one has failed.
+
+        A process that fails because another one did gives a launcher the time to see that one end, which it then names, and stops this one.
+        """
         end = time.monotonic() + _LINGER if _failure else float("inf")
+        is_second = self._is_second and "TORCHELASTIC_RUN_ID" in os.environ
         while self.size > 1:
             gone = self.gone()
             everybody = len(gone) == self.size or not gone  # none: the service has gone
-            if everybody or time.monotonic() > end or (self.rank and any(gone.values())):
+            if time.monotonic() > end or (not is_second and (everybody or (self.rank and any(gone.values())))):
                 if len(gone) == self.size and not any(gone.values()):
                     self._client.shutdown()
                     if self._service is not None:
@@ -247,7 +257,7 @@ def announce_failure(reason: str) -> None:
     """Tell the other processes that this one fails, and of what."""
     _failure.append(reason[:2000])
     for cluster in _clusters:
-        cluster.leave(_failure[0])
+        cluster.fail(_failure[0])
 
 
 def _leave_all() -> None:
