@@ -1,7 +1,7 @@
 """Memory in pages of 2 MiB for a program that this process starts as.
 
 XLA asks the C library for the memory of a program's intermediate values at every call, and gives it back after. On a CPU each page that is touched for the
-first time costs a fault of about a microsecond: 250 faults a MiB with pages of 4 KiB, one for two MiB with large ones. glibc can ask Linux for the large
+first time costs a fault: 256 faults a MiB with pages of 4 KiB, one for two MiB with large ones. glibc can ask Linux for the large
 ones, if it is told so in the environment before the process begins; a library that is imported later cannot.
 """
 

@@ -13,20 +13,20 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    def __init__(self, d: int, heads: int):
+    def __init__(self, d: int, heads: int, causal: bool):
         super().__init__()
-        self.heads, self.qkv, self.out = heads, nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.causal, self.heads, self.qkv, self.out = causal, heads, nn.Linear(d, 3 * d), nn.Linear(d, d)
 
     def forward(self, x):
         n, t, d = x.shape
         q, k, v = self.qkv(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(n, t, d))
+        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal).transpose(1, 2).reshape(n, t, d))
 
 
-class GPTBlock(nn.Module):
-    def __init__(self, d: int):
+class TransformerBlock(nn.Module):
+    def __init__(self, d: int, causal: bool):
         super().__init__()
-        self.n1, self.attention, self.n2 = nn.LayerNorm(d), Attention(d, 4), nn.LayerNorm(d)
+        self.n1, self.attention, self.n2 = nn.LayerNorm(d), Attention(d, 4, causal), nn.LayerNorm(d)
         self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
 
     def forward(self, x):
@@ -38,7 +38,7 @@ class GPT(nn.Module):
     def __init__(self):
         super().__init__()
         self.tokens, self.places = nn.Embedding(1000, 128), nn.Embedding(128, 128)
-        self.blocks = nn.Sequential(*(GPTBlock(128) for _ in range(4)))
+        self.blocks = nn.Sequential(*(TransformerBlock(128, causal=True) for _ in range(4)))
         self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 1000)
 
     def forward(self, x):

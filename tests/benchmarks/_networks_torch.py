@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.benchmarks._models_torch import step_of
+from tests.benchmarks._models_torch import TransformerBlock, step_of
 
 
 def double(c: int, out: int) -> nn.Module:
@@ -65,33 +65,11 @@ class MobileNet(nn.Module):
         return self.head(self.last(self.blocks(self.stem(x))).mean((2, 3)))
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, d: int, heads: int):
-        super().__init__()
-        self.heads, self.qkv, self.out = heads, nn.Linear(d, 3 * d), nn.Linear(d, d)
-
-    def forward(self, x):
-        n, t, d = x.shape
-        q, k, v = self.qkv(x).view(n, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, d))
-
-
-class Encoder(nn.Module):
-    def __init__(self, d: int):
-        super().__init__()
-        self.n1, self.attention, self.n2 = nn.LayerNorm(d), SelfAttention(d, 4), nn.LayerNorm(d)
-        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
-
-    def forward(self, x):
-        x = x + self.attention(self.n1(x))
-        return x + self.mlp(self.n2(x))
-
-
 class ViT(nn.Module):
     def __init__(self, d: int = 128):
         super().__init__()
         self.patches, self.places = nn.Conv2d(3, d, 4, 4), nn.Embedding(64, d)
-        self.blocks = nn.Sequential(*(Encoder(d) for _ in range(4)))
+        self.blocks = nn.Sequential(*(TransformerBlock(d, causal=False) for _ in range(4)))
         self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, 10)
 
     def forward(self, x):

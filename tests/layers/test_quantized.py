@@ -118,7 +118,7 @@ def test_projections_of_attention_stay():
 
 def test_files(tmp_path):
     """A file that torch reads has the integers, and gives the same parameters back."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="it reads the file")
     layer, params = quantize(Linear(5, 3), Linear(5, 3).init(KEY)[0])
     checkpoint.save_pt(checkpoint.to_state_dict(params), tmp_path / "x.pt")
     found = torch.load(tmp_path / "x.pt")
