@@ -18,6 +18,7 @@ from funnn.checkpoint._replacing import replacing
 from funnn.checkpoint._source import File, opened
 from funnn.checkpoint._tensors import TYPES, UNTYPED, Record
 
+_PIECE = 1 << 19  # bytes whose check sum is taken and that are written before the processor's cache has lost them
 _ALIGNMENT = 64  # of each member's bytes, so that the file can be mapped into memory
 
 
@@ -173,11 +174,14 @@ def write(tree: Any, file: File, pickler: Any) -> None:
     members["version"] = b"3\n"
     folder, place = "archive", opened(file, "wb")
     if isinstance(file, (str, os.PathLike)):
-        folder, place = os.path.splitext(os.path.basename(file))[0], replacing(file)
+        folder, place = os.path.splitext(os.path.basename(file))[0], replacing(file, sum(map(len, members.values())))
     with place as target, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         assert archive.fp is not None
         for name, content in members.items():
             entry = zipfile.ZipInfo(f"{folder}/{name}")
             padding = -(archive.fp.tell() + 30 + len(entry.filename.encode()) + 4) % _ALIGNMENT
             entry.extra = struct.pack("<2sH", b"FB", padding) + bytes(padding)
-            archive.writestr(entry, content)
+            entry.file_size = len(content)
+            with archive.open(entry, "w") as part:
+                for start in range(0, len(content), _PIECE):
+                    part.write(content[start : start + _PIECE])

@@ -24,7 +24,7 @@ _DICTS = (dict, OrderedDict, Counter, defaultdict)
 #: Bytes that the objects of a pickle may take: so many, and so many for each of its own bytes, of which an empty set needs one and takes 216.
 _ALWAYS, _EACH = 32 << 20, 32
 #: Types of numbers of which some are not supported, and how numbers are quantized.
-_TYPE = re.compile(r"torch\.(q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
+NUMBERS = re.compile(r"torch\.(q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
 _DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
 
 
@@ -178,7 +178,7 @@ class Reader:
             if path in group:
                 self.stack.append(group[path])
                 return
-        if _TYPE.fullmatch(path):
+        if NUMBERS.fullmatch(path):
             fix = "convert the tensors to a type that is, and save them again"
             raise CheckpointError(f"the file names {path}, a type of numbers that is not supported", "unsupported", fix)
         path = path.removeprefix("builtins.")[:300]

@@ -20,19 +20,20 @@ from funnn.checkpoint._source import File
 from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
-from funnn.checkpoint._unpickle import Passed, Vocabulary, unpickle
+from funnn.checkpoint._unpickle import NUMBERS, Passed, Vocabulary, unpickle
 from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.program.outline import is_outline, outline_of, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.tensor.pickling import attributes, is_own, on_memory
+from funnn.engine.tensor.generator import Generator
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types import layout as _layout
-from funnn.torch.nn.parameter import Buffer, Parameter
+from funnn.torch.nn.parameter import Parameter
 from funnn.torch.storage import TypedStorage, UntypedStorage
 
 # -- writing
@@ -44,7 +45,11 @@ _OF_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
 _SPARSE = Global("torch._utils", "_rebuild_sparse_tensor")
 _SIZE, _DEVICE = Global("torch", "Size"), Global("torch", "device")
 _LAYOUT = Global("torch.serialization", "_get_layout")
-_NAMED = {Tensor: Global("torch", "Tensor"), Parameter: Global("torch.nn.parameter", "Parameter")}
+_NAMED = {
+    Tensor: Global("torch", "Tensor"),
+    Parameter: Global("torch.nn.parameter", "Parameter"),
+    Generator: Global("torch._C", "Generator"),
+}
 _HANDLED = (_dtype.dtype, _device.device, _dtype.Size, _layout.layout, Tensor, TypedStorage, UntypedStorage)
 
 
@@ -83,8 +88,6 @@ class _Pickler(TorchPickler):
         for hook in (tensor._hooks or {}).values():
             warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.", stacklevel=2)
         kind, state = type(tensor), attributes(tensor)
-        if isinstance(tensor, Buffer):  # which torch has as a plain Tensor with attributes
-            kind, state = Tensor, {**state, "_is_buffer": True}
         if kind is Parameter:
             arguments = tensor.detach(), tensor.requires_grad, OrderedDict()
             return (_PARAMETER_WITH_STATE, (*arguments, state)) if state else (_PARAMETER, arguments)
@@ -222,10 +225,16 @@ def _rebuild_sparse(layout: Any, data: Any) -> SparseTensor:
     for part in data:
         if isinstance(part, Tensor) and part.nbytes > part.untyped_storage().nbytes():
             raise CheckpointError("a part of a sparse tensor is larger than its storage")
+    if layout in (_layout.sparse_bsr, _layout.sparse_bsc):
+        raise CheckpointError(f"the file holds a tensor of layout {layout}", "unsupported", "save it dense, or as torch.sparse_coo")
     if layout is _layout.sparse_coo:
         coalesced = bool(data[3]) if len(data) > 3 else None
         return FUNCTIONS["sparse_coo_tensor"](*data[:3], is_coalesced=coalesced, check_invariants=True)
     return FUNCTIONS["sparse_compressed_tensor"](*data, layout=layout, check_invariants=True)
+
+
+def _refuse_nested(*_: Any) -> Any:
+    raise CheckpointError("the file holds a nested tensor", "unsupported", "save its parts, t.unbind(), or a padded one")
 
 
 _REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_parameter, _rebuild_sparse)
@@ -237,8 +246,6 @@ def _rebuild_from_type(function: Callable, kind: type, arguments: tuple, state: 
     if not any(function is known for known in _REBUILDERS):
         raise CheckpointError(f"Trying to rebuild a tensor of type {shown(kind)} by unrecognized function {shown(function)}")
     tensor = function(*arguments)
-    if isinstance(state, dict) and state.get("_is_buffer") and kind is Tensor:
-        kind, state = Buffer, {name: value for name, value in state.items() if name != "_is_buffer"}
     if isinstance(tensor, SparseTensor) and kind is not Tensor:
         raise CheckpointError(f"a sparse tensor is of class {shown(kind)}", "unsupported", "save it as a plain tensor")
     if type(tensor) is not kind and not isinstance(tensor, SparseTensor):
@@ -267,6 +274,7 @@ _VALUES: dict[str, Any] = {
     **STORAGES,
     "torch.Tensor": Tensor,
     "torch.nn.parameter.Parameter": Parameter,
+    "torch.nested._internal.nested_tensor.NestedTensor": _refuse_nested,
     **{f"torch.{kind.name}": kind for kind in (*_dtype.ALL, _dtype.complex32)},
 }
 _FUNCTIONS: dict[str, Callable] = {
@@ -278,6 +286,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
+    "torch.nested._internal.nested_tensor._rebuild_njt": _refuse_nested,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
     "torch.Size": lambda numbers=(): _dtype.Size(sizes(numbers)),
     "torch.device": lambda *given: _device.device(device_name(*given)),
@@ -307,6 +316,10 @@ class _FullUnpickler(pickle.Unpickler):
                 return getattr(importlib.import_module(f"funnn.{place}"), name)
             except (ImportError, AttributeError):
                 continue
+        if NUMBERS.fullmatch(f"{module}.{name}"):
+            raise NotImplementedError(
+                f"{module}.{name}: such numbers are not supported; convert the tensors in PyTorch and save them again"
+            )
         raise pickle.UnpicklingError(f"the file names {module}.{name}, which funnn.torch does not have; save a state_dict instead")
 
 

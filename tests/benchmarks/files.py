@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.files [--megabytes N] [--folder DIR]
 
-The contestants take turns, each in a process of its own; times are the best of the rounds, the file is in the system's cache. ``mapped`` is the time until
-the file is open and one tensor was looked at. Writing here ends when the file is on the disk, in PyTorch when the system has it; "torch, on disk" also
-waits for the disk, as whoever wants what funnn promises would write it.
+The contestants take turns, each in a process of its own; times are medians of the rounds, the file is in the system's cache. ``write`` makes a new file,
+``replace`` writes over one; before each, the system is asked for as much memory and given it back, so that all of them find it as quick to get.
+``mapped`` is the time until the file is open and one tensor was looked at. Writing here ends when the file is on the disk, in PyTorch when the system
+has it; "torch, on disk" also waits for the disk, as whoever wants what funnn promises would write it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-ROUNDS, TENSORS = 3, 64
+ROUNDS, TENSORS = 5, 64
 WORLDS = ["funnn", "funnn.torch", "torch"]
 ON_DISK = "torch, on disk"
 
@@ -58,15 +60,19 @@ def resident() -> float:
 def measure(world: str, what: str, path: Path, megabytes: int) -> dict[str, float]:
     """Seconds, and megabytes of memory that were taken."""
     save, load, make = tools(world)
+    save({"warm": make(np.ones(3, np.float32))}, path.with_suffix(".warm"))
+    load(path.with_suffix(".warm"), what == "mapped")
+    count = (megabytes << 20) // 4 // TENSORS
+    writes = what in ("write", "replace")
+    tree = {str(n): make(np.full(count, n, np.float32)) for n in range(TENSORS)} if writes else {}
     if what == "write":
-        count = (megabytes << 20) // 4 // TENSORS
-        tree = {str(n): make(np.full(count, n, np.float32)) for n in range(TENSORS)}
-        before, start = resident(), time.perf_counter()
+        path.unlink(missing_ok=True)
+    if writes:
+        np.ones(3 * TENSORS * count, np.float32)  # given back at once
+    before, start = resident(), time.perf_counter()
+    if writes:
         save(tree, path)
     else:
-        save({"warm": make(np.ones(3, np.float32))}, path.with_suffix(".warm"))
-        load(path.with_suffix(".warm"), what == "mapped")
-        before, start = resident(), time.perf_counter()
         tree = load(path, what == "mapped")
     seconds = time.perf_counter() - start
     if what == "mapped":
@@ -88,8 +94,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = os.path.join(folder, "model.pt")
         print(f"{options.megabytes} MB in {TENSORS} tensors; seconds (of torch), and MB of memory more than before")
-        for what in ("write", "read", "mapped"):
-            worlds = [*WORLDS, ON_DISK] if what == "write" else WORLDS
+        for what in ("write", "replace", "read", "mapped"):
+            worlds = [*WORLDS, ON_DISK] if what in ("write", "replace") else WORLDS
             found: dict[str, list[dict[str, float]]] = {world: [] for world in worlds}
             for _ in range(ROUNDS):
                 for world, rows in found.items():
@@ -105,9 +111,9 @@ def main() -> None:
                         str(options.megabytes),
                     ]
                     rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-            best = {world: min(row["seconds"] for row in rows) for world, rows in found.items()}
+            usual = {world: statistics.median(row["seconds"] for row in rows) for world, rows in found.items()}
             texts = [
-                f"{world} {best[world]:.3f} ({best[world] / best['torch']:.2f}) {max(row['megabytes'] for row in rows):+.0f}"
+                f"{world} {usual[world]:.3f} ({usual[world] / usual['torch']:.2f}) {max(row['megabytes'] for row in rows):+.0f}"
                 for world, rows in found.items()
             ]
             print(f"{what:8}", *(f"{text:32}" for text in texts), flush=True)

@@ -75,7 +75,11 @@ class Generator:
         return Generator(self.device).set_state(self.get_state())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.device.type, self._engine.get_state())
+        return Generator, (self.device,), (self.initial_seed(), None, self.get_state())
+
+    def __setstate__(self, state: tuple[int, None, Tensor]) -> None:
+        _, _, memory = state
+        self.set_state(memory)
 
     def get_offset(self) -> int:
         """Raises RuntimeError: as PyTorch's generator for the CPU, this one has no offset."""
@@ -263,10 +267,6 @@ def _without_tangent(array: Any) -> Any:
 
 def _wrap(values: np.ndarray) -> Tensor:
     return Tensor._wrap(from_host(values))
-
-
-def _rebuild(device: str, state: np.ndarray) -> Generator:
-    return Generator(device).set_state(_wrap(state))
 
 
 default_generator = Generator()

@@ -58,19 +58,23 @@ class SparseParameter(SparseTensor, Parameter):
         return "Parameter containing:\n" + SparseTensor.__repr__(self)
 
 
-class Buffer(Tensor):
-    """A tensor that, assigned to a Module's attribute, joins its buffers."""
+class _BufferType(type(Tensor)):  # type: ignore[misc]
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if cls is Buffer:
+            return isinstance(instance, Tensor) and instance.__dict__.get("_is_buffer", False)
+        return super().__instancecheck__(instance)
+
+
+class Buffer(Tensor, metaclass=_BufferType):
+    """A tensor that, assigned to a Module's attribute, joins its buffers. As torch's, it is a plain Tensor with an attribute that says so."""
 
     __torch_function__ = classmethod(disabled)
 
-    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        buffer = object.__new__(cls)
-        buffer._set_storage(empty(0) if data is None else data)
-        buffer.persistent = persistent
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        data = empty(0) if data is None else data
+        buffer: Any = data.detach().requires_grad_(data.requires_grad)
+        buffer.persistent, buffer._is_buffer = persistent, True
         return buffer
-
-    def __init__(self, data: Tensor | None = None, *, persistent: bool = True):
-        pass
 
 
 class UninitializedTensorMixin:
@@ -152,14 +156,14 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Buffer):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
     """A buffer whose shape is not known yet."""
 
     cls_to_become = Tensor
 
     def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> UninitializedBuffer:
         buffer = super().__new__(cls, requires_grad, device, dtype)
-        buffer.persistent = persistent
+        buffer.persistent, buffer._is_buffer = persistent, True
         return buffer
 
 

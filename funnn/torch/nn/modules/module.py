@@ -353,6 +353,12 @@ class Module(Running, State, Conversion):
         return {name: value for name, value in self.__dict__.items() if name != "_compiled_call_impl"}
 
     def __setstate__(self, state: dict) -> None:
+        for name, value in {**state.get("_parameters", {}), **state.get("_buffers", {})}.items():
+            if not (value is None or isinstance(value, Tensor)):
+                raise TypeError(
+                    f"{name} of this {type(self).__name__} is a {_type_name(value)}, no funnn.torch.Tensor: whole modules that funnn.torch wrote are "
+                    "read here alone; save module.state_dict() for PyTorch"
+                )
         self.__dict__.update(state)
         for name in (*HOOK_SETS, "_non_persistent_buffers_set"):  # that a module saved by an older version has not got
             self.__dict__.setdefault(name, set() if name.endswith("_set") else OrderedDict())
