@@ -26,8 +26,8 @@ from funnn.engine.memory.storage import Storage, Window, contiguous_stride
 from funnn.engine.ops.kit.table import FUNCTIONS
 from funnn.engine.program.outline import is_outline, outline_of, outlined
 from funnn.engine.program.value import from_host
-from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.generator import Generator
+from funnn.engine.tensor.pickling import attributes, is_own, on_memory
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
