@@ -23,8 +23,8 @@ _MARK = object()
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
 #: Bytes that the objects of a pickle may take: so many, and so many for each of its own bytes, of which an empty set needs one and takes 216.
 _ALWAYS, _EACH = 32 << 20, 32
-#: Types of numbers of which some are not supported, and how numbers are quantized.
-NUMBERS = re.compile(r"torch\.(q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
+#: Types of numbers of which some are not supported, how numbers are quantized, and nested tensors.
+SPECIAL = re.compile(r"torch\.(nested\..*|q?u?int\d\w*|bits\d\w*|float\d\w*|complex\d+|per_(tensor|channel)_\w+)")
 _DEEPEST = 1000  # containers in containers; Python's own pickler writes no more
 
 
@@ -178,9 +178,9 @@ class Reader:
             if path in group:
                 self.stack.append(group[path])
                 return
-        if NUMBERS.fullmatch(path):
-            fix = "convert the tensors to a type that is, and save them again"
-            raise CheckpointError(f"the file names {path}, a type of numbers that is not supported", "unsupported", fix)
+        if SPECIAL.fullmatch(path):
+            fix = "convert them to plain ones and save again"
+            raise CheckpointError(f"the file names {path}: such tensors are not supported", "unsupported", fix)
         path = path.removeprefix("builtins.")[:300]
         raise CheckpointError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "

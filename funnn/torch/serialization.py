@@ -20,7 +20,7 @@ from funnn.checkpoint._source import File
 from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
-from funnn.checkpoint._unpickle import NUMBERS, Passed, Vocabulary, unpickle
+from funnn.checkpoint._unpickle import SPECIAL, Passed, Vocabulary, unpickle
 from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import Storage, Window, contiguous_stride
 from funnn.engine.ops.kit.table import FUNCTIONS
@@ -233,10 +233,6 @@ def _rebuild_sparse(layout: Any, data: Any) -> SparseTensor:
     return FUNCTIONS["sparse_compressed_tensor"](*data, layout=layout, check_invariants=True)
 
 
-def _refuse_nested(*_: Any) -> Any:
-    raise CheckpointError("the file holds a nested tensor", "unsupported", "save its parts, t.unbind(), or a padded one")
-
-
 _REBUILDERS = (_rebuild_tensor, _rebuild_typed, _rebuild_meta, _rebuild_parameter, _rebuild_sparse)
 
 
@@ -274,7 +270,6 @@ _VALUES: dict[str, Any] = {
     **STORAGES,
     "torch.Tensor": Tensor,
     "torch.nn.parameter.Parameter": Parameter,
-    "torch.nested._internal.nested_tensor.NestedTensor": _refuse_nested,
     **{f"torch.{kind.name}": kind for kind in (*_dtype.ALL, _dtype.complex32)},
 }
 _FUNCTIONS: dict[str, Callable] = {
@@ -286,7 +281,6 @@ _FUNCTIONS: dict[str, Callable] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
-    "torch.nested._internal.nested_tensor._rebuild_njt": _refuse_nested,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
     "torch.Size": lambda numbers=(): _dtype.Size(sizes(numbers)),
     "torch.device": lambda *given: _device.device(device_name(*given)),
@@ -316,10 +310,8 @@ class _FullUnpickler(pickle.Unpickler):
                 return getattr(importlib.import_module(f"funnn.{place}"), name)
             except (ImportError, AttributeError):
                 continue
-        if NUMBERS.fullmatch(f"{module}.{name}"):
-            raise NotImplementedError(
-                f"{module}.{name}: such numbers are not supported; convert the tensors in PyTorch and save them again"
-            )
+        if SPECIAL.fullmatch(f"{module}.{name}"):
+            raise NotImplementedError(f"{module}.{name}: such tensors are not supported; convert them in PyTorch to plain ones and save again")
         raise pickle.UnpicklingError(f"the file names {module}.{name}, which funnn.torch does not have; save a state_dict instead")
 
 

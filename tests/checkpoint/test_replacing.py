@@ -84,8 +84,8 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         assert load(path)["a"].shape == (100,)
 
 
-def can_mount(folder):
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode == 0
+def can_mount(folder, size="1m"):
+    return subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True).returncode == 0
 
 
 def test_a_full_file_system_leaves_the_old_file(tmp_path):
@@ -101,6 +101,20 @@ def test_a_full_file_system_leaves_the_old_file(tmp_path):
             assert path.read_bytes() == before and [item.name for item in tmp_path.iterdir()] == ["x.pt"]
         save_pt({"a": np.zeros(1 << 15)}, path)
         assert not load_pt(path)["a"].any()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_large_file_asks_for_its_room_first(tmp_path):
+    if not sys.platform.startswith("linux") or not can_mount(tmp_path, "64m"):
+        pytest.skip("only root can mount a small file system, and only Linux can be asked for room in it")
+    try:
+        path = tmp_path / "x.pt"
+        save_pt({"a": np.ones(4 << 20)}, path)  # half
+        assert load_pt(path)["a"].sum() == 4 << 20 and os.stat(path).st_blocks * 512 < 33 << 20
+        with pytest.raises(OSError, match=r"No space left on device: there is no room for 4194\d\d\d\d bytes"):
+            save_pt({"a": np.ones(5 << 20)}, path)
+        assert load_pt(path)["a"].shape == (4 << 20,) and [item.name for item in tmp_path.iterdir()] == ["x.pt"]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 

@@ -122,7 +122,24 @@ def test_attributes():
         for reader in (torch, shim):
             x2, p2, b2 = through(writer, reader, [x, p, b])
             assert x2.tag == p2.tag == {"a": [1]} and isinstance(p2, reader.nn.Parameter)
-            assert isinstance(b2, reader.nn.Buffer) and not b2.persistent and b2.tolist() == [0, 0]
+            assert isinstance(b2, reader.nn.Buffer) and not b2.persistent and b2.tolist() == [0, 0] and type(b2) is reader.Tensor
+
+
+def test_generators_go_on_where_they_were():
+    for writer in (torch, shim):
+        generator = writer.Generator().manual_seed(7)
+        generator = pickle.loads(pickle.dumps(generator))
+        for reader in (torch, shim):
+            loaded = through(writer, reader, generator, weights_only=False)
+            assert loaded.initial_seed() == 7 and reader.rand(3, generator=loaded).tolist() == torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
+
+
+def test_whole_modules():
+    made = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    x = np.ones((4, 3), np.float32)
+    same(lambda t: (made if t is torch else through(torch, shim, made, weights_only=False))(t.tensor(x)))
+    with pytest.raises(TypeError, match=r"weight of this Linear is a torch.nn.parameter.Parameter.*save module.state_dict\(\) for PyTorch"):
+        through(shim, torch, shim.nn.Linear(3, 2), weights_only=False)
 
 
 def data(t):
@@ -441,15 +458,27 @@ def test_numpy_needs_leave():
     assert through(shim, shim, obj, weights_only=False)[0] == 1.5
 
 
-@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_names_that_the_shim_does_not_have():
     with pytest.raises(pickle.UnpicklingError, match=r"names torch.nothing.There, which funnn.torch does not have; save a state_dict"):
         shim.load(archive(b"\x80\x02ctorch.nothing\nThere\n."), weights_only=False)
-    file = io.BytesIO()
-    torch.save(torch.quantize_per_tensor(torch.ones(1), 0.1, 0, torch.qint8), file)
-    file.seek(0)
-    with pytest.raises((NotImplementedError, pickle.UnpicklingError), match=r"not supported|per_tensor"):
-        shim.load(file)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:Sparse", "ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.quantize_per_tensor(torch.ones(1), 0.1, 0, torch.qint8),
+        lambda: torch.eye(4).to_sparse_bsr((2, 2)),
+        lambda: torch.empty(4, dtype=torch.bits8),
+        lambda: torch.empty(4, dtype=torch.float4_e2m1fn_x2),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    ],
+)
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_tensors_that_the_shim_does_not_have(make, weights_only):
+    with pytest.raises(NotImplementedError, match=r"save"):
+        through(torch, shim, make(), weights_only=weights_only)
 
 
 def test_reading_does_not_import_torch(tmp_path):
