@@ -170,6 +170,7 @@ _PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _FAMILIES
 _MEMBER_PATTERNS = tuple((re.compile(pattern), reason) for pattern, reason in _MEMBERS)
 
 
+@functools.lru_cache(maxsize=4096)
 def _reason(kind: str, name: str) -> str | None:
     """What an error says of ``kind.name``, if torch has it."""
     if name.startswith("__"):

@@ -44,10 +44,11 @@ def check_types(refused: Refused, operands: Iterable[Any]) -> None:
     """Raise torch's error for arrays or Tensors of a type that is refused; the widest one counts, and of numbers those among the first two."""
     widest = None
     for position, value in enumerate(operands):
-        found = getattr(value, "dtype", None)
-        if found is None or (position > 1 and getattr(value, "weak_type", False)):
+        kind: Any = getattr(value, "dtype", None)
+        if isinstance(kind, np.dtype):
+            kind = None if position > 1 and getattr(value, "weak_type", False) else dtype.of(kind)
+        if kind is None:
             continue
-        kind = dtype.of(found) if isinstance(found, np.dtype) else found
         if widest is None or kind.category > widest.category:
             widest = kind
     if widest is not None and widest.category in refused:

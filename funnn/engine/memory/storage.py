@@ -84,7 +84,7 @@ class Storage:
         return found
 
     def write(self, window: Window, values: Value, tracked: bool) -> None:
-        """Write the numbers of a window."""
+        """Write the numbers of a window, to whose shape they broadcast."""
         value = self.value
         plan, starts = plan_window(value.shape, window, value.dtype)
         self.value = run(writing(plan), [value, values, *starts])
@@ -335,7 +335,7 @@ def _reading(plan: Plan) -> Callable[..., tuple[tuple[jax.Array], None]]:
 
 
 def _writing(plan: Plan) -> Callable[..., tuple[tuple[jax.Array], None]]:
-    return lambda array, values, *starts: ((write_window(array, values, starts, plan),), None)
+    return lambda array, values, *starts: ((write_window(array, jnp.broadcast_to(values, plan.shape), starts, plan),), None)
 
 
 #: What reads a window of an array, by its plan: (array, *starts) -> values.

@@ -144,7 +144,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         return self._operand()
 
     def _write(self, values: Any) -> None:
-        """Replace the values in place; every view sees it."""
+        """Replace the values in place; every view sees it. Those of a view may broadcast to its shape."""
         storage = self._storage
         if self._window is None:
             storage.replace(values, self._tracked)
@@ -154,7 +154,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         if not isinstance(values, Value):
             values = Value(values)
         storage.write(self._window, values, self._tracked)
-        if not any(stride == 0 for stride in self._window.stride):
+        if 0 not in self._window.stride and values.shape == self._window.shape:
             self._value, self._value_writes = values, storage.writes
 
     def _set_storage(self, other: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -160,6 +161,16 @@ def plain_number(value: np.generic) -> Any:
     return float(value) if type(value) is np.bool_ else value.item()
 
 
+@functools.lru_cache(maxsize=64)
+def _limits(kind: dtype) -> tuple[Any, Any]:
+    """The lowest and the highest number of a type."""
+    if kind.is_floating_point:
+        numbers = ml_dtypes.finfo(kind.numpy)
+        return float(numbers.min), float(numbers.max)
+    whole = np.iinfo(kind.numpy)
+    return int(whole.min), int(whole.max)
+
+
 def check_fits(value: Any, kind: dtype) -> None:
     """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part.
 
@@ -168,16 +179,9 @@ def check_fits(value: Any, kind: dtype) -> None:
     if kind is bool_ or kind.is_complex:
         return
     real = value.real if isinstance(value, complex) and value.imag == 0 else value
-    limit = float(ml_dtypes.finfo(kind.numpy).max) if kind.is_floating_point else int(np.iinfo(kind.numpy).max)
-    lowest = (
-        float(ml_dtypes.finfo(kind.numpy).min)
-        if kind.is_floating_point
-        else -limit - 1
-        if kind.is_signed
-        else 0
-        if isinstance(real, float)
-        else -limit
-    )
+    lowest, limit = _limits(kind)
+    if not kind.is_floating_point and not kind.is_signed:
+        lowest = 0 if isinstance(real, float) else -limit
     if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow: {value}")
 

@@ -86,7 +86,9 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
     """
     dim, arrays = 0, []
     for item in items:
-        if item is None:
+        if type(item) is int:
+            tensor = make_view(tensor, select, (dim, item), "SelectBackward0")
+        elif item is None:
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
             dim += 1

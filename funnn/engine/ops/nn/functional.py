@@ -341,15 +341,16 @@ _one_hot_op = op_of(F.one_hot)
 
 
 def _one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """As many classes as the values say; while compiling they are unknown."""
+    """As many classes as the values say where none are given; while compiling they are unknown."""
     if input.dtype is not _dtype.int64:
         raise RuntimeError(
             f"one_hot is only applicable to index tensor of type LongTensor, got {input.dtype.legacy}; convert it with .long()"
         )
-    if input._operand().traced or (input.is_meta and num_classes > 0):
-        return call(_one_hot_op, (input, num_classes), {})
-    with jax.enable_x64(True):
-        return Tensor._wrap(F.one_hot.pure(input._read(), num_classes))
+    if input.numel() == 0 and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if num_classes == -1 and not input._operand().traced:
+        num_classes = max(int(input._host().max()) + 1, 1)
+    return call(_one_hot_op, (input, num_classes), {})
 
 
 def _in_newer_order(function: Callable) -> Callable:

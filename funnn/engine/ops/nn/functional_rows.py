@@ -267,6 +267,7 @@ row(F.group_norm, "NativeGroupNormBackward0", autocast={"cuda": FLOAT32}, channe
 row(F.local_response_norm, "DivBackward0", channels_last=True)
 row(F.normalize, "DivBackward0", autocast={"cuda": FLOAT32}, elementwise=True)
 row(F.embedding, "EmbeddingBackward0", check=checks.embedding)
+row(F.one_hot, check=checks.coded)
 row(F.cross_entropy, _cross_entropy_grad, autocast=FLOAT32, check=checks.classes)
 row(F.nll_loss, _nll_grad, autocast=FLOAT32, check=checks.classes)
 row(F.linear_cross_entropy, _linear_cross_entropy_grad, autocast=FLOAT32, check=checks.linear_classes)

@@ -105,6 +105,16 @@ def _check_classes(count: int, target: Any, ignore_index: int | None) -> None:
         raise IndexError(f"Target {wrong[0]} is out of bounds.")
 
 
+def coded(input: Tensor, num_classes: int = -1) -> None:
+    values = _values(input)
+    if values is None:
+        return
+    if values.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes != -1 and values.max() >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+
+
 def linear_classes(input: Tensor, linear_weight: Tensor, target: Any, ignore_index: int | None = None) -> None:
     if linear_weight.dim() == 2:
         _check_classes(linear_weight.shape[0], target, -100 if ignore_index is None else ignore_index)

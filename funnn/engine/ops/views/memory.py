@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,12 +10,13 @@ import jax.numpy as jnp
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
-from funnn.engine.memory.storage import whole
+from funnn.engine.memory.storage import Storage, whole
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
 from funnn.engine.ops.kit.table import add_method, publish
 from funnn.engine.ops.views.layouts import in_format
 from funnn.engine.program.outline import outline_of
+from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
@@ -46,10 +48,29 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             check_writable(self, "copy_")
             return self if self.is_meta else cpu(src)  # there is nothing to write, or nothing to read
         check_overlap(self, (src,))
+        if _goes_as_it_is(src, self):
+            check_writable(self, "copy_", False, False)
+            self._write(src._operand())
+            return self
         return assign(self, call(_copy, (src, self), {}), "copy_")  # of self, too: it keeps its history, with a gradient of zero
     if isinstance(src, (int, float, complex)):
         return fill_(self, src)
     raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+
+
+def _goes_as_it_is(source: Tensor, view: Tensor) -> bool:
+    """Whether the numbers can be written into the view without another operation, and nothing else need know."""
+    if type(view._storage) is not Storage or view._window is None or source.dtype is not view.dtype:
+        return False
+    if thread.tracing is not None or (thread.grad and (source.requires_grad or view.requires_grad)):
+        return False
+    shape, wanted = source._shape(), view._shape()
+    return shape == wanted or shape == () or _broadcasts(shape, wanted)
+
+
+@functools.lru_cache(maxsize=1024)
+def _broadcasts(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(reversed(shape), reversed(wanted), strict=False))
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:

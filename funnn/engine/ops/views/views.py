@@ -38,7 +38,7 @@ def read_view(tensor: Tensor, change: Callable[..., Window], args: tuple, grad: 
     """The values of a view as an operation on the tensor's values, so that it can be recorded."""
     if change is windows.as_strided and tensor._window is not None:
         return _read_memory(tensor, change(tensor._view_window(), *args), grad)
-    plan, starts = plan_window(tensor._shape(), change(whole(tensor._shape()), *args), tensor.dtype.numpy)
+    plan, starts = _planned(change, tensor._shape(), args, tensor.dtype.numpy)
     return call(_op(read_window, grad, "starts"), (tensor, starts, plan), {})
 
 
@@ -47,6 +47,12 @@ def _read_memory(tensor: Tensor, window: Window, grad: str) -> Tensor:
     memory = tensor._storage.value
     own, read = (plan_window(memory.shape, item, memory.dtype)[::-1] for item in (tensor._view_window(), window))
     return call(_op(read_through, grad, "own", "read"), (tensor, memory, own, read), {})
+
+
+@functools.lru_cache(maxsize=8192)
+def _planned(change: Callable[..., Window], shape: tuple[int, ...], args: tuple, dtype: Any) -> tuple[Any, Any]:
+    """How to read a view of a whole array."""
+    return plan_window(shape, change(whole(shape), *args), dtype)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -442,11 +448,16 @@ def contiguous(input, memory_format=None):
 _reshape_copy = Op(lambda input, sizes: input.reshape(sizes), "UnsafeViewBackward0")
 
 
+@functools.lru_cache(maxsize=8192)
+def _is_view(window: Window, sizes: tuple[int, ...]) -> bool:
+    """Whether other sizes need no copy of the memory."""
+    return view_or_none(window, sizes) is not None
+
+
 def reshape(input, *shape, **named):
     """Another shape: a view where the memory allows it, else a copy."""
     sizes = gather_sizes(shape, named, "shape")
-    window = view_or_none(input._view_window(), sizes)
-    if window is not None:
+    if _is_view(input._view_window(), sizes):
         return make_view(input, windows.view, (sizes,), "ViewBackward0" if input.is_contiguous() else "ReshapeAliasBackward0")
     return call(_reshape_copy, (input.clone(memory_format=contiguous_format), infer_sizes(sizes, input.numel())), {})
 
