@@ -311,7 +311,9 @@ class _FullUnpickler(pickle.Unpickler):
             except (ImportError, AttributeError):
                 continue
         if SPECIAL.fullmatch(f"{module}.{name}"):
-            raise NotImplementedError(f"{module}.{name}: such tensors are not supported; convert them in PyTorch to plain ones and save again")
+            raise NotImplementedError(
+                f"{module}.{name}: such tensors are not supported; convert them in PyTorch to plain ones and save again"
+            )
         raise pickle.UnpicklingError(f"the file names {module}.{name}, which funnn.torch does not have; save a state_dict instead")
 
 

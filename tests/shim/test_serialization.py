@@ -131,7 +131,10 @@ def test_generators_go_on_where_they_were():
         generator = pickle.loads(pickle.dumps(generator))
         for reader in (torch, shim):
             loaded = through(writer, reader, generator, weights_only=False)
-            assert loaded.initial_seed() == 7 and reader.rand(3, generator=loaded).tolist() == torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
+            assert (
+                loaded.initial_seed() == 7
+                and reader.rand(3, generator=loaded).tolist() == torch.rand(3, generator=torch.Generator().manual_seed(7)).tolist()
+            )
 
 
 def test_whole_modules():

@@ -29,7 +29,7 @@ _VARIANTS = 4  # programs of one graph that differ in what is still held, before
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
 _SMALL, _LARGE = 1 << 14, 1 << 16  # bytes that a program copies in no time, and that are worth being overwritten
-_START = 3e-5  # seconds that XLA takes to start a program
+_START = 5e-5  # seconds that XLA takes to start a program
 _AHEAD, _AHEAD_WORK = (
     16,
     2e-4,
@@ -83,7 +83,12 @@ def _is_worth(state: Any, steps: list[Any]) -> bool:
     """Whether running the graph without a program has cost what one costs, or would now."""
     if state.visits == 1:
         return _is_new(steps)
-    return bool(state.spent >= PATIENCE * sum([step.shaped.traced.purchase for step in steps]))
+    return bool(state.spent >= PATIENCE * _purchase(steps))
+
+
+def _purchase(steps: list[Any]) -> float:
+    """Seconds that compiling one program of all these steps takes, about."""
+    return sum([step.shaped.traced.purchase - COMPILE for step in steps]) + COMPILE
 
 
 def _is_new(steps: list[Any]) -> bool:
@@ -92,8 +97,7 @@ def _is_new(steps: list[Any]) -> bool:
     Those that come in another graph are compiled by themselves, to serve in more of them.
     """
     new = [step.shaped for step in steps if not (step.shaped.compiled or step.shaped.spent or _has_rules(step.shaped))]
-    whole = sum([step.shaped.traced.purchase - COMPILE for step in steps]) + COMPILE
-    if len(new) < 2 or whole > sum([shaped.traced.purchase for shaped in new]):
+    if len(new) < 2 or _purchase(steps) > sum([shaped.traced.purchase for shaped in new]):
         return False
     for shaped in new:
         shaped.spent += shaped.traced.purchase
@@ -167,7 +171,7 @@ class OneByOne:
                     found[step.vjp] = results[-1]
                 for place in ended:
                     found.pop(place, None)
-        self.state.spent += spent
+        self.state.spent += max(spent - _START, 0.0)  # which a program would take too
         outputs.append([_settled(found[place]) for place in self.live])
 
     def choose(self, leaves: list[Any]) -> list[bool]:
