@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
@@ -88,7 +89,7 @@ def _is_worth(state: Any, steps: list[Any]) -> bool:
 
 def _purchase(steps: list[Any]) -> float:
     """Seconds that compiling one program of all these steps takes, about."""
-    return sum([step.shaped.traced.purchase - COMPILE for step in steps]) + COMPILE
+    return COMPILE + math.fsum([step.shaped.traced.purchase - COMPILE for step in steps])
 
 
 def _is_new(steps: list[Any]) -> bool:
