@@ -137,7 +137,7 @@ def test_generators_go_on_where_they_were():
             )
 
 
-def test_whole_modules():
+def test_whole_modules_of_the_other_library():
     made = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     x = np.ones((4, 3), np.float32)
     same(lambda t: (made if t is torch else through(torch, shim, made, weights_only=False))(t.tensor(x)))
