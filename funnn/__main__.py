@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 _SUFFIXES = (".png", ".jpg", ".pdf", ".svg")
-_HUGE_PAGES = "keep memory in pages of 2 MiB, which makes large models on a CPU faster; the program starts a second later"
+_HUGE_PAGES = "keep memory in pages of 2 MiB where Linux and glibc can (the default), which makes large models on a CPU faster; or don't"
 
 
 def _positive(text: str) -> int:
@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--trace", metavar="FOLDER", help="as --profile, and write a trace of JAX's profiler there, for Perfetto or TensorBoard"
     )
-    run.add_argument("--huge-pages", action="store_true", help=_HUGE_PAGES)
+    run.add_argument("--huge-pages", action=argparse.BooleanOptionalAction, help=_HUGE_PAGES)
     run.add_argument("--output", metavar="FILE", help="of a notebook: where it goes with what its cells gave")
     run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
     run.add_argument(
@@ -156,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
     started.add_argument(
         "--port", type=_integer, default=0, metavar="N", help="a port there; for several machines the same on all (default: a free one)"
     )
-    started.add_argument("--huge-pages", action="store_true", help=_HUGE_PAGES)
+    started.add_argument("--huge-pages", action=argparse.BooleanOptionalAction, help=_HUGE_PAGES)
     started.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE [ARGS]", help="run a module, as python -m does")
     started.add_argument("script", nargs="?", metavar="SCRIPT", help="the path of a Python file")
     started.add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS", help="the script's arguments").required = False
@@ -199,6 +199,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.print_help()
         return 0
     if options.command == "run":
+        if argv is None and options.huge_pages is not False:  # else this is not the process's own command line
+            from funnn import _huge_pages  # before anything that takes long
+
+            _huge_pages.restart(asked=bool(options.huge_pages))
         return _run_program(options)
     if options.command == "launch":
         return _launch(options)
@@ -233,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_program(options: argparse.Namespace) -> int:
     """``run``: what the command line names, a notebook included."""
-    from funnn import _huge_pages, _run, _run_notebook
+    from funnn import _run, _run_notebook
 
     given = [(kind, words) for kind, words in (("-m", options.module), ("-c", options.code)) if words is not None]
     kind, words = given[0] if given else ("script", [options.script, *options.args] if options.script else [])
@@ -245,8 +249,6 @@ def _run_program(options: argparse.Namespace) -> int:
         options.usage_error("argument --output: it is for notebooks")
     if is_notebook and (args or options.profile or options.operations or options.trace):
         options.usage_error("a notebook takes no arguments and no profile; put %%time into its cells")
-    if options.huge_pages:
-        _huge_pages.restart()
     if is_notebook and Path(what).is_file():
         return _run_notebook.run_notebook(what, options.output)
     return _run.main(
@@ -270,7 +272,8 @@ def _launch(options: argparse.Namespace) -> int:
     if options.nodes > 1 and not options.port:
         options.usage_error("argument --port: several machines need one, the same on all")
     plan = _agent.Plan(options.processes, options.nodes, options.node_rank, options.address, options.port)
-    words = ["--huge-pages", *words] if options.huge_pages else words
+    if options.huge_pages is not None:
+        words = ["--huge-pages" if options.huge_pages else "--no-huge-pages", *words]
     code: int = _agent.launch([sys.executable, "-u", "-m", "funnn", "run", *words], plan, "python -m funnn launch")
     return code
 

@@ -35,12 +35,23 @@ def environment() -> dict[str, str]:
     return {**os.environ, "GLIBC_TUNABLES": wanted}
 
 
-def restart() -> None:
-    """Begin this process again, with the same command line and the setting; return if it has it, or can't have it, which is said on stderr."""
+def restart(asked: bool) -> None:
+    """Begin this process again, with the same command line and the setting; return if it has it, can't have it, or is another program's that runs funnn.
+
+    Args:
+      asked: whether somebody asked for it, who is then told on stderr why it can't be.
+    """
     reason = obstacle()
     if reason is not None:
-        print(f"--huge-pages: {reason}; going on without", file=sys.stderr)
-    elif _SETTING not in os.environ.get("GLIBC_TUNABLES", ""):
+        if asked:
+            print(f"--huge-pages: {reason}; going on without", file=sys.stderr)
+    elif _SETTING not in os.environ.get("GLIBC_TUNABLES", "") and (asked or _is_own()):
         sys.stdout.flush()
         sys.stderr.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment())
+
+
+def _is_own() -> bool:
+    """Whether the process was started as ``python … -m funnn``, and not as a debugger, say, that will find itself at its beginning again."""
+    place = sys.orig_argv.index("-m") if "-m" in sys.orig_argv else len(sys.orig_argv)
+    return sys.orig_argv[place + 1 : place + 2] == ["funnn"] and all(word[0] == "-" for word in sys.orig_argv[1:place])

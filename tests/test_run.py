@@ -309,20 +309,35 @@ def test_huge_pages_begin_the_process_again_once(tmp_path):
     """The program sees its own command line, and glibc the setting; one that the user gave stays."""
     script = tmp_path / "show.py"
     script.write_text("import os, sys\nprint(os.environ.get('GLIBC_TUNABLES'), sys.argv[1:])\n")
-    command = [sys.executable, "-m", "funnn", "run", "--no-cache", "--huge-pages", str(script), "-x"]
+    command = [sys.executable, "-m", "funnn", "run", "--no-cache"]
     given = {key: value for key, value in os.environ.items() if key != "GLIBC_TUNABLES"}
     possible = _huge_pages.obstacle() is None
-    for before, after in ((None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0")):
+    large, small = "glibc.malloc.hugetlb=1", "glibc.malloc.hugetlb=0"
+    for option, before, after in ([], None, large), (["--huge-pages"], None, large), ([], small, small), (["--no-huge-pages"], None, None):
         environment = given if before is None else {**given, "GLIBC_TUNABLES": before}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run([*command, *option, str(script), "-x"], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout == f"{after if possible else before} ['-x']\n"
-        assert bool(done.stderr) is not possible
+        assert bool(done.stderr) is (option == ["--huge-pages"] and not possible)
+
+
+def test_huge_pages_leave_processes_of_other_programs_alone(monkeypatch):
+    for command, own in {
+        ("python", "-m", "funnn", "run", "x.py"): True,
+        ("python", "-u", "-m", "funnn", "run", "-m", "x"): True,
+        ("python", "-m", "pdb", "-m", "funnn", "run", "x.py"): False,
+        ("python", "tool.py", "-m", "funnn"): False,
+        ("python", "tool.py"): False,
+    }.items():
+        monkeypatch.setattr(sys, "orig_argv", list(command))
+        assert _huge_pages._is_own() is own
 
 
 def test_huge_pages_that_cannot_be_had_are_said(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(_huge_pages.platform, "libc_ver", lambda: ("glibc", "2.31"))
     monkeypatch.setattr(_huge_pages.sys, "platform", "linux")
-    _huge_pages.restart()
+    _huge_pages.restart(asked=False)
+    assert capsys.readouterr().err == ""
+    _huge_pages.restart(asked=True)
     assert capsys.readouterr().err == "--huge-pages: they need glibc 2.35, and this is 2.31; going on without\n"
     monkeypatch.setattr(_huge_pages.platform, "libc_ver", lambda: ("glibc", "2.36"))
     pages = tmp_path / "enabled"
