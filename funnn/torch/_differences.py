@@ -66,12 +66,6 @@ DIFFERENCES = (
         names=("torch.channels_last", "torch.channels_last_3d"),
     ),
     Difference(
-        "conj",
-        _MEMORY,
-        "A complex conjugate is computed at once: it shares no memory with its base.",
-        names=("torch.conj", "torch.Tensor.conj"),
-    ),
-    Difference(
         "strides of kernels",
         _MEMORY,
         "Results of element-wise operations, convolutions, pooling, normalisation and resizing have the strides that PyTorch gives them, and so have the "

@@ -40,14 +40,6 @@ def _(t):
     print(array)
 
 
-@shows("conj")
-def _(t):
-    x = t.tensor([1 + 2j])
-    y = x.conj()
-    x.mul_(2)
-    return y.resolve_conj()
-
-
 @shows("strides of kernels")
 def _(t):
     x = t.ones(1, 2, 3, 3).to(memory_format=t.channels_last)

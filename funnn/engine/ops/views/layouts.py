@@ -128,34 +128,6 @@ publish("resize_", resize_, function=False)
 publish("resize_as_", resize_as_)
 
 
-def resolve_conj(input):
-    """The tensor itself: conjugates are computed at once here."""
-    return input
-
-
-def resolve_neg(input):
-    """The tensor itself: there are no lazy negatives here."""
-    return input
-
-
-publish("resolve_conj", resolve_conj)
-publish("resolve_neg", resolve_neg)
-
-
-def is_conj(input):
-    """False: conjugates are computed at once here."""
-    return False
-
-
-def is_neg(input):
-    """False: there are no lazy negatives here."""
-    return False
-
-
-Tensor.is_conj = FUNCTIONS["is_conj"] = is_conj
-Tensor.is_neg = FUNCTIONS["is_neg"] = is_neg
-
-
 def _chalf(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """Raises NotImplementedError: there are no complex numbers of two halves."""
     return self.to(complex32, memory_format=memory_format)  # which says the way round

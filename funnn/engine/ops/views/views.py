@@ -87,13 +87,14 @@ def _saves_nothing(view: Tensor) -> None:
 def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
     before = thread.grad
+    name = "ConjBackward0" if window == windows.conj(base._view_window()) else "AsStridedBackward0"
     try:
         thread.grad = True
         if base._window is None:
             plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
-            result = call(_op(read_window, "AsStridedBackward0", "starts"), (base, starts, plan), {})
+            result = call(_op(read_window, name, "starts"), (base, starts, plan), {})
         else:
-            result = _read_memory(base, window, "AsStridedBackward0")
+            result = _read_memory(base, window, name)
     finally:
         thread.grad = before
     _saves_nothing(result)
