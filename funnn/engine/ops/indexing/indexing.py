@@ -16,6 +16,7 @@ from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.shared import SharedStorage
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
@@ -309,4 +310,4 @@ def _index_put(input, indices, values: Array, accumulate=False):
     return call(_index_written, (view, values, tuple(arrays), accumulate), {})
 
 
-publish("index_put", _index_put, inplace=True)
+publish("index_put", _index_put, inplace=True, arrange=like_first)

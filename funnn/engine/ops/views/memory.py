@@ -10,6 +10,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.storage import whole
+from funnn.engine.memory.strides import suggests_channels_last
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
 from funnn.engine.ops.kit.table import add_method, publish
@@ -20,6 +21,7 @@ from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.casts import cast
 from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.layout import contiguous_format
 
 
 def copy(source, like):
@@ -106,6 +108,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if place is not None and place is not result.is_meta:
         result = _to_meta(result) if place else cpu(result)
     result = result.clone() if copied and result is self else result
+    if result is self and format is contiguous_format and not suggests_channels_last(self._view_window()):
+        return self  # torch asks for no more
     return in_format(result, format, fresh=result is not self)
 
 

@@ -17,6 +17,7 @@ from funnn.engine.dispatch.inplace import check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import add_method, add_property, gather_sizes, publish, write_out
@@ -163,7 +164,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable, **policie
         return result if out is None else write_out(out, result)
 
     scatter_into_view.__doc__ = _publish_scatter.__doc__
-    publish(name, scatter_into_view, **policies)
+    publish(name, scatter_into_view, arrange=like_first, **policies)
 
 
 def _becoming(run: Callable, name: str) -> Callable:
