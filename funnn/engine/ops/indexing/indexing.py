@@ -69,7 +69,10 @@ def _dimensions(item: Any) -> int:
 
 def _expand(index: Any, rank: int) -> list:
     """The index with the Ellipsis written out."""
-    items = list(index) if isinstance(index, tuple) or _is_several(index) else [index]
+    several = not isinstance(index, tuple) and _is_several(index)
+    if several:
+        deprecated("lists of indices")
+    items = list(index) if several or isinstance(index, tuple) else [index]
     used = sum(_dimensions(item) for item in items if item is not Ellipsis)
     if used > rank:
         raise IndexError(f"too many indices for tensor of dimension {rank}")
@@ -86,7 +89,7 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
     What is ``written`` there needs the numbers of all indices first.
     """
     dim, arrays = 0, []
-    for item in items:
+    for place, item in enumerate(items):
         if item is None:
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
@@ -102,6 +105,9 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
             arrays.append(None)
             dim += 1
         elif not _is_array(item) and hasattr(item, "__index__"):
+            size = tensor._shape()[dim]
+            if not -size <= item.__index__() < size:
+                raise IndexError(f"index {item.__index__()} is out of bounds for dimension {place} with size {size}")
             tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
         else:
             item = item if _is_array(item) else _listed(item)

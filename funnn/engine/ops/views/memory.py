@@ -61,6 +61,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
     check_fits(value, self.dtype)
+    value = bool(value) if self.dtype is _dtype.bool_ else value
     return assign(self, call(_filled, (self, value), {}), "fill_", overlapping=True)
 
 
@@ -68,6 +69,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
     """One number everywhere, in the shape and dtype of the input."""
     if not isinstance(value, Tensor):
         check_fits(value, input.dtype)
+        value = bool(value) if input.dtype is _dtype.bool_ else value
     elif value.dim():
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
     return call(_fill, (input, value), {})

@@ -224,6 +224,8 @@ def _movedim(input, source, destination):
 
 def _select(input, dim, index):
     """Element ``index`` along ``dim``."""
+    if input.dim() and not -(size := input.size(dim)) <= int(index) < size:
+        raise IndexError(f"select(): index {int(index)} out of range for tensor of size {list(input.shape)} at dimension {dim}")
     return dim, int(index)
 
 
@@ -303,7 +305,13 @@ def _unflatten(input, dim, sizes):
     shape = tuple(input.shape)
     if sizes is None or not len(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
-    return (shape[:dim] + infer_sizes(tuple(sizes), shape[dim]) + shape[dim + 1 :],)
+    try:
+        inferred = infer_sizes(tuple(sizes), shape[dim])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[dim]}) in the input tensor"
+        ) from None
+    return (shape[:dim] + inferred + shape[dim + 1 :],)
 
 
 def _diagonal(input, offset=0, dim1=0, dim2=1):
