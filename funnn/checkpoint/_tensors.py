@@ -65,7 +65,7 @@ class Record:
       array: its values, flat; bytes if it is not ``typed``.
       location: where the file says that it was ('cpu', 'cuda:0').
       made: what the reader made of it, for the next tensor that sees it.
-      ways: its numbers conjugated and negated, for :func:`resolve`.
+      ways: its numbers conjugated and negated, for :func:`_resolve`.
     """
 
     __slots__ = ("array", "location", "made", "typed", "ways")
@@ -164,7 +164,7 @@ def typed(memory: np.ndarray, dtype: Any) -> np.ndarray:
     return memory[: memory.nbytes // dtype.itemsize * dtype.itemsize // memory.itemsize].view(dtype)
 
 
-def resolve(ways: dict[Any, Any], memory: np.ndarray, flags: tuple[bool, bool], made: Callable[[np.ndarray], Any] = np.asarray) -> Any:
+def _resolve(ways: dict[Any, np.ndarray], memory: np.ndarray, flags: tuple[bool, bool]) -> np.ndarray:
     """All numbers of a storage, conjugated and negated as the flags say.
 
     Args:
@@ -179,7 +179,7 @@ def resolve(ways: dict[Any, Any], memory: np.ndarray, flags: tuple[bool, bool], 
             raise CheckpointError(f"a storage is seen in more than {_MOST_WAYS} ways, conjugated or negated")
         conj, neg = flags
         memory = memory.conj() if conj else memory
-        ways[key] = made(-memory if neg else memory)
+        ways[key] = -memory if neg else memory
     return ways[key]
 
 
@@ -193,7 +193,7 @@ def rebuild_array(
     check_window(memory.size, offset, size, stride)
     flags = check_flags(requires_grad, metadata)
     if any(flags):
-        memory = resolve(record.ways, memory, flags)
+        memory = _resolve(record.ways, memory, flags)
     if 0 in size:
         return np.empty(tuple(size), memory.dtype)
     unit = memory.itemsize

@@ -86,11 +86,21 @@ class TorchPickler(pickle._Pickler):
 
 
 def tensor_call(
-    record: Record, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...], dtype: np.dtype, requires_grad: bool = False
+    record: Record,
+    offset: int,
+    size: tuple[Any, ...],
+    stride: tuple[Any, ...],
+    dtype: np.dtype,
+    requires_grad: bool = False,
+    conj: bool = False,
+    neg: bool = False,
 ) -> tuple[Any, ...]:
-    """The (Global, arguments) of a dense tensor in a storage."""
+    """The (Global, arguments) of a dense tensor in a storage, of whose numbers it may show the conjugates, and the negatives."""
     arguments: tuple[Any, ...] = (record, offset, tuple(size), tuple(stride), requires_grad, OrderedDict())
-    return (REBUILD, arguments) if dtype in _STORAGES else (REBUILD_TYPED, (*arguments, DTYPES[dtype]))
+    flags = {name: True for name, is_set in (("conj", conj), ("neg", neg)) if is_set}
+    if dtype in _STORAGES:
+        return REBUILD, (*arguments, flags) if flags else arguments
+    return REBUILD_TYPED, (*arguments, DTYPES[dtype], flags) if flags else (*arguments, DTYPES[dtype])
 
 
 def record_for(array: np.ndarray) -> Record:

@@ -66,16 +66,11 @@ DIFFERENCES = (
         names=("torch.channels_last", "torch.channels_last_3d"),
     ),
     Difference(
-        "conj",
-        _MEMORY,
-        "A complex conjugate is computed at once: it shares no memory with its base.",
-        names=("torch.conj", "torch.Tensor.conj"),
-    ),
-    Difference(
         "strides of kernels",
         _MEMORY,
-        "Results of element-wise operations, convolutions, pooling, normalisation and resizing have the strides that PyTorch gives them, and so have the "
-        "gradients of leaves. Those of padding, sorting, indexing, `stack`, `glu` and einsum are contiguous, whatever their operands are.",
+        "Results have the strides that PyTorch gives them, and so have the gradients of leaves, but for those of `torch.fft` along another dimension than the "
+        "last and of `stft` of transposed signals, of `quantile`, `unique` along a dimension, `unravel_index`, `lstsq`, of outer products by `einsum`, and of "
+        "`conv_transpose3d` channels last with `output_padding`: they are contiguous.",
     ),
     Difference(
         "data writes",

@@ -17,7 +17,7 @@ import numpy as np
 from funnn.checkpoint._errors import CheckpointError, Kind, shown
 from funnn.checkpoint._legacy_write import write_legacy
 from funnn.checkpoint._source import File
-from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, resolve, sizes
+from funnn.checkpoint._tensors import PLAIN_FUNCTIONS, STORAGES, Record, check_flags, check_window, class_of, device_name, sizes
 from funnn.checkpoint._torch_file import read
 from funnn.checkpoint._torch_write import DTYPES, UNTYPED_STORAGE, Global, TorchPickler, record_for, tensor_call, write
 from funnn.checkpoint._unpickle import SPECIAL, Passed, Vocabulary, unpickle
@@ -94,8 +94,9 @@ class _Pickler(TorchPickler):
         window = tensor._view_window()
         if tensor.is_meta:
             return _META, (tensor.dtype, tuple(window.shape), tuple(window.stride), tensor.requires_grad)
+        numbers = tensor.dtype.in_memory
         plain = tensor_call(
-            self.record(tensor), window.offset, window.shape, window.stride, tensor.dtype.in_memory, requires_grad=tensor.requires_grad
+            self.record(tensor), window.offset, window.shape, window.stride, numbers, tensor.requires_grad, window.conj, window.neg
         )
         return plain if kind is Tensor and not state else (_OF_TYPE, (plain[0], kind, plain[1], state))
 
@@ -164,28 +165,28 @@ def _rebuild_tensor(
     kind = memory.dtype if kind is None else kind
     storage, count = memory._tensor._storage, memory.nbytes() // kind.itemsize
     check_window(count, offset, size, stride)
-    flags = check_flags(requires_grad, metadata)
+    conj, neg = check_flags(requires_grad, metadata)
+    if neg and kind is _dtype.bool_:
+        raise CheckpointError("a tensor of truth values is said to show their negatives")
     if requires_grad and not (kind.is_floating_point or kind.is_complex):
         raise CheckpointError(f"a tensor of {kind} is said to require gradients")
     if is_outline(storage.value):
         return on_memory(
             Tensor,
             storage,
-            Window(tuple(size), tuple(stride), offset, None if kind.in_memory == storage.dtype else kind),
+            Window(tuple(size), tuple(stride), offset, None if kind.in_memory == storage.dtype else kind, conj, neg),
             bool(requires_grad),
         )
-    if any(flags):
-        storage = resolve(memory.ways, np.asarray(storage.array).reshape(-1), flags, Storage)
-    window = Window(tuple(size), tuple(stride), offset)
+    window = Window(tuple(size), tuple(stride), offset, None, conj, neg)
     whole = offset == 0 and window.stride == contiguous_stride(window.shape) and math.prod(window.shape) == count
-    if isinstance(storage.array, np.ndarray) and not any(flags) and storage.writes == 0 and storage.array.ndim == 1:
+    if isinstance(storage.array, np.ndarray) and storage.writes == 0 and storage.array.ndim == 1:
         numbers = storage.array.view(np.uint8)[: count * kind.itemsize].view(_computing(kind))
         if numbers.nbytes == storage.array.nbytes:  # else some bytes are of no number of this type
             own, storage.array = memory.dtype, from_host(numbers.reshape(window.shape if whole and kind is not _dtype.complex32 else -1))
             memory._see(storage, own)
     if storage.array.dtype != kind.in_memory:
         window = window._replace(dtype=kind)
-    elif whole and storage.array.shape == window.shape:
+    elif whole and not window.turned and storage.array.shape == window.shape:
         window = None
     return on_memory(Tensor, storage, window, bool(requires_grad))
 
@@ -413,7 +414,6 @@ def _place(record: Record, map_location: Any) -> Any:
     kind = _dtype.dtype.of(record.array.dtype)
     memory = record.array if kind is not _dtype.complex32 else record.array.view(_computing(kind))
     made = object.__new__(TypedStorage)._see(Storage(memory), kind)
-    made.ways = record.ways
     if (
         _device.device(location if isinstance(map_location, (dict, type(None))) else "cpu" if callable(map_location) else map_location)
         == _device.META

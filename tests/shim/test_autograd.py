@@ -132,7 +132,8 @@ MAKERS = {
 
 #: Rows that are neither here nor in PyTorch's database of operations: where their tests are.
 ELSEWHERE = {
-    **dict.fromkeys(("adjoint", "ger", "grid_sampler", "is_conj", "is_neg", "row_stack", "unsafe_split_with_sizes"), "test_memory.py"),
+    **dict.fromkeys(("adjoint", "ger", "grid_sampler", "row_stack", "unsafe_split_with_sizes"), "test_memory.py"),
+    **dict.fromkeys(("is_conj", "is_neg", "_conj", "_neg_view"), "test_conjugate_views.py"),
     **dict.fromkeys(("select_copy", "slice_copy", "split_copy", "view_as_complex_copy", "view_as_real_copy"), "test_memory.py"),
     **dict.fromkeys(("detach", "vander", "typename", "range", "spmm", "dsmm", "detach_copy", "can_cast"), "test_small_names.py"),
     **dict.fromkeys(("get_device", "is_complex", "is_inference", "is_nonzero", "is_same_size", "is_signed"), "test_small_names.py"),

@@ -275,16 +275,6 @@ def test_resizing_with_history():
     same_error(lambda t: numbers(t, 3, grad=True).resize_(2), RuntimeError, "cannot resize variables that require grad")
 
 
-def test_conjugates_are_not_lazy():
-    """Here a conjugate is computed at once; what asks for lazy ones finds none."""
-
-    def program(t):
-        z = t.tensor([1 + 2j])
-        return t.resolve_conj(z.conj()), t.resolve_neg(z), t.is_conj(z), z.is_conj(), t.is_neg(z), z.is_neg()
-
-    same(program)
-
-
 # -- other names
 
 

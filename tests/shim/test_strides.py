@@ -67,11 +67,19 @@ def test_elementwise(name):
 FURTHER = {
     "addcdiv addcmul": lambda f, t, x, y: f(x, x, y),
     "binary_cross_entropy mse_loss": lambda f, t, x, y: f(x, y, reduction="none"),
+    "binary_cross_entropy_with_logits huber_loss l1_loss smooth_l1_loss kl_div poisson_nll_loss": lambda f, t, x, y: f(
+        x, y, reduction="none"
+    ),
+    "soft_margin_loss hinge_embedding_loss": lambda f, t, x, y: f(x, y.sign(), reduction="none"),
+    "margin_ranking_loss": lambda f, t, x, y: f(x, y, y.sign(), reduction="none"),
+    "gaussian_nll_loss": lambda f, t, x, y: f(x, y, x, reduction="none"),
+    "local_response_norm": lambda f, t, x, y: (f(x, 2), f(x[None], 2)),
+    "kron": lambda f, t, x, y: f(x, y),
     "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu mish normalize relu relu6 selu silu softplus": lambda f, t, x, y: f(
         x
     ),
     "softshrink softsign tanhshrink sigmoid": lambda f, t, x, y: f(x),
-    "dropout dropout1d feature_alpha_dropout": lambda f, t, x, y: f(x, 0.5, True),
+    "dropout dropout1d alpha_dropout feature_alpha_dropout": lambda f, t, x, y: f(x, 0.5, True),
     "dropout2d": lambda f, t, x, y: f(x[None], 0.5, True),
     "dropout3d": lambda f, t, x, y: f(x[None, :, None], 0.5, True),
     "threshold": lambda f, t, x, y: f(x, 0.1, 0.2),
@@ -105,7 +113,7 @@ def test_further(name):
 
     def program(t):
         x, y = permuted(t, "float32"), permuted(t, "float32") / 2
-        results = call(getattr(t, name, None) or getattr(t.nn.functional, name), t, x, y)
+        results = call(getattr(t.nn.functional, name, None) or getattr(t, name), t, x, y)
         results = results if isinstance(results, tuple) else (results,)
         return [result.stride() for result in results], results
 

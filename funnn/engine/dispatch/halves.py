@@ -61,7 +61,10 @@ def _whole_numbers(pairs):
     return lax.complex(pairs[..., 0].astype(jnp.float32), pairs[..., 1].astype(jnp.float32))
 
 
-def _parts(numbers):
+def _parts(numbers, conj=False, neg=False):
+    """The parts of complex numbers, of which a window in memory shows the conjugates or the negatives."""
+    numbers = jnp.conj(numbers) if conj else numbers
+    numbers = -numbers if neg else numbers
     return jnp.stack([numbers.real, numbers.imag], axis=-1).astype(jnp.float16)
 
 
@@ -109,7 +112,8 @@ def _store(tensor: Tensor, wide: Tensor) -> None:
         thread.grad = False
         pairs = pairs_of(tensor)
         pairs._tracked = tensor._tracked
-        pairs._write(call(_split, (wide,), {})._operand())
+        window = tensor._view_window()
+        pairs._write(call(_split, (wide, window.conj, window.neg), {})._operand())
     finally:
         thread.grad = before
     if thread.grad and wide.requires_grad:

@@ -18,7 +18,7 @@ from funnn.engine.dispatch.overloads import overloads
 from funnn.engine.dispatch.refused_types import checking_types
 from funnn.engine.dispatch.torch_reading import call_as_torch_does, check_call
 from funnn.engine.dispatch.tracebacks import shorten, speaks
-from funnn.engine.memory.strides import in_channels_last, like_operands
+from funnn.engine.memory.strides import like_operands
 from funnn.engine.state import thread
 from funnn.engine.tensor.overrides import ask, candidates_in, watch
 from funnn.engine.tensor.sparse import NoDenseMemory, handle
@@ -137,7 +137,8 @@ def overridable(
     op_args: int | None = None,
     small: Callable[[tuple, dict], Tensor | None] | None = None,
     elementwise: bool = False,
-    channels_last: bool = False,
+    arrange: Callable[[Any, tuple, dict], Any] | None = None,
+    arrange_always: bool = False,
 ) -> Callable:
     """``run`` as a function of torch.
 
@@ -146,13 +147,15 @@ def overridable(
       names: under which its overloads stand in ``overloads.txt``; by default the function's own.
       op: the operation that ``run`` is for a call without keyword arguments (and with at most ``op_args`` positional ones).
       small: what tries to compute the result with NumPy first (see ``small_arrays``).
-      elementwise: whether the result lies in memory as the operands do; channels_last: whether it does where they lie channels last.
+      elementwise: whether the result lies in memory as the operands do.
+      arrange: else what lets the result lie as torch's does where an operand does not lie row after row (see ``memory.strides``);
+        ``arrange_always``: whatever the operands do.
     """
 
     names = ((public or run).__name__,) if names is None else names
     if op is None:
         run = checking_types(run, names)
-    arrange = like_operands if elementwise else in_channels_last if channels_last else None
+    arrange = like_operands if elementwise else arrange
     taken = _Taken(names)  # where it is an operation, that looks at its arguments when its form is made
 
     @functools.wraps(run)
@@ -185,6 +188,8 @@ def overridable(
                     if "out" in kwargs:
                         check_out(function.__name__, kwargs["out"], args)
                     result = run(*args, **kwargs)
+            if arrange_always and arrange is not None:
+                return arrange(result, args, kwargs)
             if arrange is not None:
                 for value in (*args, *kwargs.values()) if kwargs else args:
                     if getattr(value, "_window", None) is not None:

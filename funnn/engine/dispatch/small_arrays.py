@@ -80,7 +80,7 @@ def _at_hand(array: Any) -> bool:
 
 
 def _through(window: Window, array: np.ndarray) -> np.ndarray | None:
-    if window.dtype is not None or array.dtype.char not in _REAL:
+    if window.dtype is not None or window.turned or array.dtype.char not in _REAL:
         return None
     size = array.itemsize
     return np.ndarray(window.shape, array.dtype, array, window.offset * size, [stride * size for stride in window.stride])

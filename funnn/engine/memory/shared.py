@@ -209,7 +209,7 @@ class SharedStorage(Storage):
                 memory.view = window, whole.array, super().read(window)
             found: Value = memory.view[2]
             return found
-        return Value(np.array(memory.seen_by(window), order="C"))
+        return super().read(window) if window.turned else Value(np.array(memory.seen_by(window), order="C"))
 
     def write(self, window: Window, values: Value, tracked: bool) -> None:
         plain = type(values) is Value and not values.traced and thread.region is None
@@ -220,16 +220,17 @@ class SharedStorage(Storage):
             numbers[...] = as_numpy(values.known())
 
     def live(self, window: Window | None) -> np.ndarray | None:
-        """The numbers where they lie, to be looked at and not kept; None where they are elsewhere."""
+        """The numbers where they lie, to be looked at and not kept; None where they are elsewhere, or conjugates and negatives of those that do."""
         memory = self.memory
-        if memory.pending is not None or thread.tracing is not None:
+        if memory.pending is not None or thread.tracing is not None or (window is not None and window.turned):
             return None
         return memory.seen_by(window)
 
-    def written(self, window: Window, tracked: bool) -> np.ndarray | None:
+    def written(self, window: Window | None, tracked: bool) -> np.ndarray | None:
         """The memory, to be written at once by whoever asks; None where a write has to be recorded."""
         memory = self.memory
-        if memory.is_sole() or not memory.bytes.flags.writeable or memory.pending is not None or thread.tracing is not None:
+        turned = window is not None and window.turned
+        if turned or memory.is_sole() or not memory.bytes.flags.writeable or memory.pending is not None or thread.tracing is not None:
             return None
         self.writes += 1
         self.version += tracked

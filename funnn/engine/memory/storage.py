@@ -104,12 +104,20 @@ class Window(NamedTuple):
     """What a tensor sees of a storage: element (i, j, …) is at offset + i·stride[0] + j·stride[1] + …
 
     ``dtype`` is set where the memory is read as numbers of another type than the array's; stride and offset then count those.
+    Of the numbers there, ``conj`` sees the conjugates, and ``neg`` the negatives; what is written through the window is turned likewise.
     """
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     offset: int
     dtype: _dtype.dtype | None = None  # not NumPy's, which equals None where it is float64
+    conj: bool = False
+    neg: bool = False
+
+    @property
+    def turned(self) -> bool:
+        """Whether it shows other numbers than those that lie in memory."""
+        return self.conj or self.neg
 
 
 @functools.lru_cache(maxsize=4096)
@@ -151,7 +159,7 @@ class Plan(NamedTuple):
 
     kind 'reshape': the window is the whole array in another shape. 'slice': take ``lengths`` elements ``steps`` apart from the starts on each
     axis of the array (reshaped to ``axes``, if those are set), keep the axes ``kept`` in that order, and broadcast to ``shape``. 'gather': flat
-    indices from ``stride``. All of the array as it is seen in ``dtype``, if that is set.
+    indices from ``stride``. All of the array as it is seen in ``dtype``, if that is set, and of the values what ``conj`` and ``neg`` say.
     """
 
     kind: str
@@ -162,11 +170,16 @@ class Plan(NamedTuple):
     stride: tuple[int, ...] = ()
     dtype: _dtype.dtype | None = None
     axes: tuple[int, ...] = ()
+    conj: bool = False
+    neg: bool = False
 
 
 @functools.lru_cache(maxsize=4096)
 def plan_window(shape: tuple[int, ...], window: Window, dtype: np.dtype) -> tuple[Plan, tuple[int, ...]]:
     """The plan to reach ``window`` in a row-major array of that shape and dtype, and the starts."""
+    if window.turned:
+        plan, starts = plan_window(shape, window._replace(conj=False, neg=False), dtype)
+        return plan._replace(conj=window.conj, neg=window.neg), starts
     if window.dtype is not None:
         shape = _seen_shape(shape, dtype, window.dtype.numpy)
         plan, starts = plan_window(shape, window._replace(dtype=None), dtype)
@@ -271,8 +284,16 @@ def seen_as(array: jax.Array, dtype: np.dtype) -> jax.Array:
     return lax.bitcast_convert_type(array.reshape(-1, times) if times > 1 else array, dtype).reshape(shape)
 
 
+def _turned(values: jax.Array, plan: Plan) -> jax.Array:
+    """The numbers that a window shows for those in memory, and the other way round."""
+    values = jnp.conj(values) if plan.conj else values
+    return -values if plan.neg else values
+
+
 def read_window(array: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Array:
     """The values of a window; pure, differentiable in ``array``."""
+    if plan.conj or plan.neg:
+        return _turned(read_window(array, starts, plan._replace(conj=False, neg=False)), plan)
     if plan.dtype is not None:
         array = seen_as(array, plan.dtype.numpy)
     if plan.kind == "reshape":
@@ -293,6 +314,8 @@ def read_window(array: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Ar
 
 def write_window(array: jax.Array, values: jax.Array, starts: tuple[Any, ...], plan: Plan) -> jax.Array:
     """``array`` with the window's values replaced; pure, differentiable in both."""
+    if plan.conj or plan.neg:
+        return write_window(array, _turned(values, plan), starts, plan._replace(conj=False, neg=False))
     if plan.dtype is not None:
         seen = write_window(seen_as(array, plan.dtype.numpy), values, starts, plan._replace(dtype=None))
         return seen_as(seen, np.dtype(array.dtype)).reshape(array.shape)

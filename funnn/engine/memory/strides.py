@@ -7,12 +7,14 @@ XLA orders dimensions as it likes; this decides strides, and with them what view
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from funnn.engine.memory.storage import Window, contiguous_stride, is_contiguous
+from funnn.engine.memory.view_geometry import unsqueeze
 from funnn.engine.program.form import Form
 from funnn.engine.program.graph import run
 from funnn.engine.program.value import Value
@@ -29,15 +31,82 @@ def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) ->
     return result if stride is None else with_stride(result, stride)
 
 
+def like_first(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
+    """The fresh ``result`` of an operation, or its several results, in the order of memory of the first operand where they have its dimensions."""
+    first = args[0] if args else kwargs.get("input", kwargs.get("self"))
+    window = getattr(first, "_window", None)
+    if window is not None and not is_contiguous(window):
+        for tensor in _fresh(result, args, kwargs):
+            shape = tensor._shape()
+            stride = _result_stride(shape, ((shape, window.stride),)) if len(shape) == len(window.shape) else None
+            if stride is not None:
+                with_stride(tensor, stride)
+    return result
+
+
 def in_channels_last(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
     """The fresh ``result`` of an operation on images or volumes, or its several results, channels last if one of the first two operands lies so."""
-    operands = [value for value in (*args[:2], kwargs.get("input"), kwargs.get("weight")) if hasattr(value, "_window")]
+    operands = _images(args, kwargs)
     ranks = {len(value._shape()) for value in operands if value._window is not None and suggests_channels_last(value._window)}
-    for tensor in result if isinstance(result, tuple) else (result,):
-        fresh = hasattr(tensor, "_window") and tensor._window is None and not any(tensor is value for value in operands)
-        if fresh and len(tensor._shape()) in ranks and 0 not in tensor._shape():
+    for tensor in _fresh(result, args, kwargs):
+        if len(tensor._shape()) in ranks:
             with_stride(tensor, stride_in_order(tensor._shape(), CHANNELS_LAST[len(tensor._shape())]))
     return result
+
+
+def batched_in_channels_last(spatial: int) -> Callable[..., Any]:
+    """As :func:`in_channels_last`, of an operation that adds a batch of one where there is none, and to signals a dimension of one.
+
+    Args:
+      spatial: the number of its dimensions in space; that of signals is 1, which are images of one row.
+    """
+
+    def arrange(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
+        operands = _images(args, kwargs)
+        if any(value._window is not None and suggests_channels_last(_as_batch(value._window, spatial)) for value in operands):
+            for tensor in _fresh(result, args, kwargs):
+                batch = _as_batch(tensor._view_window(), spatial)
+                last = batch._replace(stride=stride_in_order(batch.shape, CHANNELS_LAST[len(batch.shape)]))
+                rank, stride = len(tensor._shape()), last.stride[-spatial - 1 :] if spatial > 1 else (last.stride[1], last.stride[3])
+                with_stride(tensor, stride if rank == spatial + 1 else (last.stride[0], *stride[-spatial - 1 :]))
+        return result
+
+    return arrange
+
+
+def in_columns(*outputs: int) -> dict[str, Any]:
+    """What ``overridable`` takes for an operation of LAPACK: of the matrices among its results that are so numbered, column lies after column."""
+
+    def arrange(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
+        tensors = result if isinstance(result, tuple) else (result,)
+        for tensor in _fresh(tuple([tensors[number] for number in outputs if number < len(tensors)]), args, kwargs, empty=True):
+            shape = tensor._shape()
+            if len(shape) > 1:
+                turned = contiguous_stride((*shape[:-2], shape[-1], shape[-2]))
+                with_stride(tensor, (*turned[:-2], turned[-1], turned[-2]))
+        return result
+
+    return {"arrange": arrange, "arrange_always": True}
+
+
+def _images(args: tuple[Any, ...], kwargs: dict[Any, Any]) -> list[Any]:
+    """The operands that decide."""
+    return [value for value in (*args[:2], kwargs.get("input"), kwargs.get("weight")) if hasattr(value, "_window")]
+
+
+def _fresh(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any], empty: bool = False) -> list[Any]:
+    """The tensors of a result that are new, not empty unless ``empty`` ones count, too, and lie row after row."""
+    old = {id(value) for given in (args, kwargs.values()) for value in given}
+    if "out" in kwargs:
+        old.update(map(id, kwargs["out"] if isinstance(kwargs["out"], tuple) else ()))
+    tensors = result if isinstance(result, tuple) else (result,)
+    return [t for t in tensors if getattr(t, "_window", 0) is None and (empty or 0 not in t._shape()) and id(t) not in old]
+
+
+def _as_batch(window: Window, spatial: int) -> Window:
+    """A batch of images or volumes, of an image or volume without one; of a signal, of one row."""
+    batch = unsqueeze(window, 0) if len(window.shape) == spatial + 1 else window
+    return unsqueeze(batch, -2) if spatial == 1 else batch
 
 
 #: The dimensions of channels-last memory by their number, the outermost first.

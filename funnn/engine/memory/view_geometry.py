@@ -36,6 +36,14 @@ def alias(window: Window) -> Window:
     return window
 
 
+def conj(window: Window) -> Window:
+    return window._replace(conj=not window.conj)
+
+
+def neg(window: Window) -> Window:
+    return window._replace(neg=not window.neg)
+
+
 def permute(window: Window, dims: tuple[Any, ...]) -> Window:
     rank = len(window.shape)
     if len(dims) != rank:
@@ -215,6 +223,12 @@ def _scaled(window: Window, times: int, kind: dtype) -> Window:
 
 def view_dtype(window: Window, have: dtype, want: dtype) -> Window:
     """The numbers' bits as numbers of another type; the last dimension grows or shrinks with their size."""
+    if window.turned:
+        kind = "conjugate view tensors" if window.conj else "tensors with negative bit set"
+        raise RuntimeError(
+            f"torch.Tensor.view is not supported for {kind} when converting to a different dtype. Take the view of "
+            f"tensor.resolve_{'conj' if window.conj else 'neg'}(), which has memory of its own."
+        )
     if have.itemsize == want.itemsize:
         return window._replace(dtype=want)
     what = f"to view {have} as {want} (different element sizes)"
@@ -231,11 +245,16 @@ def view_dtype(window: Window, have: dtype, want: dtype) -> Window:
         if any(number % times for number in numbers):
             raise RuntimeError(f"self.{name} must be divisible by {times} {what}, but got {', '.join(map(str, numbers))}")
     stride = (*(s // times for s in window.stride[:-1]), 1)
-    return Window((*window.shape[:-1], size // times), stride, window.offset // times, want)
+    return window._replace(shape=(*window.shape[:-1], size // times), stride=stride, offset=window.offset // times, dtype=want)
 
 
 def view_as_real(window: Window, kind: dtype) -> Window:
     """Complex numbers as pairs of real ones, in a new last dimension."""
+    if window.conj:
+        raise RuntimeError(
+            "view_as_real doesn't work on unresolved conjugated tensors.  To resolve the conjugate tensor so you can view it as real, use "
+            "self.resolve_conj(); however, be warned that the resulting tensor will NOT alias the original."
+        )
     finer = _scaled(window, 2, kind)
     return finer._replace(shape=(*window.shape, 2), stride=(*finer.stride, 1))
 
@@ -252,4 +271,5 @@ def view_as_complex(window: Window, kind: dtype) -> Window:
         )
     if window.offset % 2:
         raise RuntimeError(f"Tensor must have a storage_offset divisible by 2, but it is {window.offset}")
-    return Window(window.shape[:-1], tuple(stride // 2 for stride in window.stride[:-1]), window.offset // 2, kind)
+    stride = tuple(stride // 2 for stride in window.stride[:-1])
+    return window._replace(shape=window.shape[:-1], stride=stride, offset=window.offset // 2, dtype=kind)

@@ -9,6 +9,7 @@ import numpy as np
 
 from funnn.engine.memory.grown import whole_memory
 from funnn.engine.memory.storage import Storage, Window
+from funnn.engine.memory.strides import like_operands
 from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import from_host
 from funnn.engine.state import thread
@@ -44,7 +45,10 @@ def _deepcopy(self: Tensor, memo: dict[Any, Any]) -> Tensor:
         )
     if id(self) not in memo:
         storage, window = whole_memory(self._storage, self._window)
-        copied = on_memory(type(self), copy.deepcopy(storage, memo), window, self._leaf_requires_grad)
+        if window is not None and window.turned:  # torch copies what it shows
+            copied = like_operands(on_memory(type(self), Storage(self._operand()), None, self._leaf_requires_grad), (self,), {})
+        else:
+            copied = on_memory(type(self), copy.deepcopy(storage, memo), window, self._leaf_requires_grad)
         memo[id(self)] = copied
         copied.__dict__.update(copy.deepcopy(attributes(self), memo))
         if self._grad is not None:

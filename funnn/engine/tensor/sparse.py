@@ -139,6 +139,14 @@ class SparseTensor(Tensor):
         """Raises TypeError: only dense tensors are NumPy arrays."""
         raise TypeError(f"can't convert {layout_name(self)} layout tensor to numpy. Use Tensor.to_dense() first.")
 
+    def is_conj(self) -> bool:
+        """False: conjugates of elements are computed at once."""
+        return False
+
+    def is_neg(self) -> bool:
+        """False: negatives of elements are computed at once."""
+        return False
+
     def data_ptr(self) -> int:
         """Raises RuntimeError: there is no single memory."""
         raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")

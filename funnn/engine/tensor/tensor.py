@@ -258,6 +258,14 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """
         return address_of(self._storage) + self._view_window().offset * self.dtype.itemsize if self.numel() and not self.is_meta else 0
 
+    def is_conj(self) -> bool:
+        """Whether it is a view that shows the conjugates of the numbers in memory."""
+        return self._window is not None and self._window.conj
+
+    def is_neg(self) -> bool:
+        """Whether it is a view that shows the negatives of the numbers in memory."""
+        return self._window is not None and self._window.neg
+
     def is_floating_point(self) -> bool:
         """Whether the numbers are floating-point ones (and not complex)."""
         return self.dtype.is_floating_point
@@ -287,7 +295,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _shown(self) -> np.ndarray:
         """The values as NumPy has them; those that it can't have as complex64."""
-        return complex_of(pairs_of(self)._host()) if self.dtype is _dtype.complex32 else self._host()
+        return complex_of(pairs_of(self)._host(), self._window) if self.dtype is _dtype.complex32 else self._host()
 
     def _host(self) -> np.ndarray:
         """The values as a NumPy array, to be looked at at once; an error while a step is being compiled, when they are not known."""
@@ -321,7 +329,7 @@ class Tensor(History, metaclass=_dtype.TorchType):
         """The numbers of a window where those of its storage are known, so that nothing has to run."""
         storage, window = self._storage, self._window
         value = storage.value
-        if thread.tracing is not None or value.array is None or window is None or window.dtype is not None:
+        if thread.tracing is not None or value.array is None or window is None or window.dtype is not None or window.turned:
             return None
         if not isinstance(value.array, np.ndarray) and not _is_local(value.array):
             return None
@@ -348,7 +356,8 @@ class Tensor(History, metaclass=_dtype.TorchType):
         self._check_numpy(force)
         if thread.region is not None:
             thread.region.look(self)
-        array = array_on(self._storage, self._window)
+        turned = self._window is not None and self._window.turned
+        array = None if turned else array_on(self._storage, self._window)
         return self._host() if array is None else array
 
     def _check_numpy(self, force: bool) -> None:
@@ -358,6 +367,9 @@ class Tensor(History, metaclass=_dtype.TorchType):
             raise TypeError("can't convert meta device type tensor to numpy: it has a shape and a type, but no numbers.")
         if self.dtype is _dtype.complex32 or self.dtype.numpy.isbuiltin != 1:
             raise TypeError(f"Got unsupported ScalarType {self.dtype.legacy}")
+        for name, short, is_set in (("conjugate", "conj", self.is_conj()), ("negative", "neg", self.is_neg())):
+            if is_set and not force:
+                raise RuntimeError(f"Can't call numpy() on Tensor that has {name} bit set. Use tensor.resolve_{short}().numpy() instead.")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if not copy and (dtype is None or dtype == self.dtype.numpy):

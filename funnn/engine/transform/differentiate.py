@@ -47,10 +47,6 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
                 f"grad can be implicitly created only for real scalar outputs but got {output.dtype}; differentiate .real or .abs(), or pass gradient="
             )
         gradient = Tensor._wrap(run(_ones_of(output._shape(), output.dtype.numpy), []))
-    elif tuple(gradient.shape) != tuple(output.shape):
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a shape of {output.shape}."
-        )
     elif gradient.dtype is not output.dtype:
         gradient = gradient.to(output.dtype)
     if gradient.dtype is complex32:
@@ -59,6 +55,11 @@ def _first_gradient(output: Tensor, gradient: Any, create_graph: bool) -> Any:
 
 
 def _roots(outputs: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool) -> list:
+    for index, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+        if gradient is not None and isinstance(output, Tensor) and gradient._shape() != output._shape():
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{index}] has a shape of {gradient.shape} and output[{index}] has a shape of {output.shape}."
+            )
     roots = []
     for index, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
         if isinstance(output, GradientEdge):
@@ -115,15 +116,15 @@ def backward(
                 "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use `grad_tensors`."
             )
         grad_tensors = grad_variables
+    inputs = None if inputs is None else _sequence(inputs)
+    if inputs == []:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     tensors = _sequence(tensors)
     gradients = _sequence(grad_tensors, len(tensors))
     _check_count(tensors, gradients, "grad_tensors")
     roots = _roots(tensors, gradients, create_graph)
     only = None
     if inputs is not None:
-        inputs = _sequence(inputs)
-        if not inputs:
-            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         for place in inputs:
             if not isinstance(place, GradientEdge):
                 place.retain_grad()
@@ -148,6 +149,8 @@ def grad(
 ) -> tuple:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``; nothing is accumulated."""
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if not inputs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _sequence(grad_outputs, len(outputs))
     _check_count(outputs, gradients, "grad_outputs")
     if is_grads_batched:

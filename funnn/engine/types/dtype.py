@@ -171,19 +171,35 @@ def _limits(kind: dtype) -> tuple[Any, Any]:
     return int(whole.min), int(whole.max)
 
 
+#: What C++ calls a type, where that is not the name with ``_t``.
+_IN_C = {
+    "int32": "int",
+    "uint32": "unsigned int",
+    "float32": "float",
+    "float64": "double",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+}
+
+
 def check_fits(value: Any, kind: dtype) -> None:
     """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part.
 
     A negative integer wraps around where the type has no sign; a negative float does not.
     """
-    if kind is bool_ or kind.is_complex:
+    if kind is bool_:
+        return
+    if kind.is_complex:
+        limit = float(ml_dtypes.finfo(kind.numpy).max)
+        if any(math.isfinite(part) and abs(part) > limit for part in (value.real, value.imag)):
+            raise RuntimeError(f"value cannot be converted to type c10::complex<float> without overflow: {value}")
         return
     real = value.real if isinstance(value, complex) and value.imag == 0 else value
     lowest, limit = _limits(kind)
     if not kind.is_floating_point and not kind.is_signed:
         lowest = 0 if isinstance(real, float) else -limit
     if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
-        raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow: {value}")
+        raise RuntimeError(f"value cannot be converted to type {_IN_C.get(kind.name, f'{kind.name}_t')} without overflow: {value}")
 
 
 _default = float32

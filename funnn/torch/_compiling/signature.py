@@ -119,7 +119,7 @@ class Signature:
 def is_slice(tensor: Tensor) -> bool:
     """Whether a tensor is a contiguous part of a larger one, which may be any part."""
     window = tensor._window
-    return window is not None and window.dtype is None and not tensor._leaf_requires_grad and is_contiguous(window)
+    return window is not None and window.dtype is None and not window.turned and not tensor._leaf_requires_grad and is_contiguous(window)
 
 
 def stand_in(tensor: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def give_back(result: Any, places: dict[int, tuple[Storage, Window]]) -> None:
         if place is not None:
             storage, window = place
             seen = result._view_window()
-            result._storage, result._window = storage, Window(seen.shape, seen.stride, seen.offset + window.offset, seen.dtype)
+            result._storage, result._window = storage, seen._replace(offset=seen.offset + window.offset)
             result._value, result._value_writes = None, -1
     elif isinstance(result, dict):
         for item in result.values():

@@ -163,6 +163,13 @@ class Function:
 
     generate_vmap_rule = False
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        say(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself. "
+            "Instantiating an autograd function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+        )
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
             "Legacy autograd function with non-static forward method is deprecated. Define forward and backward as static methods and call "

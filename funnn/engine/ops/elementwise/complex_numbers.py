@@ -56,14 +56,8 @@ row("complex", complex, method=False, exact_out=True, elementwise=True)
 row("polar", polar, method=False, exact_out=True, elementwise=True, autocast={"cpu": FLOAT32})
 row("angle", angle, elementwise=True)
 
-_conjugate = Op(lambda input: jnp.conj(input), "ConjBackward0")
 _conjugate_now = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward0")
 _conjugate_in_place = Op(lambda input: jnp.conj(input), "ConjPhysicalBackward1")
-
-
-def conj(input):
-    """The complex conjugate, a new tensor (torch's shares memory with ``input``); a real tensor itself."""
-    return call(_conjugate, (input,), {}) if input.is_complex() else input
 
 
 def conj_physical(input, *, out=None):
@@ -72,7 +66,6 @@ def conj_physical(input, *, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish("conj", conj)
 publish(
     *("conj_physical", conj_physical),
     inplace=True,

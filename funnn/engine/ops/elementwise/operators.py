@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from funnn.engine.ops.kit.table import FUNCTIONS
+from funnn.engine.tensor.overrides import overriding
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import dtype
 
@@ -18,7 +19,7 @@ def _method(function: Callable, inplace: bool) -> Callable:
             return function(self, other)
         if isinstance(other, np.ndarray):  # in place, Python asks the operator that makes a new tensor, as with torch
             return NotImplemented if inplace else function(*_in_numpys_type(self, other))
-        return function(self, other) if hasattr(other, "__array__") else NotImplemented
+        return function(self, other) if hasattr(other, "__array__") or overriding(type(other)) else NotImplemented
 
     return method
 

@@ -10,6 +10,7 @@ from funnn import functional as F
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import FUNCTIONS, publish
 from funnn.engine.ops.linalg.matrix_checks import raise_failure
@@ -97,6 +98,7 @@ def stft(
     if onesided and complex_input:
         raise refuse("Cannot have onesided output if window or input is complex; use onesided=False")
     result = call(_stft_op, (input, window, n_fft, hop_length, win_length, bool(normalized), bool(onesided)), {})
+    result = in_columns(0)["arrange"](result, (), {})  # frame after frame
     if return_complex:
         return result
     deprecated("stft")

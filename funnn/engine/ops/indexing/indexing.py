@@ -16,6 +16,7 @@ from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.shared import SharedStorage
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
@@ -68,7 +69,10 @@ def _dimensions(item: Any) -> int:
 
 def _expand(index: Any, rank: int) -> list:
     """The index with the Ellipsis written out."""
-    items = list(index) if isinstance(index, tuple) or _is_several(index) else [index]
+    several = not isinstance(index, tuple) and _is_several(index)
+    if several:
+        deprecated("lists of indices")
+    items = list(index) if several or isinstance(index, tuple) else [index]
     used = sum(_dimensions(item) for item in items if item is not Ellipsis)
     if used > rank:
         raise IndexError(f"too many indices for tensor of dimension {rank}")
@@ -85,10 +89,15 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
     What is ``written`` there needs the numbers of all indices first.
     """
     dim, arrays = 0, []
+<<<<<<< HEAD
     for item in items:
         if type(item) is int:
             tensor = make_view(tensor, select, (dim, item), "SelectBackward0")
         elif item is None:
+=======
+    for place, item in enumerate(items):
+        if item is None:
+>>>>>>> 8e10537794f78e18103d3f733c3ec5fc0d19bfd9
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
             dim += 1
@@ -103,6 +112,9 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
             arrays.append(None)
             dim += 1
         elif not _is_array(item) and hasattr(item, "__index__"):
+            size = tensor._shape()[dim]
+            if not -size <= item.__index__() < size:
+                raise IndexError(f"index {item.__index__()} is out of bounds for dimension {place} with size {size}")
             tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
         else:
             item = item if _is_array(item) else _listed(item)
@@ -311,4 +323,4 @@ def _index_put(input, indices, values: Array, accumulate=False):
     return call(_index_written, (view, values, tuple(arrays), accumulate), {})
 
 
-publish("index_put", _index_put, inplace=True)
+publish("index_put", _index_put, inplace=True, arrange=like_first)

@@ -12,6 +12,7 @@ from jax import Array
 from funnn.engine.dispatch.autocast import WIDEST
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import factor, require
@@ -280,5 +281,5 @@ def masked_scatter(input, mask: Array, source: Array):
     return call(_masked_scattered, (input, mask, source), {})
 
 
-for _function in (put, masked_scatter):
-    publish(_function.__name__, _function, inplace=True)
+publish("put", put, inplace=True, arrange=like_first)
+publish("masked_scatter", masked_scatter, inplace=True)

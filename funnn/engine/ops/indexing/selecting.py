@@ -10,6 +10,7 @@ from jax import Array
 
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, gather_from_memory, grid, read_at, vector
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
@@ -265,4 +266,10 @@ def _unsafe_masked_index_put_accumulate(input, mask: Array, indices, values: Arr
 
 
 row("_unsafe_masked_index", _unsafe_masked_index, "UnsafeMaskedIndexBackward0", scalars=("fill",), method=False)
-row("_unsafe_masked_index_put_accumulate", _unsafe_masked_index_put_accumulate, "UnsafeMaskedIndexPutAccumulateBackward0", method=False)
+row(
+    "_unsafe_masked_index_put_accumulate",
+    _unsafe_masked_index_put_accumulate,
+    "UnsafeMaskedIndexPutAccumulateBackward0",
+    method=False,
+    arrange=like_first,
+)

@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.return_types import return_type
@@ -103,9 +104,9 @@ def mode(input, dim=-1, keepdim=False):
     return _picked(_Mode, input, last, dim, keepdim)
 
 
-row("sort", sort, _gradient_of_sort, exact_out=True)
-row("argsort", argsort)
-row("msort", msort, "SortBackward0", exact_out=True)
+row("sort", sort, _gradient_of_sort, exact_out=True, arrange=like_first)
+row("argsort", argsort, arrange=like_first)
+row("msort", msort, "SortBackward0", exact_out=True, arrange=like_first)
 row("topk", topk, "TopkBackward0", exact_out=True)
 row("kthvalue", kthvalue, exact_out=True)
 row("mode", mode, exact_out=True)

@@ -49,11 +49,14 @@ _TEXTS = {
     "index_reduce": "index_reduce() is in beta and the API may change at any time.",
     "range": "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with Python's range builtin. "
     "Instead, use torch.arange, which produces values in [start, end).",
+    "lists of indices": "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use x[tuple(seq)] "
+    "instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an error or a "
+    "different result",
     "arrays": "Creating a tensor from a list of numpy.ndarrays is extremely slow. Please consider converting the list to a single numpy.ndarray with "
     "numpy.array() before converting to a tensor.",
 }
 
 
 def deprecated(name: str) -> None:
-    """Say it, at the user's line; of ``range`` every time."""
-    warn(_TEXTS[name], once=name != "range")
+    """Say it, at the user's line; of ``range`` and lists of indices every time."""
+    warn(_TEXTS[name], once=name not in ("range", "lists of indices"))

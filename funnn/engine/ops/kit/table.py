@@ -64,7 +64,7 @@ def publish(name: str, run: Callable, like: Callable | None = None, **policies: 
       aliases: further names.
       computes_in_place: what ``Tensor.name_`` writes, ``f(args, kwargs)``, where that is recorded otherwise than what ``torch.name`` gives.
       exact_out: whether ``out`` must be of the result's own type; else results are converted to a type of the same or a higher category.
-      elementwise: whether it computes element by element, so that the result lies in memory as the operands do; channels_last: as in ``overridable``.
+      elementwise: whether it computes element by element, so that the result lies in memory as the operands do; arrange: as in ``overridable``.
       small: what tries to compute the result of few numbers with NumPy first (see ``small_arrays``).
     """
     if "dim" in inspect.signature(run if like is None else like).parameters:

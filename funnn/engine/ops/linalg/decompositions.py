@@ -11,6 +11,7 @@ from jax import Array, lax
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import refusing, without_derivative
 from funnn.engine.ops.kit.return_types import return_type
@@ -100,7 +101,7 @@ def cholesky(input, upper=False, *, out=None):
     return factor if out is None else write_out(out, factor)
 
 
-publish("cholesky", cholesky)
+publish("cholesky", cholesky, **in_columns(0))
 
 
 # -- QR
@@ -145,9 +146,9 @@ def geqrf(input):
     return _Geqrf(jnp.swapaxes(raw, -2, -1), tau)
 
 
-row("linalg.qr", linalg_qr, exact_out=True, autocast={"cpu": FLOAT32})
-row("qr", qr, "LinalgQrBackward0", exact_out=True, autocast={"cpu": FLOAT32})
-row("geqrf", geqrf, autocast={"cpu": FLOAT32})
+row("linalg.qr", linalg_qr, exact_out=True, autocast={"cpu": FLOAT32}, **in_columns(0, 1))
+row("qr", qr, "LinalgQrBackward0", exact_out=True, autocast={"cpu": FLOAT32}, **in_columns(0, 1))
+row("geqrf", geqrf, autocast={"cpu": FLOAT32}, **in_columns(0))
 
 
 def _reflectors(input, tau):
@@ -193,9 +194,9 @@ def ormqr(input, tau: Array, other: Array, left=True, transpose=False):
     return other - ((other @ vectors) @ factor) @ adjoint(vectors)
 
 
-row("linalg.householder_product", householder_product, "LinalgHouseholderProductBackward0", autocast={"cpu": FLOAT32})
-row("orgqr", orgqr, "LinalgHouseholderProductBackward0")
-row("ormqr", ormqr, "OrmqrBackward0", exact_out=True, autocast={"cpu": FLOAT32})
+row("linalg.householder_product", householder_product, "LinalgHouseholderProductBackward0", autocast={"cpu": FLOAT32}, **in_columns(0))
+row("orgqr", orgqr, "LinalgHouseholderProductBackward0", **in_columns(0))
+row("ormqr", ormqr, "OrmqrBackward0", exact_out=True, autocast={"cpu": FLOAT32}, **in_columns(0))
 
 
 # -- LU

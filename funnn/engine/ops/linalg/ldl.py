@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.elementwise import without_derivative
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import row
@@ -94,4 +95,4 @@ checked_rows(
     error=RuntimeError,
     doc="L and D of L·D·Lᵀ (Lᴴ if ``hermitian``) in one matrix, from the lower triangle of ``input``; LAPACK's pivots; an error where D is singular.",
 )
-row("linalg.ldl_solve", ldl_solve, _NODE, exact_out=True)
+row("linalg.ldl_solve", ldl_solve, _NODE, exact_out=True, **in_columns(0))

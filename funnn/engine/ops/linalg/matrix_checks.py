@@ -12,6 +12,7 @@ import numpy as np
 
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
@@ -139,8 +140,8 @@ def checked_rows(
         value = outputs[0] if result is None else result(*outputs[:-1])
         return value if out is None else write_out(out, value)
 
-    publish(name, compute_and_check, pure, aliases=aliases, exact_out=True).__doc__ = doc
-    shown = publish(f"{name}_ex", run_ex, pure, exact_out=True)
+    publish(name, compute_and_check, pure, aliases=aliases, exact_out=True, **in_columns(0)).__doc__ = doc
+    shown = publish(f"{name}_ex", run_ex, pure, exact_out=True, **in_columns(0))
     check = inspect.Parameter("check_errors", inspect.Parameter.KEYWORD_ONLY, default=False)
     shown.__signature__ = inspect.signature(pure).replace(parameters=[*inspect.signature(pure).parameters.values(), check])
     return compute_and_check

@@ -104,7 +104,9 @@ def _matrix_norm(A, ord, dim, keepdim, dtype):
 
 
 def _reduced(name, reduce, array, axis, keepdims=False):
-    if reduce is not jnp.sum and array.shape[axis] == 0:
+    if array.shape[axis] == 0 and reduce is jnp.max:
+        reduce = jnp.sum  # 0, as the largest of no absolute values
+    if array.shape[axis] == 0 and reduce is jnp.min:
         raise IndexError(f"{name}: Expected reduction dim {axis} to have non-zero size; the matrix is empty")
     return reduce(array, axis, keepdims=keepdims)
 

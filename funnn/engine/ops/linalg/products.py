@@ -14,6 +14,7 @@ from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import LOWER, WIDEST
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import factor, require, widened
@@ -188,7 +189,7 @@ row("addmm", addmm, "AddmmBackward0", scalars=_BLENDED, inplace=True, exact_out=
 row("addmv", addmv, "AddmvBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast={"cuda": LOWER})
 row("baddbmm", baddbmm, "BaddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
 row("addbmm", addbmm, "AddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
-row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cuda": LOWER})
+row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cuda": LOWER}, arrange=like_first)
 
 
 # -- over other dimensions
@@ -294,7 +295,7 @@ def _inner_cast(args: tuple, kwargs: dict) -> str | None:
 
 
 row("inner", inner, _inner_grad, autocast=_inner_cast)
-row("kron", kron, "UnsafeViewBackward0")
+row("kron", kron, "UnsafeViewBackward0", elementwise=True)
 publish("cross", cross, exact_out=True)
 publish("tensordot", tensordot, method=False, exact_out=True)
 

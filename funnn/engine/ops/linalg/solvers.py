@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jax import Array, lax
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
@@ -170,8 +172,8 @@ def triangular_solve(input, A: Array, upper=True, transpose=False, unitriangular
     return _Triangular(_triangular(A, input, upper, True, transpose, unitriangular), jnp.broadcast_to(A, (*batch, *A.shape[-2:])))
 
 
-row("linalg.solve_triangular", solve_triangular, "LinalgSolveTriangularBackward0", exact_out=True)
-row("triangular_solve", triangular_solve, "TriangularSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32})
+row("linalg.solve_triangular", solve_triangular, "LinalgSolveTriangularBackward0", exact_out=True, **in_columns(0))
+row("triangular_solve", triangular_solve, "TriangularSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32}, **in_columns(0, 1))
 
 
 # -- factorised matrices
@@ -214,8 +216,8 @@ def _cholesky_inverse(input, upper=False, *, out=None):
 
 
 _cholesky_inverse.__doc__ = "The inverse of the matrix whose Cholesky factor ``input`` is."
-row("cholesky_solve", cholesky_solve, "CholeskySolveBackward0", autocast={"cpu": FLOAT32})
-publish("cholesky_inverse", _cholesky_inverse)
+row("cholesky_solve", cholesky_solve, "CholeskySolveBackward0", autocast={"cpu": FLOAT32}, **in_columns(0))
+publish("cholesky_inverse", _cholesky_inverse, **in_columns(0))
 
 
 def lu_solve(LU: Array, pivots: Array, B: Array, *, left=True, adjoint=False):
@@ -261,5 +263,9 @@ def _older_lu_solve(input, LU_data: Array, LU_pivots: Array):
     return lu_solve(LU_data, LU_pivots, input)
 
 
-row("linalg.lu_solve", lu_solve, "LinalgLuSolveBackward0", exact_out=True)
-row("lu_solve", _older_lu_solve, "LinalgLuSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32})
+def _arrange_lu_solution(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return in_columns(0)["arrange"](result, args, kwargs) if kwargs.get("left", True) else result
+
+
+row("linalg.lu_solve", lu_solve, "LinalgLuSolveBackward0", exact_out=True, arrange=_arrange_lu_solution, arrange_always=True)
+row("lu_solve", _older_lu_solve, "LinalgLuSolveBackward0", exact_out=True, autocast={"cpu": FLOAT32}, **in_columns(0))

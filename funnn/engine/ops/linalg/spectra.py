@@ -11,6 +11,7 @@ from jax import Array, lax
 from funnn.engine.dispatch.autocast import FLOAT32
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_columns
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.ops.linalg.decompositions import from_triangle
@@ -87,9 +88,9 @@ def _eigenvalues_jvp(primals, tangents):
     return values, jnp.diagonal(turned, axis1=-2, axis2=-1)
 
 
-_finite("linalg.eigh", linalg_eigh, "LinalgEighBackward0", lambda result: result.eigenvalues, exact_out=True)
+_finite("linalg.eigh", linalg_eigh, "LinalgEighBackward0", lambda result: result.eigenvalues, exact_out=True, **in_columns(1))
 _finite("linalg.eigvalsh", eigvalsh, "LinalgEighBackward0", lambda result: result, "linalg.eigh", exact_out=True)
-_finite("linalg.eig", linalg_eig, "LinalgEigBackward0", lambda result: result.eigenvalues)
+_finite("linalg.eig", linalg_eig, "LinalgEigBackward0", lambda result: result.eigenvalues, **in_columns(1))
 _finite("linalg.eigvals", eigvals, "LinalgEigBackward0", lambda result: result, "linalg.eig")
 
 
@@ -170,7 +171,7 @@ def _values_with_zeros(input, some=True):
     return _SVD(next(zeros), lax.linalg.svd(input, compute_uv=False), next(zeros))
 
 
-_finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S, exact_out=True)
+_finite("linalg.svd", linalg_svd, "LinalgSvdBackward0", lambda result: result.S, exact_out=True, **in_columns(0, 2))
 _finite("linalg.svdvals", svdvals, "LinalgSvdBackward0", lambda result: result, "linalg.svd", exact_out=True)
 
 
@@ -189,7 +190,7 @@ def svd(input, some=True, compute_uv=True, *, out=None):
     return result if out is None else write_out(out, result)
 
 
-publish("svd", svd, exact_out=True)
+publish("svd", svd, exact_out=True, **in_columns(0))
 
 
 # -- the pseudo-inverse

@@ -34,8 +34,7 @@ def values_of(data: Any, infers: bool = True) -> tuple[np.ndarray, _dtype.dtype]
             raise OverflowError
         return values, functools.reduce(_dtype.join, kinds)
     except ValueError as error:
-        if not _lists_alone(data):
-            raise TypeError(f"not a sequence: numbers stand beside sequences of numbers ({error})") from None
+        _check_lengths(data, _first_lengths(data))
         raise ValueError(f"expected sequence of equal length at every level of the data: {error}") from None
     except OverflowError:
         if not infers:
@@ -89,12 +88,42 @@ def _converted_items(data: Any) -> Any:
     raise TypeError(f"must be real number, not {type(data).__name__}")
 
 
-def _lists_alone(data: Any) -> bool:
-    """Whether at every level of nested lists there are only lists, or none."""
-    if not isinstance(data, (list, tuple)):
-        return True
-    nested = [isinstance(item, (list, tuple)) for item in data]
-    return all(nested) == any(nested) and all(map(_lists_alone, data))
+def _first_lengths(data: Any) -> list[int]:
+    """The shape of nested sequences, as far as the first one at each level tells it."""
+    lengths: list[int] = []
+    while isinstance(data, _LISTS):
+        lengths.append(len(data))
+        if not data:
+            break
+        data = data[0]
+    return lengths
+
+
+def _check_lengths(data: Any, lengths: list[int], dim: int = 0) -> None:
+    """Raise torch's error where nested sequences have not the shape that their first ones have."""
+    if dim == len(lengths):
+        if isinstance(data, _LISTS):
+            raise TypeError(
+                f"'{type(data).__name__}' object cannot be interpreted as an integer: a sequence stands where others have numbers"
+            )
+        if isinstance(data, Tensor):
+            _number_of(data)
+        return
+    if isinstance(data, _ARRAYS):
+        data = list(data)
+    if not isinstance(data, _LISTS):
+        raise TypeError(f"not a sequence: the number {data!r} stands at dim {dim} beside sequences of numbers")
+    if len(data) != lengths[dim]:
+        raise ValueError(
+            f"expected sequence of length {lengths[dim]} at dim {dim} (got {len(data)}); all sequences of one level need the same length"
+        )
+    for item in data:
+        _check_lengths(item, lengths, dim + 1)
+
+
+def _number_of(tensor: Tensor) -> None:
+    if tensor.numel() != 1:
+        raise ValueError(f"only one element tensors can be converted to Python scalars; this one has shape {list(tensor.shape)}")
 
 
 def fitting(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:

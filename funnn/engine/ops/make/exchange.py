@@ -127,6 +127,9 @@ def to_dlpack(tensor: Tensor) -> Any:
 def _dlpack(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if self.is_conj():
+        raise BufferError("Can't export tensors with the conjugate bit set; use tensor.resolve_conj()")
+    self = FUNCTIONS["resolve_neg"](self)
     array = array_on(self._storage, self._window) if self.dtype.numpy.isbuiltin == 1 else None
     given: Any = self._export() if array is None else array
     return given.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)

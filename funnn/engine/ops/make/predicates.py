@@ -159,7 +159,10 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
         source = source.detach().as_strided(size, stride or FUNCTIONS["empty"](size).stride(), storage_offset)
     if thread.levels:
         check_captured(self, "set_")
+    conj, neg = self.is_conj(), self.is_neg()
     self._set_storage(source)
+    if (conj, neg) != (source.is_conj(), source.is_neg()):  # what this tensor shows of its memory stays
+        self._window, self._value, self._value_writes = self._view_window()._replace(conj=conj, neg=neg), None, -1
     return self
 
 

@@ -53,7 +53,7 @@ def _make_runner(function: Callable) -> Callable:
         op_args=op_args,
         small=row.small,
         elementwise=row.elementwise,
-        channels_last=row.channels_last,
+        arrange=row.arrange,
     )
 
 

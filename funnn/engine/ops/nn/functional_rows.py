@@ -15,7 +15,9 @@ import numpy as np
 from funnn import functional as F
 from funnn.engine.dispatch import small_arrays as small
 from funnn.engine.dispatch.autocast import FLOAT32, LOWER, REFUSED, WIDEST
+from funnn.engine.memory.strides import batched_in_channels_last, in_channels_last, like_first
 from funnn.engine.ops.nn import value_checks as checks
+from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import float32
 from funnn.functional.distance_loss import from_distances
 
@@ -25,7 +27,7 @@ class FunctionRow(NamedTuple):
 
     Attributes:
       grad, order, autocast: as in ``Op``.
-      elementwise, channels_last, small: as in ``overridable``.
+      elementwise, arrange, small: as in ``overridable``.
       check: looks at the values of those arguments that it names, and raises for what torch refuses.
       check_result: looks at the result and the arguments.
     """
@@ -34,7 +36,7 @@ class FunctionRow(NamedTuple):
     order: tuple[int, ...] = ()
     autocast: Any = None
     elementwise: bool = False
-    channels_last: bool = False
+    arrange: Callable | None = None
     small: Callable | None = None
     check: Callable | None = None
     check_result: Callable | None = None
@@ -189,20 +191,40 @@ def _conv_grad(rank: int) -> Callable:
     return name
 
 
+# -- results that lie otherwise by what the call says
+
+_signal_in_channels_last = batched_in_channels_last(1)
+
+
+def _arrange_padded(result: Any, args: tuple, kwargs: dict) -> Any:
+    return result if "circular" in (*args[2:3], kwargs.get("mode")) else in_channels_last(result, args, kwargs)
+
+
+def _arrange_pooled(result: Any, args: tuple, kwargs: dict) -> Any:
+    """torch has a kernel of its own where neither a gradient nor the places are wanted."""
+    return result if isinstance(result, Tensor) and not result.requires_grad else _signal_in_channels_last(result, args, kwargs)
+
+
+def _arrange_resized(result: Any, args: tuple, kwargs: dict) -> Any:
+    """A mean over areas is an adaptive pool."""
+    rank = result.dim() if "area" in (*args[3:4], kwargs.get("mode")) else 4
+    return result if rank == 5 else (_signal_in_channels_last if rank == 3 else in_channels_last)(result, args, kwargs)
+
+
 # -- the rows
 
 row(F.scaled_dot_product_attention, _attention_grad, autocast=LOWER)
-row(F.pad, _pad_grad, autocast={"cpu": _pad_cast}, check=checks.filling)
-row(F.interpolate, _interpolate_grad, channels_last=True)
-row(F.upsample, _interpolate_grad, channels_last=True)
-row(F.upsample_nearest, _interpolate_grad, channels_last=True)
-row(F.upsample_bilinear, "UpsampleBilinear2DBackward0", channels_last=True)
+row(F.pad, _pad_grad, autocast={"cpu": _pad_cast}, check=checks.filling, arrange=_arrange_padded)
+row(F.interpolate, _interpolate_grad, arrange=_arrange_resized)
+row(F.upsample, _interpolate_grad, arrange=_arrange_resized)
+row(F.upsample_nearest, _interpolate_grad, arrange=in_channels_last)
+row(F.upsample_bilinear, "UpsampleBilinear2DBackward0", arrange=in_channels_last)
 row(F.grid_sample, lambda input, *args, **kwargs: f"GridSampler{input.dim() - 2}DBackward0", autocast={"cpu": FLOAT32, "cuda": WIDEST})
 row(F.affine_grid, "AffineGridGeneratorBackward0")
-row(F.native_channel_shuffle, "ChannelShuffleBackward0", channels_last=True)
-row(F.channel_shuffle, channels_last=True)
-row(F.pixel_shuffle, channels_last=True)
-row(F.pixel_unshuffle, channels_last=True)
+row(F.native_channel_shuffle, "ChannelShuffleBackward0", arrange=in_channels_last)
+row(F.channel_shuffle, arrange=in_channels_last)
+row(F.pixel_shuffle, arrange=in_channels_last)
+row(F.pixel_unshuffle, arrange=in_channels_last)
 row(F.fold, "Col2ImBackward0")
 row(F.unfold, "Im2ColBackward0")
 row(F.embedding_bag, "EmbeddingBagBackward0", check=checks.bags)
@@ -222,49 +244,56 @@ row(F.softmin, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.gumbel_softmax, lambda logits, tau=1, hard=False, *rest, **named: "AddBackward0" if hard else "SoftmaxBackward0")
 row(F.softmax, "SoftmaxBackward0", autocast={"cuda": FLOAT32})
 row(F.log_softmax, "LogSoftmaxBackward0", autocast={"cuda": FLOAT32})
-row(F.conv1d, _conv_grad(2), autocast=LOWER)
-row(F.conv2d, _conv_grad(3), autocast=LOWER, channels_last=True)
-row(F.conv3d, _conv_grad(4), autocast=LOWER, channels_last=True)
-row(F.conv_transpose1d, _conv_grad(2), autocast=LOWER)
-row(F.conv_transpose2d, _conv_grad(3), autocast=LOWER, channels_last=True)
-row(F.conv_transpose3d, _conv_grad(4), autocast=LOWER, channels_last=True)
+row(F.conv1d, _conv_grad(2), autocast=LOWER, arrange=batched_in_channels_last(1))
+row(F.conv2d, _conv_grad(3), autocast=LOWER, arrange=batched_in_channels_last(2))
+row(F.conv3d, _conv_grad(4), autocast=LOWER, arrange=batched_in_channels_last(3))
+row(F.conv_transpose1d, _conv_grad(2), autocast=LOWER, arrange=batched_in_channels_last(1))
+row(F.conv_transpose2d, _conv_grad(3), autocast=LOWER, arrange=batched_in_channels_last(2))
+row(F.conv_transpose3d, _conv_grad(4), autocast=LOWER, arrange=batched_in_channels_last(3))
 row(F.conv_tbc, "ConvTbcBackward0")
-row(F.max_pool1d, "SqueezeBackward1")
-row(F.max_pool2d, "MaxPool2DWithIndicesBackward0", channels_last=True)
-row(F.max_pool3d, "MaxPool3DWithIndicesBackward0", autocast={"cpu": FLOAT32}, channels_last=True)
-row(F.adaptive_max_pool1d, "SqueezeBackward1")
-row(F.adaptive_max_pool2d, "AdaptiveMaxPool2DBackward0", channels_last=True)
+row(F.max_pool1d, "SqueezeBackward1", arrange=_arrange_pooled)
+row(F.max_pool2d, "MaxPool2DWithIndicesBackward0", arrange=in_channels_last)
+row(F.max_pool3d, "MaxPool3DWithIndicesBackward0", autocast={"cpu": FLOAT32}, arrange=in_channels_last)
+row(F.adaptive_max_pool1d, "SqueezeBackward1", arrange=batched_in_channels_last(1))
+row(F.adaptive_max_pool2d, "AdaptiveMaxPool2DBackward0", arrange=in_channels_last)
 row(F.adaptive_max_pool3d, "AdaptiveMaxPool3DBackward0", autocast={"cpu": FLOAT32})
-row(F.adaptive_avg_pool1d, "SqueezeBackward1")
-row(F.adaptive_avg_pool2d, _adaptive_avg("AdaptiveAvgPool2DBackward0"), channels_last=True)
+row(F.adaptive_avg_pool1d, "SqueezeBackward1", arrange=batched_in_channels_last(1))
+row(F.adaptive_avg_pool2d, _adaptive_avg("AdaptiveAvgPool2DBackward0"), arrange=in_channels_last)
 row(F.adaptive_avg_pool3d, _adaptive_avg("AdaptiveAvgPool3DBackward0"), autocast={"cpu": FLOAT32})
 row(F.fractional_max_pool2d, "FractionalMaxPool2DBackward0", autocast={"cpu": FLOAT32})
 row(F.fractional_max_pool3d, "FractionalMaxPool3DBackward0", autocast={"cpu": FLOAT32})
-row(F.max_pool1d_with_indices, "SqueezeBackward1")
-row(F.max_pool2d_with_indices, "MaxPool2DWithIndicesBackward0", channels_last=True)
-row(F.max_pool3d_with_indices, "MaxPool3DWithIndicesBackward0", channels_last=True)
-row(F.adaptive_max_pool1d_with_indices, "SqueezeBackward1")
-row(F.adaptive_max_pool2d_with_indices, "AdaptiveMaxPool2DBackward0", channels_last=True)
+row(F.max_pool1d_with_indices, "SqueezeBackward1", arrange=batched_in_channels_last(1))
+row(F.max_pool2d_with_indices, "MaxPool2DWithIndicesBackward0", arrange=in_channels_last)
+row(F.max_pool3d_with_indices, "MaxPool3DWithIndicesBackward0", arrange=in_channels_last)
+row(F.adaptive_max_pool1d_with_indices, "SqueezeBackward1", arrange=batched_in_channels_last(1))
+row(F.adaptive_max_pool2d_with_indices, "AdaptiveMaxPool2DBackward0", arrange=in_channels_last)
 row(F.adaptive_max_pool3d_with_indices, "AdaptiveMaxPool3DBackward0")
 row(F.fractional_max_pool2d_with_indices, "FractionalMaxPool2DBackward0")
 row(F.fractional_max_pool3d_with_indices, "FractionalMaxPool3DBackward0")
 row(F.lp_pool1d, "PowBackward0")
-row(F.lp_pool2d, "PowBackward0", channels_last=True)
+row(F.lp_pool2d, "PowBackward0", arrange=in_channels_last)
 row(F.lp_pool3d, "PowBackward0", autocast={"cpu": FLOAT32})
 row(F.max_unpool1d, "SqueezeBackward1", autocast={"cpu": FLOAT32}, check=checks.places, check_result=checks.unpooled_1d)
-row(F.max_unpool2d, "MaxUnpool2DBackward0", autocast={"cpu": FLOAT32}, check=checks.places, check_result=checks.unpooled_2d)
+row(
+    F.max_unpool2d,
+    "MaxUnpool2DBackward0",
+    autocast={"cpu": FLOAT32},
+    check=checks.places,
+    check_result=checks.unpooled_2d,
+    arrange=in_channels_last,
+)
 row(F.max_unpool3d, "MaxUnpool3DBackward0", autocast={"cpu": FLOAT32}, check=checks.places, check_result=checks.unpooled_3d)
-row(F.avg_pool1d, "SqueezeBackward1")
-row(F.avg_pool2d, "AvgPool2DBackward0", channels_last=True)
+row(F.avg_pool1d, "SqueezeBackward1", arrange=batched_in_channels_last(1))
+row(F.avg_pool2d, "AvgPool2DBackward0", arrange=in_channels_last)
 row(F.avg_pool3d, "AvgPool3DBackward0", autocast={"cpu": FLOAT32})
-row(F.batch_norm, "NativeBatchNormBackward0", channels_last=True)
-row(F.batch_norm_with_stats, "NativeBatchNormBackward0", channels_last=True)
+row(F.batch_norm, "NativeBatchNormBackward0", arrange=in_channels_last)
+row(F.batch_norm_with_stats, "NativeBatchNormBackward0", arrange=in_channels_last)
 row(F.instance_norm, _instance_norm_grad)
 row(F.instance_norm_with_stats, _instance_norm_grad)
 row(F.layer_norm, "NativeLayerNormBackward0", autocast={"cuda": FLOAT32})
 row(F.rms_norm, "MulBackward0")
-row(F.group_norm, "NativeGroupNormBackward0", autocast={"cuda": FLOAT32}, channels_last=True)
-row(F.local_response_norm, "DivBackward0", channels_last=True)
+row(F.group_norm, "NativeGroupNormBackward0", autocast={"cuda": FLOAT32}, arrange=in_channels_last)
+row(F.local_response_norm, "DivBackward0", elementwise=True)
 row(F.normalize, "DivBackward0", autocast={"cuda": FLOAT32}, elementwise=True)
 row(F.embedding, "EmbeddingBackward0", check=checks.embedding)
 row(F.one_hot, check=checks.coded)
@@ -272,19 +301,31 @@ row(F.cross_entropy, _cross_entropy_grad, autocast=FLOAT32, check=checks.classes
 row(F.nll_loss, _nll_grad, autocast=FLOAT32, check=checks.classes)
 row(F.linear_cross_entropy, _linear_cross_entropy_grad, autocast=FLOAT32, check=checks.linear_classes)
 row(F.mse_loss, _weighted(F.mse_loss, lambda *args, **kwargs: "MseLossBackward0", "DivBackward0"), autocast=FLOAT32, elementwise=True)
-row(F.l1_loss, _weighted(F.l1_loss, _reduced(F.l1_loss, "AbsBackward0"), "DivBackward0"), autocast=FLOAT32)
-row(F.smooth_l1_loss, _smooth_l1_grad, autocast=FLOAT32)
-row(F.huber_loss, _weighted(F.huber_loss, lambda *args, **kwargs: "HuberLossBackward0", "MeanBackward0"), autocast={"cpu": FLOAT32})
-row(F.kl_div, _reduced(F.kl_div, lambda *args, **kwargs: "MulBackward0" if kwargs.get("log_target") else "SubBackward0"), autocast=FLOAT32)
+row(F.l1_loss, _weighted(F.l1_loss, _reduced(F.l1_loss, "AbsBackward0"), "DivBackward0"), autocast=FLOAT32, elementwise=True)
+row(F.smooth_l1_loss, _smooth_l1_grad, autocast=FLOAT32, elementwise=True)
+row(
+    F.huber_loss,
+    _weighted(F.huber_loss, lambda *args, **kwargs: "HuberLossBackward0", "MeanBackward0"),
+    autocast={"cpu": FLOAT32},
+    elementwise=True,
+)
+row(
+    F.kl_div,
+    _reduced(F.kl_div, lambda *args, **kwargs: "MulBackward0" if kwargs.get("log_target") else "SubBackward0"),
+    autocast=FLOAT32,
+    elementwise=True,
+)
 row(
     F.poisson_nll_loss,
     _reduced(F.poisson_nll_loss, lambda input, target, log_input=True, full=False, **kwargs: "AddBackward0" if full else "SubBackward0"),
     autocast=FLOAT32,
+    elementwise=True,
 )
 row(
     F.gaussian_nll_loss,
     _reduced(F.gaussian_nll_loss, lambda input, target, var, full=False, **kwargs: "AddBackward0" if full else "MulBackward0"),
     check=checks.variances,
+    elementwise=True,
 )
 row(
     F.binary_cross_entropy,
@@ -293,11 +334,11 @@ row(
     elementwise=True,
     check=checks.probabilities,
 )
-row(F.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogitsBackward0", autocast=FLOAT32)
-row(F.soft_margin_loss, "SoftMarginLossBackward0", autocast=FLOAT32)
+row(F.binary_cross_entropy_with_logits, "BinaryCrossEntropyWithLogitsBackward0", autocast=FLOAT32, elementwise=True)
+row(F.soft_margin_loss, "SoftMarginLossBackward0", autocast=FLOAT32, elementwise=True)
 row(F.multilabel_soft_margin_loss, _reduced(F.multilabel_soft_margin_loss, "DivBackward0"))
-row(F.hinge_embedding_loss, _reduced(F.hinge_embedding_loss, "AddBackward0"), autocast=FLOAT32)
-row(F.margin_ranking_loss, _reduced(F.margin_ranking_loss, "ClampMinBackward0"), autocast=FLOAT32)
+row(F.hinge_embedding_loss, _reduced(F.hinge_embedding_loss, "AddBackward0"), autocast=FLOAT32, elementwise=True)
+row(F.margin_ranking_loss, _reduced(F.margin_ranking_loss, "ClampMinBackward0"), autocast=FLOAT32, elementwise=True)
 row(F.multi_margin_loss, "MultiMarginLossBackward0", autocast=FLOAT32, check=checks.one_class)
 row(F.multilabel_margin_loss, "MultilabelMarginLossBackward0", autocast=FLOAT32, check=checks.some_classes)
 row(F.ctc_loss, _reduced(F.ctc_loss, _ctc_grad), autocast=FLOAT32, check=checks.lengths)
@@ -309,7 +350,7 @@ row(F.dropout, "MulBackward0", elementwise=True)
 row(F.dropout1d, _unbatched("MulBackward0", 2), elementwise=True)
 row(F.dropout2d, "MulBackward0", elementwise=True)
 row(F.dropout3d, _unbatched("MulBackward0", 4), elementwise=True)
-row(F.alpha_dropout, "AddBackward0")
+row(F.alpha_dropout, "AddBackward0", elementwise=True)
 row(F.feature_alpha_dropout, "AddBackward0", elementwise=True)
 row(F.bilinear, lambda input1, input2, weight, bias=None: "ViewBackward0" if bias is None else "AddBackward0", autocast={"cuda": WIDEST})
 row(F.cosine_similarity, "SumBackward1", autocast={"cuda": FLOAT32})
@@ -332,6 +373,7 @@ row(F.rnn_relu, _recurrent_grad(F.rnn_relu), autocast=LOWER)
 row(F.rnn_relu_cell, _unbatched("ReluBackward0", 1), autocast=LOWER)
 row(F.rnn_tanh, _recurrent_grad(F.rnn_tanh), autocast=LOWER)
 row(F.rnn_tanh_cell, _unbatched("TanhBackward0", 1), autocast=LOWER)
+row(F.glu, arrange=like_first)
 row(F.silu, elementwise=True)
 row(F.softplus, autocast={"cuda": FLOAT32}, elementwise=True)
 row(F.softshrink, elementwise=True)

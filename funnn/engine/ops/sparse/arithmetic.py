@@ -41,7 +41,7 @@ _KEEPING = (
 #: Indices that are walked at most to add what is not coalesced as torch does.
 _WALKED = 20_000
 #: Those that are linear, of which the sum is the sum.
-_LINEAR = ("neg", "positive", "conj", "conj_physical", "resolve_conj", "resolve_neg")
+_LINEAR = ("neg", "positive", "conj_physical", "resolve_conj", "resolve_neg")
 
 
 def _apply(name: str, tensor: SparseTensor, *args: Any, **kwargs: Any) -> SparseTensor:
@@ -67,6 +67,11 @@ for _name in _KEEPING:
     _keeping(_name)
 for _name in _LINEAR:
     _linear(_name)
+
+
+@handles("conj")
+def _conjugate(input: SparseTensor) -> SparseTensor:
+    return _apply("conj_physical", input) if input.is_complex() else input
 
 
 @handles("relu")

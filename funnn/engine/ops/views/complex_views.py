@@ -39,16 +39,46 @@ _publish("view_as_real", windows.view_as_real, "ViewAsRealBackward0", _to_real)
 _publish("view_as_complex", windows.view_as_complex, "ViewAsComplexBackward0", _to_complex)
 
 
+def conj(input):
+    """The complex conjugate, as a view; a real tensor itself."""
+    return make_view(input, windows.conj, (), "ConjBackward0") if input.is_complex() else input
+
+
+def _neg_view(input):
+    """The negatives, as a view."""
+    if input.dtype is _dtype.bool_:
+        raise NotImplementedError("\"neg_cpu\" not implemented for 'Bool'; logical_not() is the opposite of truth values")
+    return make_view(input, windows.neg, (), "NegViewBackward0")
+
+
+def resolve_conj(input):
+    """A copy of a view of conjugates, in which they lie in memory; another tensor itself."""
+    return input.clone() if input.is_conj() else input
+
+
+def resolve_neg(input):
+    """A copy of a view of negatives, in which they lie in memory; another tensor itself."""
+    return input.clone() if input.is_neg() else input
+
+
+for _function in (conj, resolve_conj, resolve_neg):
+    publish(_function.__name__, _function)
+publish("_conj", conj, method=False)
+publish("_neg_view", _neg_view, method=False)
+FUNCTIONS["is_conj"], FUNCTIONS["is_neg"] = Tensor.is_conj, Tensor.is_neg
+
+
 def real(input):
     """The real parts, as a view; a real tensor itself."""
-    return FUNCTIONS["view_as_real"](input).select(-1, 0) if input.is_complex() else input
+    return FUNCTIONS["view_as_real"](conj(input) if input.is_conj() else input).select(-1, 0) if input.is_complex() else input
 
 
 def imag(input):
-    """The imaginary parts, as a view."""
+    """The imaginary parts, as a view; those of a view of conjugates, as a view of negatives."""
     if not input.is_complex():
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return FUNCTIONS["view_as_real"](input).select(-1, 1)
+    pairs = FUNCTIONS["view_as_real"](conj(input) if input.is_conj() else input)
+    return (_neg_view(pairs) if input.is_conj() else pairs).select(-1, 1)
 
 
 def _writing_to(take: Any) -> Any:

@@ -20,14 +20,14 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.device import check_pinned, wants_outline
 from funnn.engine.types.dtype import as_dtype, complex32, get_default_dtype
-from funnn.engine.types.layout import order_of, preserve_format, stride_in_order
+from funnn.engine.types.layout import contiguous_format, order_of, preserve_format, stride_in_order
 
 _clone = FUNCTIONS["clone"]
 
 
 def in_format(tensor: Tensor, format: Any, fresh: bool) -> Tensor:
     """The tensor in a memory format: itself, rearranged if it is the ``fresh`` result of an operation, or a copy."""
-    order = order_of(format, tensor.dim())
+    order = tuple(range(tensor.dim())) if format is contiguous_format else order_of(format, tensor.dim())
     if order is None or tensor.is_contiguous(format):
         return tensor
     result = tensor if fresh else _clone(tensor)
@@ -126,34 +126,6 @@ def resize_as_(self: Array, the_template: Array, *, memory_format=None):
 
 publish("resize_", resize_, function=False)
 publish("resize_as_", resize_as_)
-
-
-def resolve_conj(input):
-    """The tensor itself: conjugates are computed at once here."""
-    return input
-
-
-def resolve_neg(input):
-    """The tensor itself: there are no lazy negatives here."""
-    return input
-
-
-publish("resolve_conj", resolve_conj)
-publish("resolve_neg", resolve_neg)
-
-
-def is_conj(input):
-    """False: conjugates are computed at once here."""
-    return False
-
-
-def is_neg(input):
-    """False: there are no lazy negatives here."""
-    return False
-
-
-Tensor.is_conj = FUNCTIONS["is_conj"] = is_conj
-Tensor.is_neg = FUNCTIONS["is_neg"] = is_neg
 
 
 def _chalf(self: Tensor, *, memory_format: Any = None) -> Tensor:

@@ -10,7 +10,12 @@ import jax.numpy as jnp
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
+<<<<<<< HEAD
 from funnn.engine.memory.storage import Storage, whole
+=======
+from funnn.engine.memory.storage import whole
+from funnn.engine.memory.strides import suggests_channels_last
+>>>>>>> 8e10537794f78e18103d3f733c3ec5fc0d19bfd9
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
 from funnn.engine.ops.kit.table import add_method, publish
@@ -22,6 +27,7 @@ from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.casts import cast
 from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.layout import contiguous_format
 
 
 def copy(source, like):
@@ -80,6 +86,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
     check_fits(value, self.dtype)
+    value = bool(value) if self.dtype is _dtype.bool_ else value
     return assign(self, call(_filled, (self, value), {}), "fill_", overlapping=True)
 
 
@@ -87,6 +94,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
     """One number everywhere, in the shape and dtype of the input."""
     if not isinstance(value, Tensor):
         check_fits(value, input.dtype)
+        value = bool(value) if input.dtype is _dtype.bool_ else value
     elif value.dim():
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
     return call(_fill, (input, value), {})
@@ -127,6 +135,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if place is not None and place is not result.is_meta:
         result = _to_meta(result) if place else cpu(result)
     result = result.clone() if copied and result is self else result
+    if result is self and format is contiguous_format and not suggests_channels_last(self._view_window()):
+        return self  # torch asks for no more
     return in_format(result, format, fresh=result is not self)
 
 

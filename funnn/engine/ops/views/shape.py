@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.op import Op
+from funnn.engine.memory.strides import in_channels_last, preserved_stride, with_stride
 from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.table import FUNCTIONS, gather_sizes, publish, row
 
@@ -63,8 +64,23 @@ def rot90(input, k=1, dims=(0, 1)):
 
 
 row("flip", flip, "FlipBackward0", sizes=1, elementwise=True)
-row("roll", roll, "RollBackward0", channels_last=True)
-row("rot90", rot90, "Rot90Backward0")
+row("roll", roll, "RollBackward0", arrange=in_channels_last)
+
+
+def _arrange_turned(result, args, kwargs):
+    """As the input does, with the two dimensions exchanged after a quarter of a turn: torch gives a view of what it has flipped."""
+    rest = dict(zip(("input", "k", "dims"), args, strict=False)) | kwargs
+    if rest.get("k", 1) % 4 == 0:
+        return result
+    window = rest["input"]._view_window()
+    stride = list(preserved_stride(window.shape, window.stride))
+    if rest.get("k", 1) % 2:
+        a, b = rest.get("dims", (0, 1))
+        stride[a], stride[b] = stride[b], stride[a]
+    return result if tuple(stride) == result.stride() else with_stride(result, tuple(stride))
+
+
+row("rot90", rot90, "Rot90Backward0", arrange=_arrange_turned, arrange_always=True)
 
 
 def fliplr(input):

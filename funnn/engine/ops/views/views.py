@@ -17,6 +17,7 @@ from funnn.engine.dispatch.inplace import check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory import view_geometry as windows
 from funnn.engine.memory.storage import Window, plan_window, read_through, read_window, whole, write_window
+from funnn.engine.memory.strides import like_first
 from funnn.engine.memory.view_geometry import infer_sizes, view_or_none, wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.table import add_method, add_property, gather_sizes, publish, write_out
@@ -93,13 +94,14 @@ def _saves_nothing(view: Tensor) -> None:
 def strided_history(base: Tensor, window: Window) -> tuple:
     """(node, output) of a view of ``base`` as it is now."""
     before = thread.grad
+    name = "ConjBackward0" if window == windows.conj(base._view_window()) else "AsStridedBackward0"
     try:
         thread.grad = True
         if base._window is None:
             plan, starts = plan_window(base._shape(), window, base.dtype.numpy)
-            result = call(_op(read_window, "AsStridedBackward0", "starts"), (base, starts, plan), {})
+            result = call(_op(read_window, name, "starts"), (base, starts, plan), {})
         else:
-            result = _read_memory(base, window, "AsStridedBackward0")
+            result = _read_memory(base, window, name)
     finally:
         thread.grad = before
     _saves_nothing(result)
@@ -168,7 +170,7 @@ def _publish_scatter(name: str, change: Callable, arguments: Callable, **policie
         return result if out is None else write_out(out, result)
 
     scatter_into_view.__doc__ = _publish_scatter.__doc__
-    publish(name, scatter_into_view, **policies)
+    publish(name, scatter_into_view, arrange=like_first, **policies)
 
 
 def _becoming(run: Callable, name: str) -> Callable:
@@ -228,6 +230,8 @@ def _movedim(input, source, destination):
 
 def _select(input, dim, index):
     """Element ``index`` along ``dim``."""
+    if input.dim() and not -(size := input.size(dim)) <= int(index) < size:
+        raise IndexError(f"select(): index {int(index)} out of range for tensor of size {list(input.shape)} at dimension {dim}")
     return dim, int(index)
 
 
@@ -307,7 +311,13 @@ def _unflatten(input, dim, sizes):
     shape = tuple(input.shape)
     if sizes is None or not len(sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
-    return (shape[:dim] + infer_sizes(tuple(sizes), shape[dim]) + shape[dim + 1 :],)
+    try:
+        inferred = infer_sizes(tuple(sizes), shape[dim])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[dim]}) in the input tensor"
+        ) from None
+    return (shape[:dim] + inferred + shape[dim + 1 :],)
 
 
 def _diagonal(input, offset=0, dim1=0, dim2=1):
