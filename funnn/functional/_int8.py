@@ -42,6 +42,23 @@ def quantize_tensor(weight: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @public
+def quantize_table(weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Integers q in [0, 255], scales s and smallest numbers m, (rows, 1), with w ≈ s q + m in each row, as torch's observer of tables finds them."""
+    low, high = jnp.min(weight, -1, keepdims=True), jnp.max(weight, -1, keepdims=True)
+    scale = (high - low) / 255
+    scale = jnp.where(scale > jnp.finfo(jnp.float32).eps, scale, 1.0)
+    zero = -low / scale
+    return jnp.clip(jnp.round(weight * (1 / scale) + zero), 0, 255).astype(jnp.uint8), scale, -zero * scale
+
+
+@public
+def table_rows(input: jax.Array, weight: jax.Array, scale: jax.Array, smallest: jax.Array) -> jax.Array:
+    """The rows ``s_i q_i + m_i`` of a table that ``quantize_table`` gave: integers (*) to numbers (*, columns)."""
+    rows, scales, least = (jnp.take(x, input, axis=0) for x in (weight, scale, smallest))
+    return rows.astype(scale.dtype) * scales + least
+
+
+@public
 def dynamic_linear(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: jax.Array | None) -> jax.Array:
     """``s_x s (q_x − z) qᵀ + b`` of integers q with one scale s, and an input that is rounded to integers q_x of its own scale s_x and zero point z.
 
@@ -60,6 +77,11 @@ def dynamic_linear(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: 
         raise RuntimeError(
             f"The number of rows in the packB should be equal to K: {input.shape[-1]}: the input's last axis must be in_features={weight.shape[-1]}"
         )
+    return dynamic_product(input, weight, scale, bias)
+
+
+def dynamic_product(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """What ``dynamic_linear`` gives, without its checks."""
     low, high = jnp.min(input, initial=0.0), jnp.max(input, initial=0.0)
     exact = (high - low) / 127
     usable = jnp.isfinite(1 / exact)
