@@ -45,7 +45,7 @@ class QuantizedLinear(_Quantized):
     Parameters: ``quantized_weight`` (out_features, in_features) int8, ``weight_scale`` (out_features, 1) and ``bias`` (out_features,). They come from a
     trained Linear, by :func:`quantize`; ``init`` gives zeros. They take a quarter of float32's memory; a product makes the integers floating-point
     numbers, on a CPU a few rows at a time: ``python -m tests.benchmarks.quantized`` compares its time with float32's. Products of integers and of bfloat16
-    were tried there and took longer. Only the input, the scale and the bias have derivatives.
+    were tried there and were no faster. Only the input, the scale and the bias have derivatives.
 
     Raises:
       ShapeError: the input's last axis is not in_features.
