@@ -14,8 +14,24 @@ from jax.custom_derivatives import SymbolicZero
 from funnn.functional import _checks as check
 
 
+class Band(NamedTuple):
+    """The keys that a query sees by its place: query i sees key j where ``least ≤ i − j ≤ most``; None is no bound."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def columns(self, rows: slice, keys: int) -> slice:
+        """The keys that some of these queries see, of so many; at least one where there is one."""
+        stop = keys if self.least is None else max(1, min(keys, rows.stop - self.least))
+        start = 0 if self.most is None else max(0, min(stop - 1, rows.start - self.most))
+        return slice(start, min(stop, keys))
+
+
 class Operands(NamedTuple):
-    """What attention is of: q (*, L, E), k (*, S, E), v (*, S, E_v), and three that broadcast to the scores (*, L, S) or are None."""
+    """What attention is of: q (*, L, E), k (*, S, E), v (*, S, E_v), and three that broadcast to the scores (*, L, S) or are None.
+
+    Where several heads of queries share one of keys, q has an axis more, (*, G, L, E), and so have the scores; then no key is repeated.
+    """
 
     q: jax.Array
     k: jax.Array
@@ -39,17 +55,23 @@ def part_of(name: str, x: jax.Array, rows: slice, columns: slice) -> jax.Array:
     return x
 
 
-def exponentials(given: Operands, first: Any, causal: bool, shift: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
-    """e, and what the scores were lowered by before, (*, L, 1): ``shift``, by default their maxima; ``first`` is the number of the first query."""
-    scores = product(given.q, given.k, 1, 1)
+def exponentials(given: Operands, first: Any, band: Band, shift: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
+    """e, and what the scores were lowered by before, (*, L, 1): ``shift``, by default their maxima; ``first`` is the number of the first query less that
+    of the first key."""
+    scores = times(given.q, given.k, 1)
     if given.bias is not None:
         scores = scores + given.bias
     allowed = given.mask
-    if causal:
+    if band != Band():
         # Of the scores' full shape: on a CPU a triangle of shape (L, S) that broadcasts makes the forward pass a third slower.
         i, j = (lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim + axis) for axis in (-2, -1))
-        seen = lax.le(j, i if isinstance(first, int) and first == 0 else i + first)
-        allowed = seen if allowed is None else allowed & seen
+        i = i if isinstance(first, int) and first == 0 else i + first
+        if band.least is not None:
+            seen = lax.le(j if band.least == 0 else j + band.least, i)
+            allowed = seen if allowed is None else allowed & seen
+        if band.most is not None:
+            seen = lax.le(i, j + band.most)
+            allowed = seen if allowed is None else allowed & seen
     if allowed is not None:
         scores = lax.select(jnp.broadcast_to(allowed, scores.shape), scores, lax.full_like(scores, -jnp.inf))
     if shift is None:
@@ -65,7 +87,7 @@ def means(given: Operands, e: jax.Array) -> tuple[jax.Array, jax.Array]:
     total = lax.reduce_sum(e, (e.ndim - 1,))
     one = lax.full_like(total, 1)
     r = lax.div(one, lax.select(lax.eq(total, lax.full_like(total, 0)), one, total))
-    o = product(_dropped(e, given.drop), given.v, 1, 0)
+    o = times(_dropped(e, given.drop), given.v, 0)
     return lax.mul(o, _along(r, o.shape)), _along(r, (*r.shape, 1))
 
 
@@ -73,18 +95,18 @@ def tangent(moved: dict[str, jax.Array], given: Operands, o: jax.Array, r: jax.A
     """ȯ and ṙ = −r² Σ_j e_j t_j of the tangents of the operands that ``moved`` names."""
     terms, sums, r_dot = [], [], jnp.zeros_like(r)
     if "q" in moved:
-        terms.append(product(moved["q"], given.k, 1, 1))
+        terms.append(times(moved["q"], given.k, 1))
     if "k" in moved:
-        terms.append(product(given.q, moved["k"], 1, 1))
+        terms.append(times(given.q, moved["k"], 1))
     if "bias" in moved:
         terms.append(moved["bias"])
     if terms:
         t = e * total(terms)
         along = jnp.sum(t, -1, keepdims=True)
-        sums.append(product(_dropped(t, given.drop), given.v, 1, 0) - o * along)
+        sums.append(times(_dropped(t, given.drop), given.v, 0) - o * along)
         r_dot = -r * r * along
     if "v" in moved:
-        sums.append(product(_dropped(e, given.drop), moved["v"], 1, 0))
+        sums.append(times(_dropped(e, given.drop), moved["v"], 0))
     return total(sums) * r, r_dot
 
 
@@ -93,15 +115,15 @@ def cotangent(
 ) -> dict[str, jax.Array]:
     """The transpose of ``tangent``: the cotangents of the operands named in ``live``, of those of ȯ and ṙ; None is zero."""
     g = g * r
-    found = {"v": product(_dropped(e, given.drop), g, 0, 0)} if "v" in live else {}
+    found = {"v": over_queries(_dropped(e, given.drop), g, given.v)} if "v" in live else {}
     if live == ("v",):
         return found
     c = jnp.sum(g * o, -1, keepdims=True)
-    t = e * (_dropped(product(g, given.v, 1, 1), given.drop) - (c if of_r is None else c + r * r * of_r))
+    t = e * (_dropped(times(g, given.v, 1), given.drop) - (c if of_r is None else c + r * r * of_r))
     if "q" in live:
-        found["q"] = product(t, given.k, 1, 0)
+        found["q"] = times(t, given.k, 0)
     if "k" in live:
-        found["k"] = product(t, given.q, 0, 0)
+        found["k"] = over_queries(t, given.q, given.k)
     if "bias" in live:
         found["bias"] = _summed_to(t, given.bias)
     return found
@@ -118,7 +140,23 @@ def joined(parts: Sequence[jax.Array]) -> jax.Array:
     return parts[0] if len(parts) == 1 else lax.concatenate(parts, parts[0].ndim - 2)
 
 
-def product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
+def times(x: jax.Array, keys: jax.Array, axis: int) -> jax.Array:
+    """The matrix product of what has queries, (*, L, n) or (*, G, L, n), and what has keys, summed over axis 0 or 1 of the latter's last two."""
+    found = _product(_folded(x, keys), keys, 1, axis)
+    return found if x.ndim == keys.ndim else found.reshape(*x.shape[:-1], found.shape[-1])
+
+
+def over_queries(x: jax.Array, y: jax.Array, keys: jax.Array) -> jax.Array:
+    """``xᵀ y``, summed over all queries of each head of ``keys``."""
+    return _product(_folded(x, keys), _folded(y, keys), 0, 0)
+
+
+def _folded(x: jax.Array, keys: jax.Array) -> jax.Array:
+    """(*, G, L, n) to (*, G · L, n), where ``keys`` have no axis of G heads."""
+    return x if x.ndim == keys.ndim else x.reshape(*x.shape[:-3], x.shape[-3] * x.shape[-2], x.shape[-1])
+
+
+def _product(a: jax.Array, b: jax.Array, of_a: int, of_b: int) -> jax.Array:
     """The matrix product over the last two axes of both, summed over axis ``of_a`` of a's two and ``of_b`` of b's."""
     batch = tuple(range(a.ndim - 2))
     return lax.dot_general(a, b, (((len(batch) + of_a,), (len(batch) + of_b,)), (batch, batch)))

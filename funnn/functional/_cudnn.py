@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from funnn._types import Arrays
+from funnn.functional._attention_block import Band
 from funnn.functional._linear_map import linear_map
 
 Settings = tuple[tuple[str, Any], ...]
@@ -74,7 +75,7 @@ def _vjp(function: Callable[..., Arrays], settings: Settings, cotangents: Arrays
 
 
 def attention_fits(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> bool:
-    """Whether cuDNN has the attention of these (B, H, L, E) arrays."""
+    """Whether cuDNN has the attention of these (B, H, L, E) arrays; of keys there may be fewer heads."""
     sizes = {query.shape[-1], key.shape[-1], value.shape[-1]}
     return (
         query.dtype in (jnp.float16, jnp.bfloat16)
@@ -89,10 +90,10 @@ def attention_fits(query: jax.Array, key: jax.Array, value: jax.Array, causal: b
 
 
 def attention(
-    query: jax.Array, key: jax.Array, value: jax.Array, *, causal: bool, scale: float, implementation: Literal["cudnn", "xla"] = "cudnn"
+    query: jax.Array, key: jax.Array, value: jax.Array, *, band: Band, scale: float, implementation: Literal["cudnn", "xla"] = "cudnn"
 ) -> Arrays:
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
-    output = jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=causal, implementation=implementation)
+    output = jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=band == Band(0), implementation=implementation)
     return (jnp.swapaxes(output, 1, 2),)
 
 

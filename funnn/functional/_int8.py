@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from funnn.functional import _checks as check
 from funnn.functional._dispatch import public
+
+BLOCK = 2**18  # so many integers become floating-point numbers at a time
 
 
 def quantize_rows(weight: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -28,10 +33,33 @@ def quantize_rows(weight: jax.Array) -> tuple[jax.Array, jax.Array]:
 def scaled_linear(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: jax.Array | None) -> jax.Array:
     """``x (s q)ᵀ + b`` of integers q (out, in) and scales s (out, 1): sums in float32, rounded once to the input's dtype."""
     wide = check.accumulator(input.dtype)
-    dimensions = (((input.ndim - 1,), (1,)), ((), ()))
     # An integer of 8 bits is a number of any floating type, and the scale of a row leaves the sum.
-    sums = lax.dot_general(input, weight.astype(input.dtype), dimensions, preferred_element_type=wide) * scale[:, 0].astype(wide)
+    sums = _sums(input, weight, wide) * scale[:, 0].astype(wide)
     return (sums if bias is None else sums + bias.astype(wide)).astype(input.dtype)
+
+
+def _sums(input: jax.Array, weight: jax.Array, wide: Any) -> jax.Array:
+    """``x qᵀ``. On a CPU a few rows of q become floating-point numbers at a time, in its caches: all at once would be a weight of full size in memory, written
+    and read at each call, and the product of one input would take ten times as long."""
+    rows, columns = weight.shape
+    size = max(1, BLOCK // max(1, columns))
+    if jax.default_backend() != "cpu" or rows < 2 * size:
+        return _product(input, weight, wide)
+    count = -(-rows // size)
+
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # a derivative keeps no rows either
+    def step(_: None, number: jax.Array) -> tuple[None, jax.Array]:
+        part = lax.dynamic_slice_in_dim(weight, jnp.minimum(number * size, rows - size), size, 0)  # the last ones may be there twice
+        return None, _product(input, part, wide)
+
+    _, found = lax.scan(step, None, jnp.arange(count, dtype=jnp.int32))
+    found = jnp.moveaxis(found, 0, -2)
+    whole, missing = found[..., :-1, :], count * size - rows
+    return jnp.concatenate([whole.reshape(*input.shape[:-1], (count - 1) * size), found[..., -1, missing:]], -1)
+
+
+def _product(input: jax.Array, weight: jax.Array, wide: Any) -> jax.Array:
+    return lax.dot_general(input, weight.astype(input.dtype), (((input.ndim - 1,), (1,)), ((), ())), preferred_element_type=wide)
 
 
 @public
@@ -39,6 +67,23 @@ def quantize_tensor(weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Integers in [−128, 127] and one scale s = max |w| / 127.5, as torch's observer of weights finds it."""
     scale = jnp.maximum(jnp.max(jnp.abs(weight), initial=0.0) / 127.5, jnp.finfo(jnp.float32).eps).astype(jnp.float32)
     return jnp.clip(jnp.round(weight * (1 / scale)), -128, 127).astype(jnp.int8), scale
+
+
+@public
+def quantize_table(weight: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Integers q in [0, 255], scales s and smallest numbers m, (rows, 1), with w ≈ s q + m in each row, as torch's observer of tables finds them."""
+    low, high = jnp.min(weight, -1, keepdims=True), jnp.max(weight, -1, keepdims=True)
+    scale = (high - low) / 255
+    scale = jnp.where(scale > jnp.finfo(jnp.float32).eps, scale, 1.0)
+    zero = -low / scale
+    return jnp.clip(jnp.round(weight * (1 / scale) + zero), 0, 255).astype(jnp.uint8), scale, -zero * scale
+
+
+@public
+def table_rows(input: jax.Array, weight: jax.Array, scale: jax.Array, smallest: jax.Array) -> jax.Array:
+    """The rows ``s_i q_i + m_i`` of a table that ``quantize_table`` gave: integers (*) to numbers (*, columns)."""
+    rows, scales, least = (jnp.take(x, input, axis=0) for x in (weight, scale, smallest))
+    return rows.astype(scale.dtype) * scales + least
 
 
 @public
@@ -60,6 +105,11 @@ def dynamic_linear(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: 
         raise RuntimeError(
             f"The number of rows in the packB should be equal to K: {input.shape[-1]}: the input's last axis must be in_features={weight.shape[-1]}"
         )
+    return dynamic_product(input, weight, scale, bias)
+
+
+def dynamic_product(input: jax.Array, weight: jax.Array, scale: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """What ``dynamic_linear`` gives, without its checks."""
     low, high = jnp.min(input, initial=0.0), jnp.max(input, initial=0.0)
     exact = (high - low) / 127
     usable = jnp.isfinite(1 / exact)

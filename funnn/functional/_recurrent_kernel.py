@@ -189,12 +189,14 @@ def _run_lstm(
         h, c = state
         x, mask = at
         i, f, g, o = jnp.split(x + h @ weight.T, 4, -1)
-        i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+        gates = jnp.concatenate([jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)], -1)
+        # XLA would compute them for h and again for c where nothing else needs them, which takes as long as the product.
+        i, f, g, o = jnp.split(lax.optimization_barrier(gates), 4, -1)
         cell = f * c + i * g
         new = o * jnp.tanh(cell)
         new = _where(mask, new if project is None else new @ project.T, h)
         cell = _where(mask, cell, c)
-        return (new, cell), (new, cell, jnp.concatenate([i, f, g, o], -1))
+        return (new, cell), (new, cell, gates)
 
     (h, c), rows = lax.scan(step, (h0, c0), (x, mask), reverse=reverse)
     return h, c, *rows

@@ -12,6 +12,7 @@ from funnn.errors import ArgumentError, AssertedError, DtypeError, ShapeError
 from funnn.functional import _checks as check
 from funnn.functional import _cudnn as cudnn
 from funnn.functional import _random
+from funnn.functional._attention_block import Band
 from funnn.functional._attention_kernel import attend
 from funnn.functional._dispatch import composed, public
 from funnn.functional._warn import warn
@@ -23,7 +24,7 @@ from funnn.functional.softmax import softmax
 NAME = "scaled_dot_product_attention"
 
 
-@public
+@public(only_here=("window",))
 def scaled_dot_product_attention(
     query: jax.Array,
     key: jax.Array,
@@ -34,6 +35,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
     *,
+    window: int | None = None,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
     """For each query the mean of the values, weighted by how well their keys match it: ``softmax(scale · q kᵀ + mask) v``.
@@ -47,6 +49,8 @@ def scaled_dot_product_attention(
       is_causal: whether query i attends to keys 0 … i only; not together with attn_mask. Default False.
       scale: of the scores; default 1/√E.
       enable_gqa: whether H may be a divisor of H_q: each key and value then serves H_q/H neighbouring queries' heads. Default False.
+      window: how many keys a query sees by their places: query i those j with i − j < window if is_causal, else those with |i − j| < window; together with
+        an attn_mask or without. Default None, all.
       dropout_key: a JAX random key; needed if dropout_p > 0. (``key`` are the keys that queries are compared with.)
 
     Returns:
@@ -56,10 +60,11 @@ def scaled_dot_product_attention(
       KeyRequiredError: dropout_p > 0 and no dropout_key.
       ShapeError: an array has fewer than two axes, or the shapes do not fit.
       DtypeError: the dtypes differ, or are not floating point.
-      ArgumentError: dropout_p is outside [0, 1], or both attn_mask and is_causal are given.
+      ArgumentError: dropout_p is outside [0, 1], both attn_mask and is_causal are given, or window is not positive.
 
-    Source: Vaswani et al., "Attention is all you need" (2017); torch.nn.functional.scaled_dot_product_attention. Half precision is computed in
-    float32 and rounded once.
+    Source: Vaswani et al., "Attention is all you need" (2017); torch.nn.functional.scaled_dot_product_attention, which has no window; Beltagy et al.,
+    "Longformer" (2020) for that. Half precision is computed in float32 and rounded once. Of long sequences no scores of all queries and keys are kept,
+    in value and derivatives, and within a window the time grows with L · window; a mask and the factors of dropout have the scores' size themselves.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,9 +73,8 @@ def scaled_dot_product_attention(
       [[2.0]]
     """
     query, key, value = _operands(query, key, value)
-    if enable_gqa:
-        key, value = (_repeated(name, x, query) for name, x in (("key", key), ("value", value)))
-    shape = _scores_shape(query, key, value)
+    grouped = enable_gqa and any([_fewer_heads(name, x, query) for name, x in (("key", key), ("value", value))])
+    shape = _scores_shape(query, key, value, grouped)
     bias, mask = _mask_parts(attn_mask, query, shape)
     if is_causal and attn_mask is not None:
         raise ArgumentError(
@@ -78,28 +82,38 @@ def scaled_dot_product_attention(
         )
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(f"{NAME}: dropout probability has to be between 0 and 1, but got {dropout_p}")
+    if window is not None and window < 1:
+        raise ArgumentError(f"{NAME}: window must be at least 1 (a token sees itself), but got window={window}")
 
     scale = (1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0) if scale is None else scale
-    q, k, v = (jnp.broadcast_to(x, (*shape[:-2], *x.shape[-2:])) for x in (query, key, value))
-    if attn_mask is None and not dropout_p and isinstance(scale, float) and cudnn.attention_fits(q, k, v, is_causal):
-        return cudnn.differentiable(cudnn.attention, _attend, (("causal", is_causal), ("scale", scale)), q, k, v)[0]
-    return _attend(q, k, v, is_causal, scale, bias, mask, _drop_factors(shape, check.accumulator(q.dtype), dropout_p, dropout_key))[0]
+    drop = _drop_factors(shape, check.accumulator(query.dtype), dropout_p, dropout_key)
+    band = Band(0 if is_causal else None if window is None else 1 - window, None if window is None else window - 1)
+    if grouped and key.shape[-3] != value.shape[-3]:
+        key, value = (jnp.repeat(x, shape[-3] // x.shape[-3], axis=-3) for x in (key, value))
+    heads = -3 if grouped else -2
+    q, k, v = (jnp.broadcast_to(x, (*shape[:heads], *x.shape[heads:])) for x in (query, key, value))
+    if attn_mask is None and not dropout_p and window is None and isinstance(scale, float) and cudnn.attention_fits(q, k, v, is_causal):
+        return cudnn.differentiable(cudnn.attention, _attend, (("band", band), ("scale", scale)), q, k, v)[0]
+    return _attend(q, k, v, band, scale, bias, mask, drop)[0]
 
 
 def _attend(
     q: jax.Array,
     k: jax.Array,
     v: jax.Array,
-    causal: bool,
+    band: Band,
     scale: Any,
     bias: jax.Array | None = None,
     mask: jax.Array | None = None,
     drop: Any = None,
 ) -> tuple[jax.Array]:
-    wide = check.accumulator(q.dtype)
+    wide, shape = check.accumulator(q.dtype), (*q.shape[:-1], v.shape[-1])
     dtype, (q, k, v) = q.dtype, (x.astype(wide) for x in (q, k, v))
+    if q.shape[:-2] != k.shape[:-2]:
+        heads = k.shape[-3]
+        q, (bias, mask, drop) = _by_group(q, heads), (x if x is None else _by_group(x, heads) for x in (bias, mask, drop))
     # The scale goes to the queries, for they are fewer than the scores.
-    return (attend(q * jnp.asarray(scale, wide), k, v, bias, mask, drop, causal).astype(dtype),)
+    return (attend(q * jnp.asarray(scale, wide), k, v, bias, mask, drop, band).astype(dtype).reshape(shape),)
 
 
 def _operands(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -117,8 +131,8 @@ def _operands(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[jax.A
     return query, key, value
 
 
-def _repeated(name: str, x: jax.Array, query: jax.Array) -> jax.Array:
-    """The heads of keys or values, each repeated so that there are as many as the queries have."""
+def _fewer_heads(name: str, x: jax.Array, query: jax.Array) -> bool:
+    """Whether the queries have several heads for each of keys or values."""
     if min(x.ndim, query.ndim) < 3:
         raise IndexError(
             f"{NAME}: Dimension out of range: enable_gqa=True needs an axis of heads, but got query of rank {query.ndim} and {name} of rank {x.ndim}"
@@ -128,10 +142,18 @@ def _repeated(name: str, x: jax.Array, query: jax.Array) -> jax.Array:
         raise ShapeError(
             f"{NAME}: Number of heads in key and value must divide the number of heads in query, but got {own} in {name} and {heads} in query"
         )
-    return x if own == heads else jnp.repeat(x, heads // own, axis=-3)
+    return bool(own != heads)
 
 
-def _scores_shape(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[int, ...]:
+def _by_group(x: jax.Array, heads: int) -> jax.Array:
+    """(*, H_q, L, n) to (*, H, H_q / H, L, n), or with ones in the places of both where x has one head; what has no axis of heads stays."""
+    if x.ndim < 3:
+        return x
+    own = heads if x.shape[-3] != 1 else 1
+    return x.reshape(*x.shape[:-3], own, x.shape[-3] // own, *x.shape[-2:])
+
+
+def _scores_shape(query: jax.Array, key: jax.Array, value: jax.Array, grouped: bool) -> tuple[int, ...]:
     """(*, L, S)."""
     if query.shape[-1] != key.shape[-1]:
         raise ShapeError(
@@ -139,12 +161,13 @@ def _scores_shape(query: jax.Array, key: jax.Array, value: jax.Array) -> tuple[i
         )
     if key.shape[-2] != value.shape[-2]:
         raise ShapeError(f"{NAME}: key and value must have the same length, but got shapes {check.shape(key)} and {check.shape(value)}")
+    heads = query.shape[-3:-2] if grouped else ()
     try:
-        batch = jnp.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        batch = jnp.broadcast_shapes(*(x.shape[: -3 if grouped else -2] for x in (query, key, value)))
     except ValueError as error:
         shapes = ", ".join(str(check.shape(x)) for x in (query, key, value))
         raise ShapeError(f"{NAME}: the batch axes of query, key and value must match or be 1, but got shapes {shapes}") from error
-    return (*batch, query.shape[-2], key.shape[-2])
+    return (*batch, *heads, query.shape[-2], key.shape[-2])
 
 
 def _mask_parts(mask: jax.Array | None, query: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array | None, jax.Array | None]:

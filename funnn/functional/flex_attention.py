@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from funnn.errors import ArgumentError, DtypeError, ShapeError
 from funnn.functional import _checks as check
+from funnn.functional._attention_block import Band
 from funnn.functional._attention_kernel import attend
 from funnn.functional._dispatch import public
 
@@ -117,7 +118,7 @@ def check_shapes(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array | None, scale: Any) -> jax.Array:
     """Attention with plain scores."""
     q: jax.Array = _wide("query", query) * scale
-    return attend(q, _for_queries("key", key, query), _for_queries("value", value, query), None, mask, None, False).astype(query.dtype)
+    return attend(q, _for_queries("key", key, query), _for_queries("value", value, query), None, mask, None, Band()).astype(query.dtype)
 
 
 def attention_scores(query: jax.Array, key: jax.Array, scale: Any) -> jax.Array:
@@ -130,7 +131,7 @@ def weighted_values(scores: jax.Array, value: jax.Array, mask: jax.Array | None)
     """``softmax(scores) v``, in the values' dtype."""
     v = _for_queries("value", value, scores)
     none = jnp.zeros((*scores.shape[:-1], 0), v.dtype), jnp.zeros((*v.shape[:-1], 0), v.dtype)  # no features: the scores are the bias alone
-    return attend(*none, v, scores.astype(v.dtype), mask, None, False).astype(value.dtype)
+    return attend(*none, v, scores.astype(v.dtype), mask, None, Band()).astype(value.dtype)
 
 
 def log_sum_exp(scores: jax.Array, mask: jax.Array | None) -> jax.Array:

@@ -107,7 +107,7 @@ class GroupedQueryAttention(Layer):
         if segments is not None and cache is not None:
             raise ValueError("GroupedQueryAttention: segments are for whole sequences and can't be given together with a cache")
         q, k, v = self._queries_keys_values(x)
-        whole = positions is None and segments is None and cache is None and self.window is None and not self.alibi
+        whole = positions is None and segments is None and cache is None and not self.alibi
         if positions is None:
             positions = jnp.arange(x.shape[-2], dtype=jnp.int32)
             positions = positions if cache is None else positions + cache.length
@@ -116,7 +116,7 @@ class GroupedQueryAttention(Layer):
         if whole:
             key = self.make_key() if self.dropout else None
             p = self.dropout if self.training else 0.0
-            y = F.scaled_dot_product_attention(q, k, v, None, p, self.causal, enable_gqa=True, dropout_key=key)
+            y = F.scaled_dot_product_attention(q, k, v, None, p, self.causal, enable_gqa=True, window=self.window, dropout_key=key)
         else:
             key_positions = positions
             if cache is not None:
@@ -142,19 +142,13 @@ class GroupedQueryAttention(Layer):
         return [part.reshape(*x.shape[:-1], -1, width).swapaxes(-2, -3) for part in parts]
 
     def _attend(self, q: jax.Array, k: jax.Array, v: jax.Array, i: jax.Array, j: jax.Array, segments: jax.Array | None) -> jax.Array:
-        """Attention under a mask. Neighbouring heads of queries lie one after the other along the axis of length, so that no key is repeated."""
-        kv_heads, width = self._sizes()
-        group, shape = self.num_heads // kv_heads, q.shape
+        """Attention under a mask."""
         mask = F.attention_mask(i, j, self.causal, self.window, segments)[..., None, :, :]
         if self.alibi:
-            bias = jnp.where(mask, F.alibi_bias(i, j, self.num_heads), -math.inf).astype(q.dtype)
-            mask = bias.reshape(*bias.shape[:-3], kv_heads, -1, bias.shape[-1])
-        elif group > 1:
-            mask = jnp.concatenate([mask] * group, -2)
-        q = q.reshape(*shape[:-3], kv_heads, -1, width)
+            mask = jnp.where(mask, F.alibi_bias(i, j, self.num_heads), -math.inf).astype(q.dtype)
         key = self.make_key() if self.dropout else None
         p = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q, k, v, mask, p, dropout_key=key).reshape(shape)
+        return F.scaled_dot_product_attention(q, k, v, mask, p, enable_gqa=True, dropout_key=key)
 
     def extra_repr(self) -> str:
         parts = [f"{self.embed_dim}, num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, head_dim={self.head_dim}"]

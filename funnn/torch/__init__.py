@@ -117,6 +117,7 @@ _unsupported.watch(
     ao.nn,
     ao.nn.quantized,
     ao.nn.quantized.dynamic,
+    ao.nn.quantized.modules,
     ao.quantization,
     autograd,
     autograd.graph,

@@ -261,9 +261,9 @@ DIFFERENCES = (
     Difference(
         "dynamic quantisation",
         _NUMBERS,
-        "Of quantisation there is `torch.ao.quantization.quantize_dynamic(model, {nn.Linear})`, with the numbers of PyTorch's engine fbgemm (its sums are "
-        "exact, the last product may round otherwise). A `DynamicQuantizedLinear` has an int8 tensor and a scale in its state_dict, where PyTorch has packed "
-        "parameters; its results have no gradient. It saves memory and no time.",
+        "Of quantisation there is `torch.ao.quantization.quantize_dynamic`, for Linear, LSTM, GRU, the cells, and in 8 bits Embedding and EmbeddingBag, with "
+        "the numbers of PyTorch's engine fbgemm (its sums are exact, the last product may round otherwise). The modules have int8 tensors and scales in "
+        "their state_dict, where PyTorch has packed parameters; results have no gradient. It saves memory and no time.",
         names=("torch.ao.quantization.quantize_dynamic", "torch.quantization.quantize_dynamic"),
     ),
     Difference(

@@ -134,7 +134,7 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
     (r"torch\.nn\.(quantized|quantizable|qat|intrinsic)(\.\w+)*", _QUANTISED),
     (
         r"torch\.(ao|quantization)(\.\w+)*",
-        "there are no quantised tensors; of modules there is torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})",
+        "there are no quantised tensors; of modules there is torch.ao.quantization.quantize_dynamic, for Linear, recurrent ones and Embedding",
     ),
     (r"torch\.nn\.(backends|cpp)(\.\w+)*", "it is of PyTorch's own kernels"),
     (r"torch\.nn\.parallel\.(comm|_functions|DistributedDataParallelCPU)(\.\w+)*", _PROCESSES),

@@ -104,7 +104,7 @@ def step_of(net: nn.Module, x: np.ndarray, y: np.ndarray, compiled: bool = False
     torch.set_num_threads(os.cpu_count() or 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     targets, inputs = torch.from_numpy(y).long().reshape(-1), as_input(x)
-    forward = torch.compile(net, dynamic=False) if compiled else net
+    forward = _compiled(net) if compiled else net
 
     def run():
         optimizer.zero_grad()
@@ -117,11 +117,17 @@ def step_of(net: nn.Module, x: np.ndarray, y: np.ndarray, compiled: bool = False
     return run, sum(p.numel() for p in net.parameters())
 
 
+def _compiled(net: nn.Module) -> Callable:
+    """By ``torch.compile``, which would count the programs of the rows before against its limit."""
+    torch.compiler.reset()
+    return torch.compile(net, dynamic=False)
+
+
 def predict_of(net: nn.Module, x: np.ndarray, compiled: bool = False) -> Callable:
     """The net in evaluation mode on these inputs, without gradients."""
     torch.set_num_threads(os.cpu_count() or 1)
     inputs = as_input(x)
-    forward = torch.compile(net.eval(), dynamic=False) if compiled else net.eval()
+    forward = _compiled(net.eval()) if compiled else net.eval()
 
     def run():
         with torch.inference_mode():

@@ -137,6 +137,29 @@ def test_grouped_queries():
     np.testing.assert_array_equal(attend(q, k, v, is_causal=True, enable_gqa=True), expected)
 
 
+@pytest.mark.parametrize("grouped", [False, True], ids=["", "grouped"])
+@pytest.mark.parametrize("masked", [False, True], ids=["", "masked"])
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both sides"])
+def test_a_window_is_a_mask(causal, masked, grouped):
+    """For short sequences and long ones; torch, which has no windows, gets the mask."""
+    for length, window in ((7, 2), (600, 50)):
+        q, k, v = arrays((1, 4, length, 4), (1, 2 if grouped else 4, length, 4), (1, 2 if grouped else 4, length, 4))
+        i, j = np.arange(length)[:, None], np.arange(length)
+        mask = (i - j < window) & (j <= i) if causal and not masked else abs(i - j) < window
+        given = np.asarray(arrays((1, 4, length, length))[0]) if masked else None
+        added = np.where(mask, 0.0 if given is None else given, -np.inf).astype(np.float32)
+        x, y, z = (torch.tensor(np.asarray(x), requires_grad=True) for x in (q, k, v))
+        expected = torch.nn.functional.scaled_dot_product_attention(x, y, z, torch.tensor(added), enable_gqa=grouped)
+        expected.sin().sum().backward()
+
+        def call(*operands, given=given, window=window):
+            return attend(*operands, given, is_causal=causal and not masked, window=window, enable_gqa=grouped)
+
+        gradients = jax.grad(lambda *operands: jnp.sum(jnp.sin(call(*operands))), (0, 1, 2))(q, k, v)
+        for a, b in zip((call(q, k, v), *gradients), (expected.detach(), x.grad, y.grad, z.grad), strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def same_numbers(run, tolerance=4e-6):  # float32; where x has three roles, its three gradients are added in another order
     """Output and gradients of ``run(torch)`` in both, with the same seed; and the next number that is drawn."""
     results = []
@@ -203,6 +226,7 @@ def test_dropout_keeps_the_mean_and_needs_a_key():
         (lambda q, k, v: attend(q, k, v, jnp.ones((3, 5), int)), DtypeError, "Expected attn_mask dtype to be bool or float"),
         (lambda q, k, v: attend(q, k, v, jnp.ones((3, 5), bool), is_causal=True), ArgumentError, "Explicit attn_mask should not be set"),
         (lambda q, k, v: attend(q, k, v, dropout_p=1.5), ArgumentError, "between 0 and 1, but got 1.5"),
+        (lambda q, k, v: attend(q, k, v, window=0), ArgumentError, r"window must be at least 1 \(a token sees itself\), but got window=0"),
         (lambda q, k, v: attend(q[:, [0, 0, 0]], k, v, enable_gqa=True), ShapeError, "must divide the number of heads in query"),
         (lambda q, k, v: attend(q[0, 0], k[0, 0], v[0, 0], enable_gqa=True), IndexError, "Dimension out of range"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from funnn import Layer, Policy, checkpoint
 from funnn.errors import DtypeError, ShapeError
+from funnn.functional import _int8
 from funnn.functional._int8 import quantize_rows
 from funnn.layers import (
     Conv2d,
@@ -165,3 +166,43 @@ def test_errors(error, text, call):
 
 def apply(layer, x):
     return layer.apply(*layer.init(KEY), x)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(10, 3), (7, 3), (9, 16), (4, 40)])
+def test_a_few_rows_at_a_time(rows, columns, monkeypatch):
+    """The products and their derivatives are those of the whole weight, and no floating-point weight is made."""
+    monkeypatch.setattr(_int8, "BLOCK", 8)
+    x, w, b = (
+        jnp.asarray(np.random.default_rng(i).standard_normal(s), jnp.float32)
+        for i, s in enumerate([(2, 3, columns), (rows, columns), rows])
+    )
+    q, scale = quantize_rows(w)
+
+    def ours(x, scale, b):
+        return jnp.sin(_int8.scaled_linear(x, q, scale, b))
+
+    def plain(x, scale, b):
+        return jnp.sin(x @ (q * scale).T + b)
+
+    for function in (
+        lambda f: f(x, scale, b),
+        lambda f: jax.grad(lambda x, scale, b: f(x, scale, b).sum(), (0, 1, 2))(x, scale, b),
+        lambda f: jax.vmap(f, (0, None, None))(x, scale, b),
+    ):
+        for a, e in zip(jax.tree.leaves(function(ours)), jax.tree.leaves(function(plain)), strict=True):
+            np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(_int8.scaled_linear(x[0, 0], q, scale, b), x[0, 0] @ (q * scale).T + b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("derivative", [False, True], ids=["value", "gradient"])
+def test_no_weight_of_full_size_is_made(derivative):
+    x, q, scale = (jax.ShapeDtypeStruct(*of) for of in (((1, 1024), jnp.float32), ((4096, 1024), jnp.int8), ((4096, 1), jnp.float32)))
+    if jax.default_backend() != "cpu":
+        pytest.skip("elsewhere XLA converts within the product")
+
+    def product(x, q, scale):
+        return _int8.scaled_linear(x, q, scale, None)
+
+    function = jax.grad(lambda *arrays: jnp.sum(product(*arrays) ** 2), (0, 2)) if derivative else product
+    taken = jax.jit(function).lower(x, q, scale).compile().memory_analysis().temp_size_in_bytes
+    assert taken < 4096 * 1024 * 4 / 3, f"{taken / 2**20:.1f} MiB"

@@ -137,10 +137,21 @@ def test_errors_of_inputs(x):
 @pytest.mark.parametrize(
     ("text", "call"),
     [
-        ("quantize_dynamic of LSTM is not supported: give {torch.nn.Linear}", lambda q, nn: q(nn.Sequential(nn.LSTM(2, 3)))),
-        ("quantize_dynamic of Embedding is not supported", lambda q, nn: q(nn.Sequential(nn.Embedding(2, 3)), {nn.Embedding})),
+        ("an LSTM with proj_size=2 is not supported: leave it out", lambda q, nn: q(nn.Sequential(nn.LSTM(2, 3, proj_size=2)))),
+        (
+            "has no dropout in training: call .eval()",
+            lambda q, nn: q(nn.Sequential(nn.GRU(2, 3, 2, dropout=0.5))).train()(shim.ones(1, 1, 2)),
+        ),
+        (
+            "QuantizedEmbeddingBag with mode='mean' is not supported",
+            lambda q, nn: q(nn.Sequential(nn.EmbeddingBag(2, 3)), dtype=shim.quint8),
+        ),
+        ("quantize_dynamic with dtype=torch.quint4x2", lambda q, nn: q(nn.Sequential(nn.Embedding(2, 3)), dtype=shim.quint4x2)),
+        ("there are no quantised tensors", lambda q, nn: q(nn.Sequential(nn.Embedding(2, 3)), dtype=shim.quint8)[0].weight()),
         ("dtype=torch.float16 is not supported: call .half()", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)), dtype=shim.float16)),
-        ("a mapping or a dict of configurations is not supported", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)), {nn.Linear: None})),
+        ("with a mapping is not supported", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)), mapping={})),
+        ("give default_dynamic_qconfig or float_qparams", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)), {nn.Linear: "int8"})),
+        ("takes weights of torch.float32, got torch.float64", lambda q, nn: q(nn.Sequential(nn.GRU(2, 3)).double())),
         ("takes weights of torch.float32, got torch.float64", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)).double())),
         ("there are no quantised tensors; int_weight holds", lambda q, nn: q(nn.Sequential(nn.Linear(2, 3)))[0].weight()),
         ("of modules there is torch.ao.quantization.quantize_dynamic", lambda q, nn: shim.ao.quantization.prepare),
