@@ -110,7 +110,7 @@ def _check_lengths(data: Any, lengths: list[int], dim: int = 0) -> None:
             _number_of(data)
         return
     if isinstance(data, _ARRAYS):
-        data = list(data)
+        data = np.asarray(data).tolist()
     if not isinstance(data, _LISTS):
         raise TypeError(f"not a sequence: the number {data!r} stands at dim {dim} beside sequences of numbers")
     if len(data) != lengths[dim]:
