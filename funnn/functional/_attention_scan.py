@@ -141,7 +141,7 @@ class _At(NamedTuple):
 
     def part(self, given: Operands, rows: Tree) -> Operands:
         """The operands of this step: those in ``rows``, and the others' parts."""
-        found = {name: self._own(name, x, name in rows) for name, x in {**given._asdict(), **rows}.items() if name in given._fields}
+        found: Tree = {name: self._own(name, x, name in rows) for name, x in {**given._asdict(), **rows}.items() if name in given._fields}
         return given._replace(**found)
 
     def _own(self, name: str, x: jax.Array | None, of_rows: bool) -> jax.Array | None:

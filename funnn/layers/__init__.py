@@ -161,7 +161,10 @@ from funnn.layers.pooling import MaxUnpool1d as MaxUnpool1d
 from funnn.layers.pooling import MaxUnpool2d as MaxUnpool2d
 from funnn.layers.pooling import MaxUnpool3d as MaxUnpool3d
 from funnn.layers.quantized import QuantizedEmbedding as QuantizedEmbedding
+from funnn.layers.quantized import QuantizedGRU as QuantizedGRU
 from funnn.layers.quantized import QuantizedLinear as QuantizedLinear
+from funnn.layers.quantized import QuantizedLSTM as QuantizedLSTM
+from funnn.layers.quantized import QuantizedRNN as QuantizedRNN
 from funnn.layers.quantizer import Quantized as Quantized
 from funnn.layers.quantizer import VectorQuantizer as VectorQuantizer
 from funnn.layers.recurrent import GRU as GRU

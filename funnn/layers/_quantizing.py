@@ -11,16 +11,24 @@ from funnn.layers._selecting import Types
 from funnn.layers._surgery import put
 from funnn.layers.attention import NonDynamicallyQuantizableLinear
 from funnn.layers.linear import Linear
-from funnn.layers.quantized import QuantizedEmbedding, QuantizedLinear
+from funnn.layers.quantized import QuantizedEmbedding, QuantizedGRU, QuantizedLinear, QuantizedLSTM, QuantizedRNN
+from funnn.layers.recurrent import GRU, LSTM, RNN
 from funnn.layers.sparse import Embedding
 
-_FORMS: dict[type[Layer], Any] = {Linear: QuantizedLinear, Embedding: QuantizedEmbedding}
+_FORMS: dict[type[Layer], Any] = {
+    Linear: QuantizedLinear,
+    Embedding: QuantizedEmbedding,
+    RNN: QuantizedRNN,
+    LSTM: QuantizedLSTM,
+    GRU: QuantizedGRU,
+}
+_NAMES = "Linear, Embedding, RNN, LSTM and GRU"
 
 
 def quantize(
-    layer: Layer, params: Any, *, path: str | tuple[str, ...] | None = None, type: Types = (Linear, Embedding)
+    layer: Layer, params: Any, *, path: str | tuple[str, ...] | None = None, type: Types = (Linear, Embedding, RNN, LSTM, GRU)
 ) -> tuple[Any, Tree]:
-    """Store the weights of Linear and Embedding in 8 bits, for inference: (new layer, new parameters).
+    """Store the weights of Linear, Embedding, RNN, LSTM and GRU in 8 bits, for inference: (new layer, new parameters).
 
     Each row w of a weight becomes integers q in [−127, 127] and a scale s = max |w| / 127, with w ≈ s q and no number off by more than s / 2. What is computed
     with them is floating point as before; biases and all other layers stay as they are.
@@ -28,11 +36,11 @@ def quantize(
     Args:
       layer, params: the layer and its parameters; neither changes.
       path: a dotted path or several, with ``*`` and ``**``, as :func:`param_mask` has them. Default everywhere.
-      type: Linear, Embedding or both; default both. The projections of a MultiheadAttention stay as they are, as in torch.
+      type: some of Linear, Embedding, RNN, LSTM and GRU; default all. The projections of a MultiheadAttention stay as they are, as in torch.
 
     Returns:
-      The layer with :class:`QuantizedLinear` and :class:`QuantizedEmbedding` in the places of those, and its parameters. State stays valid. Parameters of a
-      ``Repeat`` stay stacked.
+      The layer with :class:`QuantizedLinear`, :class:`QuantizedEmbedding`, :class:`QuantizedLSTM` and so on in the places of those, and its parameters.
+      State stays valid. Parameters of a ``Repeat`` stay stacked.
 
     Raises:
       ValueError: no layer fits, or params lack the layer's.
@@ -57,14 +65,14 @@ def quantize(
         if not isinstance(node, NonDynamicallyQuantizableLinear)
     }
     if not found:
-        raise ValueError(f"quantize: {layer!r} has no Linear or Embedding but projections of a MultiheadAttention, which stay as they are")
+        raise ValueError(f"quantize: {layer!r} has none of {_NAMES} but projections of a MultiheadAttention, which stay as they are")
     for where, node in found.items():
         base = next((kind for kind in _FORMS if isinstance(node, kind)), None)
         if base is None or node.__class__.forward is not base.forward:
-            raise TypeError(f"quantize: {node!r} at {where!r} has no form of 8 bits; there is one for Linear and Embedding")
+            raise TypeError(f"quantize: {node!r} at {where!r} has no form of 8 bits; there is one for {_NAMES}")
         node, _ = at(layer, where)
         tree = below(params, where, layer)
-        if "weight" not in tree:
+        if not any(name.startswith("weight") for name in tree):
             raise ValueError(
                 f"quantize: params have no weight at {where!r}; use the dicts that layer.init(key) returns, and give a shared layer under "
                 "its first path"

@@ -1,7 +1,8 @@
-"""Linear and Embedding with weights of 8 bits, for inference."""
+"""Linear, Embedding and recurrent layers with weights of 8 bits, for inference."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from funnn.functional._int8 import quantize_rows, scaled_linear
 from funnn.layers._layer import Layer, Param, Spec
 from funnn.layers._text import enabled
 from funnn.layers.linear import Linear
+from funnn.layers.recurrent import GRU, LSTM, RNN, RNNBase
 from funnn.layers.sparse import Embedding
 
 
@@ -126,3 +128,73 @@ class QuantizedEmbedding(_Quantized):
             )
         q, scale = quantize_rows(params["weight"])
         return cls(layer.num_embeddings, layer.embedding_dim), {"quantized_weight": q, "weight_scale": scale.astype(params["weight"].dtype)}
+
+
+class _QuantizedRecurrent:
+    """What the recurrent layers share: for each weight ``quantized_weight…`` and ``weight_scale…`` in its place. No Layer: constructors are the others'."""
+
+    def spec(self: Any) -> Spec:
+        found: dict[str, Any] = {}
+        for name, entry in RNNBase.spec(self).items():
+            if name.startswith("weight"):
+                rows, columns = self._weight_shapes()[name]
+                found["quantized_" + name] = Param((rows, columns), _integers)
+                found[_scale_of(name)] = Param((rows, 1), init.ones)
+            else:
+                found[name] = entry
+        return found
+
+    def _weights(self: Any) -> list[jax.Array]:
+        return [self._weight(name) if name.startswith("weight") else getattr(self, name) for name in self._weight_shapes()]
+
+    def _weight(self, name: str) -> jax.Array:
+        scale: jax.Array = getattr(self, _scale_of(name))
+        weight: jax.Array = getattr(self, "quantized_" + name).astype(scale.dtype) * scale
+        return weight
+
+    @classmethod
+    def from_layer(cls, layer: RNNBase, params: Any) -> tuple[Any, dict[str, Any]]:
+        """Of a layer without the integers, and its parameters."""
+        found = {}
+        for name, x in params.items():
+            if name.startswith("weight"):
+                found["quantized_" + name], scale = quantize_rows(x)
+                found[_scale_of(name)] = scale.astype(x.dtype)
+            else:
+                found[name] = x
+        return cls(**{name: getattr(layer, name) for name in inspect.signature(cls).parameters}), found
+
+
+def _scale_of(name: str) -> str:
+    return name.replace("weight", "weight_scale", 1)
+
+
+class QuantizedRNN(_QuantizedRecurrent, RNN, init=False):
+    """An RNN whose weights are integers of 8 bits with a scale for each row; it computes with the numbers that these stand for.
+
+    Its arguments and ``forward`` are RNN's. Parameters: ``quantized_weight_ih_l0`` (hidden_size, input_size) int8, ``weight_scale_ih_l0`` (hidden_size, 1), the
+    same with ``hh``, and the biases. They come from a trained RNN, by :func:`quantize`; ``init`` gives zeros for integers.
+    """
+
+
+class QuantizedLSTM(_QuantizedRecurrent, LSTM, init=False):
+    """An LSTM whose weights are integers of 8 bits with a scale for each row; it computes with the numbers that these stand for.
+
+    Its arguments and ``forward`` are LSTM's. Parameters: ``quantized_weight_ih_l0`` (4·hidden_size, input_size) int8, ``weight_scale_ih_l0``
+    (4·hidden_size, 1), the same with ``hh`` and, with a projection, ``hr``, and the biases. They come from a trained LSTM, by :func:`quantize`; ``init`` gives
+    zeros for integers.
+
+    >>> from funnn.layers import LSTM, quantize
+    >>> layer = LSTM(3, 4)
+    >>> small, params = quantize(layer, layer.init(jax.random.key(0))[0])
+    >>> small, str(params["quantized_weight_hh_l0"].dtype), params["weight_scale_hh_l0"].shape
+    (QuantizedLSTM(3, 4), 'int8', (16, 1))
+    """
+
+
+class QuantizedGRU(_QuantizedRecurrent, GRU, init=False):
+    """A GRU whose weights are integers of 8 bits with a scale for each row; it computes with the numbers that these stand for.
+
+    Its arguments and ``forward`` are GRU's. Parameters: ``quantized_weight_ih_l0`` (3·hidden_size, input_size) int8, ``weight_scale_ih_l0``
+    (3·hidden_size, 1), the same with ``hh``, and the biases. They come from a trained GRU, by :func:`quantize`; ``init`` gives zeros for integers.
+    """

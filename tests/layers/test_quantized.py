@@ -12,6 +12,9 @@ from funnn.errors import DtypeError, ShapeError
 from funnn.functional import _int8
 from funnn.functional._int8 import quantize_rows
 from funnn.layers import (
+    GRU,
+    LSTM,
+    RNN,
     Conv2d,
     Embedding,
     Linear,
@@ -145,7 +148,7 @@ def init(layer):
     ("error", "text", "call"),
     [
         (ValueError, "quantize: ReLU has no", lambda: quantize(ReLU(), {})),
-        (ValueError, "has no Linear or Embedding but projections", lambda: quantize(*init(MultiheadAttention(4, 2)))),
+        (ValueError, "has none of Linear, Embedding, RNN, LSTM and GRU but projections", lambda: quantize(*init(MultiheadAttention(4, 2)))),
         (
             TypeError,
             r"quantize: Conv2d\(1, 1.* at '0' has no form of 8 bits",
@@ -206,3 +209,32 @@ def test_no_weight_of_full_size_is_made(derivative):
     function = jax.grad(lambda *arrays: jnp.sum(product(*arrays) ** 2), (0, 2)) if derivative else product
     taken = jax.jit(function).lower(x, q, scale).compile().memory_analysis().temp_size_in_bytes
     assert taken < 4096 * 1024 * 4 / 3, f"{taken / 2**20:.1f} MiB"
+
+
+RECURRENT = {
+    "rnn": RNN(6, 8, nonlinearity="relu"),
+    "lstm": LSTM(6, 8, num_layers=2, bidirectional=True, batch_first=True),
+    "lstm, projected": LSTM(6, 8, proj_size=3, bias=False),
+    "gru": GRU(6, 8, num_layers=2),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_compute_with_the_rounded_weights(name):
+    layer = RECURRENT[name]
+    params, state = layer.init(KEY)
+    small, small_params = quantize(Sequential(layer), {"0": params})
+    assert type(small[0]).__name__ == f"Quantized{type(layer).__name__}" and repr(small[0]) == f"Quantized{layer!r}"
+    rounded = {
+        key: x if key.startswith("bias") else q * s for key, x in params.items() for q, s in [quantize_rows(x) if x.ndim == 2 else (x, 1)]
+    }
+    x = numbers(3, 4, 6)
+    got, expected, exact = (of.apply(tree, state, x)[0] for of, tree in ((small[0], small_params["0"]), (layer, rounded), (layer, params)))
+    for a, b, c in zip(*map(jax.tree.leaves, (got, expected, exact)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+        assert 0 < jnp.abs(a - c).max() < 0.02 * jnp.abs(c).max()
+    made = small[0].init(KEY)[0]
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), made) == jax.tree.map(lambda x: (x.shape, x.dtype), small_params["0"])
+    lengths = jnp.array([3, 1, 2] if layer.batch_first else [3, 1, 2, 3])
+    masked = small[0].apply(small_params["0"], state, x, lengths=lengths)[0][0]
+    np.testing.assert_allclose(masked, layer.apply(rounded, state, x, lengths=lengths)[0][0], rtol=1e-6, atol=1e-6)
