@@ -82,7 +82,7 @@ def test_two_processes_train_as_pytorchs(tmp_path):
     same_in_both(["ddp", "dtensor", "sharded", "saved", "fsdp1", "joined", "pipes"], 2, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1", "own_pipes"])
+@pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1", "own_pipes", "own_jax"])
 def test_what_is_right_or_refused_here_alone(name, tmp_path):
     with_funnn(str(SCRIPTS / f"{name}.py"), 2, str(tmp_path / name))
     assert [(tmp_path / f"{name}.{rank}").read_text() for rank in range(2)] == ["done", "done"]

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+from jax.sharding import NamedSharding
+
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass, watch
 from funnn.engine.tensor.tensor import Tensor
@@ -16,6 +19,7 @@ from funnn.engine.types.dtype import Size
 from funnn.torch import distributed as dist
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh
+from funnn.torch.distributed.tensor._jax import array_of_parts, named_sharding, parts_of_array
 from funnn.torch.distributed.tensor._layout import Layout, Move, moved, normalized, whole_norms
 from funnn.torch.distributed.tensor._rules import run_on_parts
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
@@ -105,6 +109,34 @@ class DTensor(Tensor):
     def full_tensor(self, *, grad_placements: Any = None) -> Tensor:
         """The whole tensor, in each process."""
         return part_of(self.redistribute(placements=[Replicate()] * self.device_mesh.ndim))
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """The placements as JAX's sharding, of the array that ``jnp.asarray`` makes of a DTensor.
+
+        Raises:
+          RuntimeError: JAX does not see the devices of all processes; see ``funnn.distributed.initialize``.
+          ValueError: it is in summands, or its parts differ in size.
+        """
+        return named_sharding(self._layout)
+
+    def __jax_array__(self) -> jax.Array:
+        """The whole as one array over the devices of all processes, with :attr:`sharding`; summands are added up."""
+        whole = self.redistribute(placements=[Replicate() if isinstance(one, Partial) else one for one in self.placements])
+        return array_of_parts(part_of(whole).detach().__jax_array__(), whole._layout)
+
+    @staticmethod
+    def from_jax(array: jax.Array, device_mesh: DeviceMesh) -> DTensor:
+        """A DTensor of an array that lies on the devices of all processes: nothing is sent.
+
+        Args:
+          array: with a NamedSharding over the first devices of the processes, in the order of ``device_mesh``; axes are matched by their order.
+          device_mesh: the processes.
+
+        Raises:
+          TypeError, ValueError: it has no such sharding.
+        """
+        return wrap(*parts_of_array(array, _mesh(device_mesh)))
 
     @staticmethod
     def _whole_norms(tensors: list[DTensor], norm_type: float) -> Tensor:
