@@ -244,7 +244,8 @@ class Unit:
             cut = [array[slice(*chunk_bounds(array.shape[0], group.size(), rank))].reshape(-1) for array in arrays]
             rows.append(np.concatenate(cut))
         longest = max(row.size for row in rows)
-        padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(self.mesh.size(), dtype))
+        processes = group.size() * (1 if self._replicate_group is None else self._replicate_group.size())
+        padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(processes, dtype))
         total = tensor_of(np.zeros(longest, dtype))
         dist.reduce_scatter_tensor(total, padded, group=group)
         if self._replicate_group is not None:
