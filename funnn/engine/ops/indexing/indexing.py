@@ -89,15 +89,10 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
     What is ``written`` there needs the numbers of all indices first.
     """
     dim, arrays = 0, []
-<<<<<<< HEAD
-    for item in items:
-        if type(item) is int:
-            tensor = make_view(tensor, select, (dim, item), "SelectBackward0")
-        elif item is None:
-=======
     for place, item in enumerate(items):
-        if item is None:
->>>>>>> 8e10537794f78e18103d3f733c3ec5fc0d19bfd9
+        if type(item) is int:
+            tensor = _selected(tensor, dim, place, item)
+        elif item is None:
             tensor = make_view(tensor, unsqueeze, (dim,), "UnsqueezeBackward0")
             arrays.append(None)
             dim += 1
@@ -112,10 +107,7 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
             arrays.append(None)
             dim += 1
         elif not _is_array(item) and hasattr(item, "__index__"):
-            size = tensor._shape()[dim]
-            if not -size <= item.__index__() < size:
-                raise IndexError(f"index {item.__index__()} is out of bounds for dimension {place} with size {size}")
-            tensor = make_view(tensor, select, (dim, item.__index__()), "SelectBackward0")
+            tensor = _selected(tensor, dim, place, item.__index__())
         else:
             item = item if _is_array(item) else _listed(item)
             _check_place(item, arrays)
@@ -123,6 +115,14 @@ def _basic(tensor: Tensor, items: list, written: Tensor | None = None) -> tuple[
                 arrays.append(array)
                 dim += 1
     return tensor, arrays
+
+
+def _selected(tensor: Tensor, dim: int, place: int, index: int) -> Tensor:
+    """The view without a dimension, for the index that stands at ``place`` among all."""
+    size = tensor._shape()[dim]
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {place} with size {size}")
+    return make_view(tensor, select, (dim, index), "SelectBackward0")
 
 
 def _listed(item: Any) -> list:

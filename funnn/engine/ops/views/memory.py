@@ -10,12 +10,8 @@ import jax.numpy as jnp
 from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
-<<<<<<< HEAD
 from funnn.engine.memory.storage import Storage, whole
-=======
-from funnn.engine.memory.storage import whole
 from funnn.engine.memory.strides import suggests_channels_last
->>>>>>> 8e10537794f78e18103d3f733c3ec5fc0d19bfd9
 from funnn.engine.memory.view_geometry import expand
 from funnn.engine.ops.elementwise.pointwise import convert
 from funnn.engine.ops.kit.table import add_method, publish
