@@ -50,3 +50,4 @@ refused(lambda: jnp.asarray(distribute_tensor(whole[:3], mesh, [Shard(0)])), "is
 refused(lambda: DTensor.from_jax(jnp.ones(2), mesh), "expected a jax.Array with a NamedSharding", TypeError)
 Path(f"{sys.argv[1]}.{rank}").write_text("done")
 dist.barrier()
+jax.distributed.shutdown()
