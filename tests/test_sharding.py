@@ -16,7 +16,20 @@ from jax.sharding import AbstractMesh, AxisType
 from jax.sharding import PartitionSpec as P
 
 from funnn import data, distributed, init, optim, sharding
-from funnn.layers import Conv1d, Embedding, GroupedQueryAttention, Layer, Linear, MixtureOfExperts, Param, Repeat, TransformerEncoderLayer
+from funnn.layers import (
+    Conv1d,
+    Embedding,
+    GroupedQueryAttention,
+    Layer,
+    LayerNorm,
+    Linear,
+    MixtureOfExperts,
+    Param,
+    ReLU,
+    Repeat,
+    Sequential,
+    TransformerEncoderLayer,
+)
 from funnn.sharding import named_shardings
 
 MESH = AbstractMesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
@@ -156,8 +169,11 @@ def test_names_of_dimensions():
     assert mapped["h"]["layer"]["linear1"]["weight"] == P("data", "model") and mapped["h"]["layer"]["norm1"]["bias"] == P("data")
     with pytest.raises(ValueError, match=r"no parameter of Net has a dimension 'hiden'; nearest: \['hidden'\]"):
         sharding.by_axes(net, {"hiden": "model"})
-    with pytest.raises(ValueError, match="tensor_parallel: no parameter of Linear has a dimension named"):
-        sharding.tensor_parallel(Linear(2, 3))
+    plain = Sequential(Linear(8, 16), ReLU(), Linear(16, 4))
+    chosen = specs(jax.eval_shape(plain.init, jax.random.key(0))[0], sharding.tensor_parallel(plain))
+    assert chosen["0"] == chosen["2"] == {"weight": P("model"), "bias": P()}
+    with pytest.raises(ValueError, match="tensor_parallel: no parameter of LayerNorm has a dimension named"):
+        sharding.tensor_parallel(LayerNorm(8))
 
 
 def test_meshes():

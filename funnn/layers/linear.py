@@ -44,7 +44,9 @@ class Linear(Layer):
     def spec(self) -> Spec:
         in_features: Any = self.in_features
         return {
-            "weight": Param((self.out_features, in_features), partial(init.kaiming_uniform, a=math.sqrt(5))),
+            "weight": Param(
+                (self.out_features, in_features), partial(init.kaiming_uniform, a=math.sqrt(5)), ("out_features", "in_features")
+            ),
             "bias": fan_in_bias(self.out_features, in_features) if self.bias else None,
         }
 

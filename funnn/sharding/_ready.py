@@ -158,7 +158,8 @@ def tensor_parallel(layer: Layer, axis: Axis = "model") -> Rule:
     """Tensor parallelism: what a token is mapped to between two linear maps is split over devices, which then sum the second map's results.
 
     Split are the hidden features of FeedForward, SwiGLU and of torch's Transformer layers, the heads of attention, the vocabulary of Embedding, the
-    experts of MixtureOfExperts, and the output channels of convolutions; the rest is whole on each device. For layers of your own say ``logical_axes``.
+    experts of MixtureOfExperts, and the output channels of convolutions; the rest is whole on each device. For layers of your own say ``logical_axes``. In
+    a network that has none of these the output features of each Linear are split.
 
     Args:
       layer: the whole network. axis: the mesh axis.
@@ -178,7 +179,7 @@ def tensor_parallel(layer: Layer, axis: Axis = "model") -> Rule:
     (P('model',), P(None, 'model'), P())
     """
     names = {name for dimensions in logical_axes(layer).values() for name in dimensions}
-    mapping = {name: axis for name in _SPLIT if name in names}
+    mapping = {name: axis for name in _SPLIT if name in names} or {name: axis for name in names if name == "out_features"}
     if not mapping:
         raise ValueError(
             f"tensor_parallel: no parameter of {type(layer).__name__} has a dimension named {', '.join(_SPLIT)}; define logical_axes in its class, or write "

@@ -52,7 +52,6 @@ torch.distributed.checkpoint.format_utils: _EmptyStateDictLoadPlanner _load_stat
 torch.distributed.checkpoint.hf_storage: HuggingFaceStorageReader HuggingFaceStorageWriter
 torch.distributed.checkpoint.optimizer: load_sharded_optimizer_state_dict
 torch.distributed.checkpoint.state_dict_loader: _load_state_dict
-torch.distributed.fsdp: register_fsdp_forward_method
 torch.distributed.optim: DistributedOptimizer PostLocalSGDOptimizer ZeroRedundancyOptimizer
 torch.distributed.rpc: TensorPipeRpcBackendOptions init_rpc rpc_async rpc_sync shutdown RRef
 torch.distributed.tensor.experimental: context_parallel implicit_replication

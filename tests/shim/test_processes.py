@@ -82,10 +82,31 @@ def test_two_processes_train_as_pytorchs(tmp_path):
     same_in_both(["ddp", "dtensor", "sharded", "saved", "fsdp1", "joined", "pipes"], 2, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1", "own_pipes"])
+@pytest.mark.parametrize("name", ["own", "own_sharded", "own_whole", "own_fsdp1", "own_pipes", "own_jax"])
 def test_what_is_right_or_refused_here_alone(name, tmp_path):
     with_funnn(str(SCRIPTS / f"{name}.py"), 2, str(tmp_path / name))
     assert [(tmp_path / f"{name}.{rank}").read_text() for rank in range(2)] == ["done", "done"]
+
+
+def on_devices(script, devices, *args):
+    """The script in one process with that many devices."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    done = run([sys.executable, "-m", "funnn", "run", str(SCRIPTS / script), *args], XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_devices_of_one_process_do_as_pytorchs_processes(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch runs the script, too")
+    printed = with_torch(str(SCRIPTS / "devices.py"), 2, str(tmp_path / "torch"))
+    assert (tmp_path / "torch.0").is_file(), printed
+    on_devices("devices.py", 2, str(tmp_path / "funnn"))
+    got, expected = ((tmp_path / f"{library}.0").read_text().splitlines() for library in ("funnn", "torch"))
+    assert got == expected and len(got) > 40
+
+
+def test_arrays_of_devices_of_one_process(tmp_path):
+    on_devices("own_devices.py", 8, str(tmp_path / "own"))
+    assert (tmp_path / "own.0").read_text() == "done"
 
 
 def test_processes_that_a_program_starts(tmp_path):

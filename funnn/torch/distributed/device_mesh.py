@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from funnn.torch.distributed._operands import tensor_of
-from funnn.torch.distributed.group import GroupMember, get_rank, get_world_size, init_process_group, is_initialized, new_group
+from funnn.torch.distributed.group import GroupMember, get_rank, get_world_size, init_process_group, is_initialized, new_group, of_group
+from funnn.torch.distributed.store import HashStore
 
 __all__ = ["DeviceMesh", "init_device_mesh"]
 
@@ -36,9 +40,14 @@ class DeviceMesh:
         if not is_initialized():
             init_process_group()
         place = np.argwhere(self._ranks == get_rank())
-        self._coordinate = [int(number) for number in place[0]] if len(place) else None
+        self._coordinate = tuple(int(number) for number in place[0]) if len(place) else None
         self._groups = [self._make_groups(dim) for dim in range(self._ranks.ndim)] if _groups is None else _groups
         self._children: dict[tuple[str, ...], DeviceMesh] = {}
+
+    @property
+    def devices(self) -> Mesh | None:
+        """JAX's mesh, where all devices are this one process's; None where places of the grid are processes."""
+        return None
 
     def _make_groups(self, dim: int) -> Any:
         """The groups along an axis, made by all processes in the same order; this process's."""
@@ -72,7 +81,7 @@ class DeviceMesh:
         """The number of this process."""
         return get_rank()
 
-    def get_coordinate(self) -> list[int] | None:
+    def get_coordinate(self) -> tuple[int, ...] | None:
         """Where this process is, None if it isn't there."""
         return self._coordinate
 
@@ -110,7 +119,7 @@ class DeviceMesh:
         if chosen == self.mesh_dim_names:
             return self
         if chosen not in self._children:
-            others = self._coordinate or [0] * self.ndim
+            others = self._coordinate or (0,) * self.ndim
             index = tuple(slice(None) if dim in dims else others[dim] for dim in range(self.ndim))
             order = np.argsort(np.argsort(dims))
             ranks = np.transpose(self._ranks[index], order)
@@ -131,14 +140,47 @@ class DeviceMesh:
         return f"DeviceMesh(({sizes}{',' if names is None and self.ndim == 1 else ''}), {self.device_type!r}, stride={strides})"
 
 
+class _DevicesMesh(DeviceMesh):
+    """The devices of this one process in a grid. A tensor on it is whole in the process, as one array of JAX's that lies on all of them.
+
+    Args:
+      grid: of all devices. A part of the axes is a mesh, too, on which tensors are replicated over the others.
+      names: of the axes that this mesh has, all by default.
+    """
+
+    def __init__(self, device_type: str, grid: Mesh, mesh_dim_names: tuple[str, ...] | None, names: tuple[str, ...] | None = None):
+        shape = tuple(grid.shape[name] for name in names or grid.axis_names)
+        ranks = np.arange(math.prod(shape)).reshape(shape)
+        super().__init__(device_type, ranks, mesh_dim_names=names or mesh_dim_names, _groups=[of_group(None)] * len(shape))
+        self._grid = grid
+
+    @property
+    def devices(self) -> Mesh:
+        return self._grid
+
+    def __getitem__(self, names: str | tuple[str, ...]) -> DeviceMesh:
+        chosen = (names,) if isinstance(names, str) else tuple(names)
+        for name in chosen:
+            self._dim(name)
+        return _DevicesMesh(self.device_type, self._grid, None, chosen)
+
+
+def axis_names(mesh: DeviceMesh) -> tuple[str, ...]:
+    """The names of a mesh's axes for JAX: its own, or ``dim_0``, ``dim_1``, …"""
+    return mesh.mesh_dim_names or tuple(f"dim_{axis}" for axis in range(mesh.ndim))
+
+
 def init_device_mesh(
     device_type: str, mesh_shape: tuple[int, ...], *, mesh_dim_names: tuple[str, ...] | None = None, **options: Any
 ) -> DeviceMesh:
-    """All processes as a grid, the last axis being that of neighbouring ranks.
+    """All processes as a grid, the last axis being that of neighbouring ranks; or in a program of one process all devices that JAX sees.
+
+    On devices of one process a DTensor is one array of JAX's, its operations are those of the whole, which XLA splits, and ``to_local`` is the part on the
+    first device. PyTorch has no such mesh.
 
     Args:
       device_type: a name, ``"cpu"`` or ``"cuda"``.
-      mesh_shape: the size of each axis; their product is the number of processes.
+      mesh_shape: the size of each axis; their product is the number of processes, or that of devices.
       mesh_dim_names: of the axes.
 
     Raises:
@@ -151,11 +193,18 @@ def init_device_mesh(
             raise RuntimeError(
                 f"mesh_shape and mesh_dim_names should have same length! Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}"
             )
-    if not is_initialized():
-        init_process_group()
     count = math.prod(mesh_shape)
+    if not is_initialized():
+        if "WORLD_SIZE" in os.environ or count == 1:
+            init_process_group()
+        else:
+            init_process_group(store=HashStore(), rank=0, world_size=1)
+    if get_world_size() == 1 < count == jax.device_count():
+        names = mesh_dim_names or tuple(f"dim_{axis}" for axis in range(len(mesh_shape)))
+        return _DevicesMesh(device_type, Mesh(np.array(jax.devices()).reshape(mesh_shape), names), mesh_dim_names)
     if count != get_world_size():
+        devices = f", and as one process has devices, {jax.device_count()}" if get_world_size() == 1 else ""
         raise RuntimeError(
-            f"init_device_mesh: expected mesh_shape {tuple(mesh_shape)} to have as many places as there are processes, {get_world_size()}, got {count}"
+            f"init_device_mesh: expected mesh_shape {tuple(mesh_shape)} to have as many places as there are processes, {get_world_size()}{devices}, got {count}"
         )
     return DeviceMesh(device_type, np.arange(count).reshape(mesh_shape), mesh_dim_names=mesh_dim_names)

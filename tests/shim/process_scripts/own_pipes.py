@@ -17,6 +17,7 @@ from torch.distributed.pipelining import (
     ScheduleInterleaved1F1B,
     ScheduleLoopedBFS,
     SplitPoint,
+    pipe_split,
     pipeline,
 )
 from torch.nn.parallel import DistributedDataParallel as DDP
@@ -79,7 +80,22 @@ refused(lambda: ScheduleInterleaved1F1B(both_stages, 5), "multiple of the number
 with torch.no_grad():
     refused(schedule.step, "Please call eval() instead")
 refused(lambda: pipeline(plain[0], (data[0],), split_spec={"7": SplitPoint.END}), "it calls ['0', '1']", ValueError)
-refused(lambda: pipeline(plain[0], (data[0],), split_policy=len), "split_policy is not supported", NotImplementedError)
+
+
+def halves(traced):
+    """A policy: a new stage begins at the middle of the modules that are called."""
+    called = [node for node in traced.graph.nodes if node.op == "call_module"]
+    with traced.graph.inserting_before(called[len(called) // 2]):
+        traced.graph.call_function(pipe_split, (), {})
+    traced.recompile()
+    return traced
+
+
+whole = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Linear(4, 1))
+pipe = pipeline(whole, (data[0],), split_policy=halves)
+first, second = (pipe.get_stage_module(number) for number in range(2))
+assert pipe.num_stages == 2 and [name for name, _ in second.named_parameters()] == ["2.weight", "2.bias", "3.weight", "3.bias"]
+assert torch.equal(second(first(data[0])), whole(data[0])) and not any(node.target is pipe_split for node in first.graph.nodes)
 refused(lambda: pipeline(plain[0], (data[0],)).get_stage_module(1), "Invalid stage index 1!", ValueError)
 refused(lambda: rpc.init_rpc("worker"), "use torch.distributed.send", NotImplementedError)
 if rank == 0:

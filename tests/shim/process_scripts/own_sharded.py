@@ -138,4 +138,7 @@ for grid in (init_device_mesh("cpu", (2, 1)), init_device_mesh("cpu", (1, 2))):
     split(data[2 * rank : 2 * rank + 2]).pow(2).mean().backward()
     assert torch.allclose(split.weight.grad.full_tensor(), whole.weight.grad, atol=1e-6)
     assert torch.allclose(split.bias.grad.full_tensor(), whole.bias.grad, atol=1e-6)
+refused(
+    distribute_tensor(torch.ones(4), init_device_mesh("cpu", (2,)), [Shard(0)]).__jax_array__, "call funnn.distributed.initialize() before"
+)
 Path(f"{sys.argv[1]}.{rank}").write_text("done")

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from telling import Lines
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
@@ -115,4 +115,35 @@ for policy in (MixedPrecisionPolicy(), MixedPrecisionPolicy(param_dtype=torch.bf
     )
     say("out", model(torch.zeros(1, 1, dtype=torch.int64)).shape)
     say("state_dict", [(name, type(value).__name__) for name, value in model.state_dict().items()])
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(3, 5), nn.Linear(5, 3)
+
+    def encode(self, x, *, factor=1):
+        return self.up(x) * factor
+
+    def decode(self, x):
+        return self.down(x)
+
+
+torch.manual_seed(3)
+model = fully_shard(Two(), mesh=mesh)
+for name in ("encode", "decode"):
+    register_fsdp_forward_method(model, name)
+register_fsdp_forward_method(nn.Linear(2, 2), "nothing")
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for step in range(2):
+    optimizer.zero_grad()
+    loss = model.decode(model.encode(torch.ones(2, 3) * (rank + 1), factor=2).tanh()).square().sum()
+    loss.backward()
+    say(f"methods, step {step}", loss, *[p.grad for p in model.parameters()])
+    optimizer.step()
+say("methods", [(name, tuple(p.to_local().shape)) for name, p in model.named_parameters()])
+try:
+    register_fsdp_forward_method(model, "nothing")
+except ValueError as error:
+    say("no method", str(error)[-30:])
 lines.write()

@@ -8,6 +8,7 @@ from funnn.torch.distributed.fsdp._fully_shard import FSDPModule as FSDPModule
 from funnn.torch.distributed.fsdp._fully_shard import MixedPrecisionPolicy as MixedPrecisionPolicy
 from funnn.torch.distributed.fsdp._fully_shard import OffloadPolicy as OffloadPolicy
 from funnn.torch.distributed.fsdp._fully_shard import fully_shard as fully_shard
+from funnn.torch.distributed.fsdp._fully_shard import register_fsdp_forward_method as register_fsdp_forward_method
 from funnn.torch.distributed.fsdp.api import BackwardPrefetch as BackwardPrefetch
 from funnn.torch.distributed.fsdp.api import CPUOffload as CPUOffload
 from funnn.torch.distributed.fsdp.api import FullOptimStateDictConfig as FullOptimStateDictConfig

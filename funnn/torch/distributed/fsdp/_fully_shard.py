@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from funnn.torch.distributed.tensor.placement_types import Shard
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
 
-__all__ = ["CPUOffloadPolicy", "FSDPModule", "MixedPrecisionPolicy", "OffloadPolicy", "fully_shard"]
+__all__ = ["CPUOffloadPolicy", "FSDPModule", "MixedPrecisionPolicy", "OffloadPolicy", "fully_shard", "register_fsdp_forward_method"]
 
 
 @dataclasses.dataclass
@@ -117,3 +118,34 @@ def fully_shard(
     kind = type(module)
     module.__class__ = type(f"FSDP{kind.__name__}", (FSDPModule, kind), {"__module__": kind.__module__})
     return module
+
+
+def register_fsdp_forward_method(module: Module, method_name: str) -> None:
+    """Put a module's parameters together for another method than ``forward``, too. It does nothing to a module that is not fully_shard's.
+
+    Args:
+      module: the module; its method is replaced.
+      method_name: of a method that computes with the parameters, such as ``"generate"``.
+
+    Raises:
+      ValueError: the module has no such method.
+
+    Source: torch.distributed.fsdp.register_fsdp_forward_method.
+    """
+    if not isinstance(module, FSDPModule):
+        return
+    if not hasattr(module, method_name):
+        raise ValueError(f"{type(module)} does not have a method {method_name}")
+    method, (begin, end) = getattr(module, method_name), module._fsdp_unit.around_forward
+
+    @functools.wraps(method)
+    def with_parameters(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = begin(module, args, kwargs) or (args, kwargs)
+        try:
+            outputs = method(*args, **kwargs)
+        except BaseException:
+            end(module, args, None)
+            raise
+        return end(module, args, outputs)
+
+    setattr(module, method_name, with_parameters)

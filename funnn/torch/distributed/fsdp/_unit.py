@@ -93,7 +93,10 @@ class Unit:
     Attributes:
       is_summoned: whether whole parameters are in their places outside of passes, by ``summon_full_params``.
       averages: whether backward passes average gradients over processes; where not, they are added up and averaged by the next that does.
+      around_forward: the hooks before and after the module's forward.
     """
+
+    around_forward: tuple[Callable[..., Any], Callable[..., Any]]
 
     def __init__(self, module: Module, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], reshard: bool | None):
         self.mesh, self.policy, self.reshard, self.averages = mesh, policy, reshard, True
@@ -241,7 +244,8 @@ class Unit:
             cut = [array[slice(*chunk_bounds(array.shape[0], group.size(), rank))].reshape(-1) for array in arrays]
             rows.append(np.concatenate(cut))
         longest = max(row.size for row in rows)
-        padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(self.mesh.size(), dtype))
+        processes = group.size() * (1 if self._replicate_group is None else self._replicate_group.size())
+        padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(processes, dtype))
         total = tensor_of(np.zeros(longest, dtype))
         dist.reduce_scatter_tensor(total, padded, group=group)
         if self._replicate_group is not None:
@@ -292,4 +296,5 @@ def attach(unit: Unit, module: Module, before: Callable[[Any, Any], Any], after:
 
     module.register_forward_pre_hook(begin, prepend=True, with_kwargs=True)
     module.register_forward_hook(end, always_call=True)
+    unit.around_forward = begin, end
     module._fsdp_unit = unit

@@ -6,7 +6,6 @@ A stage gets all values that it or a later one reads, and gives on those that la
 from __future__ import annotations
 
 import enum
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,10 +24,9 @@ class SplitPoint(enum.Enum):
 
 
 class _Recording(threading.local):
-    """The graph that :func:`pipeline` records on this thread, and the last nodes before the cuts in it."""
+    """What :func:`pipeline` records with on this thread."""
 
     tracer: Tracer | None = None
-    before_cuts: tuple[Any, ...] = ()
 
 
 _recording = _Recording()
@@ -37,7 +35,7 @@ _recording = _Recording()
 def pipe_split() -> None:
     """In a module's forward: a new stage begins here. It does nothing where the module is called by itself."""
     if _recording.tracer is not None:
-        _recording.before_cuts += (next(iter(reversed(_recording.tracer.graph.nodes))),)
+        _recording.tracer.create_node("call_function", pipe_split, (), {})
 
 
 class Pipe:
@@ -108,14 +106,17 @@ def _module_of(root: Module, inputs: list[Any], nodes: list[Any], result: Any) -
     return GraphModule(root, graph)
 
 
-def _cuts_of(graph: Graph, before_cuts: tuple[Any, ...], split_spec: dict[str, SplitPoint]) -> set[Any]:
-    """The nodes before which new stages begin.
+def _cuts_of(graph: Graph, split_spec: dict[str, SplitPoint]) -> set[Any]:
+    """The nodes before which new stages begin; calls of pipe_split are taken out.
 
     Raises:
       ValueError: the module of a name is not called.
     """
+    splits = [node for node in graph.nodes if node.target is pipe_split]
+    cuts = {node.next for node in splits if node.next.target is not pipe_split}
+    for node in splits:
+        graph.erase_node(node)
     nodes = list(graph.nodes)
-    cuts = {after for node, after in itertools.pairwise(nodes) if node in before_cuts}
     for name, point in split_spec.items():
         places = [i for i, node in enumerate(nodes) if node.op == "call_module" and f"{node.target}.".startswith(f"{name}.")]
         if not places:
@@ -140,21 +141,20 @@ def pipeline(
       module: the whole, of the same parameters in all processes.
       mb_args, mb_kwargs: the arguments of one part of a batch, with which it is called once, so that an error shows here.
       split_spec: names of modules, and whether a new stage begins before or after them; where there is none, ``pipe_split()`` in forward says it.
+      split_policy: takes the GraphModule that was recorded, and gives one in whose graph ``pipe_split`` is called where stages begin.
 
     Raises:
       ValueError: a name is not that of a module that is called.
-      NotImplementedError: ``split_policy``.
 
     Source: torch.distributed.pipelining.pipeline, which records by torch.export.
     """
-    if split_policy is not None:
-        raise NotImplementedError(
-            "pipeline: split_policy is not supported; pass split_spec={name: SplitPoint.BEGINNING}, or call pipe_split() in forward"
-        )
     module(*mb_args, **(mb_kwargs or {}))
-    _recording.tracer, _recording.before_cuts = Tracer(), ()
+    _recording.tracer = Tracer()
     try:
         graph = _recording.tracer.trace(module)
     finally:
         _recording.tracer = None
-    return Pipe(module, graph, _cuts_of(graph, _recording.before_cuts, split_spec or {}))
+    if split_policy is not None:
+        module = split_policy(GraphModule(module, graph))
+        graph = module.graph
+    return Pipe(module, graph, _cuts_of(graph, split_spec or {}))

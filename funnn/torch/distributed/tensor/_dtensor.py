@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+from jax.sharding import NamedSharding
+
 from funnn.engine.ops.kit.table import FUNCTIONS as ops
 from funnn.engine.tensor.overrides import DisableTorchFunctionSubclass, watch
 from funnn.engine.tensor.tensor import Tensor
@@ -16,7 +19,8 @@ from funnn.engine.types.dtype import Size
 from funnn.torch import distributed as dist
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh
-from funnn.torch.distributed.tensor._layout import Layout, Move, moved, normalized, whole_norms
+from funnn.torch.distributed.tensor._jax import array_of_parts, named_sharding, parts_of_array
+from funnn.torch.distributed.tensor._layout import Layout, Move, chunk_of, moved, normalized, whole_norms
 from funnn.torch.distributed.tensor._rules import run_on_parts
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
@@ -51,6 +55,9 @@ class DTensor(Tensor):
 
     @property
     def _local_tensor(self) -> Tensor:
+        return self.to_local()
+
+    def _part(self) -> Tensor:
         return part_of(self)
 
     @staticmethod
@@ -74,14 +81,23 @@ class DTensor(Tensor):
         """
         mesh = _mesh(device_mesh)
         found, whole = normalized(placements, mesh, local_tensor.dim()), list(local_tensor.shape)
+        if mesh.devices is not None and any(not isinstance(placement, Replicate) for placement in found):
+            raise NotImplementedError(
+                f"from_local: {mesh} is of devices of one process, which has no parts of its own; use distribute_tensor"
+            )
         for axis, placement in enumerate(found):
             if isinstance(placement, Shard):
                 whole[placement.dim] *= mesh.size(axis)
         return wrap(local_tensor[...], Layout(mesh, found, tuple(whole if shape is None else shape)))
 
     def to_local(self, *, grad_placements: Any = None) -> Tensor:
-        """This process's part; gradients flow to the DTensor."""
-        return part_of(self)
+        """This process's part, on a mesh of devices that of the first one; gradients flow to the DTensor."""
+        part, mesh = part_of(self), self.device_mesh
+        if mesh.devices is not None:
+            for axis, placement in enumerate(self.placements):
+                if isinstance(placement, Shard):
+                    part = chunk_of(part, placement.dim, mesh.size(axis), 0)
+        return part
 
     def redistribute(
         self, device_mesh: DeviceMesh | None = None, placements: Any = None, *, async_op: bool = False, **options: Any
@@ -105,6 +121,35 @@ class DTensor(Tensor):
     def full_tensor(self, *, grad_placements: Any = None) -> Tensor:
         """The whole tensor, in each process."""
         return part_of(self.redistribute(placements=[Replicate()] * self.device_mesh.ndim))
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """The placements as JAX's sharding, of the array that ``jnp.asarray`` makes of a DTensor.
+
+        Raises:
+          RuntimeError: JAX does not see the devices of all processes; see ``funnn.distributed.initialize``.
+          ValueError: it is in summands, or its parts differ in size.
+        """
+        return named_sharding(self.device_mesh, self.placements, self._layout.shape)
+
+    def __jax_array__(self) -> jax.Array:
+        """The whole as one array over the devices of all processes, with :attr:`sharding`; summands are added up."""
+        whole = self.redistribute(placements=[Replicate() if isinstance(one, Partial) else one for one in self.placements])
+        return array_of_parts(part_of(whole).detach().__jax_array__(), whole.device_mesh, whole.placements, whole._layout.shape)
+
+    @staticmethod
+    def from_jax(array: jax.Array, device_mesh: DeviceMesh) -> DTensor:
+        """A DTensor of an array that lies on the devices of all processes: nothing is sent.
+
+        Args:
+          array: with a NamedSharding over the first devices of the processes, in the order of ``device_mesh``; axes are matched by their order.
+          device_mesh: the processes.
+
+        Raises:
+          TypeError, ValueError: it has no such sharding.
+        """
+        part, placements = parts_of_array(array, _mesh(device_mesh))
+        return wrap(part, Layout(device_mesh, placements, tuple(array.shape)))
 
     @staticmethod
     def _whole_norms(tensors: list[DTensor], norm_type: float) -> Tensor:
@@ -210,7 +255,9 @@ def distribute_tensor(
         for axis in range(mesh.ndim):
             dist.broadcast(whole, group=mesh.get_group(axis), group_src=0)
     layout = Layout(mesh, (Replicate(),) * mesh.ndim, tuple(whole.shape))
-    part = tensor_of(array_of(moved(whole, layout, found)))  # memory of its own, so that the whole can go
+    part = moved(whole, layout, found)
+    if mesh.devices is None:
+        part = tensor_of(array_of(part))  # memory of its own, so that the whole can go
     part.requires_grad_(tensor.requires_grad)
     made = wrap(part, Layout(mesh, found, layout.shape))
     return made._as_parameter(tensor.requires_grad) if isinstance(tensor, Parameter) else made
@@ -272,7 +319,7 @@ def _numel(tensor: DTensor) -> int:
 
 
 def _repr(tensor: DTensor, **options: Any) -> str:
-    part = part_of(tensor).detach()
+    part = tensor.to_local().detach()
     shown = part.item() if part.dim() == 0 else part
     return f"DTensor(local_tensor={shown}, device_mesh={tensor.device_mesh}, placements={tensor.placements})"
 

@@ -19,6 +19,7 @@ from funnn.torch.autograd.function import Function
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.collectives import gathered
 from funnn.torch.distributed.device_mesh import DeviceMesh
+from funnn.torch.distributed.tensor._jax import put_on_devices
 from funnn.torch.distributed.tensor.placement_types import Partial, Placement, Replicate, Shard
 
 _REDUCTIONS = {"sum": dist.ReduceOp.SUM, "avg": dist.ReduceOp.AVG, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX}
@@ -101,6 +102,8 @@ def moved(part: Tensor, source: Layout, target: tuple[Placement, ...], summands:
     mesh, coordinate = source.mesh, source.mesh.get_coordinate()
     if coordinate is None:
         return part
+    if mesh.devices is not None:
+        return put_on_devices(part, mesh, target)
     differ = {axis for axis, (a, b) in enumerate(zip(source.placements, target, strict=True)) if a != b}
     split = [placement.dim for placement in (*source.placements, *target) if isinstance(placement, Shard)]
     if len(split) != len(set(split)):  # a dimension that several axes split is put together as a whole

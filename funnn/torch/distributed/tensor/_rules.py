@@ -170,6 +170,8 @@ def run_on_parts(
     shapes = [layout.shape for layout in layouts]
     axes = [rule([layout.placements[axis] for layout in layouts], shapes, args, kwargs) for axis in range(mesh.ndim)]
     result = tuple(axis.result for axis in axes)
+    if mesh.devices is not None:  # XLA adds summands up
+        result = tuple(Replicate() if isinstance(one, Partial) else one for one in result)
     if in_place and (result != layouts[0].placements or tuple(axis.targets[0] for axis in axes) != result):
         raise NotImplementedError(
             f"{name} would change a DTensor's layout {layouts[0].placements} to {result}; redistribute the other operand before"
@@ -221,7 +223,9 @@ def _check_mixed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], opera
 def _brought(tensor: Any, targets: Sequence[Placement], spread: Sequence[bool]) -> Tensor:
     """The part of an operand in the layout that the rule wants."""
     layout = tensor._layout
-    part = tensor._local_tensor
+    part = tensor._part()
+    if layout.mesh.devices is not None:  # the whole, of which XLA finds the parts
+        return part
     if tuple(targets) != layout.placements:
         part = Move.apply(part, layout, tuple(targets))
     for axis, is_spread in enumerate(spread):

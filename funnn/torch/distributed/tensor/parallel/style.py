@@ -33,11 +33,23 @@ class ParallelStyle:
         raise NotImplementedError(f"{type(self).__name__} does not say how it is applied: define _apply(self, module, device_mesh)")
 
 
+def _laid_out(value: Tensor, mesh: DeviceMesh, layout: Placement) -> DTensor:
+    """A tensor between modules as a DTensor: a process has its part there, and a mesh of devices of one process the whole."""
+    if mesh.devices is None:
+        return DTensor.from_local(value, mesh, [layout])
+    return DTensor.from_local(value, mesh).redistribute(placements=[layout])
+
+
+def _between_modules(value: DTensor) -> Tensor:
+    """A DTensor as a tensor between modules; see :func:`_laid_out`."""
+    return value.to_local() if value.device_mesh.devices is None else value.full_tensor()
+
+
 def _brought(value: Any, mesh: DeviceMesh, layout: Placement | None, wanted: Placement | None) -> Any:
     """A tensor as a DTensor that lies as wanted; what is no tensor, or has no layout, as it is."""
     if not isinstance(value, Tensor) or layout is None:
         return value
-    found = value if isinstance(value, DTensor) else DTensor.from_local(value, mesh, [layout])
+    found = value if isinstance(value, DTensor) else _laid_out(value, mesh, layout)
     return found if wanted is None else found.redistribute(placements=[wanted])
 
 
@@ -46,7 +58,7 @@ def _left(value: Any, mesh: DeviceMesh, layout: Placement | None, use_local: boo
     if not isinstance(value, DTensor) or layout is None:
         return value
     found = value.redistribute(placements=[layout])
-    return found.to_local() if use_local else found
+    return _between_modules(found) if use_local else found
 
 
 class _OfWeights(ParallelStyle):
@@ -195,7 +207,7 @@ class PrepareModuleInput(ParallelStyle):
 
     def _prepared(self, value: Any, layout: Placement | None, wanted: Placement | None, mesh: DeviceMesh) -> Any:
         found = _brought(value, mesh, layout, wanted)
-        return found.to_local() if self.use_local_output and isinstance(found, DTensor) and layout is not None else found
+        return _between_modules(found) if self.use_local_output and isinstance(found, DTensor) and layout is not None else found
 
 
 class PrepareModuleOutput(ParallelStyle):
