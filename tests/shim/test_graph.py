@@ -140,8 +140,8 @@ def test_hooks_run_every_time():
     assert seen == [[1.0, 1.0]] * 5
 
 
-def test_what_comes_once_is_not_compiled_whole():
-    w = torch.ones(2, requires_grad=True)
+def test_what_comes_once_is_not_compiled_whole(patience):
+    w = torch.ones(2 if patience == "rented" else 3, requires_grad=True)  # graphs that the other run of this test has not met
     flush()
     known = count_programs()
     for length in range(1, 6):

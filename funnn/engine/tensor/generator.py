@@ -269,6 +269,11 @@ def _wrap(values: np.ndarray) -> Tensor:
     return Tensor._wrap(from_host(values))
 
 
+def _rebuild(device: str, state: np.ndarray) -> Generator:
+    """What pickles of earlier versions call."""
+    return Generator(device).set_state(_wrap(state))
+
+
 default_generator = Generator()
 
 
