@@ -17,6 +17,7 @@ from funnn.torch.distributed.errors import DistError
 from funnn.torch.distributed.store import TCPStore
 
 _GRACE = 5.0  # seconds between asking a process to end and ending it
+_LAST_WORDS = 1.0  # seconds that the other processes have, after one has failed, to say what they were waiting for
 _PAUSE = 0.05
 
 
@@ -133,6 +134,9 @@ def _wait(started: list[subprocess.Popen[Any]], plan: Plan, name: str) -> int:
             rank = plan.node_rank * plan.processes + local_rank
             others = f", and the other {plan.processes - 1} of this machine were stopped" if plan.processes > 1 else ""
             sys.stdout.flush()
+            end = time.monotonic() + _LAST_WORDS
+            while time.monotonic() < end and None in [process.poll() for process in started]:
+                time.sleep(_PAUSE)
             print(f"{name}: the process of rank {rank} (pid {started[local_rank].pid}) ended with {how}{others}", file=sys.stderr)
             return code if code > 0 else 128 - code
         if None not in codes:
