@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -39,7 +40,23 @@ def test_import_funnn_loads_neither_torch_nor_the_shim_nor_an_extra():
     assert loaded("import funnn") == "[]"
 
 
-def test_the_test_above_can_fail():
+def test_import_funnn_loads_jax_when_it_is_asked_for_something():
+    assert loaded("import funnn; dir(funnn); funnn.__version__", ("jax",)) == "[]"
+    assert loaded("import funnn; funnn.Layer", ("jax",)) == "['jax']"
+
+
+def test_type_checkers_are_told_of_what_is_there():
+    tree = ast.parse(Path(funnn.__file__).read_text())
+    (told,) = [node for node in tree.body if isinstance(node, ast.If)]
+    assert sorted(alias.asname for node in told.body for alias in node.names) == sorted(funnn.__all__)
+    for node in told.body:
+        for alias in node.names:
+            home = importlib.import_module(node.module)
+            expected = importlib.import_module(f"funnn.{alias.name}") if node.module == "funnn" else getattr(home, alias.name)
+            assert getattr(funnn, alias.name) is expected
+
+
+def test_the_first_test_can_fail():
     assert loaded("import funnn.torch") == "['funnn.torch']"
 
 

@@ -154,6 +154,18 @@ def test_what_comes_once_is_not_compiled_whole(patience):
     assert count_programs() == known
 
 
+def test_writes_into_views_and_codes_of_classes_are_one_record_each():
+    z, y = torch.zeros(3, 4), torch.tensor([2, 0])
+    flush()
+    z[0] = 1.0
+    assert pending() == 1
+    z[:, 1] = torch.tensor([5.0])
+    assert pending() == 2
+    coded = torch.nn.functional.one_hot(y, 4)
+    assert pending() == 3
+    assert z.tolist() == [[1, 5, 1, 1], [0, 5, 0, 0], [0, 5, 0, 0]] and coded.tolist() == [[0, 0, 1, 0], [1, 0, 0, 0]]
+
+
 def test_nobody_waits_for_what_nobody_holds():
     big = torch.ones(3000)
     flush()

@@ -7,24 +7,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from fbgemm import WARNINGS
+from fbgemm import engine as engine
 
 import funnn.torch as shim
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated"),
-    pytest.mark.filterwarnings("ignore:torch.quantize_per"),
-]
-
-
-@pytest.fixture(autouse=True)
-def engine():
-    """fbgemm, whose numbers these are; x86, the default, takes it or oneDNN, which gives the same."""
-    before = torch.backends.quantized.engine
-    if "fbgemm" not in torch.backends.quantized.supported_engines:
-        pytest.skip("this PyTorch has no engine for processors of this kind")
-    torch.backends.quantized.engine = "fbgemm"
-    yield
-    torch.backends.quantized.engine = before
+pytestmark = WARNINGS
 
 
 def network(t, bias=True):
