@@ -63,6 +63,7 @@ from funnn.engine.ops.views import joining as joining
 from funnn.engine.ops.views import layouts as layouts
 from funnn.engine.ops.views import memory as memory
 from funnn.engine.ops.views import shape as shape
+from funnn.engine.ops.views import sizes as sizes
 from funnn.engine.ops.views import splits as splits
 from funnn.engine.ops.views import views as views
 

@@ -23,7 +23,7 @@ from funnn.engine.ops.kit.table import FUNCTIONS, write_out
 from funnn.engine.ops.nn.functional_rows import ROWS, FunctionRow
 from funnn.engine.ops.nn.value_checks import checked, checked_after
 from funnn.engine.ops.sparse.lookups import look_up_sparsely
-from funnn.engine.ops.views import views
+from funnn.engine.ops.views import sizes
 from funnn.engine.program.form import Families, Form
 from funnn.engine.program.outline import is_outline, outlined
 from funnn.engine.program.value import Value, from_host
@@ -376,7 +376,7 @@ _WITH_EFFECTS: dict[Callable, Callable] = {
     F.batch_norm: _with_running_statistics(F.batch_norm, F.batch_norm_with_stats, "training"),
     F.instance_norm: _with_running_statistics(F.instance_norm, F.instance_norm_with_stats, "use_input_stats"),
     F.rrelu: _rrelu,
-    F.flatten: views.flatten,
+    F.flatten: sizes.flatten,
     F.unflatten: FUNCTIONS["unflatten"],
 }
 
