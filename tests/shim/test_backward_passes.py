@@ -255,6 +255,7 @@ def test_programs(program, monkeypatch):
         taken.extend([] if known is None else [1])
         return known, following
 
+    list(program(ft))  # passes are known when they come again, whichever tests have run before
     original = walk.begin
     monkeypatch.setattr(walk, "begin", begin)
     ours, theirs = list(program(ft)), list(program(torch))
