@@ -98,6 +98,7 @@ class Cluster:
             num_nodes=self.size,
             collectives=jax.make_gloo_tcp_collectives(distributed_client=self._client, **options),
             num_devices=_DEVICES,
+            asynchronous=False,
         )
         self._devices = [[device for device in made.devices() if device.process_index == rank] for rank in range(self.size)]
 
