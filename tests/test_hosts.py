@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from funnn._service import Service, Watch
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,3 +88,93 @@ def test_two_processes_train_as_one_and_go_on_when_one_was_killed(tmp_path):
     assert losses(again) == pytest.approx(losses(alone)[2:], abs=2e-6)  # two epochs more, with the numbers of a run that nothing stopped
     fewer = launch(tmp_path, 1, "two")  # nothing is left to do: the checkpoint of two is read by one
     assert fewer.returncode == 0 and losses(fewer) == [], fewer.stderr
+
+
+ENDING = """
+import os, signal, sys
+import funnn.distributed
+funnn.distributed.initialize()
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec as P
+from funnn import sharding
+
+which, how = int(sys.argv[1]), sys.argv[2]
+split = NamedSharding(sharding.make_mesh({"data": -1}), P("data"))
+add = jax.jit(lambda x: x + x.sum())
+x = add(jnp.ones(2, device=split))
+print("sum", x.addressable_data(0)[0], flush=True)
+if jax.process_index() == which:
+    if how == "raise":
+        raise ValueError("enough")
+    os.kill(os.getpid(), signal.SIGKILL)
+if how != "end":
+    for _ in range(2000):
+        x = jax.block_until_ready(add(x) / 3)
+"""
+
+
+@pytest.mark.parametrize(("which", "how"), [(0, "kill"), (1, "kill"), (1, "raise"), (2, "end")])
+def test_who_ends_is_named_in_one_line_without_a_launcher(tmp_path, which, how):
+    script = tmp_path / "program.py"
+    script.write_text(ENDING)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(ROOT),
+        "WORLD_SIZE": "2",
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+    }
+    common.pop("XLA_FLAGS", None)
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(which), how],
+            env={**common, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=60) for process in started]  # within a minute
+    assert all("sum 3.0" in text for text, _ in printed), printed
+    if how == "end":
+        assert [process.returncode for process in started] == [0, 0] and printed[0][1] == printed[1][1] == "", printed
+        return
+    other = 1 - which
+    assert started[which].returncode == (1 if how == "raise" else -signal.SIGKILL) and started[other].returncode == 1, printed
+    what = (
+        "has failed of ValueError: enough"
+        if how == "raise"
+        else "has ended without a word, as one does that is killed or crashes; see what it printed last"
+    )
+    assert printed[other][1] == f"funnn.distributed: the process of rank {which} {what}. That of rank {other} ends too\n"
+    assert ("ValueError: enough" in printed[which][1]) == (how == "raise") and "funnn.distributed" not in printed[which][1]
+
+
+def test_who_has_ended_is_told_to_the_others():
+    service, watches = Service("127.0.0.1", 0, 4, {}), []
+    heard = [queue.SimpleQueue() for _ in range(4)]
+    try:
+        watches = [Watch(service.place, rank, lambda *what, rank=rank: heard[rank].put(what)) for rank in range(3)]
+        host, port, _ = json.loads(service.place)
+        for strange in (b"GET / HTTP/1.1\r\n\r\n", b'["rank", ["0123", 3]]\n', b'["failed", "mine"]\n', b"[]\n", b"\xff\n"):
+            with socket.create_connection((host, port)) as other:
+                other.sendall(strange)
+        watches[2].fail("ValueError: enough")
+        watches[2].leave()
+        assert [heard[rank].get(timeout=10) for rank in (0, 1)] == [(2, "ValueError: enough")] * 2
+        watches.append(Watch(service.place, 3, lambda *what: heard[3].put(what)))  # who comes later hears it too
+        assert heard[3].get(timeout=10) == (2, "ValueError: enough")
+        watches[1].close()
+        watches[3]._connection.shutdown(socket.SHUT_RDWR)
+        assert heard[0].get(timeout=10) == (3, "") and all(one.empty() for one in heard)
+    finally:
+        for watch in watches:
+            watch.close()
+        service.shutdown()
+    assert service._process.poll() == 0
+    with pytest.raises(RuntimeError, match=r"the service that joins processes can't be started at 192\.0\.2\.1:1: .*"):
+        Service("192.0.2.1", 1, 2, {"heartbeat_timeout": 10}, bind="192.0.2.1:1")

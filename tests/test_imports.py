@@ -73,7 +73,7 @@ def test_import_changes_no_configuration(name):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-REACH_INTO_JAX = ["engine/program/forked_jax.py", "torch/distributed/_cluster.py"]
+REACH_INTO_JAX = ["distributed.py", "engine/program/forked_jax.py", "torch/distributed/_cluster.py"]
 
 
 def private_imports(source: str) -> list[int]:
@@ -91,7 +91,8 @@ def private_imports(source: str) -> list[int]:
 
 
 def test_little_reaches_into_jax_src():
-    """Forked workers do without JAX where a release has its internals otherwise (tests/shim/test_data_forks.py), and several processes say so."""
+    """Forked workers do without JAX where a release has its internals otherwise (tests/shim/test_data_forks.py), and several processes say so;
+    without them ``funnn.distributed`` joins processes that do not hear which of them has ended."""
     folder = Path(funnn.__file__).parent
     found = {str(file.relative_to(folder)): private_imports(file.read_text()) for file in sorted(folder.rglob("*.py"))}
     assert len(found) > 300 and [file for file, lines in found.items() if lines] == REACH_INTO_JAX

@@ -11,7 +11,7 @@ import funnn
 
 #: The rooms, the ground floor first. A file belongs to the room with the longest name that begins its own.
 ROOMS = """
-    errors _types _other_torch _frames
+    errors _types _other_torch _frames _service _service_process
     functional
     init
     layers
@@ -121,6 +121,8 @@ INSIDE_FUNCTIONS = {
         "jax._src.interpreters.mlir",
         "jax._src.interpreters.pxla",
     },
+    "_service_process": {"jaxlib._jax"},
+    "distributed": {"jax._src.distributed.global_state"},
     "engine.program.interpret.special": {"scipy.special"},
     "engine.program.interpret.products": {"scipy.fft"},
     "engine.ops.linalg.ldl": {"scipy.linalg.lapack"},

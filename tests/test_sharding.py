@@ -242,6 +242,8 @@ def test_processes_are_found_in_the_environment(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "many")
     with pytest.raises(ValueError, match="WORLD_SIZE must be a number, but got 'many'"):
         distributed.initialize()
+    with pytest.raises(ValueError, match="coordinator must be \"host:port\", but got 'host'"):
+        distributed.initialize("host", 2, 0)
     with pytest.raises(ValueError, match="together, but got coordinator='host:1', processes=None"):
         distributed.initialize("host:1")
 

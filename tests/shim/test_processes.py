@@ -130,7 +130,7 @@ def test_a_process_that_fails_ends_the_others(how, code, ends):
         if how == "raise"
         else ["-m", "funnn", "run", "-m", "torch.distributed.run", "--nproc_per_node=2"]
     )
-    done = run([sys.executable, *command, str(SCRIPTS / "failing.py"), how])
+    done = run([sys.executable, *command, str(SCRIPTS / "failing.py"), how, "1"])
     assert done.returncode == code, done.stderr
     assert (
         "the process of rank 1 (pid " in done.stderr and f"ended with {ends}, and the other 1 of this machine were stopped" in done.stderr
@@ -139,16 +139,21 @@ def test_a_process_that_fails_ends_the_others(how, code, ends):
         assert "all_reduce (operation 1 of group 0) on rank 0" in done.stderr and "ValueError: rank 1 has had enough" in done.stderr
 
 
-def test_a_process_that_is_killed_is_named_without_a_launcher():
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_is_named_without_a_launcher(killed):
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    command = [sys.executable, "-m", "funnn", "run", str(SCRIPTS / "failing.py"), "kill"]
+    command = [sys.executable, "-m", "funnn", "run", str(SCRIPTS / "failing.py"), "kill", str(killed)]
     started = [
         subprocess.Popen(command, env=environment(**common, RANK=str(rank)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for rank in range(2)
     ]
     printed = [process.communicate(timeout=200)[0] for process in started]
-    assert started[1].returncode == -9 and started[0].returncode == 1, printed
-    assert "on rank 0 failed: the process of rank 1 has closed its connection without a word" in printed[0], printed[0]
+    other = 1 - killed
+    assert started[killed].returncode == -9 and started[other].returncode == 1, printed
+    assert f"on rank {other} failed: the process of rank {killed} has closed its connection without a word" in printed[other], printed[
+        other
+    ]
+    assert "Check failure stack trace" not in printed[other]  # which JAX's own end of a process prints
 
 
 def test_a_process_alone_says_who_is_missing():

@@ -4,7 +4,7 @@ The client is one beside that in which the program computes. So it can be made a
 stays what the process sees by itself; and a collective operation is a program of XLA over Gloo, on the host's memory, whatever device computes.
 
 How processes end: one that ends says so under the key ``left/RANK``, with what made it fail if something did. Whoever waits for it looks there once a second.
-The process of rank 0, which holds the service, ends after the others.
+One that is killed can't; the service, which has a process of its own, tells the others. Rank 0, which starts that process, ends after the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from funnn.torch.distributed.errors import DistBackendError, DistNetworkError, ProcessGoneError
+from funnn._service import Service, Watch
+from funnn.torch.distributed.errors import DistBackendError, DistNetworkError, ProcessGoneError, killed
 from funnn.torch.distributed.store import Store, seconds_of
 
 #: After how many seconds without a sign of life a process counts as dead; JAX then ends the others.
@@ -50,7 +51,8 @@ class Cluster:
 
     def __init__(self, store: Store, rank: int, size: int, timeout: float):
         self.rank, self.size = rank, size
-        self._service = self._client = None
+        self._service = self._client = self._watch = None
+        self._killed: dict[int, str] = {}  # those that have ended without a word, with what errors say of them
         self._devices: list[list[Any]] = []
         self._groups: dict[tuple[int, ...], int] = {}  # how many of the same processes there have been
         self._is_open = size > 1
@@ -67,11 +69,11 @@ class Cluster:
         jax, client = _jax_parts()
         if self.rank == 0:
             host = getattr(store, "host", None) or os.environ.get("MASTER_ADDR", "127.0.0.1")
-            self._service, port = _start_service(jax, host, self.size)
-            store.set("/funnn/coordinator", f"{host}:{port}")
+            self._service, port = _start_service(host, self.size)
+            store.set("/funnn/coordinator", f"{host}:{port} {self._service.place}")
         end = time.monotonic() + timeout
         store.wait(["/funnn/coordinator"], timeout)
-        address = store.get("/funnn/coordinator").decode()
+        address, _, place = store.get("/funnn/coordinator").decode().partition(" ")
         self._coordinator = address
         store.add("/funnn/joined", 1)
         while (joined := store.add("/funnn/joined", 0)) < self.size:
@@ -90,6 +92,7 @@ class Cluster:
             shutdown_on_destruction=False,
         )
         self._client.connect()
+        self._watch = Watch(place, self.rank, lambda rank, reason: self._killed.update({rank: killed(rank)}))
         interface = os.environ.get("GLOO_SOCKET_IFNAME")
         options = {"interface": interface} if interface else {}
         made = client.make_cpu_client(
@@ -174,10 +177,14 @@ class Cluster:
         Raises:
           ProcessGoneError: with its rank, and what made it fail.
         """
-        for rank, reason in self.gone().items():
+        gone = self.gone()
+        for rank, reason in gone.items():
             if rank in ranks and rank != self.rank:
                 how = f"has failed: {reason}" if reason else "has left the group"
                 raise ProcessGoneError(f"{what} can't be done, for the process of rank {rank} {how}", bool(reason))
+        for rank, text in list(self._killed.items()):
+            if rank in ranks and rank not in gone:
+                raise ProcessGoneError(f"{what} failed: {text}", True)
 
     def fail(self, reason: str) -> None:
         """Say that this process fails, after others or as the first."""
@@ -190,6 +197,8 @@ class Cluster:
             self._is_open = False
             with contextlib.suppress(Exception):  # the service may have gone
                 self.put(f"left/{self.rank}", f"={reason}".encode())
+            if self._watch is not None:
+                self._watch.leave()
 
     def close(self) -> None:
         """Wait for the others, and disconnect; without waiting where one has failed.
@@ -199,7 +208,7 @@ class Cluster:
         end = time.monotonic() + _LINGER if _failure else float("inf")
         is_second = self._is_second and "TORCHELASTIC_RUN_ID" in os.environ
         while self.size > 1:
-            gone = self.gone()
+            gone = {**self._killed, **self.gone()}
             everybody = len(gone) == self.size or not gone  # none: the service has gone
             if time.monotonic() > end or (not is_second and (everybody or (self.rank and any(gone.values())))):
                 if len(gone) == self.size and not any(gone.values()):
@@ -226,17 +235,16 @@ def _jax_parts() -> tuple[Any, Any]:
     return _jax, xla_client
 
 
-def _start_service(jax: Any, host: str, size: int) -> tuple[Any, int]:
+def _start_service(host: str, size: int) -> tuple[Service, int]:
     """The coordination service, at a free port."""
-    bind = host if host in ("127.0.0.1", "localhost") else "[::]"
     problem: Exception | None = None
     for _ in range(5):
         with socket.socket() as probe:
             probe.bind(("", 0))
             port = probe.getsockname()[1]
         try:
-            return jax.get_distributed_runtime_service(f"{bind}:{port}", size, heartbeat_timeout=_HEARTBEAT, shutdown_timeout=86400), port
-        except Exception as error:  # somebody else took the port meanwhile
+            return Service(host, port, size, {"heartbeat_timeout": _HEARTBEAT, "shutdown_timeout": 86400}), port
+        except RuntimeError as error:  # somebody else took the port meanwhile
             problem = error
     raise DistNetworkError(f"JAX's coordination service can't be started on {host}: {problem}")
 

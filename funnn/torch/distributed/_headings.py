@@ -13,11 +13,8 @@ import time
 import numpy as np
 
 from funnn.torch.distributed._cluster import Cluster
-from funnn.torch.distributed.errors import DistBackendError
+from funnn.torch.distributed.errors import DistBackendError, killed
 
-_GONE = (
-    "the process of rank {rank} has closed its connection without a word, as one does that is killed or crashes; see what it printed last"
-)
 _TOKEN = 16  # bytes by which a connection shows that it comes from the group
 
 
@@ -118,7 +115,7 @@ class Headings:
         return found
 
     def _gone(self, number: int) -> DistBackendError:
-        return DistBackendError(_GONE.format(rank=self._ranks[number]))
+        return DistBackendError(killed(self._ranks[number]))
 
 
 def _read(connection: socket.socket, count: int) -> bytes:

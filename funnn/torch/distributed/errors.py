@@ -31,3 +31,8 @@ class DistStoreError(DistError):
 
 class QueueEmptyError(DistStoreError):
     """A queue of a store has nothing."""
+
+
+def killed(rank: int) -> str:
+    """What an error says of a process that has ended without having failed or left."""
+    return f"the process of rank {rank} has closed its connection without a word, as one does that is killed or crashes; see what it printed last"
