@@ -121,7 +121,12 @@ error(lambda: a + distribute_tensor(torch.ones(4, 2), two, [Replicate(), Shard(0
 
 # fully_shard: its refusals, parameters put together by hand, copies of parts on a mesh of two axes
 linear = fully_shard(nn.Linear(3, 2))
-error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Shard(1)), "shard_placement_fn is not supported")
+error(
+    lambda: fully_shard(nn.Linear(3, 2), shard_placement_fn=lambda one: Shard(one.dim() - 1)),
+    "uneven sharding on dim 1: torch.Size([2, 3])",
+)
+error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Shard(1)), "got Shard(dim=1)", ValueError)
+error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Replicate()), "got Replicate()", ValueError)
 number = nn.Module()
 number.weight = nn.Parameter(torch.tensor(1.0))
 error(lambda: fully_shard(number), "doesn't support scalar parameters", ValueError)

@@ -78,7 +78,7 @@ def fully_shard(
     offload_policy: OffloadPolicy | None = None,
     ignored_params: set[Parameter] | None = None,
 ) -> Module:
-    """The module, of whose parameters each process has from now on a part: rows along dimension 0, as DTensors.
+    """The module, of whose parameters each process has from now on a part, as DTensors.
 
     Call it on modules within first, and then on the whole, so that the parameters of one are together at a time. Build the optimizer afterwards.
 
@@ -87,24 +87,24 @@ def fully_shard(
       mesh: the processes, all by default; of two axes: copies, and parts within each copy.
       reshard_after_forward: whether whole parameters are let go after forward, and gathered again for backward; by default of all modules but the
         outermost. A number, in PyTorch that of the processes that gather, counts as True.
+      shard_placement_fn: called with each parameter; gives the Shard along which it is split, or None for dimension 0, which is the default of all, and the one
+        along which parts may differ in size.
       mp_policy: in which types to compute.
       offload_policy: accepted; arrays are where JAX puts them.
       ignored_params: parameters that stay as they are.
 
     Raises:
-      NotImplementedError: ``shard_placement_fn``; parts are rows.
-      ValueError: a parameter is a number, or the mesh has more than two axes.
+      NotImplementedError: ``shard_placement_fn`` splits another dimension than the first unevenly.
+      ValueError: a parameter is a number, ``shard_placement_fn`` gives no Shard along one of its dimensions, or the mesh has more than two axes.
 
     Source: torch.distributed.fsdp.fully_shard.
     """
-    if shard_placement_fn is not None:
-        raise NotImplementedError("fully_shard splits along dimension 0; shard_placement_fn is not supported, leave it out")
     mesh = init_device_mesh("cpu", (dist.get_world_size(),)) if mesh is None else mesh
     if mesh.ndim > 2:
         raise ValueError(f"fully_shard expects a 1D or 2D DeviceMesh but got {mesh}")
     policy = mp_policy or MixedPrecisionPolicy()
     reshard = None if reshard_after_forward is None else bool(reshard_after_forward)
-    unit = Unit(module, mesh, policy, {id(one) for one in ignored_params or ()}, reshard)
+    unit = Unit(module, mesh, policy, {id(one) for one in ignored_params or ()}, reshard, shard_placement_fn)
 
     def before(inputs: Any, named: Any) -> Any:
         if policy.param_dtype is None or not policy.cast_forward_inputs:

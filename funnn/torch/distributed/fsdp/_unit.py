@@ -20,9 +20,8 @@ from funnn.torch.autograd.function import Function
 from funnn.torch.autograd.variable import Variable
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh
-from funnn.torch.distributed.fsdp._whole import Keeping, Whole, row_sizes
+from funnn.torch.distributed.fsdp._whole import Keeping, Whole, cut
 from funnn.torch.distributed.tensor._dtensor import DTensor, distribute_tensor, part_of
-from funnn.torch.distributed.tensor._layout import chunk_bounds
 from funnn.torch.distributed.tensor.placement_types import Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
@@ -58,7 +57,7 @@ class _Together(Function):
         unit: Unit = ctx.unit
         ctx.whole.free()
         arrays = [array_of(grad) for grad in grads]
-        parts = unit.reduce(ctx.row, arrays, ctx.whole.shapes)
+        parts = unit.reduce(ctx.row, arrays, ctx.whole)
         unit.end_use()
         if parts is None:
             return None, None, None, *[None] * len(grads)
@@ -89,6 +88,7 @@ class Unit:
       policy: the types.
       ignored: the ids of parameters that stay as they are.
       reshard: whether whole parameters are let go after forward, and gathered again for backward; None: unless it is the outermost unit.
+      choose: gives the Shard by which a parameter is split, or None for one along dimension 0, which is the default of all.
 
     Attributes:
       is_summoned: whether whole parameters are in their places outside of passes, by ``summon_full_params``.
@@ -98,7 +98,15 @@ class Unit:
 
     around_forward: tuple[Callable[..., Any], Callable[..., Any]]
 
-    def __init__(self, module: Module, mesh: DeviceMesh, policy: MixedPrecisionPolicy, ignored: set[int], reshard: bool | None):
+    def __init__(
+        self,
+        module: Module,
+        mesh: DeviceMesh,
+        policy: MixedPrecisionPolicy,
+        ignored: set[int],
+        reshard: bool | None,
+        choose: Callable[[Parameter], Shard | None] | None = None,
+    ):
         self.mesh, self.policy, self.reshard, self.averages = mesh, policy, reshard, True
         self._shard_group = mesh.get_group(mesh.ndim - 1)
         self._replicate_group = mesh.get_group(0) if mesh.ndim == 2 else None
@@ -109,7 +117,7 @@ class Unit:
         self._keeping: list[Keeping] = []
         self._in_backward: list[Whole] = []
         self.is_summoned = False
-        placements: list[Placement] = [Replicate()] * (mesh.ndim - 1) + [Shard(0)]
+        copies: list[Placement] = [Replicate()] * (mesh.ndim - 1)
         made: dict[int, DTensor] = {}
         for owner in _modules_of(module):
             for name, parameter in list(owner._parameters.items()):
@@ -120,6 +128,7 @@ class Unit:
                         "fully_shard doesn't support scalar parameters. Change the parameter to a 1D tensor with numel equal to 1."
                     )
                 if id(parameter) not in made:
+                    placements = [*copies, _shard_of(parameter, choose, mesh.size(mesh.ndim - 1))]
                     made[id(parameter)] = Parameter(
                         distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None), parameter.requires_grad
                     )
@@ -153,7 +162,8 @@ class Unit:
         for number, parameters in enumerate(self.alike()):
             parts, dtype = [part_of(one) for one in parameters], self.policy.param_dtype
             sent = [part.detach() if dtype is None or not part.is_floating_point() else part.detach().to(dtype) for part in parts]
-            whole = Whole(self._shard_group, [tuple(one.shape) for one in parameters], sent)
+            dims = [next(one.dim for one in parameter.placements if isinstance(one, Shard)) for parameter in parameters]
+            whole = Whole(self._shard_group, [tuple(one.shape) for one in parameters], dims, sent)
             tensors = _Together.apply(self, whole, number, *parts)
             whole.watch(tensors)
             self._whole.append(whole)
@@ -230,7 +240,7 @@ class Unit:
             for one in whole:
                 one.free()
 
-    def reduce(self, number: int, grads: list[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray] | None:
+    def reduce(self, number: int, grads: list[np.ndarray], whole: Whole) -> list[np.ndarray] | None:
         """This process's parts of the mean of whole gradients over processes; None, and they are kept for later, where they are not averaged now."""
         dtype = self.policy.reduce_dtype.numpy if self.policy.reduce_dtype else grads[0].dtype
         arrays = [grad.astype(dtype) for grad in grads]
@@ -239,10 +249,9 @@ class Unit:
         if not self.averages:
             self._waiting[number] = arrays
             return None
-        group, rows = self._shard_group, []
-        for rank in range(group.size()):
-            cut = [array[slice(*chunk_bounds(array.shape[0], group.size(), rank))].reshape(-1) for array in arrays]
-            rows.append(np.concatenate(cut))
+        group = self._shard_group
+        parts = [cut(array, dim, group.size()) for array, dim in zip(arrays, whole.dims, strict=True)]
+        rows = [np.concatenate(of_rank) for of_rank in zip(*parts, strict=True)]
         longest = max(row.size for row in rows)
         processes = group.size() * (1 if self._replicate_group is None else self._replicate_group.size())
         padded = tensor_of(np.stack([np.pad(row, (0, longest - row.size)) for row in rows]) / np.asarray(processes, dtype))
@@ -250,13 +259,22 @@ class Unit:
         dist.reduce_scatter_tensor(total, padded, group=group)
         if self._replicate_group is not None:
             dist.all_reduce(total, group=self._replicate_group)
-        flat, start, parts = array_of(total), 0, []
-        for shape in shapes:
-            size = row_sizes(shape, group.size())[group.rank()]
-            length = size * int(np.prod(shape[1:]))
-            parts.append(flat[start : start + length].reshape(size, *shape[1:]))
-            start += length
-        return parts
+        return whole.own_parts(array_of(total))
+
+
+def _shard_of(parameter: Parameter, choose: Callable[[Parameter], Shard | None] | None, count: int) -> Shard:
+    """How a parameter is split over processes."""
+    shard = (choose(parameter) if choose is not None else None) or Shard(0)
+    if not isinstance(shard, Shard) or not -parameter.dim() <= shard.dim < parameter.dim():
+        raise ValueError(
+            f"fully_shard: expected shard_placement_fn to give None, or a Shard along one of the {parameter.dim()} dimensions of the parameter, got {shard!r}"
+        )
+    dim = shard.dim % parameter.dim()
+    if dim and parameter.shape[dim] % count:
+        raise NotImplementedError(
+            f"FSDP does not support uneven sharding on dim {dim}: {parameter.shape} (world size: {count}); let shard_placement_fn give None for it"
+        )
+    return Shard(dim)
 
 
 def _modules_of(module: Module) -> list[Module]:

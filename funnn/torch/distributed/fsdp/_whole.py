@@ -7,6 +7,7 @@ whole parameters, or copies of one, are let go, and the Values wait as those of 
 from __future__ import annotations
 
 import itertools
+import math
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,10 +22,28 @@ from funnn.torch.distributed.collectives import gathered
 from funnn.torch.distributed.tensor._layout import chunk_bounds
 
 
-def row_sizes(shape: Sequence[int], count: int) -> list[int]:
-    """How many rows of a tensor each process has."""
-    bounds = [chunk_bounds(shape[0], count, number) for number in range(count)]
-    return [end - start for start, end in bounds]
+def cut(array: np.ndarray, dim: int, count: int) -> list[np.ndarray]:
+    """The parts of an array that the processes have along a dimension, each in one row."""
+    rows = np.moveaxis(array, dim, 0)
+    return [rows[slice(*chunk_bounds(len(rows), count, number))].reshape(-1) for number in range(count)]
+
+
+def join(parts: Sequence[np.ndarray], starts: list[int], shape: Sequence[int], dim: int, count: int, numbers: Sequence[int]) -> np.ndarray:
+    """What ``cut`` made parts of, again, or some of it.
+
+    Args:
+      parts: the row of each process in ``numbers``, of which the array's begins at its entry of ``starts``; those move behind it.
+      shape, dim: of the array, and along which it is cut.
+      count: how many processes it is cut for.
+      numbers: those whose parts are put behind each other.
+    """
+    rest, found = [size for axis, size in enumerate(shape) if axis != dim], []
+    for place, number in enumerate(numbers):
+        start, end = chunk_bounds(shape[dim], count, number)
+        length = (end - start) * math.prod(rest)
+        found.append(parts[place][starts[place] : starts[place] + length].reshape(end - start, *rest))
+        starts[place] += length
+    return np.ascontiguousarray(np.moveaxis(np.concatenate(found), 0, dim))
 
 
 class Whole:
@@ -32,15 +51,15 @@ class Whole:
 
     Args:
       group: the processes that have parts.
-      shapes: of the parameters.
+      shapes, dims: of the parameters, and the dimension along which each is cut.
       parts: this process's part of each, in the type in which they are gathered.
 
     Attributes:
       is_free: whether the arrays were let go.
     """
 
-    def __init__(self, group: Any, shapes: list[tuple[int, ...]], parts: Sequence[Tensor]):
-        self.group, self.shapes = group, shapes
+    def __init__(self, group: Any, shapes: list[tuple[int, ...]], dims: list[int], parts: Sequence[Tensor]):
+        self.group, self.shapes, self.dims = group, shapes, dims
         self._parts = [part._operand() for part in parts]  # as they are now, whatever is written later
         self._values: list[Any] = []  # weak references: nothing is gathered for what nobody needs
         self._copies: list[Any] = []
@@ -49,17 +68,15 @@ class Whole:
 
     def gather(self) -> list[np.ndarray]:
         """The arrays, of the parts of all processes."""
-        own = np.concatenate([np.asarray(part.known()).reshape(-1) for part in self._parts])
-        rows = gathered(self.group, own, "the parts of parameters")
-        whole, start = [], [0] * len(rows)
-        for shape in self.shapes:
-            cut = []
-            for rank, size in enumerate(row_sizes(shape, len(rows))):
-                length = size * int(np.prod(shape[1:]))
-                cut.append(rows[rank][start[rank] : start[rank] + length].reshape(size, *shape[1:]))
-                start[rank] += length
-            whole.append(np.concatenate(cut))
-        return whole
+        own = [np.moveaxis(np.asarray(part.known()), dim, 0).reshape(-1) for part, dim in zip(self._parts, self.dims, strict=True)]
+        rows = gathered(self.group, np.concatenate(own), "the parts of parameters")
+        starts, everybody = [0] * len(rows), range(len(rows))
+        return [join(rows, starts, shape, dim, len(rows), everybody) for shape, dim in zip(self.shapes, self.dims, strict=True)]
+
+    def own_parts(self, row: np.ndarray) -> list[np.ndarray]:
+        """This process's part of each parameter, of a row of them, such as that of their gradients."""
+        starts, group = [0], self.group
+        return [join([row], starts, shape, dim, group.size(), [group.rank()]) for shape, dim in zip(self.shapes, self.dims, strict=True)]
 
     def watch(self, tensors: Sequence[Tensor]) -> None:
         """Take note of the tensors that have what was gathered."""
