@@ -77,7 +77,7 @@ def prefetch(batches: Iterable[Any], sharding: jax.sharding.Sharding | None = No
       size: how many batches are under way or waiting on the devices, at least 1.
 
     Raises:
-      ValueError: ``size`` below 1; from JAX, a batch that the sharding does not divide (leave it out, by ``drop_last=True``).
+      ValueError: ``size`` below 1; a batch that the sharding does not divide (leave it out, by ``drop_last=True``, or pad it).
 
     Example:
       >>> import numpy as np
@@ -108,6 +108,14 @@ def _put(batch: Any, sharding: jax.sharding.Sharding | None) -> Any:
             array = np.asarray(leaf.__jax_array__() if hasattr(leaf, "__jax_array__") else leaf)
         if sharding is None:
             return jax.device_put(array)
-        return jax.device_put(array, sharding) if isinstance(leaf, jax.Array) else jax.make_array_from_process_local_data(sharding, array)
+        try:
+            return (
+                jax.device_put(array, sharding) if isinstance(leaf, jax.Array) else jax.make_array_from_process_local_data(sharding, array)
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"prefetch: an array of shape {array.shape} can't be put on the devices as {sharding}; leave out a last batch that they do not divide, by "
+                f"drop_last=True, or pad it ({error})"
+            ) from error
 
     return jax.tree.map(put, batch)

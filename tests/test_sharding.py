@@ -294,6 +294,8 @@ def two_devices():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     for leaf, sharding_ in zip(jax.tree.leaves(split), jax.tree.leaves(named_shardings(params, mesh, rules)), strict=True):
         assert leaf.sharding == sharding_
+    with pytest.raises(ValueError, match=r"prefetch: an array of shape \(5, 4\) can't be put .* drop_last=True, or pad it"):
+        list(data.prefetch([np.ones((5, 4))], jax.sharding.NamedSharding(mesh, P("model"))))
     print("ok")
 
 

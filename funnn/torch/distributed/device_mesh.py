@@ -43,6 +43,7 @@ class DeviceMesh:
         self._coordinate = tuple(int(number) for number in place[0]) if len(place) else None
         self._groups = [self._make_groups(dim) for dim in range(self._ranks.ndim)] if _groups is None else _groups
         self._children: dict[tuple[str, ...], DeviceMesh] = {}
+        self._root = self  # of which this is a part
 
     @property
     def devices(self) -> Mesh | None:
@@ -125,7 +126,14 @@ class DeviceMesh:
             ranks = np.transpose(self._ranks[index], order)
             groups = [self._groups[dim] for dim in dims]
             self._children[chosen] = DeviceMesh(self.device_type, ranks, mesh_dim_names=chosen, _groups=groups)
+            self._children[chosen]._root = self._root
         return self._children[chosen]
+
+    def joined_with(self, other: DeviceMesh) -> DeviceMesh | None:
+        """The mesh of this one's axes and then the other's, where both are parts of one with different axes; else None."""
+        names = (*(self.mesh_dim_names or ()), *(other.mesh_dim_names or ()))
+        is_one = self._root is other._root and len(set(names)) == self.ndim + other.ndim
+        return self._root[names] if is_one else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DeviceMesh) and np.array_equal(self._ranks, other._ranks) and self.mesh_dim_names == other.mesh_dim_names
@@ -162,7 +170,9 @@ class _DevicesMesh(DeviceMesh):
         chosen = (names,) if isinstance(names, str) else tuple(names)
         for name in chosen:
             self._dim(name)
-        return _DevicesMesh(self.device_type, self._grid, None, chosen)
+        made = _DevicesMesh(self.device_type, self._grid, None, chosen)
+        made._root = self._root
+        return made
 
 
 def axis_names(mesh: DeviceMesh) -> tuple[str, ...]:

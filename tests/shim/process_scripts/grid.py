@@ -1,12 +1,17 @@
-"""A mesh of two axes, for four processes."""
+"""A mesh of two axes, for four processes: layouts, and modules that tensor parallelism splits over one and fully_shard over the other."""
 
+import copy
 import warnings
 
 import torch
 import torch.distributed as dist
 from telling import Lines
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 warnings.simplefilter("ignore")
 rank, size = dist.get_rank(), dist.get_world_size()
@@ -29,4 +34,54 @@ x = distribute_tensor(whole, grid, [Shard(0), Shard(1)])
 say("on a grid", x, x.to_local(), x + x, x @ x.t(), x.sum(), x.redistribute(placements=[Replicate(), Shard(0)]).to_local())
 x = distribute_tensor(whole, grid, [Shard(0), Shard(0)])
 say("split twice", x, x.redistribute(placements=[Shard(1), Replicate()]).to_local())
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(4), nn.Linear(4, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(self.norm(x))))
+
+
+def made(seed):
+    torch.manual_seed(seed)
+    net = nn.Sequential(Block(), Block(), nn.Linear(4, 2))
+    for block in net[:2]:
+        parallelize_module(block, grid["tp"], {"up": ColwiseParallel(), "down": RowwiseParallel()})
+        fully_shard(block, mesh=grid["dp"])
+    fully_shard(net, mesh=grid["dp"])
+    return net, torch.optim.AdamW(net.parameters(), lr=0.01)
+
+
+def train(net, optimizer, first, last):
+    for step in range(first, last):
+        for part in range(2):  # of which the first is averaged with the second
+            net.set_requires_gradient_sync(part == 1)
+            torch.manual_seed(10 * step + 2 * part + grid.get_local_rank("dp"))
+            loss = net(torch.randn(3, 4)).pow(2).mean()
+            loss.backward()
+        say(f"step {step}", loss, *[one.grad.full_tensor().norm() for one in net.parameters()])
+        optimizer.step()
+        optimizer.zero_grad()
+    say("trained", *[one.full_tensor() for one in net.parameters()])
+
+
+net, optimizer = made(0)
+say("parts", *[tuple(one.to_local().shape) for one in net.parameters()], all(isinstance(one, DTensor) for one in net.parameters()))
+train(net, optimizer, 0, 3)
+whole = StateDictOptions(full_state_dict=True)
+model_state, optimizer_state = copy.deepcopy(get_state_dict(net, optimizer, options=whole))  # the count of steps is one tensor in both else
+say("state", {name: tuple(value.shape) for name, value in model_state.items()})
+again, other = made(1)
+set_state_dict(
+    again,
+    other,
+    model_state_dict=model_state,
+    optim_state_dict=optimizer_state,
+    options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
+)
+train(net, optimizer, 3, 5)
+train(again, other, 3, 5)
 lines.write()

@@ -47,16 +47,21 @@ plain.load_state_dict(model.state_dict())
 parts = copy.deepcopy(plain)
 parallelize_module(model, mesh["model"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
 fully_shard(parts, mesh=mesh["data"])
-for net in (model, parts, plain):
+both = copy.deepcopy(plain)
+parallelize_module(both, mesh["model"], {"0": ColwiseParallel(), "2": RowwiseParallel()})
+fully_shard(both, mesh=mesh["data"])
+for net in (model, parts, both, plain):
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     for _ in range(3):
         optimizer.zero_grad()
         net(whole).square().mean().backward()
         optimizer.step()
-for net in (model, parts):
+for net in (model, parts, both):
     for a, b in zip(net.parameters(), plain.parameters(), strict=True):
         assert torch.allclose(a.full_tensor(), b, atol=1e-4), (a.full_tensor() - b).abs().max()
 assert parts[0].weight.placements == (Shard(0),) and jnp.asarray(parts[0].weight).sharding.spec == PartitionSpec("data", None)
+assert jnp.asarray(both[0].weight).sharding.spec == PartitionSpec(("model", "data"), None)
+assert jnp.asarray(both[2].weight).sharding.spec == PartitionSpec("data", "model")
 saved = {name: value.full_tensor() for name, value in model.state_dict().items()}
 dcp.save(model.state_dict(), checkpoint_id=f"{sys.argv[1]}.folder")
 for kind in (torch.zeros_like, lambda value: distribute_tensor(torch.zeros(value.shape), mesh, [Shard(0), Replicate()])):

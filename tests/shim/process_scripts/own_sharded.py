@@ -10,6 +10,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from telling import refused
 from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict, set_optimizer_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
@@ -127,6 +128,9 @@ error(
 )
 error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Shard(1)), "got Shard(dim=1)", ValueError)
 error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Replicate()), "got Replicate()", ValueError)
+other = init_device_mesh("cpu", (1, 2), mesh_dim_names=("dp", "tp"))
+split = parallelize_module(nn.Linear(2, 2), init_device_mesh("cpu", (2,), mesh_dim_names=("tp",)), ColwiseParallel())
+error(lambda: fully_shard(split, mesh=other["dp"]), "take both from one init_device_mesh with mesh_dim_names", ValueError)
 number = nn.Module()
 number.weight = nn.Parameter(torch.tensor(1.0))
 error(lambda: fully_shard(number), "doesn't support scalar parameters", ValueError)
@@ -143,6 +147,14 @@ for grid in (init_device_mesh("cpu", (2, 1)), init_device_mesh("cpu", (1, 2))):
     split(data[2 * rank : 2 * rank + 2]).pow(2).mean().backward()
     assert torch.allclose(split.weight.grad.full_tensor(), whole.weight.grad, atol=1e-6)
     assert torch.allclose(split.bias.grad.full_tensor(), whole.bias.grad, atol=1e-6)
+optimizer, fresh = (torch.optim.AdamW(split.parameters()) for _ in range(2))
+optimizer.step()
+whole_state = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+state = get_optimizer_state_dict(split, optimizer, options=whole_state)
+set_optimizer_state_dict(split, fresh, state if rank == 0 else {}, options=whole_state)
+assert state["state"]["weight"]["exp_avg"].shape == (2, 3)
+again = get_optimizer_state_dict(split, fresh, options=whole_state)
+assert all(torch.equal(again["state"][name]["exp_avg"], state["state"][name]["exp_avg"]) for name in ("weight", "bias"))
 refused(
     distribute_tensor(torch.ones(4), init_device_mesh("cpu", (2,)), [Shard(0)]).__jax_array__, "call funnn.distributed.initialize() before"
 )

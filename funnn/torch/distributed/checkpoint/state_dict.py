@@ -133,7 +133,11 @@ def get_optimizer_state_dict(
 def set_optimizer_state_dict(
     model: Module, optimizers: Any, optim_state_dict: dict[str, Any], *, options: StateDictOptions | None = None
 ) -> None:
-    """Give the optimizer what ``get_optimizer_state_dict`` gave."""
+    """Give the optimizer what ``get_optimizer_state_dict`` gave; with ``broadcast_from_rank0`` what rank 0 has, of whole tensors."""
+    if options is not None and options.broadcast_from_rank0:
+        held: list[Any] = [optim_state_dict if dist.get_rank() == 0 else None]
+        dist.broadcast_object_list(held, src=0)
+        optim_state_dict = held[0]
     (optimizer,) = _optimizers_of(optimizers)
     names = {id(one): plain_name(name) for name, one in _model_of(model).named_parameters()}
     order = [names[id(one)] for group in optimizer.param_groups for one in group["params"]]

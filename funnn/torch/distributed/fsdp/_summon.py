@@ -9,8 +9,7 @@ from typing import Any
 from funnn.engine.tape.grad_mode import no_grad
 from funnn.torch.distributed.fsdp._unit import Unit, units_of
 from funnn.torch.distributed.tensor._dtensor import DTensor, part_of
-from funnn.torch.distributed.tensor._layout import Layout, moved
-from funnn.torch.distributed.tensor.placement_types import Replicate
+from funnn.torch.distributed.tensor._layout import moved
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
 
@@ -41,10 +40,11 @@ class _Summoned:
 
     def _whole(self, part: DTensor, with_grads: bool) -> Parameter:
         with no_grad():
-            whole = Parameter(part.detach().full_tensor().clone(), part.requires_grad)
+            together = self._unit.layout_together(part).placements
+            whole = Parameter(part_of(part.detach().redistribute(placements=together)).clone(), part.requires_grad)
             grad: Any = part.grad
             if with_grads and grad is not None:
-                whole.grad = grad.full_tensor()
+                whole.grad = part_of(grad.redistribute(placements=together))
         return whole
 
     def end(self, writeback: bool) -> None:
@@ -55,5 +55,5 @@ class _Summoned:
             with no_grad():
                 for part, whole in self._pairs:
                     layout = part._layout
-                    own = moved(whole.detach(), Layout(layout.mesh, (Replicate(),) * layout.mesh.ndim, layout.shape), layout.placements)
+                    own = moved(part_of(whole.detach()), self._unit.layout_together(part), layout.placements)
                     part_of(part.detach()).copy_(own)

@@ -21,7 +21,8 @@ from funnn.torch.autograd.variable import Variable
 from funnn.torch.distributed._operands import array_of, tensor_of
 from funnn.torch.distributed.device_mesh import DeviceMesh
 from funnn.torch.distributed.fsdp._whole import Keeping, Whole, cut
-from funnn.torch.distributed.tensor._dtensor import DTensor, distribute_tensor, part_of
+from funnn.torch.distributed.tensor._dtensor import DTensor, distribute_tensor, part_of, wrap
+from funnn.torch.distributed.tensor._layout import Layout, part_shape
 from funnn.torch.distributed.tensor.placement_types import Placement, Replicate, Shard
 from funnn.torch.nn.modules.module import Module
 from funnn.torch.nn.parameter import Parameter
@@ -121,17 +122,14 @@ class Unit:
         made: dict[int, DTensor] = {}
         for owner in _modules_of(module):
             for name, parameter in list(owner._parameters.items()):
-                if parameter is None or isinstance(parameter, DTensor) or id(parameter) in ignored:
+                if parameter is None or id(parameter) in ignored or (isinstance(parameter, DTensor) and _has(parameter.device_mesh, mesh)):
                     continue
                 if parameter.dim() == 0:
                     raise ValueError(
                         "fully_shard doesn't support scalar parameters. Change the parameter to a 1D tensor with numel equal to 1."
                     )
                 if id(parameter) not in made:
-                    placements = [*copies, _shard_of(parameter, choose, mesh.size(mesh.ndim - 1))]
-                    made[id(parameter)] = Parameter(
-                        distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None), parameter.requires_grad
-                    )
+                    made[id(parameter)] = _split(parameter, mesh, [*copies, _shard_of(parameter, choose, mesh.size(mesh.ndim - 1))])
                 owner.register_parameter(name, made[id(parameter)])
                 self.places.append((owner, name))
 
@@ -162,8 +160,8 @@ class Unit:
         for number, parameters in enumerate(self.alike()):
             parts, dtype = [part_of(one) for one in parameters], self.policy.param_dtype
             sent = [part.detach() if dtype is None or not part.is_floating_point() else part.detach().to(dtype) for part in parts]
-            dims = [next(one.dim for one in parameter.placements if isinstance(one, Shard)) for parameter in parameters]
-            whole = Whole(self._shard_group, [tuple(one.shape) for one in parameters], dims, sent)
+            dims = [one.placements[-1].dim for one in parameters]
+            whole = Whole(self._shard_group, [part_shape(self.layout_together(one)) for one in parameters], dims, sent)
             tensors = _Together.apply(self, whole, number, *parts)
             whole.watch(tensors)
             self._whole.append(whole)
@@ -175,13 +173,27 @@ class Unit:
         if self.is_together:
             return
         by_part = {
-            id(parameter): tensor
+            id(parameter): self._laid_out(tensor, parameter)
             for parameters, row in zip(self.alike(), tensors, strict=True)
             for parameter, tensor in zip(parameters, row, strict=True)
         }
         self._parts = [(owner, name, owner._parameters[name]) for owner, name in self.places]
         for owner, name, parameter in self._parts:
             owner._parameters[name] = by_part[id(parameter)]
+
+    def layout_together(self, parameter: DTensor) -> Layout:
+        """How a parameter lies while it is put together: whole on this unit's mesh, and on other axes as tensor parallelism has split it."""
+        layout, own = parameter._layout, self.mesh.ndim
+        return Layout(layout.mesh, (*layout.placements[:-own], *[Replicate()] * own), layout.shape)
+
+    def _laid_out(self, tensor: Any, parameter: DTensor) -> Any:
+        """What is put into a parameter's place: a DTensor where it is split on other axes of the mesh."""
+        layout = self.layout_together(parameter)
+        count = layout.mesh.ndim - self.mesh.ndim
+        if not count:
+            return tensor
+        mesh = layout.mesh[(layout.mesh.mesh_dim_names or ())[:count]]
+        return wrap(tensor, Layout(mesh, layout.placements[:count], layout.shape))
 
     def put_back(self) -> None:
         """Put the parts back into their places."""
@@ -260,6 +272,31 @@ class Unit:
         if self._replicate_group is not None:
             dist.all_reduce(total, group=self._replicate_group)
         return whole.own_parts(array_of(total))
+
+
+def _has(mesh: DeviceMesh, own: DeviceMesh) -> bool:
+    """Whether a mesh is a unit's own, or has its axes, too: then another unit has split the parameter."""
+    return mesh == own or (mesh._root is own._root and set(own.mesh_dim_names or ("",)) <= set(mesh.mesh_dim_names or ()))
+
+
+def _split(parameter: Parameter, mesh: DeviceMesh, placements: list[Placement]) -> DTensor:
+    """A parameter of which each process has a part; what tensor parallelism has split is split once more.
+
+    Raises:
+      ValueError: tensor parallelism is over processes that are no other axis of the unit's mesh.
+    """
+    if not isinstance(parameter, DTensor):
+        return Parameter(distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None), parameter.requires_grad)
+    layout = parameter._layout
+    both = layout.mesh.joined_with(mesh)
+    if both is None:
+        raise ValueError(
+            f"fully_shard: a parameter lies on {layout.mesh}; to split it over {mesh} too, take both from one init_device_mesh with mesh_dim_names, as "
+            'mesh["tp"] and mesh["dp"]'
+        )
+    part = part_of(distribute_tensor(part_of(parameter).detach(), mesh, placements, src_data_rank=None))
+    made = wrap(part.detach(), Layout(both, (*layout.placements, *placements), layout.shape))
+    return Parameter(made, parameter.requires_grad)
 
 
 def _shard_of(parameter: Parameter, choose: Callable[[Parameter], Shard | None] | None, count: int) -> Shard:

@@ -73,6 +73,17 @@ def chunk_of(tensor: Tensor, dim: int, count: int, number: int) -> Tensor:
     return tensor.narrow(dim, start, end - start)
 
 
+def part_shape(layout: Layout) -> tuple[int, ...]:
+    """The shape of this process's part; on devices of one process that of the whole, which its memory has."""
+    shape, mesh, coordinate = list(layout.shape), layout.mesh, layout.mesh.get_coordinate()
+    if mesh.devices is None and coordinate is not None:
+        for axis, placement in enumerate(layout.placements):
+            if isinstance(placement, Shard):
+                start, end = chunk_bounds(shape[placement.dim], mesh.size(axis), coordinate[axis])
+                shape[placement.dim] = end - start
+    return tuple(shape)
+
+
 def _gathered(part: Tensor, dim: int, group: Any) -> Tensor:
     """The parts of all processes of a group behind each other."""
     sizes = gathered(group, np.array(part.shape, np.int64), "DTensor")
@@ -160,7 +171,15 @@ class Spread(Function):
 
 def whole_norms(parts: list[tuple[Tensor, Layout]], norm_type: float) -> Tensor:
     """The p-norms of whole tensors, in one row: the powers of their parts are summed (for ∞ and −∞, compared) over the processes that have them."""
-    mesh, arrays = parts[0][1].mesh, []
+    norms = np.empty(len(parts), np.float64)
+    for mesh in dict.fromkeys(layout.mesh for _, layout in parts):
+        alike = [number for number, (_, layout) in enumerate(parts) if layout.mesh == mesh]
+        norms[alike] = _norms_on(mesh, [parts[number] for number in alike], norm_type)
+    return tensor_of(norms.astype(parts[0][0].dtype.numpy))
+
+
+def _norms_on(mesh: DeviceMesh, parts: list[tuple[Tensor, Layout]], norm_type: float) -> np.ndarray:
+    arrays = []
     is_power = not math.isinf(norm_type)
     for part, layout in parts:
         if any(isinstance(placement, Partial) for placement in layout.placements):
@@ -177,5 +196,4 @@ def whole_norms(parts: list[tuple[Tensor, Layout]], norm_type: float) -> Tensor:
         dist.all_reduce(over, op, mesh.get_group(axis))
         split = [isinstance(layout.placements[axis], Shard) for _, layout in parts]
         row = np.where(split, array_of(over), row)
-    row = row ** (1 / norm_type) if is_power and norm_type else row
-    return tensor_of(row.astype(parts[0][0].dtype.numpy))
+    return row ** (1 / norm_type) if is_power and norm_type else row
