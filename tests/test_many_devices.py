@@ -34,6 +34,17 @@ def test_eight_devices(name):
     assert result.stdout.endswith("ok\n")
 
 
+def test_the_table_of_clusters_is_what_is_compiled():
+    """One row of it, within a tenth: operations, memory and what is sent, of 64 devices that are not there."""
+    command = [sys.executable, "-m", "tests.benchmarks.cluster", "--one", "1B", "fsdp", "--devices", "64"]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=64", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    row = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True).stdout
+    (expected,) = [line for line in (ROOT / "docs/cluster.md").read_text().splitlines() if line.startswith("| 1B | 1.35 | fsdp | 64 |")]
+    got, documented = ([float(cell) for cell in line.split("|")[4:10]] for line in (row, expected))
+    np.testing.assert_allclose(got, documented, rtol=0.1)
+    assert got[1] > 1.2 * got[2]  # blocks are computed again, which is a third more
+
+
 class Block(Layer):
     width: int
     rate: float = 0.0

@@ -113,7 +113,7 @@ def compiled(name: str, plan: str, count: int, tokens: int) -> tuple[Any, int]:
 
 
 class Program:
-    """What a compiled program's text says of each computation, and how often it runs."""
+    """What a compiled program's text says of each computation, and how often it runs; of a choice of several every one."""
 
     def __init__(self, text: str):
         self._lines: dict[str, list[str]] = {}
@@ -132,7 +132,8 @@ class Program:
         self.times[name] = self.times.get(name, 0) + times
         for line in self._lines[name]:
             trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line)
-            for called in re.findall(r"(?:body|calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)", line):
+            branches = re.findall(r"%?([\w.\-]+)", "".join(re.findall(r"branch_computations=\{([^}]*)\}", line)))
+            for called in branches + re.findall(r"(?:body|calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)", line):
                 self._count(called, times * (int(trips[1]) if trips and " while(" in line else 1))
 
     def run(self) -> Any:

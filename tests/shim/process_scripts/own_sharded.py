@@ -131,6 +131,7 @@ error(lambda: fully_shard(nn.Linear(2, 2), shard_placement_fn=lambda one: Replic
 other = init_device_mesh("cpu", (1, 2), mesh_dim_names=("dp", "tp"))
 split = parallelize_module(nn.Linear(2, 2), init_device_mesh("cpu", (2,), mesh_dim_names=("tp",)), ColwiseParallel())
 error(lambda: fully_shard(split, mesh=other["dp"]), "take both from one init_device_mesh with mesh_dim_names", ValueError)
+error(lambda: nn.parallel.DistributedDataParallel(split), "the parameter 'weight' is a DTensor")
 number = nn.Module()
 number.weight = nn.Parameter(torch.tensor(1.0))
 error(lambda: fully_shard(number), "doesn't support scalar parameters", ValueError)

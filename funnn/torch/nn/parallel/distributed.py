@@ -59,6 +59,7 @@ class DistributedDataParallel(Module, Joinable):
     Raises:
       ValueError: torch.distributed.init_process_group was not called.
       RuntimeError: no parameter needs a gradient, or processes differ in their parameters.
+      NotImplementedError: a parameter is a DTensor.
 
     Source: torch.nn.parallel.DistributedDataParallel, whose reduction begins before the pass has ended.
     """
@@ -87,6 +88,12 @@ class DistributedDataParallel(Module, Joinable):
         self._named = [(name, one) for name, one in named if one.requires_grad]
         if not self._named:
             raise RuntimeError("DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient.")
+        for name, one in named:
+            if hasattr(type(one), "_whole_norms"):  # a DTensor
+                raise NotImplementedError(
+                    f"DistributedDataParallel: the parameter {name!r} is a DTensor, whose processes its own mesh names; use "
+                    'torch.distributed.fsdp.fully_shard(module, mesh=mesh["dp"])'
+                )
         self.module, self.device_ids, self.output_device, self.dim = module, None, None, dim
         self.broadcast_buffers, self.find_unused_parameters = broadcast_buffers is not False, find_unused_parameters
         self.gradient_as_bucket_view, self.static_graph, self.require_backward_grad_sync = gradient_as_bucket_view, static_graph, True
