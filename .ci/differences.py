@@ -23,8 +23,8 @@ TAIL = """\
 ## Not there
 
 Block-sparse layouts; quantised, nested and masked tensors; integers of fewer than 8 bits; TorchScript and export;
-symbolic sizes; streams and devices other than JAX's; `torch.ops` and the vendors' operations (`cudnn_*`, `mkldnn_*`); of `torch.distributed`
-`FullyShardedDataParallel`, RPC and pipelines ([Several processes](devices.md#several-processes) says what is there). The
+symbolic sizes; streams and devices other than JAX's; `torch.ops` and the vendors' operations (`cudnn_*`, `mkldnn_*`); `torch.distributed.rpc`
+([Several processes](devices.md#several-processes) says what of `torch.distributed` is there). The
 [table](torch-table.md#not-in-funnntorch) has the way round for each.
 
 ```python

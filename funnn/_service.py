@@ -40,7 +40,7 @@ class Service:
         plan: dict[str, Any] = {"address": "", "processes": processes, "options": options, "token": token}
         if port:
             plan["address"] = bind or f"{host if is_local else '[::]'}:{port}"
-        plan["host"] = "127.0.0.1" if is_local else "::" if socket.has_dualstack_ipv6() and ":" in host else ""
+        plan["host"] = "127.0.0.1" if is_local else ""
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_PROGRAM)],
             stdin=subprocess.PIPE,

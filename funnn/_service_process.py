@@ -112,6 +112,14 @@ class _Watch:
                     member.tell(rank, reason)
 
 
+def _listener(host: str) -> socket.socket:
+    """A socket at a free port of an address, or of all addresses of the machine where it is ""."""
+    if not host and socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):  # of a machine without IPv6
+            return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server((host, 0))
+
+
 def main() -> None:
     """Start the service as a line of JSON on the standard input says, print the port of the watch or what failed, and serve."""
     with open(0, "rb", buffering=0, closefd=False) as said:  # without a buffer, for the watch sees what is on the input itself
@@ -122,7 +130,7 @@ def main() -> None:
         service: Any = None  # which ends with the process
         if plan["address"]:
             service = _jax.get_distributed_runtime_service(plan["address"], plan["processes"], **plan["options"])  # noqa: F841
-        listener = socket.create_server((plan["host"], 0), family=socket.AF_INET6 if ":" in plan["host"] else socket.AF_INET)
+        listener = _listener(plan["host"])
     except Exception as error:
         print(json.dumps([None, f"{type(error).__name__}: {error}"]), flush=True)
         return
