@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -16,6 +17,12 @@ from typing import Any
 _PROGRAM = Path(__file__).with_name("_service_process.py")
 #: Seconds for a connection to the service's process.
 _TIMEOUT = 60.0
+
+
+def _in_forked(function: Callable[[], None]) -> None:
+    """Call a function in processes that are forked from this one, where the system has such."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
 
 
 class Service:
@@ -49,6 +56,7 @@ class Service:
             start_new_session=True,  # an interrupt from the keyboard is for the others
         )
         assert self._process.stdin is not None and self._process.stdout is not None
+        _in_forked(self._process.stdin.close)  # or a worker would keep it open beyond this process's end
         with self._process.stdout as said:
             self._process.stdin.write(json.dumps(plan).encode() + b"\n")  # where, unlike among the arguments, nobody else reads the token
             self._process.stdin.flush()
@@ -85,6 +93,7 @@ class Watch:
         self._connection = socket.create_connection((host, port), _TIMEOUT)
         self._connection.settimeout(None)
         self._heard, self._lock, self._has_ended = heard, threading.Lock(), False
+        _in_forked(self._forget)
         self._say("rank", [token, rank])
         threading.Thread(target=self._listen, daemon=True, name="funnn-watch").start()
 
@@ -102,6 +111,12 @@ class Watch:
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
+
+    def _forget(self) -> None:
+        """In a worker that was forked: it is no connection of its own."""
+        number = self._connection.detach()
+        if number >= 0:
+            os.close(number)
 
     def _end(self, word: str, value: Any) -> None:
         with self._lock:

@@ -178,3 +178,34 @@ def test_who_has_ended_is_told_to_the_others():
     assert service._process.poll() == 0
     with pytest.raises(RuntimeError, match=r"the service that joins processes can't be started at 192\.0\.2\.1:1: .*"):
         Service("192.0.2.1", 1, 2, {"heartbeat_timeout": 10}, bind="192.0.2.1:1")
+
+
+FORKED = """
+import os, queue, signal, time
+from funnn._service import Service, Watch
+
+service, heard = Service("127.0.0.1", 0, 2, {}), queue.SimpleQueue()
+if os.fork() == 0:
+    watch = Watch(service.place, 0, print)
+    if os.fork() == 0:  # a worker, which outlives it
+        os.close(1)
+        os.close(2)
+        time.sleep(30)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+watch = Watch(service.place, 1, lambda *what: heard.put(what))
+print(heard.get(timeout=15))
+watch.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_a_worker_that_outlives_its_process_does_not_hide_its_end():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "(0, '')\n"), done.stderr
