@@ -105,7 +105,7 @@ class _Ending:
     """
 
     def __init__(self, rank: int, place: str, service: Service | None):
-        self._rank, self._service, self._has_failed = rank, service, False
+        self._rank, self._service, self._has_failed, self._has_heard = rank, service, False, False
         self._watch = Watch(place, self._rank, self._end_with)
         self._before = sys.excepthook
         sys.excepthook = self._fail
@@ -115,6 +115,7 @@ class _Ending:
         """End this process, for another has ended."""
         if self._has_failed:  # as the first, of which it has told
             return
+        self._has_heard = True
         self._watch.leave()
         if "TORCHELASTIC_RUN_ID" in os.environ:
             time.sleep(_LAUNCHER)
@@ -130,6 +131,8 @@ class _Ending:
     def _fail(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         """The hook of an exception that nobody catches."""
         time.sleep(_PATIENCE)
+        if self._has_heard:
+            time.sleep(2 * _LAUNCHER)  # in which this process is ended
         self._has_failed = True
         self._watch.fail(f"{kind.__name__}: {error}")
         self._before(kind, error, traceback)
