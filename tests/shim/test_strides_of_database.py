@@ -95,7 +95,7 @@ def test_strides(name, op, dtype, how):
                 shim.manual_seed(0)
                 try:
                     expected = places(theirs(*args, **kwargs), torch.Tensor)
-                except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError):
+                except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AssertionError):
                     continue  # not every sample is for every form, nor every order of memory for every operation
                 assert places(ours(*own_args, **own_kwargs), shim.Tensor) == expected, (form, places((args, kwargs), torch.Tensor))
                 compared += 1
