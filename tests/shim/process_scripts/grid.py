@@ -5,6 +5,7 @@ import warnings
 
 import torch
 import torch.distributed as dist
+from residual import Block
 from telling import Lines
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
@@ -34,15 +35,6 @@ x = distribute_tensor(whole, grid, [Shard(0), Shard(1)])
 say("on a grid", x, x.to_local(), x + x, x @ x.t(), x.sum(), x.redistribute(placements=[Replicate(), Shard(0)]).to_local())
 x = distribute_tensor(whole, grid, [Shard(0), Shard(0)])
 say("split twice", x, x.redistribute(placements=[Shard(1), Replicate()]).to_local())
-
-
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(4), nn.Linear(4, 6), nn.Linear(6, 4)
-
-    def forward(self, x):
-        return x + self.down(torch.relu(self.up(self.norm(x))))
 
 
 def made(seed):
