@@ -13,7 +13,9 @@ import types
 from collections import namedtuple
 from typing import Any
 
+import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import funnn
 
@@ -27,6 +29,17 @@ PUBLIC = ["funnn", "funnn.functional", *(name for name in MODULES if not re.sear
 OPTIONAL = dict.fromkeys(("funnn.checkpoint._safetensors_read", "funnn.checkpoint._safetensors_write"), "safetensors")
 
 
+@pytest.fixture
+def no_cache_left():
+    """JAX's persistent compilation cache as it was: other programs of this process are compiled otherwise where it is on."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    yield
+    if jax.config.values["jax_compilation_cache_dir"] != before:
+        jax.config.update("jax_compilation_cache_dir", before)
+        reset_cache()
+
+
+@pytest.mark.usefixtures("no_cache_left")
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     if name in OPTIONAL:

@@ -1,17 +1,19 @@
 """Convolution on a CPU: which of the ways to write the three sums of :mod:`funnn.functional._conv_kernel` XLA runs fast there.
 
-XLA:CPU convolves images. A convolution along one axis is one of images of one row; along three, the first axis moves into the channels, as many of them
-as the kernel has slices. (What XLA has of its own for three axes takes 5 to 30 times as long as PyTorch's; this 1.0 to 4.)
+What is convolved here are images. A convolution along one axis is one of images of one row; along three, the first axis moves into the channels, as many of
+them as the kernel has slices. (What XLA has of its own for three axes takes 5 to 30 times as long as PyTorch's; this 1.0 to 4.)
 
 - Windows of few numbers (a first layer's) become rows of a matrix, which the weights multiply at once. An input's gradient of few channels is one such
   product whose results are added up where they belong.
-- All else is a convolution with the channels last. JAX before 0.11 sends most of them to a routine that uses one thread; those whose numbers do not
-  lie side by side go to another one, which uses all. So everything along the first axis is put twice as far apart, which changes no term of the sums.
-- The weight's gradient moves g over x and sums over images. Put apart, that is the faster one with any JAX, from ``IMAGES`` images on.
+- All else is oneDNN's, which XLA has in it (:mod:`funnn.functional._conv_onednn`), where that is to be had.
+- Where it is not, it is XLA's convolution with the channels last. JAX before 0.11 sends most of them to a routine that uses one thread; those whose
+  numbers do not lie side by side go to another one, which uses all. So everything along the first axis is put twice as far apart, which changes no
+  term of the sums. The weight's gradient moves g over x and sums over images. Put apart, that is the faster one with any JAX, from ``IMAGES`` images on.
 - Groups and kernels of one number have files of their own.
 
-Milliseconds of float32 on 2 cores, PyTorch / XLA as it comes / this, value and weight's gradient: 64 channels at 16×16, 32 images 1.3 / 2.8 / 1.7
-and 1.3 / 4.7 / 1.9; 32 channels at 32×32 1.6 / 3.3 / 2.4 and 1.5 / 5.3 / 3.5. ``python -m tests.benchmarks.convolutions`` measures these and others.
+Milliseconds of float32 on 2 cores, PyTorch / XLA as it comes / put apart / oneDNN, value and weight's gradient: 64 channels at 16×16, 32 images
+1.26 / 2.8 / 1.9 / 1.25 and 1.33 / 4.7 / 2.7 / 2.1; 32 channels at 32×32 1.54 / 3.3 / 2.7 / 1.53 and 1.47 / 5.3 / 4.3 / 3.2. ``python -m
+tests.benchmarks.convolutions`` measures these and others.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from funnn.functional import _conv_grouped as grouped
+from funnn.functional import _conv_onednn as onednn
 from funnn.functional import _conv_points as points
 from funnn.functional import _conv_windows as windows
 from funnn.functional import _conv_xla as xla
@@ -37,7 +40,7 @@ FEW_CHANNELS = 8
 LEAST = 8
 #: XLA sends convolutions of more features than this to its other routine, which has one thread before JAX 0.11.
 SMALL = 16
-#: From so many images on the weight's gradient is put apart.
+#: From so many images on the weight's gradient is put apart, and with as many channels, too, is oneDNN's.
 IMAGES = 8
 _ONE_THREAD = jax.__version_info__ < (0, 11)
 
@@ -55,8 +58,7 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if volume == 1:
         return points.correlate(x, w, geometry)
     if volume * x.shape[1] > FEW:
-        apart = _apart(x, *w.shape[:2])
-        return windows.first(xla.correlate(windows.last(x), windows.weight_last(w), geometry, last=True, apart=apart))
+        return onednn.correlate(x, w, geometry, _correlate)
     rows = windows.rows(windows.swap(x), geometry)
     product = windows.weight_matrix(w) @ rows.reshape(rows.shape[0], -1)
     return windows.swap(product.reshape(-1, *rows.shape[1:]))
@@ -75,8 +77,7 @@ def spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if volume == 1:
         return points.spread(g, w, geometry)
     if not (dense and volume <= FEW and w.shape[1] <= FEW_CHANNELS):
-        apart = _apart(g, *w.shape[:2]) if dense else 1  # else the numbers of g do not lie side by side anyway
-        return windows.first(xla.spread(windows.last(g), windows.weight_last(w), geometry, last=True, apart=apart))
+        return onednn.spread(g, w, geometry, _spread)
     g = windows.swap(g)
     products = windows.weight_matrix(w).T @ g.reshape(g.shape[0], -1)
     return windows.swap(windows.add_rows(products.reshape(-1, *g.shape[1:]), geometry))
@@ -94,6 +95,25 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
         return grouped.contract(x, g, geometry)
     if math.prod(geometry.kernel) == 1:
         return points.contract(x, g, geometry)
+    if min(x.shape[0], x.shape[1]) < IMAGES:
+        return _contract(x, g, geometry)
+    return onednn.contract(x, g, geometry, _contract)
+
+
+# -- with the channels last, by XLA's own convolution
+
+
+def _correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    apart = _apart(x, *w.shape[:2])
+    return windows.first(xla.correlate(windows.last(x), windows.weight_last(w), geometry, last=True, apart=apart))
+
+
+def _spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    apart = _apart(g, *w.shape[:2]) if set(geometry.stride) == {1} else 1  # else the numbers of g do not lie side by side anyway
+    return windows.first(xla.spread(windows.last(g), windows.weight_last(w), geometry, last=True, apart=apart))
+
+
+def _contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     apart = 2 if x.dtype == jnp.float32 and x.shape[0] >= IMAGES else 1
     return jnp.moveaxis(xla.contract_apart(windows.last(x), windows.last(g), geometry, apart), (-1, -2), (0, 1))
 

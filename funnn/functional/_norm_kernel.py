@@ -62,7 +62,7 @@ def near_mean(x: jax.Array, axes: Axes) -> jax.Array:
 
 def _project(t: jax.Array, hat: jax.Array, inverse: jax.Array, axes: Axes, centered: bool, mesh_axis: MeshAxis) -> jax.Array:
     """``r · (t − mean(t) − x̂ · mean(x̂ · t))``, which is a symmetric map of t."""
-    along = hat * _mean(hat * t, axes, mesh_axis)
+    along = hat * _mean(t * hat, axes, mesh_axis)
     return (t - _mean(t, axes, mesh_axis) - along if centered else t - along) * inverse
 
 
@@ -74,7 +74,13 @@ def _tangent_of_x(linear: Arrays, residuals: Arrays, **settings: Any) -> Arrays:
 
 def _cotangent_of_x(linear: Arrays, residuals: Arrays, **settings: Any) -> Arrays:
     hat, inverse, *weight = residuals
-    return (_project(linear[0] * weight[0] if weight else linear[0], hat, inverse, **settings),)
+    if not weight:
+        return (_project(linear[0], hat, inverse, **settings),)
+    if all(
+        weight[0].shape[axis] == 1 for axis in settings["axes"]
+    ):  # γ is one number of each mean, whose sums are then those of β's and γ's cotangents
+        return (_project(linear[0], hat, inverse, **settings) * weight[0],)
+    return (_project(linear[0] * weight[0], hat, inverse, **settings),)
 
 
 def _tangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]) -> Arrays:

@@ -1,0 +1,173 @@
+"""Convolution by oneDNN, which XLA:CPU has in it and does not use by itself: a custom call of XLA's own, in programs for one CPU device.
+
+oneDNN is what PyTorch convolves with on a CPU, too. It takes float32 images in any layout. Here all have the channels first, so that no layout changes
+between layers. XLA's call knows only the convolution itself, which gives its two transposes as follows:
+
+- An input's gradient, at stride 1, is the convolution of g with the kernel turned round.
+- The weight's gradient is one with g as the kernel and images as what is summed over. Its rows would be as short as the kernel's, which is slow. So x
+  has the channels last there, and one row holds the numbers of all channels: with as many numbers between g's as there are channels, the result's row
+  has the kernel's numbers of all channels.
+
+Whether it is a call is settled when a program is lowered. What the call can't take is what ``otherwise`` makes of it, and so is all in
+
+- programs for several devices, which XLA divides, and exported ones, which may run on other machines;
+- programs that may be written to a disk or sent to another process, those of JAX's persistent compilation cache and of forked processes: XLA can't
+  serialise a program with the call, and does not say so but reads what is not there. (So can't ``jax.experimental.serialize_executable``.)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from funnn.functional._conv_xla import Geometry
+from funnn.functional._varying import vary_alike
+
+#: The releases of JAX whose XLA was tried, from the first to before the second: what the call says is no part of JAX's contract.
+_TRIED = (0, 10), (0, 13)
+
+_PROCESS = os.getpid()
+
+Way = Callable[..., jax.Array]
+
+
+def correlate(x: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
+    """∂T/∂g, of two spatial axes."""
+    return _choose(_correlate, otherwise, (x.shape[0], w.shape[0], *geometry.out), x, w, geometry, _takes(x, geometry))
+
+
+def spread(g: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
+    """∂T/∂x, of two spatial axes."""
+    dense = set(geometry.stride) == {1} and _takes(g, _turned(geometry))
+    return _choose(_spread, otherwise, (g.shape[0], w.shape[1], *geometry.size), g, w, geometry, dense)
+
+
+def contract(x: jax.Array, g: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
+    """∂T/∂w, of two spatial axes."""
+    beside = set(geometry.dilation) == {1} and _takes(x)
+    return _choose(_contract, otherwise, (g.shape[1], x.shape[1], *geometry.kernel), x, g, geometry, beside)
+
+
+@functools.cache
+def is_there() -> bool:
+    """Whether this machine and this XLA have it."""
+    if not (_TRIED[0] <= jax.__version_info__[:2] < _TRIED[1] and sys.platform == "linux" and platform.machine() == "x86_64"):
+        return False
+    try:
+        return " avx2 " in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+
+
+def is_kept() -> bool:
+    """Whether programs that are compiled now may be serialised."""
+    return jax.config.values["jax_compilation_cache_dir"] is not None or os.getpid() != _PROCESS
+
+
+def _takes(x: jax.Array, geometry: Geometry | None = None) -> bool:
+    """Whether the call has this type, and with a geometry its padding."""
+    return x.dtype == jnp.float32 and is_there() and (geometry is None or (geometry.groups == 1 and min(map(min, geometry.pads)) >= 0))
+
+
+# -- the three sums
+
+
+def _correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    shape = (x.shape[0], w.shape[0], *geometry.out)
+    return _call(x, w, "OIHW", shape, geometry.stride, geometry.dilation, geometry.pads)
+
+
+def _turned(geometry: Geometry) -> Geometry:
+    """That of the convolution of g, at stride 1, which gives x."""
+    one = (1,) * len(geometry.kernel)
+    return geometry._replace(size=geometry.out, out=geometry.size, stride=one, padding=tuple(low for low, _ in geometry.turned_pads))
+
+
+def _spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    turned, shape = _turned(geometry), (g.shape[0], w.shape[1], *geometry.size)
+    return _call(g, lax.rev(w, (2, 3)), "IOHW", shape, turned.stride, turned.dilation, turned.pads)
+
+
+def _contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
+    (images, channels), results, (height, width) = x.shape[:2], g.shape[1], geometry.kernel
+    x = lax.pad(jnp.moveaxis(x, 1, -1), jnp.zeros((), x.dtype), [(0, 0, 0), *((*ends, 0) for ends in geometry.pads), (0, 0, 0)])
+    rows, apart = x.reshape(1, images, x.shape[1], -1), (geometry.stride[0], geometry.stride[1] * channels)
+    w = _call(rows, g, "IOHW", (1, results, height, width * channels), (1, 1), apart, [(0, 0), (0, 0)])
+    return jnp.moveaxis(w.reshape(results, height, width, channels), -1, 1)
+
+
+# -- the call
+
+
+def _call(
+    x: jax.Array,
+    w: jax.Array,
+    kernel: str,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+) -> jax.Array:
+    """One call, of x (N, C, H, W); ``kernel`` are the axes of w, and ``shape`` the result's."""
+    image = {"data": {"batch_dim": 0, "feature_dim": 1, "spatial_dims": [2, 3]}}
+    places = {"output_feature_dim": kernel.index("O"), "input_feature_dim": kernel.index("I"), "spatial_dims": [2, 3]}
+    low, high = ([ends[side] for ends in pads] for side in (0, 1))
+    window = {"pad_left": low, "pad_right": high, "strides": list(stride), "window_dilations": list(dilation)}
+    config = {"dims": 4, "feature_groups": 1, "input": image, "kernel": {"filter": places}, "output": image, "window": window}
+    result: jax.Array = _call_p.bind(x, w, shape=tuple(shape), config=json.dumps({"onednn_conv_config": config}))
+    return result
+
+
+def _lower_call(context: Any, x: Any, w: Any, *, shape: Sequence[int], config: str) -> Any:
+    return jax.ffi.ffi_lowering("__onednn$convolution", backend_config=config, api_version=2)(context, x, w)
+
+
+_call_p = Primitive("funnn_onednn_convolution")
+_call_p.def_abstract_eval(lambda x, w, shape, config: x.update(shape=shape))
+mlir.register_lowering(_call_p, _lower_call)
+
+
+# -- the choice
+
+
+def _choose(way: Way, otherwise: Way, shape: tuple[int, ...], a: jax.Array, b: jax.Array, geometry: Geometry, takes: bool) -> jax.Array:
+    if not takes:
+        return otherwise(a, b, geometry)
+    result: jax.Array = _choice_p.bind(*vary_alike(a, b), way=way, otherwise=otherwise, shape=shape, geometry=geometry)
+    return result
+
+
+def _lower_choice(context: Any, a: Any, b: Any, *, way: Way, otherwise: Way, shape: tuple[int, ...], geometry: Geometry) -> Any:
+    module = context.module_context
+    alone = getattr(module.axis_context, "num_devices", None) == 1 and not module.lowering_parameters.for_export and not is_kept()
+    return mlir.lower_fun(functools.partial(way if alone else otherwise, geometry=geometry), multiple_results=False)(context, a, b)
+
+
+def _batch_choice(arrays: Any, axes: Any, *, way: Way, otherwise: Way, shape: tuple[int, ...], geometry: Geometry) -> Any:
+    """Where images alone are mapped, they are more images; else what JAX makes of the other way."""
+    a, b = arrays
+    if axes[1] is not None or way is _contract:
+        return jax.vmap(functools.partial(otherwise, geometry=geometry), axes)(a, b), 0
+    a = jnp.moveaxis(a, axes[0], 0)
+    members, images = a.shape[:2]
+    result = _choose(way, otherwise, (members * images, *shape[1:]), a.reshape(-1, *a.shape[2:]), b, geometry, takes=True)
+    return result.reshape(members, images, *shape[1:]), 0
+
+
+_choice_p = Primitive("funnn_convolution_choice")
+_choice_p.def_impl(lambda a, b, **settings: jax.jit(functools.partial(_choice_p.bind, **settings))(a, b))
+_choice_p.def_abstract_eval(lambda a, b, way, otherwise, shape, geometry: a.update(shape=shape))
+mlir.register_lowering(_choice_p, _lower_choice)
+batching.primitive_batchers[_choice_p] = _batch_choice
