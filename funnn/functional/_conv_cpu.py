@@ -9,7 +9,7 @@ them as the kernel has slices. (What XLA has of its own for three axes takes 5 t
 - Where it is not, it is XLA's convolution with the channels last. JAX before 0.11 sends most of them to a routine that uses one thread; those whose
   numbers do not lie side by side go to another one, which uses all. So everything along the first axis is put twice as far apart, which changes no
   term of the sums. The weight's gradient moves g over x and sums over images. Put apart, that is the faster one with any JAX, from ``IMAGES`` images on.
-- Groups and kernels of one number have files of their own.
+- Groups and kernels of one number have files of their own, for where it is not and for groups of one channel with several results.
 
 Milliseconds of float32 on 2 cores, PyTorch / XLA as it comes / put apart / oneDNN, value and weight's gradient: 64 channels at 16×16, 32 images
 1.26 / 2.8 / 1.9 / 1.25 and 1.33 / 4.7 / 2.7 / 2.1; 32 channels at 32×32 1.54 / 3.3 / 2.7 / 1.53 and 1.47 / 5.3 / 4.3 / 3.2. ``python -m
@@ -53,10 +53,11 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if axes == 3:
         return _stacked(correlate(_slabs(x, geometry), _slabs_weight(w), geometry.since(1)), x.shape[0])
     if geometry.groups > 1:
-        return grouped.correlate(x, w, geometry)
+        way = grouped.correlate
+        return way(x, w, geometry) if _repeats(x, w.shape[0], geometry) else onednn.correlate(x, w, geometry, way)
     volume = math.prod(geometry.kernel)
     if volume == 1:
-        return points.correlate(x, w, geometry)
+        return onednn.correlate(x, w, geometry, points.correlate)
     if volume * x.shape[1] > FEW:
         return onednn.correlate(x, w, geometry, _correlate)
     rows = windows.rows(windows.swap(x), geometry)
@@ -72,10 +73,10 @@ def spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     if axes == 3:
         return _add_slabs(_stacked(spread(_planes(g), _slabs_weight(w), geometry.since(1)), g.shape[0]), geometry)
     if geometry.groups > 1:
-        return grouped.spread(g, w, geometry)
+        return onednn.spread(g, w, geometry, grouped.spread)
     volume, dense = math.prod(geometry.kernel), set(geometry.stride) == {1}
     if volume == 1:
-        return points.spread(g, w, geometry)
+        return onednn.spread(g, w, geometry, points.spread)
     if not (dense and volume <= FEW and w.shape[1] <= FEW_CHANNELS):
         return onednn.spread(g, w, geometry, _spread)
     g = windows.swap(g)
@@ -92,7 +93,8 @@ def contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
         w = contract(_slabs(x, geometry), _planes(g), geometry.since(1))
         return w.reshape(w.shape[0], x.shape[1] // geometry.groups, -1, *w.shape[2:])
     if geometry.groups > 1:
-        return grouped.contract(x, g, geometry)
+        way = grouped.contract
+        return way(x, g, geometry) if _repeats(x, g.shape[1], geometry) else onednn.contract(x, g, geometry, way)
     if math.prod(geometry.kernel) == 1:
         return points.contract(x, g, geometry)
     if min(x.shape[0], x.shape[1]) < IMAGES:
@@ -116,6 +118,11 @@ def _spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
 def _contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     apart = 2 if x.dtype == jnp.float32 and x.shape[0] >= IMAGES else 1
     return jnp.moveaxis(xla.contract_apart(windows.last(x), windows.last(g), geometry, apart), (-1, -2), (0, 1))
+
+
+def _repeats(x: jax.Array, results: int, geometry: Geometry) -> bool:
+    """Whether each channel is a group by itself that has several results."""
+    return x.shape[1] == geometry.groups < results
 
 
 def _apart(x: jax.Array, results: int, features: int) -> int:

@@ -39,6 +39,7 @@ from funnn.functional._varying import vary_alike
 _TRIED = (0, 10), (0, 13)
 
 _PROCESS = os.getpid()
+_NONE = ((0, 0), (0, 0))
 
 Way = Callable[..., jax.Array]
 
@@ -51,13 +52,15 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) ->
 def spread(g: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
     """∂T/∂x, of two spatial axes."""
     dense = set(geometry.stride) == {1} and _takes(g, _turned(geometry))
-    return _choose(_spread, otherwise, (g.shape[0], w.shape[1], *geometry.size), g, w, geometry, dense)
+    return _choose(_spread, otherwise, (g.shape[0], geometry.groups * w.shape[1], *geometry.size), g, w, geometry, dense)
 
 
 def contract(x: jax.Array, g: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
     """∂T/∂w, of two spatial axes."""
-    beside = set(geometry.dilation) == {1} and _takes(x)
-    return _choose(_contract, otherwise, (g.shape[1], x.shape[1], *geometry.kernel), x, g, geometry, beside)
+    alone = geometry.groups == x.shape[1] == g.shape[1] > 1
+    way, takes = (_contract_alone, _takes(x)) if alone else (_contract, set(geometry.dilation) == {1} and _takes(x))
+    shape = (g.shape[1], x.shape[1] // geometry.groups, *geometry.kernel)
+    return _choose(way, otherwise, shape, x, g, geometry, takes)
 
 
 @functools.cache
@@ -78,7 +81,7 @@ def is_kept() -> bool:
 
 def _takes(x: jax.Array, geometry: Geometry | None = None) -> bool:
     """Whether the call has this type, and with a geometry its padding."""
-    return x.dtype == jnp.float32 and is_there() and (geometry is None or (geometry.groups == 1 and min(map(min, geometry.pads)) >= 0))
+    return x.dtype == jnp.float32 and is_there() and (geometry is None or min(map(min, geometry.pads)) >= 0)
 
 
 # -- the three sums
@@ -86,7 +89,7 @@ def _takes(x: jax.Array, geometry: Geometry | None = None) -> bool:
 
 def _correlate(x: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     shape = (x.shape[0], w.shape[0], *geometry.out)
-    return _call(x, w, "OIHW", shape, geometry.stride, geometry.dilation, geometry.pads)
+    return _call(x, w, "OIHW", shape, geometry.stride, geometry.dilation, geometry.pads, geometry.groups)
 
 
 def _turned(geometry: Geometry) -> Geometry:
@@ -96,16 +99,36 @@ def _turned(geometry: Geometry) -> Geometry:
 
 
 def _spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
-    turned, shape = _turned(geometry), (g.shape[0], w.shape[1], *geometry.size)
-    return _call(g, lax.rev(w, (2, 3)), "IOHW", shape, turned.stride, turned.dilation, turned.pads)
+    turned, w = _turned(geometry), lax.rev(w, (2, 3))
+    if geometry.groups > 1:
+        w = jnp.moveaxis(w.reshape(geometry.groups, -1, *w.shape[1:]), 1, 2)
+        w = w.reshape(-1, *w.shape[2:])
+    names = "IOHW" if geometry.groups == 1 else "OIHW"
+    shape = (g.shape[0], w.shape[names.index("O")], *geometry.size)
+    return _call(g, w, names, shape, turned.stride, turned.dilation, turned.pads, geometry.groups)
 
 
 def _contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
-    (images, channels), results, (height, width) = x.shape[:2], g.shape[1], geometry.kernel
-    x = lax.pad(jnp.moveaxis(x, 1, -1), jnp.zeros((), x.dtype), [(0, 0, 0), *((*ends, 0) for ends in geometry.pads), (0, 0, 0)])
-    rows, apart = x.reshape(1, images, x.shape[1], -1), (geometry.stride[0], geometry.stride[1] * channels)
-    w = _call(rows, g, "IOHW", (1, results, height, width * channels), (1, 1), apart, [(0, 0), (0, 0)])
+    groups, images, results, (height, width) = geometry.groups, x.shape[0], g.shape[1], geometry.kernel
+    x = _padded(x, geometry)
+    channels, rows = x.shape[1] // groups, x.shape[2]
+    x = jnp.moveaxis(x.reshape(images, groups, channels, rows, -1), (1, 2), (0, -1)).reshape(1, groups * images, rows, -1)
+    apart = (geometry.stride[0], geometry.stride[1] * channels)
+    w = _call(x, g, "IOHW", (1, results, height, width * channels), (1, 1), apart, _NONE, groups)
     return jnp.moveaxis(w.reshape(results, height, width, channels), -1, 1)
+
+
+def _contract_alone(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
+    """Of groups of one channel and one result: each channel of each image is a group of the call."""
+    shape, x = (*x.shape[:2], *geometry.kernel), _padded(x, geometry)
+    groups = shape[0] * shape[1]
+    x, g = x.reshape(1, groups, *x.shape[2:]), g.reshape(groups, 1, *g.shape[2:])
+    w = _call(x, g, "OIHW", (1, groups, *geometry.kernel), geometry.dilation, geometry.stride, _NONE, groups)
+    return jnp.sum(w.reshape(shape), 0)[:, None]
+
+
+def _padded(x: jax.Array, geometry: Geometry) -> jax.Array:
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *((low, high, 0) for low, high in geometry.pads)])
 
 
 # -- the call
@@ -119,13 +142,14 @@ def _call(
     stride: Sequence[int],
     dilation: Sequence[int],
     pads: Sequence[tuple[int, int]],
+    groups: int,
 ) -> jax.Array:
     """One call, of x (N, C, H, W); ``kernel`` are the axes of w, and ``shape`` the result's."""
     image = {"data": {"batch_dim": 0, "feature_dim": 1, "spatial_dims": [2, 3]}}
     places = {"output_feature_dim": kernel.index("O"), "input_feature_dim": kernel.index("I"), "spatial_dims": [2, 3]}
     low, high = ([ends[side] for ends in pads] for side in (0, 1))
     window = {"pad_left": low, "pad_right": high, "strides": list(stride), "window_dilations": list(dilation)}
-    config = {"dims": 4, "feature_groups": 1, "input": image, "kernel": {"filter": places}, "output": image, "window": window}
+    config = {"dims": 4, "feature_groups": groups, "input": image, "kernel": {"filter": places}, "output": image, "window": window}
     result: jax.Array = _call_p.bind(x, w, shape=tuple(shape), config=json.dumps({"onednn_conv_config": config}))
     return result
 
@@ -158,7 +182,7 @@ def _lower_choice(context: Any, a: Any, b: Any, *, way: Way, otherwise: Way, sha
 def _batch_choice(arrays: Any, axes: Any, *, way: Way, otherwise: Way, shape: tuple[int, ...], geometry: Geometry) -> Any:
     """Where images alone are mapped, they are more images; else what JAX makes of the other way."""
     a, b = arrays
-    if axes[1] is not None or way is _contract:
+    if axes[1] is not None or way not in (_correlate, _spread):
         return jax.vmap(functools.partial(otherwise, geometry=geometry), axes)(a, b), 0
     a = jnp.moveaxis(a, axes[0], 0)
     members, images = a.shape[:2]

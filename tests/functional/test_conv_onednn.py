@@ -27,7 +27,7 @@ SAME = Geometry((9, 8), (9, 8), (3, 3), (1, 1), (1, 1), (1, 1), 1)
 
 def arrays(geometry: Geometry, images: int = 9, channels: int = 10, results: int = 12):
     numbers = np.random.default_rng(0).standard_normal
-    shapes = (images, channels, *geometry.size), (results, channels, *geometry.kernel), (images, results, *geometry.out)
+    shapes = (images, channels, *geometry.size), (results, channels // geometry.groups, *geometry.kernel), (images, results, *geometry.out)
     return [jnp.asarray(numbers(shape), jnp.float32) for shape in shapes]
 
 
@@ -41,7 +41,9 @@ def sums(x, w, g, geometry=SAME):
 
 def textbook(x, w, g, geometry=SAME):
     def plain(x, w):
-        return lax.conv_general_dilated(x, w, geometry.stride, geometry.pads, rhs_dilation=geometry.dilation)
+        return lax.conv_general_dilated(
+            x, w, geometry.stride, geometry.pads, rhs_dilation=geometry.dilation, feature_group_count=geometry.groups
+        )
 
     value, back = jax.vjp(plain, x, w)
     return value, *back(g)
@@ -76,9 +78,12 @@ def test_numbers_are_those_of_float64(data):
     padding = tuple(draw(st.integers(0, r), "padding") for r in reach)
     size = tuple(max(1, r - 2 * p) + draw(st.integers(0, 9), "more") for r, p in zip(reach, padding, strict=True))
     out = tuple((n + 2 * p - r) // s + 1 for n, p, r, s in zip(size, padding, reach, stride, strict=True))
-    geometry = Geometry(size, out, kernel_size, stride, dilation, padding, 1)
-    images, channels, results = (draw(st.integers(1, 18), name) for name in ("images", "channels", "results"))
-    given = arrays(geometry, images, channels, results)
+    groups = draw(st.integers(1, 6), "groups")
+    images, channels, results = (
+        draw(st.integers(1, 18 // each), name) for name, each in (("images", 1), ("channels", groups), ("results", groups))
+    )
+    geometry = Geometry(size, out, kernel_size, stride, dilation, padding, groups)
+    given = arrays(geometry, images, channels * groups, results * groups)
     check_close(jax.jit(partial(sums, geometry=geometry))(*given), in_float64(partial(textbook, geometry=geometry), *given))
 
 
@@ -87,6 +92,15 @@ def test_a_program_for_one_device_has_them():
     gradients = jax.grad(lambda x, w: jnp.vdot(correlate(x, w), g), (0, 1))
     assert calls(sums, x, w, g) == calls(gradients, x, w) + 1 == (3 if are_taken() else 0)
     assert calls(jax.vmap(correlate, (0, None)), x[None], w) == calls(correlate, x, w) == (1 if are_taken() else 0)
+
+
+@pytest.mark.parametrize(("channels", "results", "groups"), [(12, 12, 12), (12, 8, 4), (12, 24, 12)])
+def test_groups(channels, results, groups):
+    """By themselves, in groups, and with several results each, of which only the input's gradient is one."""
+    geometry = SAME._replace(groups=groups)
+    given = arrays(geometry, 9, channels, results)
+    assert calls(partial(sums, geometry=geometry), *given) == (0 if not are_taken() else 1 if results > channels else 3)
+    check_close(jax.jit(partial(sums, geometry=geometry))(*given), in_float64(partial(textbook, geometry=geometry), *given))
 
 
 def test_few_numbers_are_products_of_matrices():
