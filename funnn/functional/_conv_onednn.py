@@ -3,7 +3,7 @@
 oneDNN is what PyTorch convolves with on a CPU, too. It takes float32 images in any layout. Here all have the channels first, so that no layout changes
 between layers. XLA's call knows only the convolution itself, which gives its two transposes as follows:
 
-- An input's gradient, at stride 1, is the convolution of g with the kernel turned round.
+- An input's gradient, at stride 1, is the convolution of g with the kernel turned round; at a stride that divides the kernel's size, that of blocks.
 - The weight's gradient is one with g as the kernel and images as what is summed over. Its rows would be as short as the kernel's, which is slow. So x
   has the channels last there, and one row holds the numbers of all channels: with as many numbers between g's as there are channels, the result's row
   has the kernel's numbers of all channels.
@@ -51,8 +51,13 @@ def correlate(x: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) ->
 
 def spread(g: jax.Array, w: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
     """∂T/∂x, of two spatial axes."""
-    dense = set(geometry.stride) == {1} and _takes(g, _turned(geometry))
-    return _choose(_spread, otherwise, (g.shape[0], geometry.groups * w.shape[1], *geometry.size), g, w, geometry, dense)
+    shape = (g.shape[0], geometry.groups * w.shape[1], *geometry.size)
+    if set(geometry.stride) == {1}:
+        return _choose(_spread, otherwise, shape, g, w, geometry, _takes(g, _turned(geometry)))
+    divides = not any(k % s for k, s in zip(geometry.kernel, geometry.stride, strict=True))
+    return _choose(
+        _spread_in_blocks, otherwise, shape, g, w, geometry, divides and geometry.groups == 1 == max(geometry.dilation) and _takes(g)
+    )
 
 
 def contract(x: jax.Array, g: jax.Array, geometry: Geometry, otherwise: Way) -> jax.Array:
@@ -106,6 +111,21 @@ def _spread(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
     names = "IOHW" if geometry.groups == 1 else "OIHW"
     shape = (g.shape[0], w.shape[names.index("O")], *geometry.size)
     return _call(g, w, names, shape, turned.stride, turned.dilation, turned.pads, geometry.groups)
+
+
+def _spread_in_blocks(g: jax.Array, w: jax.Array, geometry: Geometry) -> jax.Array:
+    """With blocks of the stride's size as one place, and their numbers as so many results, the stride is 1."""
+    (images, _, *out), (results, channels), stride = g.shape, w.shape[:2], geometry.stride
+    height, width = (k // s for k, s in zip(geometry.kernel, stride, strict=True))
+    w = lax.rev(w.reshape(results, channels, height, stride[0], width, stride[1]), (2, 4))
+    w = jnp.moveaxis(w, (3, 5), (2, 3)).reshape(results, -1, height, width)
+    blocks = [max(out, -(-(size + low) // s)) for out, size, low, s in zip(out, geometry.size, geometry.padding, stride, strict=True)]
+    pads = [(height - 1, blocks[0] - out[0]), (width - 1, blocks[1] - out[1])]
+    x = _call(g, w, "IOHW", (images, w.shape[1], *blocks), (1, 1), (1, 1), pads, 1)
+    x = jnp.moveaxis(x.reshape(images, channels, *stride, *blocks), (2, 3), (3, 5))
+    x = x.reshape(images, channels, blocks[0] * stride[0], blocks[1] * stride[1])
+    ends = zip(geometry.size, geometry.padding, x.shape[2:], strict=True)
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *((-low, size + low - length, 0) for size, low, length in ends)])
 
 
 def _contract(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
@@ -182,7 +202,7 @@ def _lower_choice(context: Any, a: Any, b: Any, *, way: Way, otherwise: Way, sha
 def _batch_choice(arrays: Any, axes: Any, *, way: Way, otherwise: Way, shape: tuple[int, ...], geometry: Geometry) -> Any:
     """Where images alone are mapped, they are more images; else what JAX makes of the other way."""
     a, b = arrays
-    if axes[1] is not None or way not in (_correlate, _spread):
+    if axes[1] is not None or way in (_contract, _contract_alone):
         return jax.vmap(functools.partial(otherwise, geometry=geometry), axes)(a, b), 0
     a = jnp.moveaxis(a, axes[0], 0)
     members, images = a.shape[:2]

@@ -67,6 +67,32 @@ def calls(function, *args):
     return jax.jit(function).lower(*args).as_text().count(CALL)
 
 
+def by_numpy(x, w, g, geometry):
+    """The three sums in float64, each element of the kernel by itself: XLA's own convolution ends the process for some of what is drawn here."""
+    x, w, g = (np.asarray(a, np.float64) for a in (x, w, g))
+    groups, (height, width) = geometry.groups, geometry.size
+    x, g = (a.reshape(a.shape[0], groups, -1, *a.shape[2:]) for a in (x, g))
+    w = w.reshape(groups, -1, *w.shape[1:])
+    axes = zip(geometry.padding, geometry.stride, geometry.out, geometry.dilation, geometry.kernel, strict=True)
+    padded = np.pad(x, [(0, 0)] * 3 + [(p, s * o + d * k) for p, s, o, d, k in axes])
+    y, dx, dw = np.zeros(g.shape), np.zeros(padded.shape), np.zeros(w.shape)
+    for i, j in np.ndindex(*geometry.kernel):
+        rows, columns = (
+            slice(d * at, d * at + s * (o - 1) + 1, s)
+            for d, at, s, o in zip(geometry.dilation, (i, j), geometry.stride, geometry.out, strict=True)
+        )
+        seen = padded[..., rows, columns]
+        y += np.einsum("goc,ngchw->ngohw", w[..., i, j], seen)
+        dx[..., rows, columns] += np.einsum("goc,ngohw->ngchw", w[..., i, j], g)
+        dw[..., i, j] = np.einsum("ngohw,ngchw->goc", g, seen)
+    low = geometry.padding
+    dx = dx[..., low[0] : low[0] + height, low[1] : low[1] + width]
+    return tuple(
+        a.reshape(*shape)
+        for a, shape in ((y, (y.shape[0], -1, *geometry.out)), (dx, (dx.shape[0], -1, height, width)), (dw, (-1, *dw.shape[2:])))
+    )
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_numbers_are_those_of_float64(data):
@@ -84,7 +110,7 @@ def test_numbers_are_those_of_float64(data):
     )
     geometry = Geometry(size, out, kernel_size, stride, dilation, padding, groups)
     given = arrays(geometry, images, channels * groups, results * groups)
-    check_close(jax.jit(partial(sums, geometry=geometry))(*given), in_float64(partial(textbook, geometry=geometry), *given))
+    check_close(jax.jit(partial(sums, geometry=geometry))(*given), by_numpy(*given, geometry))
 
 
 def test_a_program_for_one_device_has_them():
