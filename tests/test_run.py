@@ -15,6 +15,7 @@ import torch
 
 import funnn.torch
 from funnn import __main__, _compilation_cache, _huge_pages, _run
+from funnn.functional import _conv_onednn as onednn
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +216,41 @@ print(step(torch.ones(4, 4)).item())
     assert not run("--no-cache")
     first = run()
     assert first and run() == first
+
+
+def test_a_program_with_convolutions_that_runs_often_gets_those_that_cannot_be_kept(script, tmp_path):
+    """XLA's calls of oneDNN, which prints them, can't be written to a disk; all that is kept is read in the second run, without a warning."""
+    file = script("""
+import torch
+conv = torch.nn.Conv2d(8, 8, 3)
+with torch.no_grad():
+    conv.weight.copy_(torch.linspace(-0.1, 0.1, 576).reshape(8, 8, 3, 3))
+optimizer = torch.optim.SGD(conv.parameters(), 0.01)
+x = torch.linspace(0, 1, 4096).reshape(8, 8, 8, 8)
+for step in range(700):
+    loss = (conv(x) - 1).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+print("loss", loss.item())
+""")
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "PYTHONPATH": str(Path(funnn.__file__).parent.parent),
+        "ONEDNN_VERBOSE": "1",
+    }
+
+    def run(*options):
+        command = [sys.executable, "-W", "error", "-m", "funnn", "run", *options, str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        kept = sorted(path.name for path in (tmp_path / "funnn" / "programs").glob("*-cache"))
+        return float(done.stdout.rpartition("loss ")[2]), done.stdout.count("exec,cpu,convolution"), kept
+
+    expected, always, _ = run("--no-cache")
+    (loss, often, kept), again = run(), run()
+    assert again == (loss, often, kept) and loss == pytest.approx(expected, rel=1e-5)
+    assert 0 < often < always if onednn.is_there() else often == always == 0
 
 
 def test_the_default_cache_stays_below_its_limit(tmp_path):

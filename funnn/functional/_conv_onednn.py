@@ -12,17 +12,20 @@ Whether it is a call is settled when a program is lowered. What the call can't t
 
 - programs for several devices, which XLA divides, and exported ones, which may run on other machines;
 - programs that may be written to a disk or sent to another process, those of JAX's persistent compilation cache and of forked processes: XLA can't
-  serialise a program with the call, and does not say so but reads what is not there. (So can't ``jax.experimental.serialize_executable``.)
+  serialise a program with the call, and does not say so but reads what is not there. (So can't ``jax.experimental.serialize_executable``.) Who owns
+  the process may compile in a context ``unkept``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ from funnn.functional._varying import vary_alike
 _TRIED = (0, 10), (0, 13)
 
 _PROCESS = os.getpid()
+_SECONDS = "jax_persistent_cache_min_compile_time_secs"  # programs that were compiled in less are not kept
 _NONE = ((0, 0), (0, 0))
 
 Way = Callable[..., jax.Array]
@@ -81,7 +85,19 @@ def is_there() -> bool:
 
 def is_kept() -> bool:
     """Whether programs that are compiled now may be serialised."""
-    return jax.config.values["jax_compilation_cache_dir"] is not None or os.getpid() != _PROCESS
+    kept = jax.config.values["jax_compilation_cache_dir"] is not None and jax.config.values[_SECONDS] < math.inf
+    return kept or os.getpid() != _PROCESS
+
+
+@contextlib.contextmanager
+def unkept() -> Iterator[None]:
+    """A context in which JAX keeps nothing of what is compiled, in the whole process: no other thread may compile meanwhile."""
+    before = jax.config.values[_SECONDS]
+    jax.config.update(_SECONDS, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(_SECONDS, before)
 
 
 def _takes(x: jax.Array, geometry: Geometry | None = None) -> bool:

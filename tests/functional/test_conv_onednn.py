@@ -194,6 +194,13 @@ check_close(jax.jit(sums)(x, w, g), expected)
     assert kept[0] == kept[1] and len(kept[0]) == 1
 
 
+def test_who_keeps_no_program_may_have_them():
+    before = dict(jax.config.values)
+    with onednn.unkept():
+        assert calls(lambda x, w, g: sums(x, w, g), *arrays(SAME)) == (3 if onednn.is_there() else 0)
+    assert dict(jax.config.values) == before
+
+
 def test_a_program_of_a_forked_process_has_none(monkeypatch):
     """Another process compiles it and sends it."""
     monkeypatch.setattr(onednn, "_PROCESS", 0)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import collections
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import jax
@@ -18,18 +20,22 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import SingleDeviceSharding
 
+from funnn.engine.program.form import name_of
 from funnn.engine.program.garbage import Uncollected
 from funnn.engine.program.references import are_sole
 from funnn.engine.program.traced import COMPILE
 from funnn.engine.program.value import Interpreted, Residuals, Value, as_numpy, is_forked, is_on_cpu
 from funnn.engine.state import thread
 from funnn.engine.types import settings as _settings
+from funnn.functional import _conv_onednn as onednn
 
 _NUMBERS = frozenset((bool, int, float, complex))
 _VARIANTS = 4  # programs of one graph that differ in what is still held, before one that gives all of that
 #: What a program must have cost without it before it is compiled, as a part of what compiling it costs.
 PATIENCE = 0.5
 _SMALL, _LARGE = 1 << 14, 1 << 16  # bytes that a program copies in no time, and that are worth being overwritten
+#: A program with convolutions is compiled a second time when it has run so often, if JAX keeps programs on disk: those that it keeps have slower ones.
+_OFTEN = 200
 _START = 5e-5  # seconds that XLA takes to start a program
 _AHEAD, _AHEAD_WORK = (
     16,
@@ -331,7 +337,17 @@ class Program:
             first, second = iter(kept), iter(given)
             return compute([next(second if number in gone else first) for number in range(len(kept) + len(given))])
 
+        self._function, self._shaped, self._runs = compute_of, self.fresh, 0
         self.compiled: Any = jax.jit(compute_of, donate_argnums=1)
+
+    def _kept(self) -> AbstractContextManager[None]:
+        """A context for the next run, in which the program may be compiled."""
+        self._runs += 1
+        often = self._runs == _OFTEN and not self.fresh and threading.active_count() == 1  # other threads may compile, too
+        if not (often and onednn.is_there() and onednn.is_kept() and any("conv" in name_of(shaped.form) for shaped in self._shaped)):
+            return nullcontext()
+        self.compiled, self.fresh = jax.jit(lambda kept, given: self._function(kept, given), donate_argnums=1), self._shaped
+        return onednn.unkept()
 
     def covers(self, live: tuple[int, ...]) -> bool:
         """Whether the program gives all these."""
@@ -351,7 +367,7 @@ class Program:
         if given:
             gone = frozenset(self.overwritten)
             known = [operand for number, operand in enumerate(known) if number not in gone]
-        with Computing(self.fresh):
+        with self._kept(), Computing(self.fresh):
             if self.fresh and given:  # the first call compiles, where an interrupt may come: what it overwrites are copies
                 given = list(map(jnp.copy, given))
             outputs.extend(map(self.compiled, (known,), (given,)))
