@@ -60,35 +60,42 @@ def near_mean(x: jax.Array, axes: Axes) -> jax.Array:
     return lax.stop_gradient(x)
 
 
-def _project(t: jax.Array, hat: jax.Array, inverse: jax.Array, axes: Axes, centered: bool, mesh_axis: MeshAxis) -> jax.Array:
+def _project(t: jax.Array, offset: jax.Array, inverse: jax.Array, axes: Axes, centered: bool, mesh_axis: MeshAxis) -> jax.Array:
     """``r · (t − mean(t) − x̂ · mean(x̂ · t))``, which is a symmetric map of t."""
-    along = hat * _mean(t * hat, axes, mesh_axis)
+    along = offset * (_mean(t * offset, axes, mesh_axis) * jnp.square(inverse))
     return (t - _mean(t, axes, mesh_axis) - along if centered else t - along) * inverse
 
 
 def _tangent_of_x(linear: Arrays, residuals: Arrays, **settings: Any) -> Arrays:
-    hat, inverse, *weight = residuals
-    t = _project(linear[0], hat, inverse, **settings)
+    offset, inverse, *weight = residuals
+    t = _project(linear[0], offset, inverse, **settings)
     return (t * weight[0] if weight else t,)
 
 
 def _cotangent_of_x(linear: Arrays, residuals: Arrays, **settings: Any) -> Arrays:
-    hat, inverse, *weight = residuals
+    offset, inverse, *weight = residuals
     if not weight:
-        return (_project(linear[0], hat, inverse, **settings),)
-    if all(
-        weight[0].shape[axis] == 1 for axis in settings["axes"]
-    ):  # γ is one number of each mean, whose sums are then those of β's and γ's cotangents
-        return (_project(linear[0], hat, inverse, **settings) * weight[0],)
-    return (_project(linear[0] * weight[0], hat, inverse, **settings),)
+        return (_project(linear[0], offset, inverse, **settings),)
+    if _is_constant(weight[0], settings["axes"]):  # then the sums are those of γ's and β's cotangents
+        return (_project(linear[0], offset, inverse, **settings) * weight[0],)
+    return (_project(linear[0] * weight[0], offset, inverse, **settings),)
+
+
+def _is_constant(weight: jax.Array, axes: Axes) -> bool:
+    """Whether all numbers of a mean have one weight, as in batch normalisation."""
+    return all(weight.shape[axis] == 1 for axis in axes)
 
 
 def _tangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]) -> Arrays:
-    return (linear[0] * residuals[0],)
+    offset, inverse = residuals
+    return (linear[0] * (offset * inverse),)
 
 
 def _cotangent_of_weight(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]) -> Arrays:
-    return (sum_to(linear[0] * residuals[0], shape),)
+    offset, inverse = residuals
+    if inverse.shape == shape and offset.size:  # the mean of nothing is not a number
+        return (sum_to(linear[0] * offset, shape) * inverse,)
+    return (sum_to(linear[0] * (offset * inverse), shape),)
 
 
 def _tangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...], full: tuple[Any, ...]) -> Arrays:
@@ -100,7 +107,7 @@ def _cotangent_of_bias(linear: Arrays, residuals: Arrays, shape: tuple[Any, ...]
 
 
 def _standardize(x: jax.Array, axes: Axes, eps: float, centered: bool, mesh_axis: MeshAxis) -> tuple[jax.Array, ...]:
-    """x̂, r, μ and σ² (without centring: zero and the mean square)."""
+    """x − μ, r, μ and σ² (without centring: zero and the mean square for the last two)."""
     mean, offset = jnp.zeros((), x.dtype), x
     if centered:
         shift = near_mean(x, axes) if mesh_axis is None else mean
@@ -109,7 +116,7 @@ def _standardize(x: jax.Array, axes: Axes, eps: float, centered: bool, mesh_axis
         mean, offset = shift + mean, x - mean
     var = _mean(jnp.square(offset), axes, mesh_axis)
     inverse = lax.rsqrt(var + jnp.asarray(eps, x.dtype))
-    return offset * inverse, inverse, mean, var
+    return offset, inverse, mean, var
 
 
 def affine(hat: jax.Array, weight: jax.Array | None, bias: jax.Array | None) -> jax.Array:
@@ -137,23 +144,23 @@ def normalize(
       centered: False for the root mean square instead of the standard deviation; μ is then 0.
       mesh_axis: name(s) of the axes of a mesh that the means go over too, as lax.pmean takes them.
     """
-    hat, _, mean, var = _standardize(x, axes, eps, centered, mesh_axis)
-    return affine(hat, weight, bias), mean, var
+    offset, inverse, mean, var = _standardize(x, axes, eps, centered, mesh_axis)
+    return affine(offset * inverse, weight, bias), mean, var
 
 
 @functools.partial(normalize.defjvp, symbolic_zeros=True)
 def _normalize_jvp(axes: Axes, eps: float, centered: bool, mesh_axis: MeshAxis, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     x, weight, bias = primals
     x_t, weight_t, bias_t = tangents
-    hat, inverse, mean, var = _standardize(x, axes, eps, centered, mesh_axis)
-    y = affine(hat, weight, bias)
+    offset, inverse, mean, var = _standardize(x, axes, eps, centered, mesh_axis)
+    y = affine(offset * inverse, weight, bias)
     terms = []
     if not isinstance(x_t, SymbolicZero):
-        residuals = (hat, inverse) if weight is None else (hat, inverse, weight)
+        residuals = (offset, inverse) if weight is None else (offset, inverse, weight)
         settings = {"axes": axes, "centered": centered, "mesh_axis": mesh_axis}
         terms.append(linear_map(_tangent_of_x, _cotangent_of_x, (x_t,), residuals, (y,), **settings)[0])
     if weight is not None and not isinstance(weight_t, SymbolicZero):
-        terms.append(linear_map(_tangent_of_weight, _cotangent_of_weight, (weight_t,), (hat,), (y,), shape=weight.shape)[0])
+        terms.append(linear_map(_tangent_of_weight, _cotangent_of_weight, (weight_t,), (offset, inverse), (y,), shape=weight.shape)[0])
     if bias is not None and not isinstance(bias_t, SymbolicZero):
         terms.append(linear_map(_tangent_of_bias, _cotangent_of_bias, (bias_t,), (), (y,), shape=bias.shape, full=y.shape)[0])
     total = functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(y)

@@ -160,7 +160,9 @@ def test_precision_holds_for_every_product_and_its_derivatives(name):
     for function in (loss, jax.grad(loss), lambda p: jax.jvp(loss, (p,), (p,))[1], jax.grad(norm)):
         text = jax.jit(function).lower(params).as_text()
         products = [line for line in text.splitlines() if "dot_general" in line or "stablehlo.convolution" in line]
-        assert (products or "__onednn$convolution" in text) and all("HIGHEST" in line for line in products)  # oneDNN knows no less than float32
+        assert (products or "__onednn$convolution" in text) and all(
+            "HIGHEST" in line for line in products
+        )  # oneDNN knows no less than float32
     assert repr(layer._policy).endswith("precision='highest')")
 
 
