@@ -329,7 +329,7 @@ def logsumexp(input, dim, keepdim=False):
     return jax.nn.logsumexp(input, axis=axes_of(dim, input), keepdims=keepdim)
 
 
-def norm(input, p="fro", dim=None, keepdim=False, *, dtype=None):
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(Σ|x|ᵖ)^(1/p) over ``dim`` (all by default); p may be inf, 'fro' (2), or 'nuc', the sum of a matrix's singular values."""
     input = input if dtype is None else input.astype(kind_of(dtype))
     if not jnp.issubdtype(input.dtype, jnp.inexact):

@@ -59,6 +59,9 @@ def _flatten(writer: Writer, steps: list[Step], jaxpr: Any, consts: Sequence[Any
         elif name == "funnn_linear_map":
             inner = _linear_map(equation)
             results = _flatten(writer, steps, inner.jaxpr, inner.consts, inputs)
+        elif name == "funnn_convolution_choice":
+            inner = _otherwise(equation)
+            results = _flatten(writer, steps, inner.jaxpr, inner.consts, inputs)
         elif name == "platform_index":
             results = [writer.constant(_platform(equation.params["platforms"]), equation.outvars[0].aval)]
         elif name == "cond" and equation.params.get("branches_platforms") is not None:
@@ -88,6 +91,12 @@ def _linear_map(equation: Any) -> Any:
 def _traced(scope: int | None, wide: bool, count: int, map: Any, dtypes: tuple[Any, ...], shapes: tuple[Any, ...]) -> Any:
     avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
     return jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals)
+
+
+def _otherwise(equation: Any) -> Any:
+    """The jaxpr of a convolution that XLA may leave to oneDNN: what is done where it does not."""
+    avals = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
+    return jax.make_jaxpr(functools.partial(equation.params["otherwise"], geometry=equation.params["geometry"]))(*avals)
 
 
 def _platform(platforms: Any) -> int:
