@@ -247,9 +247,9 @@ DIFFERENCES = (
         "nan in loops",
         _NUMBERS,
         "Gradients that are 0/0 in PyTorch may be numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of "
-        "`log_ndtr` at −∞; so may those that its rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute "
-        "value that is not positive is the formula's, where PyTorch's is that of a positive one. In a window of `max_pool` that has −∞ alone and reaches "
-        "into the padding, no element has a gradient.",
+        "`log_ndtr` at −∞, of norms and `renorm` beside NaN or ∞, of `prod` and `cumprod` where a zero meets NaN or ∞; so may those that its rounding errors "
+        "make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the formula's, where "
+        "PyTorch's is that of a positive one.",
     ),
     Difference(
         "order of sums",
