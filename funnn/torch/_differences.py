@@ -197,7 +197,8 @@ DIFFERENCES = (
         "nodes",
         _ARGUMENTS,
         "`grad_fn` has PyTorch's name but for empty residuals of `lstsq`, `tensorinv` and `_native_batch_norm_legit`; `acosh_`, `asinh_` and `atanh_` have "
-        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises. What `vmap` or "
+        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises; on the last of "
+        "them it gets `grad_outputs`, and raises where it reads `grad_inputs`. What `vmap` or "
         "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
         "Recurrent layers, which are one node here, call the hooks of their parameters in another order.",
     ),
@@ -242,6 +243,12 @@ DIFFERENCES = (
         _NUMBERS,
         "An infinity or NaN in a convolution's weight, or in the gradient of its result, is multiplied by the zeros of padding, strides and groups, too, "
         "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
+    ),
+    Difference(
+        "factors out of range",
+        _NUMBERS,
+        "A factor (`alpha`, `beta`, `value`) or a threshold that is beyond the range of the tensor's type becomes ∞ or wraps around, where PyTorch raises; "
+        "an integer from 2⁶³ on is refused as an operand of arithmetic, where PyTorch rounds it or wraps it around.",
     ),
     Difference(
         "nan in loops",
