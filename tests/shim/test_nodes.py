@@ -92,6 +92,39 @@ def test_saved_tensors_themselves():
             _ = z.grad_fn._saved_result
 
 
+def test_what_is_not_saved():
+    """It is not listed, and an error by name; torchviz and others read what ``dir`` lists."""
+    x = shim.ones(2, 3, requires_grad=True)
+    node = shim.nn.functional.layer_norm(x, (3,)).grad_fn
+    assert "_saved_result1" not in dir(node) and "_saved_input" in dir(node) and not hasattr(node, "_saved_result1")
+    with pytest.raises(
+        NotImplementedError, match=r"NativeLayerNormBackward0\._saved_result1 is not there: this operation keeps something else"
+    ):
+        _ = node._saved_result1
+    with pytest.raises(NotImplementedError, match=r"AddmmBackward0\._saved_mat2 is not there"):
+        _ = shim.nn.Linear(3, 2)(x).grad_fn._saved_mat2
+
+
+WRITTEN = {
+    "exp": lambda x: x.exp(),
+    "of a number": lambda x: 2**x,
+    "of two": lambda x: x**x,
+    "logsumexp": lambda x: x.logsumexp(0),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_error_names_the_node_of_what_was_overwritten(name):
+    def text(t):
+        y = WRITTEN[name](t.tensor([1.0, 2.0, 3.0], requires_grad=True))
+        y.add_(1).mul_(2)
+        with pytest.raises(RuntimeError) as error:
+            y.sum().backward()
+        return str(error.value)
+
+    assert text(shim) == text(torch)
+
+
 #: Operations whose nodes have other names, and why.
 OTHER_NODES = {
     "linalg.lstsq": listed("nodes", "residuals that are not there are a slice here"),
@@ -141,7 +174,10 @@ def test_nodes_of_the_database(op, dtype):
                     return
                 nodes = [x.grad_fn for x in results]
                 names.append(
-                    [None if n is None else (n.name(), [a for a in dir(n) if a.startswith("_saved") and n.name() in NODES]) for n in nodes]
+                    [
+                        None if n is None else (n.name(), [a for a in dir(type(n)) if a.startswith("_saved") and n.name() in NODES])
+                        for n in nodes
+                    ]
                 )
             assert names[1] == names[0]
 
