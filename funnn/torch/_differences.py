@@ -200,7 +200,8 @@ DIFFERENCES = (
         "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises; on the last of "
         "them it gets `grad_outputs`, and raises where it reads `grad_inputs`. What `vmap` or "
         "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
-        "Recurrent layers, which are one node here, call the hooks of their parameters in another order.",
+        "Recurrent layers, which are one node here, call the hooks of their parameters in another order. What a node here does not save "
+        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`.",
     ),
     Difference(
         "classes of errors",
