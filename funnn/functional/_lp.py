@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from funnn._types import Arrays
 from funnn.errors import ArgumentError
 from funnn.functional._slope import magnitude
 
@@ -28,10 +30,8 @@ def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.A
     size = jnp.abs(x) if jnp.iscomplexobj(x) else magnitude(x)
     if p == 0:
         return jnp.sum(x != 0, axes, dtype=size.dtype, keepdims=keepdims)
-    if p == math.inf:
-        return jnp.max(size, axes, keepdims=keepdims)
-    if p == -math.inf:
-        return jnp.min(size, axes, keepdims=keepdims)
+    if abs(p) == math.inf:
+        return _extreme(size, axes, keepdims, p > 0)
     if p == 1:
         return jnp.sum(size, axes, keepdims=keepdims)
     if p == 2:
@@ -42,6 +42,20 @@ def lp_norm(x: jax.Array, p: float, axes: Axes, keepdims: bool = False) -> jax.A
     if p < 0:
         return jnp.where(jnp.any(zero, axes, keepdims=keepdims), 0, jnp.sum(powers, axes, keepdims=keepdims) ** (1 / p))
     return _root(jnp.sum(jnp.where(zero, 0, powers), axes, keepdims=keepdims), lambda total: total ** (1 / p))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _extreme(x: jax.Array, axes: Axes, keepdims: bool, largest: bool) -> jax.Array:
+    """The largest or smallest number; equal ones share the derivative, which is 0 where the result is NaN."""
+    return (jnp.max if largest else jnp.min)(x, axes, keepdims=keepdims)
+
+
+@_extreme.defjvp
+def _extreme_jvp(axes: Axes, keepdims: bool, largest: bool, primals: Arrays, tangents: Arrays) -> tuple[jax.Array, jax.Array]:
+    reached = primals[0] == _extreme(primals[0], axes, True, largest)
+    shares = jnp.sum(jnp.where(reached, tangents[0], 0), axes, keepdims=keepdims)
+    count = jnp.sum(reached, axes, dtype=shares.dtype, keepdims=keepdims)
+    return _extreme(primals[0], axes, keepdims, largest), shares / jnp.maximum(count, 1)
 
 
 def difference_norm(difference: jax.Array, p: float) -> jax.Array:

@@ -51,8 +51,21 @@ def broadcast_shape(name: str, **arrays: jax.Array) -> tuple[int, ...]:
     try:
         return jnp.broadcast_shapes(*[x.shape for x in arrays.values()])
     except ValueError as error:
-        sizes = " must match the size of ".join(f"{key} {check.shape(x)}" for key, x in arrays.items())
-        raise ShapeError(f"{name}: the size of {sizes} at every non-singleton dimension") from error
+        raise ShapeError(_sizes_that_differ(name, {key: check.shape(x) for key, x in arrays.items()})) from error
+
+
+def _sizes_that_differ(name: str, shapes: dict[str, list[int]]) -> str:
+    """What torch says of the last dimension in which two shapes do not broadcast, and what the shapes are."""
+    ranks, all_of_them = max(map(len, shapes.values())), " and ".join(f"{key} {shape}" for key, shape in shapes.items())
+    padded = [[1] * (ranks - len(shape)) + shape for shape in shapes.values()]
+    for dim in reversed(range(ranks)):
+        sizes = list(dict.fromkeys(shape[dim] for shape in padded if shape[dim] != 1))
+        if len(sizes) > 1:
+            return (
+                f"{name}: The size of tensor a ({sizes[0]}) must match the size of tensor b ({sizes[1]}) at non-singleton dimension {dim}; "
+                f"got {all_of_them}"
+            )
+    raise AssertionError("the shapes broadcast")
 
 
 def operands(name: str, *, integers: bool = False, **arrays: Any) -> tuple[Any, tuple[jax.Array, ...]]:

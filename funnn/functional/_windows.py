@@ -34,8 +34,8 @@ def first_max(best: Arrays, new: Arrays) -> Arrays:
 
 
 def first_max_with_position(best: Arrays, new: Arrays) -> Arrays:
-    """The same with the position of the value; any element is preferred to padding, whose position is −1."""
-    better = _better(new[0], best[0]) | ((best[1] < 0) & (new[1] >= 0))
+    """The same with the position of the value."""
+    better = _better(new[0], best[0])
     return jnp.where(better, new[0], best[0]), jnp.where(better, new[1], best[1])
 
 
@@ -55,10 +55,15 @@ def fold(parts: list[Arrays], combine: Combine) -> Arrays:
     return result
 
 
-def regular(arrays: Arrays, axis: int, out: int, kernel: int, stride: int, dilation: int, combine: Combine) -> Arrays:
-    """Combine ``out`` evenly spaced windows along an axis, which is long enough for them."""
+def regular(arrays: Arrays, axis: int, out: int, kernel: int, stride: int, dilation: int, combine: Combine, left_out: int = 0) -> Arrays:
+    """Combine ``out`` evenly spaced windows along an axis, which is long enough for them.
+
+    The axis' first ``left_out`` elements count nowhere: in their place stands the first element of the window that does count.
+    """
     if kernel > _LONGEST_UNROLLED:
-        return gathered(arrays, axis, np.arange(out)[:, None] * stride + np.arange(kernel) * dilation, combine)
+        taken = np.arange(out)[:, None] * stride + np.arange(kernel) * dilation
+        first = np.min(taken, 1, initial=taken.max(), where=taken >= left_out)
+        return gathered(arrays, axis, np.where(taken < left_out, first[:, None], taken), combine)
     if kernel == stride and dilation == 1:  # windows that tile the axis: a reshape, whose derivative needs no padding
         tiles = [lax.slice_in_dim(x, 0, out * kernel, axis=axis) for x in arrays]
         tiles = [x.reshape(*x.shape[:axis], out, kernel, *x.shape[axis + 1 :]) for x in tiles]
@@ -66,7 +71,15 @@ def regular(arrays: Arrays, axis: int, out: int, kernel: int, stride: int, dilat
     else:
         reach = (out - 1) * stride + 1
         parts = [tuple(lax.slice_in_dim(x, i * dilation, i * dilation + reach, stride, axis) for x in arrays) for i in range(kernel)]
+    for i in reversed(range(-(-left_out // dilation))):
+        windows = -(-(left_out - i * dilation) // stride)  # those whose element i is left out
+        parts[i] = tuple(_begin_with(following, x, axis, windows) for following, x in zip(parts[i + 1], parts[i], strict=True))
     return fold(parts, combine)
+
+
+def _begin_with(start: jax.Array, rest: jax.Array, axis: int, count: int) -> jax.Array:
+    """The first ``count`` of one array along the axis, and then the other."""
+    return lax.select(lax.broadcasted_iota(jnp.int32, rest.shape, axis) < count, start, rest)
 
 
 def gathered(arrays: Arrays, axis: int, windows: np.ndarray, combine: Combine) -> Arrays:

@@ -83,7 +83,7 @@ def binary_cross_entropy(
     target = check.like("binary_cross_entropy", "target", target, input)
     if target.shape != input.shape:
         raise ShapeValueError(
-            f"binary_cross_entropy: Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            f"binary_cross_entropy: Using a target size ({check.shape(target)}) that is different to the input size ({check.shape(input)}) is deprecated. "
             "Please ensure they have the same size."
         )
     if weight is not None:
@@ -134,7 +134,7 @@ def binary_cross_entropy_with_logits(
     reduction = reduction_of(reduction, size_average, reduce)
     input, target = check.floating(name, "input", input), check.array("target", target)
     if target.shape != input.shape:
-        raise ShapeValueError(f"{name}: Target size ({target.shape}) must be the same as input size ({input.shape})")
+        raise ShapeValueError(f"{name}: Target size ({check.shape(target)}) must be the same as input size ({check.shape(input)})")
     dtype, (x, y) = operands(name, input=input, target=target)
     positive = _factors(name, "pos_weight", pos_weight, x)
     factor = 1 if positive is None else 1 + (positive - 1) * y

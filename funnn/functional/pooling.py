@@ -110,8 +110,11 @@ def _geometry(
     return list(zip(size[-n:], outs, kernels, strides, pads, dilations, strict=True))
 
 
-def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills: tuple[float, ...]) -> Arrays:
-    """Pad the last axes with ``fills`` and combine their windows: the one pool that all are rows of."""
+def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills: tuple[float, ...], counts_padding: bool = False) -> Arrays:
+    """Pad the last axes with ``fills`` and combine their windows: the one pool that all are rows of.
+
+    Unless the padding counts, a window that begins in it begins with its first element.
+    """
     rank = arrays[0].ndim - len(geometry)
     config = [(0, 0, 0)] * rank
     for size, out, kernel, stride, padding, dilation in geometry:
@@ -121,8 +124,8 @@ def _pool(arrays: Arrays, geometry: list[Axis], combine: windows.Combine, fills:
     if any(low or high for low, high, _ in config):
         arrays = tuple(lax.pad(x, jnp.asarray(fill, x.dtype), config) for x, fill in zip(arrays, fills, strict=True))
     for axis in reversed(range(len(geometry))):
-        _, out, kernel, stride, _, dilation = geometry[axis]
-        arrays = windows.regular(arrays, rank + axis, out, kernel, stride, dilation, combine)
+        _, out, kernel, stride, padding, dilation = geometry[axis]
+        arrays = windows.regular(arrays, rank + axis, out, kernel, stride, dilation, combine, 0 if counts_padding else padding)
     return arrays
 
 
@@ -181,7 +184,7 @@ def _avg_pool(
     geometry = _geometry(name, n, input, kernel_size, stride, padding, 1, ceil_mode)
     wide = input.dtype if whole else check.accumulator(input.dtype)
     divisors = _divisors(geometry, count_include_pad) if divisor_override is None else np.asarray(divisor_override)
-    total = _pool((input.astype(wide),), geometry, windows.add, (0,))[0]
+    total = _pool((input.astype(wide),), geometry, windows.add, (0,), counts_padding=True)[0]
     same = not isinstance(divisors, jax.Array) and (divisors == divisors.flat[0]).all()
     divisor = jnp.asarray(divisors.flat[0] if same else divisors, wide)
     # integers are divided towards zero, as in torch

@@ -197,9 +197,11 @@ DIFFERENCES = (
         "nodes",
         _ARGUMENTS,
         "`grad_fn` has PyTorch's name but for empty residuals of `lstsq`, `tensorinv` and `_native_batch_norm_legit`; `acosh_`, `asinh_` and `atanh_` have "
-        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises. What `vmap` or "
+        "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises; on the last of "
+        "them it gets `grad_outputs`, and raises where it reads `grad_inputs`. What `vmap` or "
         "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
-        "Recurrent layers, which are one node here, call the hooks of their parameters in another order.",
+        "Recurrent layers, which are one node here, call the hooks of their parameters in another order. What a node here does not save "
+        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`.",
     ),
     Difference(
         "classes of errors",
@@ -244,12 +246,18 @@ DIFFERENCES = (
         "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
     ),
     Difference(
+        "factors out of range",
+        _NUMBERS,
+        "A factor (`alpha`, `beta`, `value`) or a threshold that is beyond the range of the tensor's type becomes ∞ or wraps around, where PyTorch raises; "
+        "an integer from 2⁶³ on is refused as an operand of arithmetic, where PyTorch rounds it or wraps it around.",
+    ),
+    Difference(
         "nan in loops",
         _NUMBERS,
         "Gradients that are 0/0 in PyTorch may be numbers: in the target of `kl_div` at 0, of `poisson_nll_loss(full=True)`, of `nanmean` of NaN alone, of "
-        "`log_ndtr` at −∞; so may those that its rounding errors make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute "
-        "value that is not positive is the formula's, where PyTorch's is that of a positive one. In a window of `max_pool` that has −∞ alone and reaches "
-        "into the padding, no element has a gradient.",
+        "`log_ndtr` at −∞, of norms and `renorm` beside NaN or ∞, of `prod` and `cumprod` where a zero meets NaN or ∞; so may those that its rounding errors "
+        "make large numbers, as of `digamma` at its poles. The gradient of `polar` in an absolute value that is not positive is the formula's, where "
+        "PyTorch's is that of a positive one.",
     ),
     Difference(
         "order of sums",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import jax
 import pytest
 import torch
 
@@ -90,6 +91,25 @@ def test_a_value_from_inside_is_not_written_outside(transformation, write):
         TRANSFORMATIONS[transformation](t, lambda x: (write(c, x), c * x)[1], t.arange(3.0))
 
     alike(program)
+
+
+@pytest.mark.parametrize("transformation", ["grad", "vjp", "jvp", "jacrev", "jacfwd", "grad of grad"])
+@pytest.mark.parametrize("training", [True, False])
+def test_running_statistics_are_outside(transformation, training):
+    """Training, batch normalisation writes them; PyTorch says to pass them as arguments. Nothing is written."""
+
+    def program(t):
+        norm = t.nn.BatchNorm1d(1).train(training)
+        try:
+            return listed(TRANSFORMATIONS[transformation](t, lambda x: norm(x[:, None]).pow(2)[:, 0], t.arange(3.0)))
+        finally:
+            assert norm.running_mean.tolist() == [0] and norm.num_batches_tracked.item() == 0
+
+    if training:
+        alike(program)
+    else:
+        for got, expected in zip(jax.tree.leaves(program(shim)), jax.tree.leaves(program(torch)), strict=True):
+            assert got == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_function_inside_may_not_write_what_one_around_it_made():

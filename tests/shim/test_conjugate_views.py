@@ -236,3 +236,33 @@ def test_compiled_calls_give_views():
     assert y.is_conj() and part.is_neg()
     np.testing.assert_array_equal(y.numpy(force=True), x.numpy().conj())
     assert x.imag[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "kind, view",
+    [
+        (kind, view)
+        for kind in ("complex64", "complex128", "complex32")
+        for view in ("conj", "neg", "both", "part")
+        if (kind, view) != ("complex32", "both")  # PyTorch has no kernel that negates conjugates of that type
+    ],
+)
+def test_numbers_drawn_into_a_view(kind, view):
+    """The view shows the numbers drawn, whatever lies in memory."""
+
+    def program(t):
+        t.manual_seed(0)
+        memory = t.zeros(2, 3, dtype=t.complex64).to(getattr(t, kind))
+        views = {
+            "conj": lambda x: x.conj(),
+            "neg": lambda x: t._neg_view(x),
+            "both": lambda x: t._neg_view(x.conj()),
+            "part": lambda x: x.conj().t()[1:],
+        }
+        drawn = views[view](memory)
+        drawn.normal_()
+        first = memory.clone()
+        drawn.uniform_(1, 2)
+        return [x.to(t.complex64) for x in (first, memory, drawn)]
+
+    same(program)

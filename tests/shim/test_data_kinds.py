@@ -117,7 +117,7 @@ DIFFERENT = {
     **{("LongTensor", data): _TAKEN for data in ("list of numbers of NumPy", "list of tensors")},
     **{
         (maker, "a large integer"): "ValueError, and there TypeError or OverflowError"
-        for maker in ("Tensor", "FloatTensor", "LongTensor", "new", "full", "scalar_tensor")
+        for maker in ("Tensor", "FloatTensor", "LongTensor", "new")
     },
     **{
         ("index", data): _CLASS

@@ -159,6 +159,11 @@ def _(t):
     return t.nn.functional.conv_transpose1d(t.ones(1, 1, 3), t.tensor([[[float("inf"), 1.0]]]), stride=2)
 
 
+@shows("factors out of range")
+def _(t):
+    return t.add(t.ones(2), t.ones(2), alpha=1e300)
+
+
 @shows("nan in loops")
 def _(t):
     y = t.zeros(2, requires_grad=True)

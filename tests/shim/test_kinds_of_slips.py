@@ -1,10 +1,13 @@
 """Small programs on what scripts do by mistake or by habit: PyTorch's texts, warnings and numbers."""
 
+import itertools
 import warnings
 
 import pytest
 import torch
 from twin import same, same_error
+
+import funnn.torch as shim
 
 RAGGED = [
     ([[1, 2], [3]], ValueError, r"expected sequence of length 2 at dim 1 \(got 1\)"),
@@ -43,6 +46,55 @@ def test_numbers_that_do_not_fit(name):
     kinds = {"float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "int32": "int", "complex64": "c10::complex<float>"}
     text = f"value cannot be converted to type {kinds.get(name, f'{name}_t')} without overflow"
     same_error(lambda t: t.zeros(2, dtype=getattr(t, name)).fill_(OVERFLOWS.get(name, 1e300)), RuntimeError, text)
+
+
+FILLS = {
+    "full": lambda t, kind, value, size: t.full((size,), value, dtype=kind),
+    "full_like": lambda t, kind, value, size: t.full_like(t.zeros(size).to(kind), value),
+    "new_full": lambda t, kind, value, size: t.zeros(3).to(kind).new_full((size,), value),
+    "fill_": lambda t, kind, value, size: t.zeros(size).to(kind).fill_(value),
+    "fill": lambda t, kind, value, size: t.fill(t.zeros(size).to(kind), value),
+    "scalar_tensor": lambda t, kind, value, size: t.scalar_tensor(value, dtype=kind),
+    "tensor": lambda t, kind, value, size: t.tensor([value] * size, dtype=kind),
+    "a number": lambda t, kind, value, size: _assigned(t, t.zeros(2).to(kind), 0, value),
+    "a slice": lambda t, kind, value, size: _assigned(t, t.zeros(2).to(kind), slice(size), value),
+    "a mask": lambda t, kind, value, size: _assigned(t, t.zeros(2).to(kind), t.tensor([True, size > 1]), value),
+    "masked_fill": lambda t, kind, value, size: t.zeros(size).to(kind).masked_fill(t.ones(size).bool(), value),
+    "constant_": lambda t, kind, value, size: t.nn.init.constant_(t.zeros(size).to(kind), value),
+    "clamp": lambda t, kind, value, size: t.zeros(size).to(kind).clamp(max=value),
+}
+#: What cannot be asked of these types: indices, masks and bounds have no kernels for them in PyTorch.
+NO_KERNEL = {"float8_e4m3fn": ("a slice", "a mask", "a number", "masked_fill", "clamp"), "bool": ("clamp",)}
+
+
+def _assigned(t, x, key, value):
+    x[key] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    "fill, name",
+    [
+        (fill, name)
+        for fill in FILLS
+        for name in ("float16", "bfloat16", "float32", "float8_e4m3fn", "int8", "uint8", "int64", "bool")
+        if fill not in NO_KERNEL.get(name, ())
+    ],
+)
+def test_filling_with_numbers_out_of_range(fill, name):
+    """A number alone is rounded to ∞ in a narrow float; several are refused, and so are integers of more than 64 bits, by other classes of error."""
+    for size, value in itertools.product((1, 2), (300, -1, 70000.0, 65519.0, 1e300, -1e300, 2**63, 2**64, -(2**63) - 1, float("inf"))):
+        if name == "float8_e4m3fn" and value == 2**63:
+            continue  # PyTorch reads it as an integer with a sign, and gives 0
+        answers = []
+        for t in (torch, shim):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    answers.append(FILLS[fill](t, getattr(t, name), value, size).to(t.float64).tolist())
+            except (RuntimeError, OverflowError, ValueError) as error:
+                answers.append(type(error))
+        assert answers[0] == answers[1], (size, value)
 
 
 def test_imaginary_numbers_are_true():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from allowed import listed, no_difference
 from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+from twin import same
 
 import funnn.torch as shim
 from funnn.engine.tape.torch_nodes import NODES
@@ -91,6 +92,39 @@ def test_saved_tensors_themselves():
             _ = z.grad_fn._saved_result
 
 
+def test_what_is_not_saved():
+    """It is not listed, and an error by name; torchviz and others read what ``dir`` lists."""
+    x = shim.ones(2, 3, requires_grad=True)
+    node = shim.nn.functional.layer_norm(x, (3,)).grad_fn
+    assert "_saved_result1" not in dir(node) and "_saved_input" in dir(node) and not hasattr(node, "_saved_result1")
+    with pytest.raises(
+        NotImplementedError, match=r"NativeLayerNormBackward0\._saved_result1 is not there: this operation keeps something else"
+    ):
+        _ = node._saved_result1
+    with pytest.raises(NotImplementedError, match=r"AddmmBackward0\._saved_mat2 is not there"):
+        _ = shim.nn.Linear(3, 2)(x).grad_fn._saved_mat2
+
+
+WRITTEN = {
+    "exp": lambda x: x.exp(),
+    "of a number": lambda x: 2**x,
+    "of two": lambda x: x**x,
+    "logsumexp": lambda x: x.logsumexp(0),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_error_names_the_node_of_what_was_overwritten(name):
+    def text(t):
+        y = WRITTEN[name](t.tensor([1.0, 2.0, 3.0], requires_grad=True))
+        y.add_(1).mul_(2)
+        with pytest.raises(RuntimeError) as error:
+            y.sum().backward()
+        return str(error.value)
+
+    assert text(shim) == text(torch)
+
+
 #: Operations whose nodes have other names, and why.
 OTHER_NODES = {
     "linalg.lstsq": listed("nodes", "residuals that are not there are a slice here"),
@@ -140,7 +174,10 @@ def test_nodes_of_the_database(op, dtype):
                     return
                 nodes = [x.grad_fn for x in results]
                 names.append(
-                    [None if n is None else (n.name(), [a for a in dir(n) if a.startswith("_saved") and n.name() in NODES]) for n in nodes]
+                    [
+                        None if n is None else (n.name(), [a for a in dir(type(n)) if a.startswith("_saved") and n.name() in NODES])
+                        for n in nodes
+                    ]
                 )
             assert names[1] == names[0]
 
@@ -253,3 +290,50 @@ def test_graphs_as_text(make):
     """As torchviz and others walk it: nodes that one node stands for here are shown."""
     texts = [graph(make(t, t.ones(2, 4, requires_grad=True)).grad_fn) for t in (torch, shim)]
     assert texts[1] == texts[0]
+
+
+STEPS = {
+    "linear": lambda t, x, w: t.nn.functional.linear(x, w, w[:, 0]),
+    "linear without bias": lambda t, x, w: t.nn.functional.linear(x, w),
+}
+HIDDEN = {
+    "linear of three dimensions": lambda t, x, w: t.nn.functional.linear(x[None], w),
+    "cross_entropy": lambda t, x, w: t.nn.functional.cross_entropy(x, t.tensor([0, 1, 2])),
+    "label smoothing": lambda t, x, w: t.nn.functional.cross_entropy(x, t.tensor([0, 1, 2]), label_smoothing=0.1),
+    "einsum": lambda t, x, w: t.einsum("ij,oj->io", x, w),
+    "matmul": lambda t, x, w: x[None] @ w.T,
+    "kl_div": lambda t, x, w: t.nn.functional.kl_div(x, x.detach().softmax(1)),
+    "RNN": lambda t, x, w: t.nn.RNN(4, 2)(x)[0],
+    "pool": lambda t, x, w: t.nn.functional.max_pool1d(x, 2),
+}
+
+
+def hooked_node(t, function, seen, result=None):
+    x, w = (t.linspace(-1, 1, n * 4).reshape(n, 4).requires_grad_() for n in (3, 5))
+    y = function(t, x, w)
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.append([*inputs, *outputs]) or (result and result(inputs)))
+    y.grad_fn.register_prehook(lambda outputs: seen.append(list(outputs)))
+    y.sum().backward()
+    return x.grad, w.grad
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_hooks_of_a_node_get_the_gradients_of_its_steps(name):
+    same(lambda t: [hooked_node(t, STEPS[name], seen := []), seen])
+    same(lambda t: hooked_node(t, STEPS[name], [], lambda inputs: tuple(2 * g for g in inputs)))
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hooks_of_a_node_whose_inputs_are_steps_inside(name):
+    """Its grad_outputs are there; what reads or gives gradients of the steps is told another way."""
+
+    def outputs(t):
+        seen = []
+        y = HIDDEN[name](t, *(t.linspace(-1, 1, n * 4).reshape(n, 4).requires_grad_() for n in (3, 5)))
+        y.grad_fn.register_hook(lambda inputs, outputs: seen.append(outputs[0]))  # a recurrent layer's has more outputs
+        y.sum().backward()
+        return seen
+
+    same(outputs)
+    with pytest.raises(NotImplementedError, match=r"grad_inputs of a hook on \w+ are not supported.*register_full_backward_hook"):
+        hooked_node(shim, HIDDEN[name], [])

@@ -21,7 +21,8 @@ from funnn.engine.dispatch.entry import Entry
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
-from funnn.engine.dispatch.shown_nodes import Shown, shown_next
+from funnn.engine.dispatch.saved_names import without_what_is_not_saved
+from funnn.engine.dispatch.shown_nodes import Shown, hook_as_shown, shown_next
 from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.dispatch.torch_reading import check_call
 from funnn.engine.memory.storage import Storage
@@ -29,7 +30,17 @@ from funnn.engine.program.form import LEAVES, PULL, Families, Form
 from funnn.engine.program.graph import compute, record
 from funnn.engine.program.value import Residuals, Value, copied
 from funnn.engine.state import thread
-from funnn.engine.tape.node import INFERENCE_SAVED, SECOND_TIME, AccumulateGrad, Node, new_number, node_type, overwritten, zero_gradient
+from funnn.engine.tape.node import (
+    INFERENCE_SAVED,
+    SECOND_TIME,
+    AccumulateGrad,
+    Node,
+    RemovableHandle,
+    new_number,
+    node_type,
+    overwritten,
+    zero_gradient,
+)
 from funnn.engine.tensor.overrides import PROTOCOL, Foreign
 from funnn.engine.tensor.tensor import Tensor, as_tensor
 from funnn.engine.types import dtype as _dtype
@@ -59,6 +70,13 @@ class Recording(Node):
         """As of any node; where torch has several nodes for the operation, these."""
         shown = shown_next(self)
         return super().next_functions if shown is None else shown
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """As of any node; where torch has several nodes for the operation, the hook gets the gradients of what leads to this one, if they are known."""
+        return super().register_hook(hook_as_shown(self, hook))
+
+    def __dir__(self) -> list[str]:
+        return without_what_is_not_saved(self, list(super().__dir__()))
 
     @property
     def residuals(self) -> bool:
@@ -141,7 +159,7 @@ class Recording(Node):
         what = f"[torch.{_dtype.dtype.of(storage.dtype).legacy}Tensor {list(shape)}]"
         if node is None or type(node) is AccumulateGrad:
             return what
-        return f"{what}, which is output {output} of {re.sub('Backward[0-9]+$', '', type(node).__name__)}"
+        return f"{what}, which is output {output} of {re.sub('Backward(0$|(?=[1-9]))', '', type(node).__name__)}"
 
     def release(self) -> None:
         if self.note.residuals:

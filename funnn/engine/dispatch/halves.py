@@ -21,6 +21,7 @@ from funnn.engine.memory.half_pairs import pairs_of
 from funnn.engine.memory.storage import Window, whole
 from funnn.engine.program.value import filled
 from funnn.engine.state import thread
+from funnn.engine.tape.grad_mode import no_grad
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
@@ -212,12 +213,22 @@ def _drawn(function: Callable, args: tuple, kwargs: dict[str, Any]) -> Tensor:
 
 
 def _normal(self: Tensor, mean: float = 0, std: float = 1, **options: Any) -> Tensor:
-    pairs_of(self).normal_(mean, std / math.sqrt(2), **options)
-    return self
+    return _draw_parts(self, "normal_", mean, std / math.sqrt(2), **options)
 
 
 def _uniform(self: Tensor, *bounds: float, **options: Any) -> Tensor:
-    pairs_of(self).uniform_(*bounds, **options)
+    return _draw_parts(self, "uniform_", *bounds, **options)
+
+
+def _draw_parts(self: Tensor, method: str, *parameters: float, **options: Any) -> Tensor:
+    """Fill the parts of a tensor; of a window that shows conjugates or negatives, what it shows is what was drawn."""
+    pairs, window = pairs_of(self), self._view_window()
+    getattr(pairs, method)(*parameters, **options)
+    with no_grad():
+        if window.neg:
+            pairs.neg_()
+        if window.conj:
+            pairs.select(-1, 1).neg_()
     return self
 
 

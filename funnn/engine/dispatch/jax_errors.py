@@ -26,6 +26,7 @@ _ADVICE = (
     (re.compile(r"\.astype\((?:jnp\.|torch\.)?(\w+)\)"), r".to(torch.\1)"),
     (re.compile(r"wrap it in jnp\.asarray\(\.\.\.\), or under funnn\.torch in torch\.tensor\(\.\.\.\)"), "make one with torch.tensor(...)"),
     (re.compile(r"\bjnp\."), "torch."),
+    (re.compile(r"size \((\[[^\]]*\])\)"), r"size (torch.Size(\1))"),
 )
 
 

@@ -68,10 +68,13 @@ def _tensor(item: Saved, node: Any) -> Any:
     kept = {number: (storage, window) for storage, _, number, version, window in node.saved if version >= 0}
     if item.result is not None:
         if ~item.result not in kept:
-            return None
+            raise _not_kept(item, node)
         result = seen_at(*kept[~item.result])
         return _with_history(result, (node, item.result)) if result.dtype.category >= 2 else result
-    value = _named(node).get(item.name)
+    named = _named(node)
+    if item.name not in named:
+        raise _not_kept(item, node)
+    value = named[item.name]
     tensors = [_operand(node, number, kept) for number in operands_in(value)]
     if type(value) is At:
         return tensors[0]
@@ -105,7 +108,32 @@ def _attribute(item: Saved, node: Any) -> Any:
         owner, found, rest = item.name.partition(end)
         if found and owner in named:
             return of(_shape(node, named[owner]), rest)
-    return None
+    raise _not_kept(item, node)
+
+
+def _not_kept(item: Saved, node: Any) -> NotImplementedError:
+    return NotSaved(
+        f"{node.name()}._saved_{item.name} is not there: this operation keeps something else for its derivative; compute it of its operands"
+    )
+
+
+class NotSaved(NotImplementedError, AttributeError):
+    """What torch's node has saved, and the one here has not."""
+
+
+def without_what_is_not_saved(node: Any, names: list[str]) -> list[str]:
+    """The names of a node's attributes but for those that :class:`NotSaved` is raised for, as ``dir`` lists them."""
+
+    def there(name: str) -> bool:
+        try:
+            getattr(node, name)
+        except NotSaved:
+            return False
+        except RuntimeError:  # released
+            return True
+        return True
+
+    return [name for name in names if not name.startswith(("_saved_", "_raw_saved_")) or there(name)]
 
 
 def _static(node: Any, value: Any) -> Any:

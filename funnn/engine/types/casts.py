@@ -27,12 +27,7 @@ def cast(array: Any, kind: Any) -> Any:
             return exponents(jnp.real(array))
         array = powers(array, np.dtype(kind))
     if kind in _FLOAT8_KINDS and array.dtype != kind:
-        limits = ml_dtypes.finfo(kind)
-        array = jnp.real(array).astype(jnp.promote_types(jnp.real(array).dtype, jnp.float32))
-        if kind == ml_dtypes.float8_e4m3fn:
-            array = jnp.clip(array, -float(limits.max), float(limits.max))
-        if "fnuz" in str(kind):
-            array = jnp.where(jnp.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+        array = _in_range_of_float8(jnp.real(array), kind, jnp)
     if jnp.iscomplexobj(array) and not jnp.issubdtype(kind, jnp.complexfloating) and kind != jnp.bool_:
         warn("Casting complex values to real discards the imaginary part", once=True)
         array = jnp.real(array)
@@ -47,9 +42,21 @@ def cast_on_host(values: Any, kind: np.dtype) -> np.ndarray:
     with np.errstate(all="ignore"):
         if kind == EXPONENT and values.dtype != kind:
             return exponents(np.asarray(values.real, np.float32))
+        if kind in _FLOAT8_KINDS and values.dtype != kind:
+            values = _in_range_of_float8(values.real, kind, np)
         if kind.kind in "iu" and values.dtype.kind not in "biuO":
             return np.array(_integers(values.real, kind, np), order="C")
         return np.array(values, kind, order="C")
+
+
+def _in_range_of_float8(array: Any, kind: np.dtype, numpy: Any) -> Any:
+    limits = ml_dtypes.finfo(kind)
+    array = array.astype(jnp.promote_types(array.dtype, jnp.float32))
+    if kind == ml_dtypes.float8_e4m3fn:
+        array = numpy.clip(array, -float(limits.max), float(limits.max))
+    if "fnuz" in str(kind):
+        array = numpy.where(numpy.abs(array) <= float(limits.smallest_subnormal) / 2, 0, array)
+    return array
 
 
 def _integers(array: Any, kind: np.dtype, numpy: Any) -> Any:

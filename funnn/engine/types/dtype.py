@@ -182,12 +182,21 @@ _IN_C = {
 }
 
 
-def check_fits(value: Any, kind: dtype) -> None:
+def check_bits(value: Any) -> None:
+    """OverflowError if a number is an integer of more than 64 bits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        what = "int too big to convert" if value > 0 else "can't convert negative int to unsigned"
+        raise OverflowError(f"{what}: {value} does not fit into 64 bits; give a float")
+
+
+def check_fits(value: Any, kind: dtype, alone: bool = False) -> None:
     """RuntimeError unless a Python number can be one of the type: it would overflow, is no integer's NaN or ∞, or has an imaginary part.
 
-    A negative integer wraps around where the type has no sign; a negative float does not.
+    A negative integer wraps around where the type has no sign; a negative float does not. An integer beyond 64 bits is an OverflowError. PyTorch does
+    not look where it fills one element ``alone`` of a float narrower than float32: the number is then rounded to the type, to ∞ if it is too large.
     """
-    if kind is bool_:
+    check_bits(value)
+    if kind is bool_ or (alone and kind.is_floating_point and kind.itemsize < 4 and not isinstance(value, complex)):
         return
     if kind.is_complex:
         limit = float(ml_dtypes.finfo(kind.numpy).max)
@@ -198,8 +207,19 @@ def check_fits(value: Any, kind: dtype) -> None:
     lowest, limit = _limits(kind)
     if not kind.is_floating_point and not kind.is_signed:
         lowest = 0 if isinstance(real, float) else -limit
-    if isinstance(real, complex) or not (lowest <= real <= limit or (kind.is_floating_point and not math.isfinite(real))):
+    beyond = kind.is_floating_point and not isinstance(real, complex) and (real != real or (math.isinf(real) and "fn" not in kind.name))
+    if isinstance(real, complex) or not (beyond or lowest <= real <= limit):
         raise RuntimeError(f"value cannot be converted to type {_IN_C.get(kind.name, f'{kind.name}_t')} without overflow: {value}")
+
+
+def number_for(value: Any, kind: dtype, alone: bool = False) -> Any:
+    """A Python number as one of the kind of the type, once :func:`check_fits` has let it pass."""
+    check_fits(value, kind, alone)
+    if kind is bool_:
+        return bool(value)
+    if isinstance(value, complex) and not kind.is_complex:
+        value = value.real
+    return float(value) if kind.category > 1 and isinstance(value, int) and value >= 2**63 else value
 
 
 _default = float32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,9 @@ from funnn.engine.program.value import to_jax
 from funnn.engine.state import thread
 from funnn.engine.tensor.generator import Generator, default_generator, pick
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types.casts import cast_on_host
+from funnn.engine.types.dtype import dtype as _dtype
+from funnn.engine.types.dtype import number_for
 from funnn.engine.types.layout import memory_order
 from funnn.init import calculate_gain as calculate_gain
 
@@ -98,10 +102,15 @@ def _deprecated(fill: Callable) -> Callable:
     return fill_and_warn
 
 
+@functools.wraps(_pure.constant)
+def _constant(source: Any, shape: tuple[int, ...], val: Any, *, dtype: Any) -> jax.Array:
+    return _pure.constant(source, shape, cast_on_host(number_for(val, _dtype.of(dtype), math.prod(shape) == 1), dtype), dtype=dtype)
+
+
 uniform_ = _in_place(_pure.uniform)
 normal_ = _in_place(_pure.normal)
 trunc_normal_ = _in_place(_pure.trunc_normal)
-constant_ = _in_place(_pure.constant, draws=False, overlapping=True)
+constant_ = _in_place(_constant, draws=False, overlapping=True)
 zeros_ = _in_place(_pure.zeros, draws=False, overlapping=True)
 ones_ = _in_place(_pure.ones, draws=False, overlapping=True)
 eye_ = _in_place(_pure.eye, draws=False, overlapping=True)

@@ -16,7 +16,7 @@ from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import named, require
 from funnn.engine.ops.kit.table import add_method, publish, row, write_out
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_broadcast, check_fits, common, dtype, get_default_dtype, promoted
+from funnn.engine.types.dtype import bool_, check_broadcast, check_fits, common, dtype, get_default_dtype, number_for, promoted
 from funnn.functional._slope import with_slopes
 
 _BOTH = ("input", "other")
@@ -234,12 +234,13 @@ _bounded_above = Op(clamp_max, lambda input, max: f"ClampMaxBackward{int(isinsta
 
 
 def _run_bounded(op, *operands, out=None):
-    """A bound that is no number of the tensor's type is refused, as it would wrap around."""
-    if operands[0].dtype.category == 1:
-        for bound in operands[1:]:
-            if type(bound) is int:
-                check_fits(bound, operands[0].dtype)
-    result = call(op, operands, {})
+    """A bound that is no number of the result's type is refused, as it would wrap around."""
+    input, *bounds = operands
+    kind = input.dtype
+    for number, bound in enumerate(bounds):
+        if type(bound) in (int, float) and kind is not bool_:
+            bounds[number] = number_for(bound, kind if type(bound) is int or kind.category > 1 else get_default_dtype())
+    result = call(op, (input, *bounds), {})
     return result if out is None else write_out(out, result)
 
 

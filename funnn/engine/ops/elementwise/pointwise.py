@@ -426,7 +426,7 @@ _masked_filled = Op(_masked_fill, _gradient_of_masked_fill, scalars=("value",))
 def masked_fill(input, mask: Array, value):
     """input with ``value`` where the mask is True."""
     if not isinstance(value, Tensor):
-        _dtype.check_fits(value, input.dtype)
+        value = _dtype.number_for(value, input.dtype)
     return call(_masked_filled, (input, mask, value), {})
 
 

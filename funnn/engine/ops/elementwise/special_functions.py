@@ -83,7 +83,8 @@ def _cotangent_derivative(cotangent, n):
     polynomial = np.polynomial.Polynomial([0, math.pi])
     for _ in range(n):
         polynomial = polynomial.deriv() * np.polynomial.Polynomial([-math.pi, 0, -math.pi])
-    return jnp.polyval(jnp.asarray(polynomial.coef[::-1].copy(), cotangent.dtype), cotangent)
+    first, *others = (float(coefficient) for coefficient in polynomial.coef[::-1])
+    return functools.reduce(lambda total, coefficient: total * cotangent + coefficient, others, jnp.full_like(cotangent, first))
 
 
 def mvlgamma(input, p):
@@ -223,7 +224,7 @@ def _log_odds(p):
 @_log_odds.defjvp
 def _log_odds_jvp(primals, tangents):
     (p,) = primals
-    return _log_odds(p), tangents[0] / (p * (1 - p))
+    return _log_odds(p), tangents[0] / ((p + 0.0) * (1 - p))  # of −0, the slope is that of 0
 
 
 def xlogy(input: Operand, other: Operand):

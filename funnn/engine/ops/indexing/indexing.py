@@ -27,7 +27,7 @@ from funnn.engine.program.value import Value, from_host
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.casts import cast_on_host
-from funnn.engine.types.dtype import NoArrays, bfloat16, check_fits, float16, float32, int32, int64
+from funnn.engine.types.dtype import NoArrays, int32, int64, number_for
 from funnn.engine.types.sequences import is_sequence
 
 _SEQUENCES = (list, tuple, range, str)
@@ -297,8 +297,10 @@ def _drop_ones(source: Tensor, rank: int) -> Tensor:
 
 def as_values(value: Any, like: Tensor) -> Tensor:
     """A number, list or array as a tensor of ``like``'s dtype."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"Overflow when unpacking long long: {value} does not fit into 63 bits and a sign; give a float")
     if isinstance(value, (int, float, complex)):
-        check_fits(value, float32 if like.dtype in (float16, bfloat16) else like.dtype)
+        value = number_for(value, like.dtype, alone=True)
     return Tensor._wrap(from_host(cast_on_host(_plain(value), like.dtype.numpy)))
 
 

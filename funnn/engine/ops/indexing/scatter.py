@@ -20,7 +20,7 @@ from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, chec
 from funnn.engine.ops.kit.table import publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
-from funnn.engine.types.dtype import check_broadcast, check_fits, int32, int64
+from funnn.engine.types.dtype import check_broadcast, check_fits, int32, int64, number_for
 
 _BOUNDS = "index {index} is out of bounds for dimension %d with size {size}"
 
@@ -210,7 +210,7 @@ def index_fill(input, dim, index: Array, value):
     if index.dim() > 1:
         raise RuntimeError(f"Index has to be a vector/scalar, but got {index.dim()} dimensions")
     if not isinstance(value, Tensor):
-        check_fits(value, input.dtype)
+        value = number_for(value, input.dtype)
     check_bounds(index, _length(input, dim), _BOUNDS % wrap_dim(dim, input.dim()), IndexError, wrap=True)
     return call(_index_filled, (input, dim, index, value), {})
 

@@ -130,9 +130,9 @@ def fitting(data: Any, values: np.ndarray, kind: _dtype.dtype) -> _dtype.dtype:
     """The type asked for, if the numbers of Python data can be of it (those of arrays wrap around)."""
     if isinstance(data, (np.ndarray, jax.Array)) or not values.size:
         return kind
-    if values.dtype == np.uint64 and kind is _dtype.int64:
+    if kind.category == 1 and kind is not _dtype.uint64 and values.dtype in (np.uint64, np.float64) and _kinds(data) == {_dtype.int64}:
         raise ValueError("Overflow when unpacking long long: an integer does not fit into 63 bits and a sign")
-    if values.dtype.kind == "c" and not kind.is_complex:
+    if values.dtype.kind == "c" and kind is not _dtype.bool_ and not kind.is_complex:
         raise TypeError(f"can't convert complex to {kind.name}; take the real part, or use a complex dtype")
     if kind.category == 1 and values.dtype.kind in "iuf":
         for value in (values.min(), values.max()):
@@ -148,4 +148,5 @@ def number_of(function: str, name: str, position: int, value: Any) -> Any:
         value = _dtype.plain_number(value)
     if not isinstance(value, NUMBERS):
         raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Number, not {type(value).__name__}")
+    _dtype.check_bits(value)
     return value

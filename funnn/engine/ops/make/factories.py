@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -210,8 +211,9 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     value = number_of("full", "fill_value", 2, fill_value)
     kind = values_of(value)[1] if dtype is None else as_dtype(dtype)
-    _dtype.check_fits(value, kind)
-    return finish(_filled(gather_sizes((size,)), value, kind, device), requires_grad, device)
+    shape = gather_sizes((size,))
+    value = _dtype.number_for(value, kind, math.prod(shape) == 1)
+    return finish(_filled(shape, value, kind, device), requires_grad, device)
 
 
 @factory
@@ -229,8 +231,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_gra
     """A tensor of dimension 0 with that number, of the default dtype if none is given."""
     value = number_of("scalar_tensor", "s", 1, s)
     kind = _dtype.get_default_dtype() if dtype is None else as_dtype(dtype)
-    _dtype.check_fits(value, kind)
-    return _of_one_value(value, (), kind, device, requires_grad)
+    return _of_one_value(_dtype.number_for(value, kind, alone=True), (), kind, device, requires_grad)
 
 
 # -- like another tensor

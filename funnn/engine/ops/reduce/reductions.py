@@ -94,7 +94,25 @@ def _without_nan(input):
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product over ``dim`` (all by default); integers multiply as int64."""
     kind = result_kind(input, dtype)
-    return jnp.prod(cast(input, kind), axis=axes_of(dim, input), keepdims=keepdim).astype(kind)
+    return _product(cast(input, kind), axes_of(dim, input), keepdim).astype(kind)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _product(input, axis, keepdims):
+    return jnp.prod(input, axis=axis, keepdims=keepdims)
+
+
+@_product.defjvp
+def _product_jvp(axis, keepdims, primals, tangents):
+    """Σ of result · tangent/input, as PyTorch has it, which is NaN at ∞ and NaN; where there is a zero, the products of the others."""
+    (x,), (tangent,) = primals, tangents
+    result, zeros = _product(x, axis, keepdims), jnp.any(x == 0)
+    # where one of the two is not wanted it is a product with 0, of ones, so that no infinity is left in it
+    _, beside_zeros = jax.jvp(
+        lambda x: jnp.prod(x, axis=axis, keepdims=keepdims), (jnp.where(zeros, x, 1),), (jnp.where(zeros, tangent, 0),)
+    )
+    quotients = jnp.where(zeros, 0, _product(x, axis, True) / jnp.where(zeros, 1, x)) * jnp.where(zeros, 0, tangent)
+    return result, beside_zeros + jnp.sum(quotients, axis=axis, keepdims=keepdims)
 
 
 def _inexact(name, input, dtype):

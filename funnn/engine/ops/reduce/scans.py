@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -18,14 +21,37 @@ from funnn.engine.types.casts import cast
 def _total(function, name, docstring, **policies):
     @as_vector
     def total(input, dim, *, dtype=None):
-        return widened(function)(cast(input, result_kind(input, dtype)), axis=wrap_dim(dim, input.ndim))
+        return widened(function)(cast(input, result_kind(input, dtype)), wrap_dim(dim, input.ndim))
 
     total.__name__, total.__doc__ = name, docstring
     row(name, total, inplace=True, autocast={"cuda": FLOAT32}, **policies)
 
 
-_total(lax.cumsum, "cumsum", "The sums of the elements up to each along ``dim``; integers as int64.", exact_out=True)
-_total(lax.cumprod, "cumprod", "The products of the elements up to each along ``dim``; integers as int64.")
+_total(
+    lambda x, axis: lax.cumsum(x, axis=axis),
+    "cumsum",
+    "The sums of the elements up to each along ``dim``; integers as int64.",
+    exact_out=True,
+)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _products(x, axis):
+    return lax.cumprod(x, axis=axis)
+
+
+@_products.defjvp
+def _products_jvp(axis, primals, tangents):
+    """The products times Σ tangent/input up to each, as PyTorch has it, which is NaN after ∞ and NaN; where there is a zero, products of the others."""
+    (x,), (tangent,) = primals, tangents
+    products, zeros = _products(x, axis), jnp.any(x == 0)
+    # where one of the two is not wanted it is a product with 0, of ones, so that no infinity is left in it
+    _, beside_zeros = jax.jvp(lambda x: lax.cumprod(x, axis=axis), (jnp.where(zeros, x, 1),), (jnp.where(zeros, tangent, 0),))
+    sums = lax.cumsum(jnp.where(zeros, 0, tangent) / jnp.where(zeros, 1, x), axis=axis)
+    return products, beside_zeros + jnp.where(zeros, 0, products) * sums
+
+
+_total(_products, "cumprod", "The products of the elements up to each along ``dim``; integers as int64.")
 
 
 @as_vector

@@ -22,7 +22,7 @@ from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.casts import cast
-from funnn.engine.types.dtype import check_fits
+from funnn.engine.types.dtype import number_for
 from funnn.engine.types.layout import contiguous_format
 
 
@@ -34,7 +34,7 @@ def copy(source, like):
 
 def filled(input, value):
     """One number everywhere, in the shape and dtype of the input."""
-    return jnp.full(input.shape, value, input.dtype)
+    return jnp.broadcast_to(cast(jnp.asarray(value), input.dtype), input.shape)
 
 
 _copy = Op(copy, "CopyBackwards")
@@ -81,16 +81,14 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         if value.dim():
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
         return copy_(self, value)
-    check_fits(value, self.dtype)
-    value = bool(value) if self.dtype is _dtype.bool_ else value
+    value = number_for(value, self.dtype, self.numel() == 1)
     return assign(self, call(_filled, (self, value), {}), "fill_", overlapping=True)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
     """One number everywhere, in the shape and dtype of the input."""
     if not isinstance(value, Tensor):
-        check_fits(value, input.dtype)
-        value = bool(value) if input.dtype is _dtype.bool_ else value
+        value = number_for(value, input.dtype, input.numel() == 1)
     elif value.dim():
         raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value.dim()} dimensions.")
     return call(_fill, (input, value), {})

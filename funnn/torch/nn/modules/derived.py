@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from funnn.engine.dispatch.inplace import check_captured
 from funnn.engine.dispatch.jax_errors import speak_torch
 from funnn.engine.program.outline import outlined
 from funnn.engine.program.value import copied
@@ -261,6 +262,7 @@ class LayerModule(Module):
     def __setattr__(self, name: str, value: Any) -> None:
         buffer = self.__dict__.get("_buffers", {}).get(name)
         if buffer is not None and isinstance(value, Tensor) and value.dtype is buffer.dtype and value._shape() == buffer._shape():
+            check_captured(buffer, "add_.Tensor")
             buffer.detach()._write(value._operand())  # in place: whoever holds the buffer (a state_dict) sees the new value, as in torch
         else:
             super().__setattr__(name, value)
