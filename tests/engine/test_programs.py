@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import gc
+import itertools
 import sys
 
 import jax
@@ -147,6 +148,31 @@ def test_costs_are_counted_so_that_every_run_is_alike():
     assert visits(40_001) < visits(20_001)
     work = [shaped.traced.work(*shaped.values) for shaped in _shaped("cumsum") if shaped.kinds[0][0] == (40_001, 7)]
     assert work and len(set(work)) == 1 and work[0] > 40_001 * 7 * 1e-9
+
+
+def test_a_graph_is_compiled_when_it_has_cost_half_of_what_that_costs():
+    """Visits are those whose costs, without what a program takes to start, come to half of the purchase; nothing before, and nothing again after."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        is_worth = programs._is_worth
+
+        def watched(state, steps):
+            seen.append((state.spent, programs._purchase(steps), bool(is_worth(state, steps))))
+            return seen[-1][2]
+
+        patch.setattr(programs, "_is_worth", watched)
+        w = torch.randn(500, 41, requires_grad=True)
+        known = count_programs()
+        while count_programs() == known:
+            (w.tanh() * w.exp()).sum().item()
+        count = len(seen)
+        for _ in range(3):
+            (w.tanh() * w.exp()).sum().item()
+    assert len(seen) == count > 3  # a program that is there is not weighed again
+    for (spent, purchase, bought), (later, _, _) in itertools.pairwise(seen):
+        assert not bought and spent < programs.PATIENCE * purchase and later > spent
+    assert seen[-1][2] and seen[-1][0] >= programs.PATIENCE * seen[-1][1]
+    assert seen[-1][0] - seen[-2][0] == pytest.approx(seen[2][0] - seen[1][0])  # each visit costs the same
 
 
 def _shaped(name):
