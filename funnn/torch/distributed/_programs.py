@@ -24,7 +24,7 @@ _AXIS = "process"
 #: Seconds that XLA lets a program wait for other processes.
 LONGEST_WAIT = 1800.0
 _PREFIX = 4  # bytes of a block before the heading: its length, and whether the numbers are there
-_BLOCK, _BLOCKS = 1 << 15, 1 << 18  # bytes of the largest block, and of those of all processes together
+_BLOCK, _BLOCKS = 1 << 16, 1 << 18  # bytes of the largest block, and of those of all processes together
 #: Bytes of a block for a heading: of itself, and for each process, whose part of an operation may have a size of its own.
 _HEADING, _HEADING_PART = 512, 24
 

@@ -75,7 +75,7 @@ for few, many in ((9, 40_000), (40_000, 9)):  # there is room for those of one p
     out = torch.zeros((few if rank == 0 else 2 * few) + (many if rank == 0 else 2 * many))
     dist.all_to_all_single(out, sent, [(rank + 1) * n for n in sizes], [sizes[rank], 2 * sizes[rank]])
     assert torch.equal(out, torch.cat([torch.arange(rank * n, rank * n + (rank + 1) * n) + i * 0.25 for i, n in enumerate(sizes)]))
-for n in range(8_000, 8_200, 8):  # about as many as there is room for
+for n in range(16_250, 16_400, 8):  # about as many as there is room for
     x = torch.arange(n, dtype=torch.float32) * (rank + 1)
     dist.all_reduce(x)
     assert torch.equal(x, torch.arange(n, dtype=torch.float32) * 3)
@@ -100,6 +100,14 @@ error(lambda: nn.parallel.DistributedDataParallel(nn.Linear(3 + rank, 2)), "para
 error(lambda: dist.recv(torch.ones(1), 17), "Global rank 17 is not part of group", ValueError)
 error(lambda: dist.all_reduce(torch.ones(2, dtype=torch.int64), op=dist.ReduceOp.AVG), "result type Float can't be cast")
 error(lambda: dist.all_gather([torch.ones(2)], torch.ones(2)), "expected tensor_list to have 2 entries", ValueError)
+pair = torch.ones(2, dtype=torch.complex64)
+for op in (dist.ReduceOp.MIN, dist.ReduceOp.MAX, dist.ReduceOp.BAND):
+    error(lambda op=op: dist.all_reduce(pair, op=op), f"all_reduce does not support {op} on complex tensors", ValueError)
+    error(lambda op=op: dist.reduce(pair, 0, op=op), "reduce does not supporton complex tensors", RuntimeError)
+    error(lambda op=op: dist.reduce_scatter(pair, [pair, pair], op=op), "all_reduce does not supporton complex tensors", RuntimeError)
+    error(
+        lambda op=op: dist.reduce_scatter_tensor(pair, pair.repeat(2), op=op), "all_reduce does not supporton complex tensors", RuntimeError
+    )
 if rank == 0:
     dist.send(torch.ones(3), 1)
 else:
