@@ -26,7 +26,7 @@ from funnn.torch.distributed.store import Store, seconds_of
 #: After how many seconds without a sign of life a process counts as dead; JAX then ends the others.
 _HEARTBEAT = 40
 #: The devices that the client has in each process: programs on the same ones share a connection, whose messages must not get mixed up between groups.
-_DEVICES = 16
+_DEVICES = 64
 #: How long the service's process waits for others to hear that it fails.
 _LINGER = 3.0
 
@@ -55,6 +55,7 @@ class Cluster:
         self._killed: dict[int, str] = {}  # those that have ended without a word, with what errors say of them
         self._devices: list[list[Any]] = []
         self._groups: dict[tuple[int, ...], int] = {}  # how many of the same processes there have been
+        self._locks: dict[tuple[int, ...], threading.Lock] = {}  # by which of their devices, and processes
         self._is_open = size > 1
         self._is_second = False  # whether it fails because another process has failed
         if size > 1:
@@ -74,7 +75,6 @@ class Cluster:
         end = time.monotonic() + timeout
         store.wait(["/funnn/coordinator"], timeout)
         address, _, place = store.get("/funnn/coordinator").decode().partition(" ")
-        self._coordinator = address
         store.add("/funnn/joined", 1)
         while (joined := store.add("/funnn/joined", 0)) < self.size:
             if time.monotonic() > end:
@@ -105,21 +105,17 @@ class Cluster:
         )
         self._devices = [[device for device in made.devices() if device.process_index == rank] for rank in range(self.size)]
 
-    def devices(self, ranks: list[int]) -> list[Any]:
-        """One device of each of some processes, others than those of the last group of the same; none where there is one process."""
+    def devices(self, ranks: list[int]) -> tuple[list[Any], threading.Lock]:
+        """One device of each of some processes, none where there is one process, and a lock for their programs.
+
+        Groups of the same processes get devices of their own, until there are none left; those that share some take turns.
+        """
         if not self._devices:
-            return []
+            return [], threading.Lock()
         number = self._groups.get(tuple(ranks), 0)
         self._groups[tuple(ranks)] = number + 1
-        return [self._devices[rank][number % _DEVICES] for rank in ranks]
-
-    def own_address(self) -> str:
-        """The address of this machine on the way to the others."""
-        host, _, port = self._coordinator.rpartition(":")
-        host = host.strip("[]")
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, int(port)))  # which sends nothing
-            return str(probe.getsockname()[0])
+        place = number % _DEVICES
+        return [self._devices[rank][place] for rank in ranks], self._locks.setdefault((place, *ranks), threading.Lock())
 
     # -- keys
 

@@ -12,7 +12,7 @@ from funnn.engine.program.value import from_host
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 
 def check_tensor(value: Any, name: str) -> None:
@@ -70,8 +70,8 @@ def check_count(values: Sequence[Any], name: str, what: str, count: int) -> None
 
 def aligned_copy(array: np.ndarray) -> np.ndarray:
     """A copy of an array, row by row, where XLA can read it without another: at a multiple of 64 bytes."""
-    memory = np.empty(array.nbytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
+    memory = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
     made = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     made[...] = array
     return made

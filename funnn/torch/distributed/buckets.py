@@ -40,7 +40,7 @@ def broadcast_all(group: ProcessGroup, tensors: Sequence[Tensor], root: int, nam
             return [write(tensor, part) for tensor, part in zip(alike, parts, strict=True)]
 
         heading = Heading(name, f"src={root}", str(flat.dtype), flat.shape)
-        group.settle(group.start(heading, lambda communicator, _, flat=flat: communicator.broadcast(flat, root), finish))
+        group.settle(group.start(heading, flat, lambda communicator, _, flat=flat: communicator.broadcast(flat, root), finish))
 
 
 class GradBucket:

@@ -37,7 +37,7 @@ def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -
     """Wait until all processes of the group have come here."""
     if (own := joined(group, "barrier")) is None:
         return None
-    return _done(own, own.start(Heading("barrier"), lambda communicator, headings: None, lambda found: []), async_op)
+    return _done(own, own.start(Heading("barrier"), None, lambda communicator, headings: None, lambda found: []), async_op)
 
 
 def all_reduce(tensor: Tensor, op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
@@ -62,7 +62,7 @@ def start_reduce(group: ProcessGroup, name: str, tensors: Sequence[Tensor], op: 
     """Begin a reduction of tensors of one dtype; what comes is written in all processes, or at the root alone."""
     arrays = [array_of(tensor) for tensor in tensors]
     reduce_op.check_op(op, arrays[0].dtype, name)
-    flat = arrays[0] if len(arrays) == 1 else np.concatenate([array.reshape(-1) for array in arrays])
+    flat = reduce_op.prepare(op, arrays[0] if len(arrays) == 1 else np.concatenate([array.reshape(-1) for array in arrays]))
     ends = np.cumsum([array.size for array in arrays])[:-1]
     detail = f"{op.name}" if root is None else f"{op.name}, dst={root}"
 
@@ -72,7 +72,7 @@ def start_reduce(group: ProcessGroup, name: str, tensors: Sequence[Tensor], op: 
                 write(tensor, part, is_own=len(tensors) == 1)
         return list(tensors)
 
-    return group.start(_heading(name, flat, detail), lambda communicator, _: reduce_op.reduce(communicator, op, flat), finish)
+    return group.start(_heading(name, flat, detail), flat, lambda communicator, _: reduce_op.reduce(communicator, op, flat), finish)
 
 
 def all_reduce_coalesced(tensors: Sequence[Tensor], op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
@@ -104,6 +104,7 @@ def broadcast(
     root, array = root_of(own, "src", src, group_src), array_of(tensor)
     work = own.start(
         _heading("broadcast", array, f"src={root}"),
+        array,
         lambda communicator, _: communicator.broadcast(array, root),
         lambda found: [write(tensor, found)],
     )
@@ -115,11 +116,8 @@ def broadcast(
 
 def _gather(communicator: Communicator, headings: list[Heading], array: np.ndarray) -> list[np.ndarray]:
     """The arrays of all processes, of sizes that may differ."""
-    sizes = [int(np.prod(heading.shape)) for heading in headings]
-    padded = np.zeros(max(sizes), array.dtype)
-    padded[: array.size] = array.reshape(-1)
-    rows = communicator.gather(padded)
-    return [row[:size].reshape(heading.shape) for row, size, heading in zip(rows, sizes, headings, strict=True)]
+    rows = communicator.gather_sizes(array, [int(np.prod(heading.shape)) for heading in headings])
+    return [row.reshape(heading.shape) for row, heading in zip(rows, headings, strict=True)]
 
 
 def _write_all(tensors: Sequence[Tensor], arrays: Sequence[np.ndarray], name: str) -> list[Any]:
@@ -142,6 +140,7 @@ def all_gather(tensor_list: list[Tensor], tensor: Tensor, group: Any = None, asy
     array = array_of(tensor)
     work = own.start(
         _heading("all_gather", array, varies=True),
+        array,
         lambda communicator, headings: _gather(communicator, headings, array),
         lambda found: _write_all(tensor_list, found, "all_gather"),
     )
@@ -163,6 +162,7 @@ def all_gather_into_tensor(output_tensor: Tensor, input_tensor: Tensor, group: A
     array = array_of(input_tensor)
     work = own.start(
         _heading("all_gather_into_tensor", array),
+        array,
         lambda communicator, _: communicator.gather(array),
         lambda found: [write(output_tensor, found)],
     )
@@ -199,6 +199,7 @@ def gather(
     check_same_dtype(outputs, tensor)
     work = own.start(
         _heading("gather", array, f"dst={root}"),
+        array,
         lambda communicator, _: communicator.gather(array),
         lambda found: _write_all(outputs, list(found), "gather") if outputs else [],
     )
@@ -247,6 +248,7 @@ def scatter(
         )
     work = own.start(
         _heading("scatter", array, f"src={root}"),
+        rows,
         lambda communicator, _: communicator.scatter(rows, root),
         lambda found: [write(tensor, found)],
     )
@@ -262,9 +264,10 @@ def _stack(tensors: Sequence[Tensor], what: str) -> np.ndarray:
 
 def _reduce_scatter(group: ProcessGroup, name: str, output: Tensor, rows: np.ndarray, op: Any, async_op: bool) -> Work | None:
     reduce_op.check_op(op, rows.dtype, name)
-    flat = rows.reshape(group.size(), -1)
+    flat = reduce_op.prepare(op, rows.reshape(group.size(), -1))
     work = group.start(
         _heading(name, rows, op.name),
+        flat,
         lambda communicator, _: reduce_op.reduce_scatter(communicator, op, flat),
         lambda found: [write(output, found)],
     )
@@ -307,15 +310,16 @@ def reduce_scatter_tensor(output: Tensor, input: Tensor, op: Any = ReduceOp.SUM,
 # -- all to all
 
 
-def _exchange(communicator: Communicator, headings: list[Heading], parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Part i goes to process i; ``numbers`` of a heading are the sizes of that process's parts."""
-    own = communicator.own
-    longest = max(max(heading.numbers) for heading in headings)
-    rows = np.zeros((communicator.size, longest), parts[0].dtype)
-    for row, part in zip(rows, parts, strict=True):
-        row[: part.size] = part.reshape(-1)
-    found = communicator.exchange(rows)
-    return [row[: heading.numbers[own]] for row, heading in zip(found, headings, strict=True)]
+def _start_exchange(group: ProcessGroup, name: str, parts: list[np.ndarray], finish: Callable[[list[np.ndarray]], list[Any]]) -> Work:
+    """Begin to send part i to process i; ``numbers`` of a heading are the sizes of that process's parts."""
+    flat = np.concatenate([part.reshape(-1) for part in parts])
+    heading = Heading(name, "", str(flat.dtype), (), True, tuple(part.size for part in parts))
+    return group.start(
+        heading,
+        flat,
+        lambda communicator, headings: communicator.exchange_sizes(flat, [heading.numbers for heading in headings]),
+        finish,
+    )
 
 
 def all_to_all(output_tensor_list: list[Tensor], input_tensor_list: list[Tensor], group: Any = None, async_op: bool = False) -> Work | None:
@@ -328,12 +332,7 @@ def all_to_all(output_tensor_list: list[Tensor], input_tensor_list: list[Tensor]
     check_count(output_tensor_list, "output_tensor_list", "all_to_all", own.size())
     check_count(input_tensor_list, "input_tensor_list", "all_to_all", own.size())
     parts = [array_of(tensor) for tensor in input_tensor_list]
-    heading = Heading("all_to_all", "", str(parts[0].dtype), (), True, tuple(part.size for part in parts))
-    work = own.start(
-        heading,
-        lambda communicator, headings: _exchange(communicator, headings, parts),
-        lambda found: _write_all(output_tensor_list, found, "all_to_all"),
-    )
+    work = _start_exchange(own, "all_to_all", parts, lambda found: _write_all(output_tensor_list, found, "all_to_all"))
     return _done(own, work, async_op)
 
 
@@ -370,9 +369,7 @@ def all_to_all_single(
             )
         return [write(output, np.concatenate(found))]
 
-    heading = Heading("all_to_all_single", "", str(array.dtype), (), True, tuple(part.size for part in parts))
-    work = own.start(heading, lambda communicator, headings: _exchange(communicator, headings, parts), finish)
-    return _done(own, work, async_op)
+    return _done(own, _start_exchange(own, "all_to_all_single", parts, finish), async_op)
 
 
 def _splits(tensor: Tensor, sizes: Sequence[int] | None, count: int, name: str) -> list[int]:
@@ -393,6 +390,7 @@ def gathered(group: ProcessGroup, array: np.ndarray, name: str) -> list[np.ndarr
     """The arrays of one row of all processes, of lengths that may differ; waits."""
     work = group.start(
         _heading(name, array, varies=True),
+        array,
         lambda communicator, headings: _gather(communicator, headings, array),
         lambda found: [tensor_of(part) for part in found],
     )

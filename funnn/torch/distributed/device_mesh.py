@@ -43,6 +43,7 @@ class DeviceMesh:
         self._coordinate = tuple(int(number) for number in place[0]) if len(place) else None
         self._groups = [self._make_groups(dim) for dim in range(self._ranks.ndim)] if _groups is None else _groups
         self._children: dict[tuple[str, ...], DeviceMesh] = {}
+        self._flat: dict[str, tuple[tuple[str, ...], DeviceMesh]] = {}  # by its name, what was flattened of this mesh
         self._root = self  # of which this is a part
 
     @property
@@ -101,21 +102,74 @@ class DeviceMesh:
 
     def get_local_rank(self, mesh_dim: int | str | None = None) -> int:
         """The place of this process along an axis."""
+        if isinstance(mesh_dim, str) and mesh_dim in self._flat:
+            return self._flat[mesh_dim][1].get_local_rank()
         if self._coordinate is None:
             raise RuntimeError(f"the process of rank {get_rank()} is not in {self}")
         return self._coordinate[self._dim(mesh_dim)]
 
     def get_group(self, mesh_dim: int | str | None = None) -> Any:
         """The group of this process and its neighbours along an axis."""
+        if isinstance(mesh_dim, str) and mesh_dim in self._flat:
+            return self._flat[mesh_dim][1].get_group()
         return self._groups[self._dim(mesh_dim)]
 
     def get_all_groups(self) -> list[Any]:
         """The groups of this process along all axes."""
         return list(self._groups)
 
+    def _get_root_mesh(self) -> DeviceMesh:
+        """The mesh of which this is a part."""
+        return self._root
+
+    def _flatten(self, mesh_dim_name: str | None = None) -> DeviceMesh:
+        """The processes of this mesh along one axis, in the order of its rows; all processes of the mesh that this is a part of call it.
+
+        Args:
+          mesh_dim_name: of the axis, under which the whole mesh has it then (``mesh["x"]``); by default the names of the axes, joined by "_".
+
+        Raises:
+          RuntimeError: the axes have no names.
+          ValueError: the whole mesh has another axis of that name.
+        """
+        if self.mesh_dim_names is None:
+            raise RuntimeError("Cannot flatten a DeviceMesh without mesh_dim_names!")
+        root, name = self._root, mesh_dim_name or "_".join(self.mesh_dim_names)
+        if self.mesh_dim_names == (name,):
+            return self
+        if name in (root.mesh_dim_names or ()):
+            raise ValueError(
+                f"{name} already exists for submesh of the {root}. The mesh_dim_names of submesh and flattened mesh are {root.mesh_dim_names}. "
+                "Please specify another valid mesh_dim_name."
+            )
+        if name in root._flat:
+            names, found = root._flat[name]
+            if names != self.mesh_dim_names:
+                raise ValueError(
+                    f"Flatten mesh with mesh_dim_name {name} has been created before, Please specify another valid mesh_dim_name."
+                )
+            return found
+        found = self._flattened(name)
+        found._root = root
+        root._flat[name] = self.mesh_dim_names, found
+        return found
+
+    def _flattened(self, name: str) -> DeviceMesh:
+        """A mesh of one axis, of this one's processes; the other parts of the whole mesh, which differ from it in the other axes, get groups, too."""
+        if self.ndim == 1:
+            return DeviceMesh(self.device_type, self._ranks, mesh_dim_names=(name,), _groups=self._groups)
+        whole = self._root
+        dims = [(whole.mesh_dim_names or ()).index(own) for own in self.mesh_dim_names or ()]
+        lines = np.moveaxis(whole._ranks, dims, range(-self.ndim, 0)).reshape(-1, self._ranks.size)
+        groups = {tuple(line): new_group([int(rank) for rank in line]) for line in lines}
+        ranks = self._ranks.reshape(-1)
+        return DeviceMesh(self.device_type, ranks, mesh_dim_names=(name,), _groups=[groups[tuple(ranks)]])
+
     def __getitem__(self, names: str | tuple[str, ...]) -> DeviceMesh:
-        """The part of the grid along the axes of these names, in which this process is."""
+        """The part of the grid along the axes of these names, in which this process is; or along one that ``_flatten`` has made."""
         chosen = (names,) if isinstance(names, str) else tuple(names)
+        if len(chosen) == 1 and chosen[0] in self._flat:
+            return self._flat[chosen[0]][1]
         dims = [self._dim(name) for name in chosen]
         if chosen == self.mesh_dim_names:
             return self
@@ -165,6 +219,11 @@ class _DevicesMesh(DeviceMesh):
     @property
     def devices(self) -> Mesh:
         return self._grid
+
+    def _flatten(self, mesh_dim_name: str | None = None) -> DeviceMesh:
+        raise NotImplementedError(
+            "_flatten of a mesh of the devices of one process is not there; make it with init_device_mesh(device_type, (n,))"
+        )
 
     def __getitem__(self, names: str | tuple[str, ...]) -> DeviceMesh:
         chosen = (names,) if isinstance(names, str) else tuple(names)

@@ -10,7 +10,7 @@ import numpy as np
 
 from funnn.torch.distributed._cluster import Cluster
 from funnn.torch.distributed._communicator import Communicator
-from funnn.torch.distributed._headings import Headings
+from funnn.torch.distributed._programs import LONGEST_WAIT, Programs
 from funnn.torch.distributed.errors import DistBackendError, MismatchError
 from funnn.torch.distributed.store import Store
 from funnn.torch.distributed.work import Work, Worker
@@ -41,15 +41,9 @@ class Heading:
         return f"{self.name}({', '.join(filter(None, (self.detail, self.dtype, '' if self.varies else f'shape={list(self.shape)}')))})"
 
 
-_WIDTH = 512  # bytes of a heading
-
-
-def _packed(heading: Heading, place: str) -> np.ndarray:
+def _packed(heading: Heading, place: str) -> bytes:
     numbers = (*heading.shape, -1, *heading.numbers)
-    text = f"{place}|{heading.common()}|{','.join(map(str, numbers))}".encode()
-    if len(text) > _WIDTH:
-        raise ValueError(f"{heading.common()}: too many dimensions or sizes for one operation")
-    return np.frombuffer(text.ljust(_WIDTH), np.uint8)
+    return f"{place}|{heading.common()}|{','.join(map(str, numbers))}".encode()
 
 
 class ProcessGroup:
@@ -76,12 +70,11 @@ class ProcessGroup:
         self._rank = self.ranks.index(cluster.rank) if cluster.rank in self.ranks else -1
         self._worker, self._sequence, self._broken = Worker(f"funnn-group-{group_name}"), 0, ""
         self._under_way: list[Work] = []
-        self._has_met = False
         self.sent: dict[tuple[int, int], int] = {}  # counts of messages, by the other process and tag
         self.received: dict[tuple[int, int], int] = {}
         if self._rank >= 0:
-            self._headings = Headings(cluster, self.ranks, group_name)
-            self.communicator = Communicator(cluster.devices(self.ranks), self._rank, lambda own: self._headings.gather(own, timeout))
+            devices, lock = cluster.devices(self.ranks)
+            self._programs = Programs(devices, self._rank, lock)
 
     def rank(self) -> int:
         """The number of this process in the group, -1 if it isn't there."""
@@ -106,6 +99,7 @@ class ProcessGroup:
     def start(
         self,
         heading: Heading,
+        array: np.ndarray | None,
         compute: Callable[[Communicator, list[Heading]], Any],
         finish: Callable[[Any], list[Any]],
         timeout: float | None = None,
@@ -114,7 +108,8 @@ class ProcessGroup:
 
         Args:
           heading: what it is.
-          compute: what is computed in the group's thread, of the communicator and the headings of all processes.
+          array: the numbers that this process sends, if any.
+          compute: what is computed in the group's thread, of the communicator, whose methods take that array, and the headings of all processes.
           finish: see Work.
           timeout: seconds; by default the group's.
         """
@@ -124,17 +119,18 @@ class ProcessGroup:
         limit, sequence = self.timeout if timeout is None else timeout, self._sequence
         self._sequence += 1
         if self.size() == 1:
-            return Work(what, None, lambda _: finish(compute(self.communicator, [heading])))
+            return Work(what, None, lambda _: finish(compute(Communicator(self._programs), [heading])))
         packed = _packed(heading, f"operation {sequence} of group {self.group_name}")
 
         def run() -> Any:
             if self._broken:
                 raise DistBackendError(f"{what} can't be done, for the group is broken: {self._broken}")
             try:
-                if not self._has_met:
-                    self.cluster.meet(f"group/{self.group_name}", self.ranks, limit)
-                    self._has_met = True
-                return compute(self.communicator, self._compare(what, self._headings.gather(packed, limit), heading))
+                with self._programs.lock:
+                    if sequence == 0 or limit > LONGEST_WAIT:
+                        self.cluster.meet(f"group/{self.group_name}/{sequence}", self.ranks, limit)
+                    headings, sent = self._programs.gather_blocks(packed, array)
+                    return compute(Communicator(self._programs, sent), self._compare(headings, heading))
             except MismatchError:
                 raise
             except Exception as error:
@@ -146,9 +142,9 @@ class ProcessGroup:
         self._under_way.append(work)
         return work
 
-    def _compare(self, what: str, rows: np.ndarray, own: Heading) -> list[Heading]:
+    def _compare(self, packed: list[bytes], own: Heading) -> list[Heading]:
         """The headings of all processes; raises where one has another operation."""
-        texts = [bytes(row).decode().rstrip().split("|") for row in rows]
+        texts = [text.decode().split("|") for text in packed]
         mine = texts[self._rank]
         for rank, text in enumerate(texts):
             if text[:2] != mine[:2]:
@@ -177,5 +173,5 @@ class ProcessGroup:
 
     def close(self) -> None:
         """No more operations."""
-        self._worker.stop(self._headings.close if self._rank >= 0 else None)
+        self._worker.stop()
         self._broken = "it was destroyed"

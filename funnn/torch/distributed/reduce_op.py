@@ -53,12 +53,17 @@ def check_op(op: Any, dtype: np.dtype, what: str) -> None:
 
     Raises:
       ValueError: one of complex numbers that needs an order or bits, or no ReduceOp at all.
-      RuntimeError: bits of what are no integers, or the mean of integers.
+      RuntimeError: bits of what are no integers, or the mean of integers; instead of ValueError where PyTorch leaves complex numbers to Gloo.
     """
     if not isinstance(op, (ReduceOp, PremulSum)):
         raise ValueError(f"{what}: expected op to be a torch.distributed.ReduceOp, got {op!r}")
     if dtype.kind == "c" and op not in (ReduceOp.SUM, ReduceOp.AVG) and not isinstance(op, PremulSum):
-        raise ValueError(f"{what} does not support {op} on complex tensors")
+        if what.startswith("all_reduce"):
+            raise ValueError(f"all_reduce does not support {op} on complex tensors")
+        gloos = "reduce" if what == "reduce" else "all_reduce"  # its words, in which a blank is missing
+        raise RuntimeError(
+            f"{gloos} does not supporton complex tensors; {what} of complex numbers takes ReduceOp.SUM or ReduceOp.AVG, got {op}"
+        )
     is_integer = dtype.kind in "iub"
     if op in _BITWISE and not is_integer:
         raise RuntimeError(f"Cannot use ReduceOp.{op.name} with non-integral dtype")
@@ -87,13 +92,13 @@ def _mean(total: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(total / np.asarray(count, total.dtype), total.dtype)
 
 
-def _prepared(op: Any, array: np.ndarray) -> np.ndarray:
+def prepare(op: Any, array: np.ndarray) -> np.ndarray:
+    """What a process sends of an array: times the factor where ``op`` has one."""
     return np.asarray(array * np.asarray(op.factor, array.dtype), array.dtype) if isinstance(op, PremulSum) else array
 
 
 def reduce(communicator: Communicator, op: Any, array: np.ndarray) -> np.ndarray:
-    """One array of those of all processes, at each of them."""
-    array = _prepared(op, array)
+    """One array of those of all processes, at each of them; of what ``prepare`` made."""
     if array.dtype == bool and op is ReduceOp.SUM:
         op = ReduceOp.BOR  # as a sum of truth values is
     if op is ReduceOp.PRODUCT or op in _BITWISE:
@@ -107,8 +112,7 @@ def reduce(communicator: Communicator, op: Any, array: np.ndarray) -> np.ndarray
 
 
 def reduce_scatter(communicator: Communicator, op: Any, array: np.ndarray) -> np.ndarray:
-    """Of the rows i of all processes' arrays (n, k) one, at process i."""
-    array = _prepared(op, array)
+    """Of the rows i of all processes' arrays (n, k) one, at process i; of what ``prepare`` made."""
     if array.dtype != bool and (op in (ReduceOp.SUM, ReduceOp.AVG) or isinstance(op, PremulSum)):
         total = communicator.scatter_sum(array).astype(array.dtype, copy=False)
         return _mean(total, communicator.size) if op is ReduceOp.AVG else total

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from funnn.torch.distributed._cluster import busy, timeout_of
-from funnn.torch.distributed.errors import DistBackendError, ProcessGoneError
+from funnn.torch.distributed.errors import DistBackendError, MismatchError, ProcessGoneError
 from funnn.torch.futures import Future
 
 _TICK = 1.0  # seconds between looks at whether the others are still there
+_NEWS, _PAUSE = 2.0, 0.02  # seconds in which a process hears that another has ended, and between looks at it
 _GRACE = 10.0  # seconds that an operation may go on after another process has left
 
 
@@ -37,11 +38,9 @@ class Worker:
         self._jobs.put((function, future))
         return future
 
-    def stop(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread after what has been submitted, and then ``last()``."""
+    def stop(self) -> None:
+        """End the thread after what has been submitted."""
         if self._thread is not None:
-            if last is not None:
-                self.submit(last)
             self._jobs.put(None)
             self._thread = None
 
@@ -122,9 +121,17 @@ class Work:
                 raise
         error = self._future.exception()
         if error is not None:
-            self._check()  # that another process has failed says more than that its connection was closed
+            self._explain(error)
             raise error
         return self._future.result()
+
+    def _explain(self, error: BaseException) -> None:
+        """Raise what says more than an error of XLA's, which comes first where the connection to another process closes: that it has ended, and why."""
+        end = time.monotonic() + (0.0 if isinstance(error, MismatchError) else _NEWS)
+        self._check()
+        while time.monotonic() < end:
+            time.sleep(_PAUSE)
+            self._check()
 
     def _is_done(self, seconds: float) -> bool:
         """Whether it is done by then."""

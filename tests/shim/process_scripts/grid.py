@@ -76,4 +76,22 @@ set_state_dict(
 )
 train(net, optimizer, 3, 5)
 train(again, other, 3, 5)
+# last, for in PyTorch a tensor that is split twice has other numbers afterwards
+flat, turned = grid["dp", "tp"]._flatten("both"), grid["dp"]._flatten("rows")
+count = torch.full((2,), float(rank))
+dist.all_reduce(count, group=grid.get_group("both"))
+dist.all_reduce(count, group=turned.get_group())
+say("flattened", flat.mesh.tolist(), flat.mesh_dim_names, grid["both"] == flat, grid["dp", "tp"]._flatten("both") is flat, count)
+say(
+    "flattened",
+    turned.mesh.tolist(),
+    turned.get_local_rank(),
+    grid.get_local_rank("both"),
+    grid._flatten("both").size(),
+    grid.mesh_dim_names,
+)
+cube = init_device_mesh("cpu", (2, 1, 2), mesh_dim_names=("a", "b", "c"))
+part = cube["a", "b"]._flatten()
+dist.all_reduce(count, group=part.get_group())
+say("part of a cube", part.mesh.tolist(), part.mesh_dim_names, cube["a_b"].get_local_rank(), count)
 lines.write()

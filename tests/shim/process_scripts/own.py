@@ -39,7 +39,7 @@ assert bits[0] == 2 and bits[1].isnan()
 dist.all_reduce(torch.zeros(0))
 dist.all_reduce(torch.tensor(1.0))
 
-# many numbers, which XLA sends: few go by sockets
+# many numbers, which a program of their own sends: few come with what the processes say of the operation
 n = 400_000
 for dtype in (torch.float32, torch.bfloat16, torch.int64, torch.complex64):
     base = torch.arange(n).remainder(7).to(dtype)
@@ -66,6 +66,31 @@ for op, expected in ((dist.ReduceOp.MAX, 2.0), (dist.ReduceOp.MIN, 1.0), (dist.R
     dist.all_reduce(x, op=op)
     assert (x == expected).all()
 
+for few, many in ((9, 40_000), (40_000, 9)):  # there is room for those of one process alone
+    sizes = [few, many]
+    found = [torch.zeros(n) for n in sizes]
+    dist.all_gather(found, torch.arange(sizes[rank]) + 0.5)
+    assert all(torch.equal(one, torch.arange(n) + 0.5) for one, n in zip(found, sizes, strict=True))
+    sent = torch.arange(sizes[rank] * 3) + rank * 0.25
+    out = torch.zeros((few if rank == 0 else 2 * few) + (many if rank == 0 else 2 * many))
+    dist.all_to_all_single(out, sent, [(rank + 1) * n for n in sizes], [sizes[rank], 2 * sizes[rank]])
+    assert torch.equal(out, torch.cat([torch.arange(rank * n, rank * n + (rank + 1) * n) + i * 0.25 for i, n in enumerate(sizes)]))
+for n in range(16_250, 16_400, 8):  # about as many as there is room for
+    x = torch.arange(n, dtype=torch.float32) * (rank + 1)
+    dist.all_reduce(x)
+    assert torch.equal(x, torch.arange(n, dtype=torch.float32) * 3)
+
+# groups of the same processes: each waits by itself, in whatever order, also where there are more than XLA has devices
+groups = [dist.new_group() for _ in range(70)]
+ones = [torch.full((2,), float(i)) for i in range(5)]
+order = range(5) if rank else range(4, -1, -1)
+begun = [dist.all_reduce(ones[i], group=groups[i], async_op=True) for i in order]
+assert all(work.wait() for work in begun) and [one[0].item() for one in ones] == [0, 2, 4, 6, 8]
+dist.all_reduce(ones[0], group=groups[69])
+dist.all_reduce(ones[1], group=groups[5])
+for one in groups:
+    dist.destroy_process_group(one)
+
 # what differs between processes is an error in each of them, and the group goes on
 error(lambda: dist.all_reduce(torch.ones(2 + rank)), "Detected mismatch between collectives on ranks")
 error(lambda: dist.all_reduce(torch.ones(2) if rank else torch.ones(2, dtype=torch.float64)), "float64")
@@ -75,6 +100,14 @@ error(lambda: nn.parallel.DistributedDataParallel(nn.Linear(3 + rank, 2)), "para
 error(lambda: dist.recv(torch.ones(1), 17), "Global rank 17 is not part of group", ValueError)
 error(lambda: dist.all_reduce(torch.ones(2, dtype=torch.int64), op=dist.ReduceOp.AVG), "result type Float can't be cast")
 error(lambda: dist.all_gather([torch.ones(2)], torch.ones(2)), "expected tensor_list to have 2 entries", ValueError)
+pair = torch.ones(2, dtype=torch.complex64)
+for op in (dist.ReduceOp.MIN, dist.ReduceOp.MAX, dist.ReduceOp.BAND):
+    error(lambda op=op: dist.all_reduce(pair, op=op), f"all_reduce does not support {op} on complex tensors", ValueError)
+    error(lambda op=op: dist.reduce(pair, 0, op=op), "reduce does not supporton complex tensors", RuntimeError)
+    error(lambda op=op: dist.reduce_scatter(pair, [pair, pair], op=op), "all_reduce does not supporton complex tensors", RuntimeError)
+    error(
+        lambda op=op: dist.reduce_scatter_tensor(pair, pair.repeat(2), op=op), "all_reduce does not supporton complex tensors", RuntimeError
+    )
 if rank == 0:
     dist.send(torch.ones(3), 1)
 else:
@@ -90,7 +123,7 @@ for _ in range(2):  # groups that their members make alone
 late = dist.new_group(timeout=datetime.timedelta(seconds=2))
 dist.all_reduce(torch.ones(1), group=late)
 if rank == 0:
-    error(lambda: dist.all_reduce(torch.ones(1), group=late), "all_reduce (operation 1 of group 1) on rank 0 timed out after 2 s")
+    error(lambda: dist.all_reduce(torch.ones(1), group=late), "all_reduce (operation 1 of group 71) on rank 0 timed out after 2 s")
     error(lambda: dist.barrier(group=late), "the group is broken: all_reduce (operation 1")
     error(lambda: dist.monitored_barrier(timeout=datetime.timedelta(seconds=1)), "Rank 1 failed to pass monitoredBarrier in 1000 ms")
 dist.barrier()
