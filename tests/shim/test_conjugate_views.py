@@ -238,6 +238,7 @@ def test_compiled_calls_give_views():
     assert x.imag[0].tolist() == [0, 0, 0]
 
 
+@pytest.mark.filterwarnings("ignore:ComplexHalf")
 @pytest.mark.parametrize(
     "kind, view",
     [
