@@ -242,7 +242,7 @@ DIFFERENCES = (
     Difference(
         "neighbours of infinities",
         _NUMBERS,
-        "An infinity or NaN in a convolution's weight, or in the gradient of its result, is multiplied by the zeros of padding, strides and groups, too, "
+        "An infinity or NaN in a convolution's weight, or in the gradient of its result, may be multiplied by the zeros of padding, strides and groups, too, "
         "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
     ),
     Difference(
