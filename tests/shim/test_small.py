@@ -2,6 +2,8 @@
 
 import copy
 import io
+import itertools
+import math
 import pickle
 
 import jax
@@ -32,6 +34,7 @@ _UNARY = ["neg", "abs", "square", "sqrt", "exp", "log", "sin", "cos", "tanh", "r
 #: Those whose last bit torch's own kernels have otherwise on another processor.
 _ROUNDED = ("exp", "log", "sin", "cos", "tanh", "sqrt")
 _BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge"]
+_BOUNDED = ["clamp", "clamp_min", "clamp_max"]
 _REDUCTIONS = ["sum", "mean"]
 
 
@@ -75,7 +78,7 @@ def test_every_attempt_is_tested():
             first.setdefault(function.small, name)
     rows = {FUNCTIONS[name].__name__ for name in first.values()}
     rows |= {function.__name__ for function, row in ROWS.items() if row.small is not None}
-    assert rows == {*_UNARY, *_BINARY, *_REDUCTIONS, "matmul"}
+    assert rows == {*_UNARY, *_BINARY, *_BOUNDED, *_REDUCTIONS, "pow", "leaky_relu", "matmul"}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "bool", "bfloat16"])
@@ -131,9 +134,66 @@ def test_numbers(name, dtype):
         assert by_numpy(ours) == covered
 
 
+@pytest.mark.parametrize("name", _BINARY)
+def test_two_types(name):
+    kinds, sided = ("bool", "int64", "float32", "float64"), name not in ("maximum", "minimum")
+    for first, second in itertools.permutations(kinds, 2):
+        for part in (lambda x: x, lambda x: x[1], lambda x: x[1, 2]):
+            x, y = (settled(part(made(ft, first))), made(ft, second)), (part(made(torch, first)), made(torch, second))
+            if name == "sub" and "bool" in (first, second):
+                with pytest.raises(RuntimeError, match="Subtraction"):
+                    ft.sub(*x)
+                continue
+            ours = getattr(ft, name)(*x)
+            covered = "float64" not in (first, second) or "float32" not in (first, second)
+            covered &= name != "div" or "float32" in (first, second) or "float64" in (first, second)
+            same(ours, getattr(torch, name)(*y), 0 if covered else 1, sided)
+            assert by_numpy(ours) == covered
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("name", _BOUNDED)
+def test_bounds(name, dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    for bounds in ((-2, 1), (1, -2), (0, 0), (-2.5, 1.5), (None, 3), (2, None), (-0.0, 2**20), (math.nan, 1.0), (-math.inf, 1), (1e38, 2e38)):
+        args = bounds[:1] if name != "clamp" else bounds
+        if args == (None,):
+            continue
+        theirs = getattr(torch, name)(y, *args)
+        for operand in _OPERANDS.values():
+            ours = getattr(ft, name)(settled(operand(x)), *args)
+            same(ours, getattr(torch, name)(operand(y), *args), signs=0 not in args)  # of 0 and −0, torch's sign depends on the number of elements
+        whole = all(bound is None or type(bound) is int for bound in args)
+        assert by_numpy(getattr(ft, name)(x, *args)) == (dtype != "int32" and (whole or dtype != "int64") and all(b is None or abs(b) <= 1e38 for b in args))
+        assert theirs.shape == (3, 4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+def test_powers(dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    for exponent in (2, 3, 2.0, 3.0, 0.5, 1, 4, True):
+        covered = exponent in (2, 3, 0.5) and (dtype in ("float32", "float64") or (dtype == "int64" and type(exponent) is int))
+        for operand in _OPERANDS.values():
+            ours = ft.pow(settled(operand(x)), exponent)
+            same(ours, torch.pow(operand(y), exponent), 0 if covered and exponent != 0.5 else 2)
+            assert by_numpy(ours) == covered
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_leaky_relu(dtype):
+    x, y = made(ft, dtype), made(torch, dtype)
+    for args in ((), (0.25,), (0,), (-2.0,), (math.inf,)):
+        for operand in _OPERANDS.values():
+            ours = ft.nn.functional.leaky_relu(settled(operand(x)), *args)
+            same(ours, torch.nn.functional.leaky_relu(operand(y), *args))
+            assert by_numpy(ours)
+    assert ft.nn.functional.leaky_relu(x, 0.5, inplace=True) is x
+    same(x, torch.nn.functional.leaky_relu(y, 0.5))
+
+
 def test_other_types_are_left_alone():
     x, y = made(ft, "float32"), made(torch, "float32")
-    for change in (lambda x: x + x.double(), lambda x: x * (x == x), lambda x: x.bfloat16() - 1, lambda x: (x == x) + (x > 1)):
+    for change in (lambda x: x + x.double(), lambda x: x * x.int(), lambda x: x.bfloat16() - 1, lambda x: (x == x) + (x > 1)):
         ours, theirs = change(x), change(y)
         assert not by_numpy(ours)
         same(ours.double(), theirs.double())

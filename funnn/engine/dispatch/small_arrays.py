@@ -24,6 +24,7 @@ from funnn.engine.tensor.tensor import Tensor
 
 LIMIT = 2048  # elements of an operand, above which XLA is about as fast
 _REAL, _FLOAT = "fdl", "fd"  # type codes: float32, float64 and int64; without int64
+_MOST = 1e38  # a bound that every type of floating-point numbers here has
 
 
 class _Quiet(threading.local):
@@ -80,7 +81,7 @@ def _at_hand(array: Any) -> bool:
 
 
 def _through(window: Window, array: np.ndarray) -> np.ndarray | None:
-    if window.dtype is not None or window.turned or array.dtype.char not in _REAL:
+    if window.dtype is not None or window.turned or array.dtype.char not in _CATEGORIES:
         return None
     size = array.itemsize
     return np.ndarray(window.shape, array.dtype, array, window.offset * size, [stride * size for stride in window.stride])
@@ -125,8 +126,11 @@ def elementwise(function: Callable, kinds: str = _REAL, *, rounded: bool = False
 relu = elementwise(lambda array: np.maximum(array.dtype.type(0), array))
 
 
-def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -> Callable:
-    """Of two operands of one type, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one."""
+def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either", converted: str = "?l") -> Callable:
+    """Of two operands, or one and a number that does not change its type: ``either``, the ``second``, or ``neither`` may be one.
+
+    Of two types the operand of a lower category, if it is one of those ``converted``, takes the other's first, as in torch.
+    """
 
     def compute(input: Any, other: Any) -> np.ndarray | None:
         x: Any = numbers_of(input) if isinstance(input, Tensor) else input
@@ -134,7 +138,17 @@ def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -
         kind = type(y)
         if type(x) is np.ndarray:
             code = x.dtype.char
-            if code not in kinds or not (y.dtype.char == code if kind is np.ndarray else numbers != "neither" and _fits(y, kind, code)):
+            if kind is np.ndarray:
+                if y.dtype.char != code:
+                    if code in converted and _CATEGORIES[code] < _CATEGORIES.get(y.dtype.char, 0):
+                        x = x.astype(y.dtype)
+                    elif y.dtype.char in converted and _CATEGORIES[y.dtype.char] < _CATEGORIES.get(code, 0):
+                        y = y.astype(x.dtype)
+                    else:
+                        return None
+                if x.dtype.char not in kinds:
+                    return None
+            elif code not in kinds or numbers == "neither" or not _fits(y, kind, code):
                 return None
         elif numbers != "either" or kind is not np.ndarray or y.dtype.char not in kinds or not _fits(x, type(x), y.dtype.char):
             return None
@@ -143,9 +157,51 @@ def binary(function: Callable, kinds: str = _REAL, *, numbers: str = "either") -
     return _attempt(compute)
 
 
+#: By type code, of the types that are computed here and of bool.
+_CATEGORIES = {"?": 0, "l": 1, "f": 2, "d": 2}
+
+
 def _fits(number: Any, kind: type, code: str) -> bool:
     """Whether a Python number meets an array of that type as torch would have it, exactly."""
     return (kind is float and code != "l") or (kind is int and -(2**24) <= number <= 2**24)
+
+
+def _clamp(input: Tensor, min: Any = None, max: Any = None) -> np.ndarray | None:
+    """Between numbers that the operand's type has for certain. Of equals NumPy takes the second: −0 stays."""
+    array = numbers_of(input)
+    if array is None or array.dtype.char not in _REAL or (min is None and max is None):
+        return None
+    for bound in (min, max):
+        if bound is not None and not (_fits(bound, type(bound), array.dtype.char) and -_MOST <= bound <= _MOST):
+            return None
+    if min is not None:
+        array = _quiet.run(np.maximum, min, array)
+    return array if max is None else _quiet.run(np.minimum, max, array)
+
+
+clamp = _attempt(_clamp)
+clamp_min = _attempt(lambda input, min: _clamp(input, min))
+clamp_max = _attempt(lambda input, max: _clamp(input, None, max))
+
+
+@_attempt
+def power(input: Tensor, exponent: Any) -> np.ndarray | None:
+    """Powers that are products or a root; of whole numbers, only with whole ones."""
+    array, function = numbers_of(input), _POWERS.get(exponent)
+    if array is None or function is None or not (array.dtype.char in _FLOAT or (array.dtype.char == "l" and type(exponent) is int)):
+        return None
+    return _quiet.run(function, array)
+
+
+_POWERS: dict[float, Callable] = {2: np.square, 3: lambda array: array * array * array, 0.5: np.sqrt}
+
+
+@_attempt
+def leaky_relu(input: Tensor, negative_slope: Any = 0.01, inplace: Any = False) -> np.ndarray | None:
+    array = numbers_of(input)
+    if array is None or array.dtype.char not in _FLOAT or inplace is not False or type(negative_slope) not in (int, float):
+        return None
+    return np.where(array > 0, array, _quiet.run(np.multiply, array, negative_slope))
 
 
 def reduction(function: Callable, kinds: str = _REAL) -> Callable:

@@ -256,9 +256,13 @@ def _clamp_max(input, max, *, out=None):
     return _run_bounded(_bounded_above, input, max, out=out)
 
 
-for _run, _pure, _aliases in ((_clamp, clamp, ("clip",)), (_clamp_min, clamp_min, ()), (_clamp_max, clamp_max, ())):
+for _run, _pure, _aliases, _small in (
+    (_clamp, clamp, ("clip",), small.clamp),
+    (_clamp_min, clamp_min, (), small.clamp_min),
+    (_clamp_max, clamp_max, (), small.clamp_max),
+):
     _run.__doc__ = _pure.__doc__
-    publish(_pure.__name__, _run, inplace=True, aliases=_aliases, elementwise=True)
+    publish(_pure.__name__, _run, inplace=True, aliases=_aliases, elementwise=True, small=_small)
 
 
 # -- choosing

@@ -275,7 +275,7 @@ row(
     inplace=True,
     aliases=("subtract",),
     elementwise=True,
-    small=small.binary(np.subtract),
+    small=small.binary(np.subtract, converted="l"),
 )
 row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), elementwise=True)
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",), elementwise=True, small=small.binary(np.multiply))
@@ -338,7 +338,7 @@ def _run_pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     return result if out is None else write_out(out, result)
 
 
-publish("pow", _run_pow, pow, inplace=True, elementwise=True)
+publish("pow", _run_pow, pow, inplace=True, elementwise=True, small=small.power)
 row("float_power", float_power, _gradient_of_pow, scalars=("input", "exponent"), exact_out=True, elementwise=True)
 
 
