@@ -389,10 +389,14 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
     edges = []
     for position in entry.tracked:
         tensor = tensors[position]
-        if tensor._grad_fn is not None and tensor._base is None:
+        if tensor._base is not None:
+            edges.append(tensor._edge())
+        elif tensor._grad_fn is not None:
             edges.append((tensor._grad_fn, tensor._output))
         else:
-            edges.append(tensor._edge())
+            accumulator = tensor._accumulator
+            leaf = None if accumulator is None else accumulator()
+            edges.append(tensor._edge() if leaf is None else (leaf, 0))
     node: Any = _new(entry.type if note.kind is None else entry.several)
     node.edges = tuple(edges)
     node.number = new_number()

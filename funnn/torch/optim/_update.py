@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -86,19 +87,18 @@ def _step(
     present: list[Tensor] | None = None,
 ) -> None:
     """One step; ``present``: of each parameter the rows that have a gradient, for a rule that asks."""
-    states, names = [], []
+    held = _values(params)
+    states, names = list(map(state_of.__getitem__, params)), []
     needed: dict[int, tuple[frozenset[str], tuple[str, ...]]] = {}
-    for param in params:
-        rank = min(len(param._shape()), 2)
+    for number, (state, value) in enumerate(zip(states, held, strict=True)):
+        rank = len(value.shape)
         if rank not in needed:
-            needed[rank] = _state_names(rule, options, rank)
+            needed[rank] = _state_names(rule, options, min(rank, 2))
         wanted, ordered = needed[rank]
-        state = state_of[param] if wanted else {}
         if state.keys() != wanted:
             if not wanted <= state.keys():
-                fill_state(rule, options, param, state, wanted, bool(group.get("fused")))
-            state = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
-        states.append(state)
+                fill_state(rule, options, params[number], state, wanted, bool(group.get("fused")))
+            states[number] = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
         names.append(ordered)
     if present is not None:
         states = [{**state, "present": rows} for state, rows in zip(states, present, strict=True)]
@@ -115,32 +115,30 @@ def _step(
     if step is not None:
         without = {each: tuple([name for name in each if name != "step"]) for each in set(names)}
         names = [without[each] for each in names]
-    changed = params + [state[name] for state, each in zip(states, names, strict=True) for name in each]
+    changed = [state[name] for state, each in zip(states, names, strict=True) for name in each]
     numbers, structure = jax.tree.flatten({name: _numbers(group, name) for name in options if name not in static})
-    count = len(params)
     gradients = _values(grads)
-    operands = [*_values(changed[:count]), *gradients, *_values(changed[count:]), *(() if step is None else (step,)), *numbers]
+    operands = [*held, *gradients, *_values(changed), *(() if step is None else (step,)), *numbers]
     form = _form(rule, flags, nonzero, tuple(names), step is not None, structure)
     if thread.tracing is None:
         results = record([form], operands, form)[0]
         use_up(gradients)
     else:
         results = compute(form, operands)[0]
+    changed = params + changed
     if params[0].is_meta:
         _put_on_meta(states, changed, results)
         return
-    for tensor, value in zip(changed, results, strict=False):
-        _put(tensor, value)
+    _put(changed, results)
     if step is not None:
-        for state in states:
-            _put(state["step"], results[-1])
+        _put([state["step"] for state in states], itertools.repeat(results[-1]))
 
 
 def _put_on_meta(states: list[dict[str, Any]], changed: list[Tensor], results: list[Value]) -> None:
     """The results of a step where parameters have no numbers; how many steps there were has one."""
     for tensor, value in zip(changed, results, strict=False):
         if tensor.is_meta:
-            _put(tensor, value)
+            _put((tensor,), (value,))
     with no_grad():
         for state in states:
             if "step" in state:
@@ -154,15 +152,17 @@ def _values(tensors: Iterable[Tensor]) -> list[Value]:
     return [tensor._storage.value if tensor._window is None else tensor._operand() for tensor in tensors]
 
 
-def _put(tensor: Tensor, value: Value) -> None:
-    """Write a value, quickly where the tensor is no window."""
-    if tensor._window is not None or thread.tracing is not None:
-        tensor._write(value)
-    else:
-        storage = tensor._storage
-        storage.value = value
-        storage.writes += 1
-        storage.version += tensor._tracked
+def _put(tensors: Iterable[Tensor], values: Iterable[Value]) -> None:
+    """Write values, quickly where the tensors are no windows."""
+    traced = thread.tracing is not None
+    for tensor, value in zip(tensors, values, strict=False):
+        if traced or tensor._window is not None:
+            tensor._write(value)
+        else:
+            storage = tensor._storage
+            storage.value = value
+            storage.writes += 1
+            storage.version += tensor._tracked
 
 
 def _common_step(states: list) -> Any:

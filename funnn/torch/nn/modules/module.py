@@ -142,9 +142,10 @@ class Module(Running, State, Conversion):
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__
-        parameters = fields.get("_parameters")
-        if parameters is not None and name in parameters:
-            return parameters[name]
+        try:
+            return fields["_parameters"][name]
+        except KeyError:  # it is none of them, or Module.__init__ has not run
+            pass
         for place in ("_buffers", "_modules"):
             entries = fields.get(place)
             if entries is not None and name in entries:
