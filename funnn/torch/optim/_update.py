@@ -88,17 +88,19 @@ def _step(
 ) -> None:
     """One step; ``present``: of each parameter the rows that have a gradient, for a rule that asks."""
     held = _values(params)
-    states, names = list(map(state_of.__getitem__, params)), []
+    states, names = [], []
     needed: dict[int, tuple[frozenset[str], tuple[str, ...]]] = {}
-    for number, (state, value) in enumerate(zip(states, held, strict=True)):
+    for param, value in zip(params, held, strict=True):
         rank = len(value.shape)
         if rank not in needed:
             needed[rank] = _state_names(rule, options, min(rank, 2))
         wanted, ordered = needed[rank]
+        state = state_of[param] if wanted else {}
         if state.keys() != wanted:
             if not wanted <= state.keys():
-                fill_state(rule, options, params[number], state, wanted, bool(group.get("fused")))
-            states[number] = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
+                fill_state(rule, options, param, state, wanted, bool(group.get("fused")))
+            state = {name: state[name] for name in wanted}  # there may be more, of another time or of the user's
+        states.append(state)
         names.append(ordered)
     if present is not None:
         states = [{**state, "present": rows} for state, rows in zip(states, present, strict=True)]

@@ -145,7 +145,7 @@ class Optimizer:
         self._check_options(defaults)
         if isinstance(params, Tensor):
             raise TypeError(
-                f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {type(params).__name__}"
+                f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {params.type()}; put it into a list"
             )
         self.__setstate__({"state": defaultdict(dict), "param_groups": []})
         groups = list(params)

@@ -17,7 +17,7 @@ from funnn.engine.ops.kit.elementwise import require, widened
 from funnn.engine.ops.kit.return_types import return_type
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
 from funnn.engine.ops.linalg.matrix_checks import inexact, same_types, square
-from funnn.engine.types.dtype import common
+from funnn.engine.types.dtype import check_broadcast, common
 
 # -- determinants
 
@@ -149,6 +149,7 @@ publish("chain_matmul", chain_matmul, method=False)
 def vecdot(x: Array, y: Array, *, dim=-1):
     """Σ conj(x)·y along ``dim``."""
     same_types("linalg.vecdot", x=inexact("linalg.vecdot", x), y=inexact("linalg.vecdot", y))
+    check_broadcast(x, y)
     dim = wrap_dim(dim, max(x.ndim, y.ndim))
     return jnp.sum(jnp.conj(x) * y, dim)
 

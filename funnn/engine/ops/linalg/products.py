@@ -19,31 +19,29 @@ from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import factor, require, widened
 from funnn.engine.ops.kit.table import FUNCTIONS, publish, row, write_out
+from funnn.engine.ops.linalg.product_checks import (
+    check_addends,
+    check_batches,
+    check_both,
+    check_expands,
+    check_inner_sizes,
+    check_ranks,
+    check_types,
+    check_types_of_batches,
+    check_vector_addends,
+)
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import dtype as _dtype
 from funnn.engine.types.dtype import common, promoted
 from funnn.functional import _half_product as half_product
 
 
-def _same_types(name: str, *arrays: Any) -> None:
-    if any(array.dtype != arrays[0].dtype for array in arrays):
-        types = " != ".join(str(array.dtype) for array in arrays)
-        raise RuntimeError(f"expected {name} to have the same dtype, but got: {types}; convert one with .to(dtype)")
-
-
 def matmul(input, other: Array):
     """The matrix product of the last two dimensions; vectors are rows on the left and columns on the right."""
-    _same_types("both vectors" if input.ndim == other.ndim == 1 else "m1 and m2", input, other)
+    check_types(input, other)
     if input.ndim == 0 or other.ndim == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {input.ndim}D and {other.ndim}D")
-    rows, columns = input.shape[-1], other.shape[-2] if other.ndim > 1 else other.shape[0]
-    if rows != columns:
-        if input.ndim == other.ndim == 1:
-            raise RuntimeError(
-                f"inconsistent tensor size, expected tensor [{rows}] and src [{columns}] to have the same number of elements"
-            )
-        a, b = ("x".join(map(str, array.shape[-2:])) for array in (input, other))
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({a} and {b}); the inner sizes {rows} and {columns} must be equal")
+    check_inner_sizes(input, other)
     return half_product.matmul(input, other)
 
 
@@ -56,20 +54,12 @@ def _matmul_grad(input, other):
     return _MATMUL_GRADS.get((left, right), "UnsafeViewBackward0")
 
 
-def _check_ranks(name: str, arrays: tuple, ranks: tuple) -> None:
-    if tuple(array.ndim for array in arrays) != ranks:
-        found = " and ".join(f"{array.ndim}D" for array in arrays)
-        raise RuntimeError(f"{name}: {' and '.join(f'{rank}D' for rank in ranks)} tensors expected, but got {found} tensors")
-
-
 def _ranked(name: str, parameters: str, ranks: tuple[int, int], grad: str, autocast: Any) -> None:
     """A product of tensors with so many dimensions; ``parameters`` are torch's names of the two."""
     first, second = parameters.split()
 
     def product(a, b):
-        _check_ranks(name, (a, b), ranks)
-        if ranks == (3, 3) and len(a) != len(b):
-            raise RuntimeError(f"{name}: batch1 and batch2 must have same number of batches, got {len(a)} and {len(b)}")
+        check_batches(name, a, b) if ranks == (3, 3) else check_ranks(name, a, b, ranks)
         return matmul(a, b)
 
     product.__name__ = name
@@ -98,7 +88,7 @@ _ranked("dot", "input tensor", (1, 1), "DotBackward0", {"cuda": WIDEST})
 
 def vdot(input, other: Array):
     """Σ conj(input)·other of two vectors."""
-    _check_ranks("vdot", (input, other), (1, 1))
+    check_ranks("vdot", input, other, (1, 1))
     return matmul(input.conj(), other)
 
 
@@ -116,16 +106,9 @@ row("outer", outer, "MulBackward0", aliases=("ger",))
 # -- beta·input + alpha·product
 
 
-def _blend(input: Any, product: Any, beta: Any, alpha: Any, *factors: Any) -> Any:
+def _blend(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     """beta·input + alpha·product; where beta is zero, what the input holds (NaN, infinity) does not count."""
-    _same_types("self and the factors", input, *factors)
-    if len(jnp.broadcast_shapes(input.shape, product.shape)) > product.ndim or any(
-        size not in (1, wanted) for size, wanted in zip(reversed(input.shape), reversed(product.shape), strict=False)
-    ):
-        raise RuntimeError(
-            f"The expanded size of the tensor must match: an input of shape {list(input.shape)} does not expand to the product's "
-            f"{list(product.shape)}"
-        )
+    check_expands(input, product)
     return _blended(product, input, factor(beta, product.dtype), factor(alpha, product.dtype))
 
 
@@ -136,33 +119,32 @@ def _blended(product: Any, input: Any, beta: Any, alpha: Any) -> Any:
 
 def addmm(input, mat1: Array, mat2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(mat1 @ mat2)."""
-    _check_ranks("addmm", (mat1, mat2), (2, 2))
-    return _blend(input, matmul(mat1, mat2), beta, alpha, mat1, mat2)
+    check_addends(input, mat1, mat2)
+    return _blend(input, matmul(mat1, mat2), beta, alpha)
 
 
 def addmv(input, mat: Array, vec: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(mat @ vec)."""
-    if (mat.ndim, vec.ndim) != (2, 1):
-        raise RuntimeError(f"vector + matrix @ vector expected, got {input.ndim}, {mat.ndim}, {vec.ndim}")
-    return _blend(input, matmul(mat, vec), beta, alpha, mat, vec)
+    check_vector_addends(input, mat, vec)
+    return _blend(input, matmul(mat, vec), beta, alpha)
 
 
 def baddbmm(input, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·(batch1[i] @ batch2[i]) for every i."""
-    _check_ranks("baddbmm", (batch1, batch2), (3, 3))
-    if len(batch1) != len(batch2):
-        raise RuntimeError(f"baddbmm: batch1 and batch2 must have same number of batches, got {len(batch1)} and {len(batch2)}")
-    return _blend(input, matmul(batch1, batch2), beta, alpha, batch1, batch2)
+    check_batches("baddbmm", batch1, batch2)
+    check_types_of_batches(input, batch1, batch2)
+    return _blend(input, matmul(batch1, batch2), beta, alpha)
 
 
 def addbmm(input, batch1: Array, batch2: Array, *, beta=1, alpha=1):
     """beta·input + alpha·Σᵢ batch1[i] @ batch2[i]."""
-    _check_ranks("addbmm", (batch1, batch2), (3, 3))
+    check_ranks("addbmm", batch1, batch2, (3, 3))
     if len(batch1) != len(batch2):
         raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {len(batch1)} and {len(batch2)}")
     if batch1.shape[2] != batch2.shape[1]:
         raise RuntimeError(f"Incompatible matrix sizes for bmm ({list(batch1.shape[1:])} and {list(batch2.shape[1:])})")
-    return _blend(input, jnp.einsum("bij,bjk->ik", batch1, batch2), beta, alpha, batch1, batch2)
+    check_types_of_batches(input, batch1, batch2)
+    return _blend(input, jnp.einsum("bij,bjk->ik", batch1, batch2), beta, alpha)
 
 
 def addr(input, vec1: Array, vec2: Array, *, beta=1, alpha=1):
@@ -197,7 +179,7 @@ row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cu
 
 def inner(input, other: Array):
     """The sums of products over the last dimension of both; a number multiplies."""
-    _same_types("both arguments of inner()", input, other)
+    check_both(input, other)
     if not input.ndim or not other.ndim:
         return input * other
     require("dot", input, "ifc")
@@ -217,7 +199,7 @@ def kron(input, other: Array):
 
 
 def _tensordot(a, b, dims):
-    _same_types("both inputs of tensordot()", a, b)
+    check_both(a, b)
     require("addmm_impl_cpu_", a, "ifc")
     dims = [[wrap_dim(dim, array.ndim) for dim in given] for given, array in zip(dims, (a, b), strict=True)]
     for i, j in zip(*dims, strict=True):
@@ -264,7 +246,7 @@ def _cross(input, other, dim):
     rank = max(input.ndim, other.ndim)
     if input.ndim != other.ndim:
         raise RuntimeError(f"linalg.cross: inputs must have the same number of dimensions. Got {input.ndim} and {other.ndim}")
-    dim = wrap_dim(dim, rank)
+    wrap_dim(dim, rank)
     if (input.shape[dim], other.shape[dim]) != (3, 3):
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}")
     return jnp.cross(*jnp.broadcast_arrays(input, other), axis=dim)
@@ -322,7 +304,8 @@ def _einsum(equation, operands):
         raise RuntimeError(
             f"einsum(): {more} operands were provided than specified in the equation: {len(operands)} for {fewer} terms {terms}"
         )
-    _same_types("the operands of einsum()", *operands)
+    for operand in operands[1:]:
+        check_types(operands[0][None, None], operand[None, None])  # as products of batches say it
     dots = max((array.ndim - len(term) + 3 for term, array in zip(terms, operands, strict=True) if "..." in term), default=0)
     free = [letter for letter in string.ascii_letters if letter not in equation][: max(dots, 0)]
     terms = [_spelt(term, array.ndim, number, free) for number, (term, array) in enumerate(zip(terms, operands, strict=True))]
