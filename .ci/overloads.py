@@ -30,7 +30,13 @@ FILE = ROOT / "funnn/engine/dispatch/overloads.txt"
 #: Types, in the words of PyTorch's own errors.
 WORDS = {
     **{"Scalar": "Number", "int64_t": "int", "SymInt": "int", "double": "float", "ScalarType": "torch.dtype", "Layout": "torch.layout"},
-    **{"Device": "torch.device", "MemoryFormat": "torch.memory_format", "Generator": "torch.Generator", "DeviceIndex": "int"},
+    **{
+        "Device": "torch.device",
+        "MemoryFormat": "torch.memory_format",
+        "Generator": "torch.Generator",
+        "DeviceIndex": "int",
+        "Storage": "torch.Storage",
+    },
     **{
         "IntArrayRef": "tuple of ints",
         "SymIntArrayRef": "tuple of ints",
@@ -43,7 +49,7 @@ WORDS = {
 NAMESPACES = ("linalg", "special", "fft")
 _TEXT = re.compile(rb"(?<=\x00)([a-zA-Z_0-9]+)\(([ -~]*)\)(\|deprecated|\|hidden)?(?=\x00)")
 _OUT = re.compile(r"(, \*)?, (Tensor|tuple of Tensors\[\d\]) out = None(?=$)|(Tensor|tuple of Tensors\[\d\]) out = None, ")
-_LEFT_OUT = ("DispatchKeySet", "Storage", "Stream", "bool async")
+_LEFT_OUT = ("DispatchKeySet", "torch.Storage src", "torch.Storage storage", "Stream", "bool async")
 _IN_PYTHON = ("torch.functional", "torch._tensor", "torch._lowrank", "torch.masked._ops", "torch.signal.windows.windows")
 
 

@@ -50,7 +50,6 @@ MISSING: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (torch, "torch", ("Event",)),
     (torch.cuda, "torch.cuda", ("nvtx",)),
     (torch, "torch", ("lobpcg",)),
-    (torch, "torch", ("from_file",)),
     (torch.masked, "torch.masked", ("MaskedTensor",)),
     (torch.nn, "torch.nn", ("quantized",)),
     (torch.utils, "torch.utils", ("bottleneck",)),

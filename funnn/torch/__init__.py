@@ -79,6 +79,7 @@ from funnn.torch.serialization import load as load
 from funnn.torch.serialization import save as save
 from funnn.torch.storage import TypedStorage as TypedStorage
 from funnn.torch.storage import UntypedStorage as UntypedStorage
+from funnn.torch.storage import from_file as from_file
 from funnn.torch.storage import is_storage as is_storage
 from funnn.torch.utils.dlpack import to_dlpack as to_dlpack
 
@@ -131,10 +132,12 @@ _unsupported.watch(
     fx.experimental,
     fx.passes,
     jit,
+    library,
     masked,
     nn.functional,
     overrides,
     quantization,
+    serialization,
     utils,
     utils.data,
 )

@@ -50,15 +50,15 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
         _SPARSE,
     ),
     (
-        r"q(scheme|_scale|_zero_point|_per_channel.*|u?int\d.*)|int_repr|dequantize|(fake_)?quanti[sz]e.*|quantiz(ed|ation).*"
+        r"q(scheme|_scale|_zero_point|_per_channel.*|u?int\d.*)|int_repr|dequantize|quanti[sz]e.*|quantiz(ed|ation).*"
         r"|empty_quantized|per_(channel|tensor)_.*|choose_qparams.*|fused_moving_avg.*|fbgemm_.*|Q(U?Int)\d.*Storage",
         _QUANTISED,
     ),
     (r"(cudnn|miopen|mkldnn)_.*|to_mkldnn|_mkldnn|convolution|conv_tbc|native_channel_shuffle|batch_norm_\w+|thnn_.*", _PASSES),
     (r"nested|jagged|to_padded_tensor|_nested_.*", _NESTED),
     (r"(bits\d.*|u?int[1-7]|bit|float4_.*)", _TYPES),
-    (r"share_memory_|multiprocessing|from_file", _SHARED),
-    (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1", _DEVICES),
+    (r"share_memory_|multiprocessing", _SHARED),
+    (r"ipu|hpu|vulkan|maia|is_vulkan_available|cpp|privateuse1|\w+_privateuse1_backend", _DEVICES),
     (r"export|classes|package|dynamo|cond|while_loop|Tag|DispatchKey(Set)?", _GRAPHS),
     (r"distributed|monitor|is_distributed", _PROCESSES),
     (r"Sym(Int|Float|Bool)|sym_\w+", _SYMBOLS),
@@ -143,6 +143,12 @@ _MEMBERS: tuple[tuple[str, str], ...] = (
         "attention takes the kernel that fits the device; use torch.nn.functional.scaled_dot_product_attention, with a mask for sequences of different lengths",
     ),
     (r"torch\.masked\.(MaskedTensor|maskedtensor)", "pass the mask to the functions of torch.masked"),
+    (r"torch\.library\.(get_kernel|triton_op|wrap_triton)", "operators are Python here; write one with torch.library.custom_op"),
+    (
+        r"torch\.library\.(register_vmap|register_autocast|register_torch_dispatch)",
+        "torch.library.custom_op has register_autograd and register_fake",
+    ),
+    (r"torch\.serialization\.(register_package|skip_data)", "files are read by torch.load(map_location=…), and written with all numbers"),
     (r"torch\.backends\.(m|python_native)", "it is of PyTorch's own kernels"),
 )
 _MEMBERS = (
@@ -199,8 +205,9 @@ def missing(owner: object, kind: str, name: str) -> Any:
 
 
 def watch(*modules: ModuleType) -> None:
-    """Let the modules say why, where a name is asked for that they lack."""
+    """Let the modules say why, where a name is asked for that they lack; an import from a module that is a file asks as one from a package does."""
     for module in modules:
+        module.__path__ = getattr(module, "__path__", [])
         module.__getattr__ = functools.partial(missing, module, module.__name__.removeprefix("funnn."))
 
 

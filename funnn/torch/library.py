@@ -17,6 +17,7 @@ __all__ = [
     "CustomOpDef",
     "Library",
     "custom_op",
+    "define",
     "get_ctx",
     "impl",
     "infer_schema",
@@ -286,6 +287,9 @@ class Packet:
     def __repr__(self) -> str:
         return f"<OpOverloadPacket(op='{self._operator._namespace}.{self._operator._name}')>"
 
+    def __str__(self) -> str:
+        return f"{self._operator._namespace}.{self._operator._name}"
+
     @property
     def default(self) -> Packet:
         """The one overload."""
@@ -441,7 +445,12 @@ class Library:
 
     def define(self, schema: str, alias_analysis: str = "", *, tags: Any = ()) -> str:
         """Declare an operator: ``"name(Tensor x) -> Tensor"``; returns its name."""
-        name = schema.partition("(")[0].strip()
+        name, found, _ = schema.partition("(")
+        name = name.strip()
+        if not found or "->" not in schema:
+            raise ValueError(f'expected schema to look like e.g. "{name or "sin"}(Tensor x) -> Tensor" but got "{schema}"')
+        if name in _packets(self.ns):
+            raise RuntimeError(f"Tried to register an operator ({self.ns}::{schema}) with the same name and overload name multiple times.")
         _packets(self.ns)[name] = Packet(_Declared(self.ns, name, schema.removeprefix(name)))
         return name
 
@@ -453,6 +462,20 @@ class Library:
         if name not in _packets(self.ns):
             raise RuntimeError(f"operator {self.ns}::{name} does not exist: declare it with define")
         _packets(self.ns)[name]._operator._kernels[dispatch_key or self.dispatch_key] = fn
+
+
+def define(qualname: str, schema: str, *, lib: Library | None = None, tags: Any = ()) -> None:
+    """Declare an operator by text, ``define("mylib::sin", "(Tensor x) -> Tensor")``; :func:`impl` gives it its function.
+
+    Raises:
+      ValueError: ``qualname`` is no ``"namespace::name"``.
+    """
+    if not isinstance(qualname, str):
+        raise ValueError(f"define(qualname, schema): expected qualname to be instance of str, got {type(qualname)}")
+    namespace, found, name = qualname.partition("::")
+    if not found:
+        raise ValueError(f"Expected `qualname` to be of the form 'namespace::name', but got {qualname!r}")
+    (Library(namespace, "FRAGMENT") if lib is None else lib).define(name + schema, tags=tags)
 
 
 def impl(qualname: str, types: Any, func: Callable[..., Any] | None = None, *, lib: Any = None) -> Any:

@@ -1,5 +1,6 @@
 """torch.masked: reductions and normalisations over the elements that a mask keeps. (There is no MaskedTensor.)"""
 
+import sys
 from typing import Any, NoReturn
 
 from funnn.engine.ops.kit.table import namespace as _namespace
@@ -7,6 +8,7 @@ from funnn.engine.ops.kit.table import namespace as _namespace
 __all__ = ["as_masked_tensor", "is_masked_tensor", "masked_tensor", *sorted(_namespace("masked"))]
 
 globals().update(_namespace("masked"))
+_ops = sys.modules[__name__]  # where torch has the functions, and its examples take them from
 
 
 def is_masked_tensor(obj: Any) -> bool:

@@ -233,6 +233,36 @@ Tensor.untyped_storage = _untyped_storage
 Tensor.storage = Tensor._typed_storage = _storage
 
 
+def from_file(
+    filename: str | os.PathLike[str],
+    shared: bool | None = None,
+    size: int = 0,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The first ``size`` numbers of a file of bytes, mapped into memory; see :meth:`UntypedStorage.from_file`.
+
+    Args:
+      shared: whether what is written to the tensor is written to the file, which is made, or made longer, where it must.
+      dtype: of the numbers; by default that of new tensors.
+      layout: torch.strided; device: 'cpu'; pin_memory: accepted.
+
+    Raises:
+      RuntimeError: as there, and where ``size`` is negative.
+    """
+    _device.check_device(_device.device("cpu" if device is None else device))
+    kind = _dtype.get_default_dtype() if dtype is None else _dtype.as_dtype(dtype)
+    if size < 0:
+        raise RuntimeError(f"unable to mmap {size * kind.itemsize} bytes from file <{os.fspath(filename)}>: size must not be negative")
+    storage = UntypedStorage.from_file(filename, bool(shared), size * kind.itemsize)
+    made: Any = Tensor._wrap(np.empty(0, kind.numpy))
+    return made.set_(storage).requires_grad_(requires_grad)
+
+
 def is_storage(obj: Any) -> bool:
     """Whether an object is a storage."""
     return isinstance(obj, _Storage)

@@ -82,8 +82,9 @@ def accumulate(tensor: Tensor, gradient: Any, create_graph: bool, wanted: bool =
         for hook in list(tensor._after_accumulate.values()):
             result = hook(tensor)
             if result is not None:
-                check_result(hook, result, result if isinstance(result, Tensor) else tensor)
-                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+                check_result(hook, result, tensor)
+                if result is not tensor:
+                    raise RuntimeError("Tensor post accumulate grad hooks should return None.")
 
 
 def pull_gradients(

@@ -200,6 +200,12 @@ def _pull_unpacked(structure: Any) -> Form:
     return Form(lambda *operands: PULL.function(jax.tree.unflatten(structure, operands[:count]), *operands[count:]))
 
 
+class Unchecked(tuple[Callable[..., Any], Callable[..., Any]]):
+    """Hooks under which nobody minds that what was saved is written: the arrays that were saved stay what they were."""
+
+    __slots__ = ()
+
+
 class Packed:
     """What a vjp keeps, as the hooks of ``saved_tensors_hooks`` packed it."""
 
@@ -431,9 +437,12 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
         result._grad_fn = node
         result._output = 0
         wrapped = (result,)
+    checked = True
     if note.residuals and thread.saved_hooks:
-        node.vjp = Packed(vjp, *thread.saved_hooks[-1])
-    saved = []
+        hooks = thread.saved_hooks[-1]
+        node.vjp = Packed(vjp, *hooks)
+        checked = type(hooks) is not Unchecked
+    saved: list[Any] = []
     for number in note.saved:
         tensor = tensors[number] if number >= 0 else wrapped[~number]
         if tensor is not None:
@@ -446,5 +455,5 @@ def _record_call(results: list, note: Note, entry: Any, operands: list, tensors:
             if tensor is not None and number not in note.saved:
                 storage = tensor._storage
                 saved.append((storage, storage.writes, number, ~storage.version, tensor._window))
-    node.saved = saved
+    node.saved = saved if checked else []
     return result

@@ -221,6 +221,7 @@ _ACCEPT: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "torch.dtype": lambda value: isinstance(value, _dtype.dtype) or value in (bool, int, float, complex),
     "torch.layout": lambda value: isinstance(value, _layout.layout),
+    "torch.Storage": lambda value: hasattr(value, "__funnn_memory__"),
     "torch.memory_format": lambda value: isinstance(value, _layout.memory_format),
     "torch.device": lambda value: isinstance(value, (_device.device, str, int)) and not isinstance(value, bool),
 }

@@ -39,6 +39,7 @@ from funnn.engine.ops.make import ranges as ranges
 from funnn.engine.ops.make import reparameterised as reparameterised
 from funnn.engine.ops.make import sampling as sampling
 from funnn.engine.ops.nn import embedding_bag as embedding_bag
+from funnn.engine.ops.nn import fake_quantize as fake_quantize
 from funnn.engine.ops.nn import functional as functional
 from funnn.engine.ops.nn import functional_in_torch as functional_in_torch
 from funnn.engine.ops.nn import functional_rows as functional_rows

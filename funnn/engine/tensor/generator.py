@@ -33,6 +33,7 @@ class Generator:
 
     def __init__(self, device: Any = "cpu"):
         self.device = _device.device(device)
+        _device.check_device(self.device)
         self._engine = MT19937()
 
     @property

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from funnn.engine.dispatch.call import Unchecked
 from funnn.engine.state import thread
 from funnn.engine.tape.node import Node as Node
 from funnn.engine.tape.node import RemovableHandle, reachable
@@ -66,9 +67,41 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
         thread.saved_hooks_refused = before
 
 
-def allow_mutation_on_saved_tensors() -> Any:
-    """Not needed: values saved for backward are immutable arrays. Not supported: switching off the check of their versions."""
-    raise NotImplementedError("allow_mutation_on_saved_tensors is not supported; write to a clone() of what backward needs")
+class _AllowMutationOnSavedContext:
+    """What :func:`allow_mutation_on_saved_tensors` gives; ``clear()`` forgets what was saved."""
+
+    def __init__(self) -> None:
+        self._times = 0
+
+    def clear(self) -> None:
+        """Forget what was saved so far: its backward raises from now on."""
+        self._times += 1
+
+    def _hooks(self) -> Unchecked:
+        def unpack(packed: tuple[int, Tensor]) -> Tensor:
+            times, tensor = packed
+            if times != self._times:
+                raise AssertionError(
+                    "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the graph was originally recorded."
+                )
+            return tensor
+
+        return Unchecked((lambda tensor: (self._times, tensor), unpack))
+
+
+@contextlib.contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_AllowMutationOnSavedContext]:
+    """Inside, tensors that were saved for backward may be written in place: backward uses what was saved. It must run inside, too."""
+    if any(type(hooks) is Unchecked for hooks in thread.saved_hooks):
+        raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+    context = _AllowMutationOnSavedContext()
+    before = thread.saved_hooks
+    try:
+        thread.saved_hooks = (*before, context._hooks())
+        yield context
+    finally:
+        context.clear()
+        thread.saved_hooks = before
 
 
 class _Together:

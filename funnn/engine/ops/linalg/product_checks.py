@@ -23,7 +23,7 @@ _CPP |= {"ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<d
 
 
 def _legacy(array: Any) -> str:
-    return dtype.of(array.dtype).legacy
+    return str(dtype.of(array.dtype).legacy)
 
 
 def check_types(a: Any, b: Any) -> None:

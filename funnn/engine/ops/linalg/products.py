@@ -179,9 +179,9 @@ row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cu
 
 def inner(input, other: Array):
     """The sums of products over the last dimension of both; a number multiplies."""
-    check_both(input, other)
     if not input.ndim or not other.ndim:
-        return input * other
+        return jnp.multiply(*promoted(input, other))
+    check_both(input, other)
     require("dot", input, "ifc")
     if input.shape[-1] != other.shape[-1]:
         raise RuntimeError(

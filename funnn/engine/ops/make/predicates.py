@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -16,6 +17,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types import device as _device
 from funnn.engine.types import dtype as _dtype
+from funnn.engine.types.layout import channels_last, contiguous_format, memory_format
 
 # -- questions
 
@@ -51,8 +53,48 @@ def get_device(input):
 
 
 def dim_order(self, *, ambiguity_check=False):
-    """The dimensions from the outermost in memory to the innermost."""
-    return tuple(sorted(range(self.dim()), key=lambda dim: -self.stride(dim)))
+    """The dimensions from the outermost in memory to the innermost.
+
+    Args:
+      ambiguity_check: whether to raise a RuntimeError where several orders describe the memory; or a list of formats, just one of which may.
+    """
+    listed = isinstance(ambiguity_check, list) and all(isinstance(kind, memory_format) for kind in ambiguity_check)
+    if not isinstance(ambiguity_check, bool) and not listed:
+        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+    rank, strides = self.dim(), self.stride()
+    several = 1 in self.shape or any(a == b for a, b in itertools.pairwise(strides))
+    if ambiguity_check is not False and several and sum(_lies_as(self, kind) for kind in (ambiguity_check if listed else [])) != 1:
+        raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given memory formats.")
+    in_rows, in_channels = _lies_as(self, contiguous_format), _lies_as(self, channels_last)
+    if rank < 2 or (in_rows and not in_channels):
+        return tuple(range(rank))
+    if in_channels and not in_rows:
+        return (0, *range(2, rank), 1)
+    order: list[int] = []  # from the innermost
+    for dim in reversed(range(rank)):
+        place = len(order)
+        for number in reversed(range(len(order))):
+            further = _lies_further(self, order[number], dim)
+            if further:
+                place = number
+            elif further is False:
+                break
+        order.insert(place, dim)
+    if ambiguity_check and any(_lies_further(self, a, b) is not False for a, b in itertools.pairwise(order)):
+        raise RuntimeError("The tensor does not have unique dim order.")
+    return tuple(order[::-1])
+
+
+def _lies_further(tensor, first, second):
+    """Whether the elements of the first dimension lie further from each other than those of the second; None where there is nothing to tell."""
+    (a, b), (m, n) = ([of[dim] for dim in (first, second)] for of in (tensor.stride(), tensor._shape()))
+    if a == 0 or b == 0 or (a == b and n >= m):
+        return None
+    return a >= b
+
+
+def _lies_as(tensor, kind):
+    return (kind is not channels_last or tensor.dim() == 4) and tensor.is_contiguous(memory_format=kind)
 
 
 def is_set_to(self, tensor):
@@ -149,10 +191,14 @@ def new(self, *args, device=None):
 
 
 def set_(self, source=None, storage_offset=0, size=None, stride=None):
-    """Become a window on the memory of another tensor; without one, an empty tensor."""
+    """Become a window on the memory of another tensor, or on a storage; without one, an empty tensor."""
+    if thread.grad and self._leaf_requires_grad and self._grad_fn is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if hasattr(source, "__funnn_memory__"):
+        source = _typed_memory(source.__funnn_memory__, self.dtype, type(source).__name__)
     source = FUNCTIONS["empty"](0, dtype=self.dtype) if source is None else source
     if not isinstance(source, Tensor):
-        raise NotImplementedError(f"Tensor.set_({type(source).__name__}) is not supported; give a tensor")
+        raise TypeError(f"set_(): argument 'source' (position 1) must be Tensor, not {type(source).__name__}")
     if source.dtype is not self.dtype:
         raise RuntimeError(f"Could not set tensor of type {source.dtype.name} to a tensor of type {self.dtype.name}")
     if size is not None:
@@ -164,6 +210,17 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
     if (conj, neg) != (source.is_conj(), source.is_neg()):  # what this tensor shows of its memory stays
         self._window, self._value, self._value_writes = self._view_window()._replace(conj=conj, neg=neg), None, -1
     return self
+
+
+def _typed_memory(memory, kind, name):
+    """The flat memory of a storage as numbers of a type; bytes that are left over are left out."""
+    if memory.dtype is kind:
+        return memory
+    if name != "UntypedStorage":
+        raise RuntimeError(
+            f"Expected a Storage of type {kind.legacy.lower()} or an UntypedStorage, but got type {memory.dtype.legacy} for argument 1 'storage'"
+        )
+    return memory[: memory.numel() // kind.itemsize * kind.itemsize].view(kind)
 
 
 def fill_diagonal_(self, fill_value, wrap=False):

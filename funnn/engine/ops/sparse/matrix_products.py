@@ -192,6 +192,9 @@ def _reduced_product(matrix: Tensor, dense: Tensor, reduce: str) -> Tensor:
     """As the product, with another reduction than the sum over the elements of a row; rows without any give 0."""
     if not matrix.is_sparse_csr or isinstance(dense, SparseTensor):
         raise RuntimeError("sparse_mm_reduce: expected a CSR matrix and a dense one")
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)  # torch takes these too, without saying so
+    if reduce == "prod":
+        raise RuntimeError("sparse_mm_reduce: reduce type of prod has not been enabled.")
     if reduce not in ("sum", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, mean, amax or amin, got {reduce}")
     _check_sizes(matrix, dense)
