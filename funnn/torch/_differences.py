@@ -202,7 +202,8 @@ DIFFERENCES = (
         "`split` and `unbind` have a node each, which refuses hooks. What `vmap` or "
         "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
         "Recurrent layers, which are one node here, call the hooks of their parameters in another order. What a node here does not save "
-        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`.",
+        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`; dimensions are "
+        "counted from the front in the nodes of views, and a mask as an index is saved as the places where it is true.",
     ),
     Difference(
         "classes of errors",

@@ -78,7 +78,7 @@ def hook_as_shown(node: Any, hook: Callable[..., Any]) -> Callable[..., Any]:
     """
     refuse_hooks_of_parts(node)
     steps = steps_before(node.entry.op.name, node.entry.name)
-    if steps is None and _is_single(node):
+    if steps is None and is_single(node):
         return hook
     known = steps is not None and {*steps} <= {"T", None}
     if known and "T" not in (steps or ()):
@@ -101,7 +101,7 @@ def hook_as_shown(node: Any, hook: Callable[..., Any]) -> Callable[..., Any]:
     return functools.update_wrapper(call, hook, ("__name__",), ())
 
 
-def _is_single(node: Any) -> bool:
+def is_single(node: Any) -> bool:
     """Whether the node is all that PyTorch has for the call: it is called as the function is, or listed above."""
     op, name = node.entry.op, node.entry.name
     named = named_arguments(op.pure, node.entry.layout)
