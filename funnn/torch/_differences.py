@@ -198,10 +198,12 @@ DIFFERENCES = (
         _ARGUMENTS,
         "`grad_fn` has PyTorch's name but for empty residuals of `lstsq`, `tensorinv` and `_native_batch_norm_legit`; `acosh_`, `asinh_` and `atanh_` have "
         "gradients, which PyTorch does not have. A hook on a node that is one of several in PyTorch and inside one operation here raises; on the last of "
-        "them it gets `grad_outputs`, and raises where it reads `grad_inputs`. What `vmap` or "
+        "them it gets `grad_outputs`, and raises where it reads `grad_inputs`. `next_functions` of some of them lead to the operands at once. The parts of "
+        "`split` and `unbind` have a node each, which refuses hooks. What `vmap` or "
         "`jvp` computed of tensors that require a gradient has one node, `VmapBackward` or `JvpBackward`, where PyTorch has those of its batching rules. "
         "Recurrent layers, which are one node here, call the hooks of their parameters in another order. What a node here does not save "
-        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`.",
+        "(`_saved_result1` of LayerNorm) raises and is not listed by `dir`; dimensions are "
+        "counted from the front in the nodes of views, and a mask as an index is saved as the places where it is true.",
     ),
     Difference(
         "classes of errors",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from funnn.engine.backward.passes import begin
@@ -157,9 +157,10 @@ def pull_gradients(
                 capture(node, gradients)
             elif accumulate_only is None or node in accumulate_only:
                 if "_prehooks" in extra:
-                    _run_prehooks(extra["_prehooks"], gradients, create_graph)
+                    _run_prehooks(node, extra["_prehooks"], gradients, create_graph)
                 leaf = node.variable
-                accumulate(leaf, gradients[0], create_graph, leaf._leaf_requires_grad or leaf.requires_grad)
+                if gradients[0] is not None:
+                    accumulate(leaf, gradients[0], create_graph, leaf._leaf_requires_grad or leaf.requires_grad)
                 for hook in list(extra.get("_hooks", {}).values()):
                     hook((), tuple(map(as_tensor, gradients)))
 
@@ -195,11 +196,15 @@ def pull_gradients(
             if theirs or (needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges)):
                 continue
             if "_prehooks" in extra:
-                _run_prehooks(extra["_prehooks"], gradients, create_graph)
+                _run_prehooks(node, extra["_prehooks"], gradients, create_graph)
             try:
-                results = (
-                    node.pull(gradients, create_graph) if thread.anomaly is None else thread.anomaly.pull(node, gradients, create_graph)
-                )
+                results: Iterable[Any]
+                if "_prehooks" in extra and isinstance(node, Recording) and all(gradient is None for gradient in gradients):
+                    results = [None] * len(node.edges)  # a hook took it away
+                elif thread.anomaly is None:
+                    results = node.pull(gradients, create_graph)
+                else:
+                    results = thread.anomaly.pull(node, gradients, create_graph)
                 if "_hooks" in extra:
                     results = _run_hooks(node, extra["_hooks"], results, gradients, create_graph)
             except Exception:  # leaves that wait for nothing have their gradients
@@ -258,20 +263,47 @@ def _check_detached(node: Node, outputs: set[int], roots: list[Any]) -> None:
                     )
 
 
-def _run_prehooks(hooks: Hooks, gradients: list[Any], create_graph: bool) -> None:
+def _run_prehooks(node: Node, hooks: Hooks, gradients: list[Any], create_graph: bool) -> None:
+    order = node.torch_outputs()
     for hook in list(hooks.values()):
-        result = hook(tuple(map(as_tensor, gradients)))
+        shown = _as_shown(order, gradients)
+        result = hook(shown)
         if result is not None:
-            gradients[:] = result if create_graph else map(as_gradient, result)
+            _check_results(hook, result, shown)
+            for number, gradient in zip(order, result, strict=True):
+                if number is not None:
+                    gradients[number] = gradient if create_graph else as_gradient(gradient)
 
 
 def _run_hooks(node: Node, hooks: Hooks, results: Iterable[Any], gradients: list[Any], create_graph: bool) -> Iterable[Any]:
     results = list(results)
+    outputs = _as_shown(node.torch_outputs(), gradients)
     for hook in list(hooks.values()):
-        replaced = hook(node.spread(map(as_tensor, results), None), tuple(map(as_tensor, gradients)))
+        shown = node.spread(map(as_tensor, results), None)
+        replaced = hook(shown, outputs)
         if replaced is not None:
+            _check_results(hook, replaced, shown)
             results = node.collect(replaced) if create_graph else list(map(as_gradient, node.collect(replaced)))
     return results
+
+
+def _as_shown(order: Sequence[int | None], gradients: list[Any]) -> tuple[Any, ...]:
+    """The gradients of a node's outputs as torch's node has them."""
+    return tuple([None if number is None else as_tensor(gradients[number]) for number in order])
+
+
+def _check_results(hook: Any, results: Any, before: tuple[Any, ...]) -> None:
+    """Raise torch's errors for what a hook of a node gave in the place of its gradients."""
+    if not isinstance(results, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(results).__name__}'; return one gradient, or None, for each that came")
+    if len(results) != len(before):
+        name = getattr(hook, "__name__", type(hook).__name__)
+        raise RuntimeError(f"hook '{name}' has returned an incorrect number of values (got {len(results)}, but expected {len(before)})")
+    for result, gradient in zip(results, before, strict=True):
+        if gradient is None and result is not None:
+            raise RuntimeError("can't replace a None gradient with a non-None value")
+        if result is not None:
+            check_result(hook, result, gradient)
 
 
 def _edges_to_leaves(nodes: list[Any], needed: set[Any] | None) -> dict[Any, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,11 +18,12 @@ import numpy as np
 from funnn import _other_torch
 from funnn.engine.dispatch.arguments import SLOT, named_arguments
 from funnn.engine.dispatch.entry import Entry
+from funnn.engine.dispatch.node_hooks import hook_as_shown, refuse_hooks_of_parts, torch_outputs
 from funnn.engine.dispatch.note import Note
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.rewritten import operands_now, rule_by_result, seen_at, vjp_now
 from funnn.engine.dispatch.saved_names import without_what_is_not_saved
-from funnn.engine.dispatch.shown_nodes import Shown, hook_as_shown, shown_next
+from funnn.engine.dispatch.shown_nodes import Shown, shown_next
 from funnn.engine.dispatch.static_kinds import check_kinds
 from funnn.engine.dispatch.torch_reading import check_call
 from funnn.engine.memory.storage import Storage
@@ -74,6 +75,15 @@ class Recording(Node):
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """As of any node; where torch has several nodes for the operation, the hook gets the gradients of what leads to this one, if they are known."""
         return super().register_hook(hook_as_shown(self, hook))
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """As of any node, but for one that PyTorch has for several tensors."""
+        refuse_hooks_of_parts(self)
+        return super().register_prehook(hook)
+
+    def torch_outputs(self) -> Sequence[int | None]:
+        """As of any node; of those here only the ones with a gradient."""
+        return torch_outputs(self)
 
     def __dir__(self) -> list[str]:
         return without_what_is_not_saved(self, list(super().__dir__()))

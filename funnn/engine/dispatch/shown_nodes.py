@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from funnn.engine.dispatch.arguments import named_arguments, operands_in
@@ -37,41 +37,6 @@ _LEADS_TO: dict[tuple[str, str], str] = {
     ("outer", "MulBackward0"): "View(input) vec2",
     ("normalize", "DivBackward0"): "input Expand(ClampMin(LinalgVectorNorm(input)))",
 }
-
-
-#: Functions that are several nodes in torch, of which only the last one is here; :func:`hook_as_shown` knows nothing of what leads to it.
-_LAST_OF_SEVERAL = frozenset(
-    (
-        "cross_entropy",
-        "rms_norm",
-        "_einsum",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "scaled_dot_product_attention",
-        "cosine_similarity",
-        "cosine_embedding_loss",
-        "pairwise_distance",
-        "triplet_margin_loss",
-        "gaussian_nll_loss",
-        "poisson_nll_loss",
-        "kl_div",
-        "hinge_embedding_loss",
-        "margin_ranking_loss",
-        "_tensordot",
-        "kron",
-        "inner",
-        "_multi_dot",
-        "ctc_loss",
-        "lp_pool1d",
-        "lp_pool2d",
-        "lp_pool3d",
-        "local_response_norm",
-        "gumbel_softmax",
-    )
-)
-#: What ends a product of matrices that is several nodes; one is Mm, Bmm, Mv or Dot.
-_ENDS_OF_PRODUCTS = ("UnsafeViewBackward0", "SqueezeBackward4", "SqueezeBackward1")
 
 
 class Shown(Node):
@@ -105,53 +70,10 @@ def shown_next(node: Any) -> tuple[Any, ...] | None:
     return found
 
 
-def hook_as_shown(node: Any, hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook on a node as torch calls it: with the gradients of what the node shows that it leads to, which are those here but for a transposed weight.
-
-    Those of other steps are not there: a hook that reads them, or gives others, raises.
-    """
-    function, name = node.entry.op.name, node.entry.name
+def steps_before(function: str, name: str) -> list[str | None] | None:
+    """Of each input of a node the step that PyTorch has before it, None where there is none; None where nothing is known of the node."""
     text = _LEADS_TO.get((function, name))
-    if text is not None:
-        steps = [item[0] if isinstance(item, tuple) else None for item in _tree(text)]
-    else:
-        steps = ["?"] if function in _LAST_OF_SEVERAL or (function == "matmul" and name in _ENDS_OF_PRODUCTS) else []
-    if not any(steps):
-        return hook
-
-    def transposed(gradients: Any) -> tuple[Any, ...]:
-        return tuple(g.t() if step == "T" and g is not None else g for g, step in zip(gradients, steps[-len(gradients) :], strict=True))
-
-    def call(gradients: tuple[Any, ...], outputs: tuple[Any, ...]) -> Any:
-        known = {*steps} <= {"T", None}
-        result = hook(transposed(gradients) if known else _Unknown(node.name()), outputs)
-        if result is None:
-            return None
-        if not known:
-            raise _unknown(node.name())
-        return transposed(result if isinstance(result, tuple) else (result,))
-
-    return call
-
-
-class _Unknown(Sequence[Any]):
-    """The gradients of steps that are not there."""
-
-    def __init__(self, name: str):
-        self._name = name
-
-    def __getitem__(self, index: Any) -> Any:
-        raise _unknown(self._name)
-
-    def __len__(self) -> int:
-        raise _unknown(self._name)
-
-
-def _unknown(name: str) -> NotImplementedError:
-    return NotImplementedError(
-        f"the grad_inputs of a hook on {name} are not supported, for its inputs are steps inside one operation; read its grad_outputs, register the "
-        "hook on a tensor, x.register_hook, or use register_full_backward_hook of the module"
-    )
+    return None if text is None else [item[0] if isinstance(item, tuple) else None for item in _tree(text)]
 
 
 def sending_order(function: str, name: str, layout: Any, pure: Any, tracked: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -116,6 +116,10 @@ class Node:
         """((node, output number), …) of the differentiable inputs, (None, 0) where an input needs no gradient."""
         return self.spread([(None, 0) if edge is None else shown_edge(*edge) for edge in self.edges], (None, 0))
 
+    def torch_outputs(self) -> Sequence[int | None]:
+        """The numbers of the outputs that torch's node has, in its order; None for one that is not here."""
+        return range(self.count)
+
     def of_output(self, index: int) -> Node:
         """The node that made this output, where torch has one for each."""
         return self
@@ -157,7 +161,7 @@ class Node:
 def shown_edge(node: Node, index: int) -> tuple[Node, int]:
     """A node and one of its outputs, as torch has them."""
     shown = node.of_output(index) if index else node
-    return (node, index) if shown is node else (shown, 0)
+    return (node, node.torch_outputs().index(index) if index else 0) if shown is node else (shown, 0)
 
 
 class Gate(Node):

@@ -102,13 +102,12 @@ def _second_order_ends(values, steps):
     return start, end
 
 
-def _gradients(input, spacing, dims, edge_order):
+def _gradient(input, step, dim, edge_order):
     (input,) = promoted(input, floating=True)
-    steps = [promoted(step, floating=True)[0] if hasattr(step, "dtype") else step for step in spacing]
-    return tuple(_derivative(input, step, dim, edge_order) for step, dim in zip(steps, dims, strict=True))
+    return _derivative(input, promoted(step, floating=True)[0] if hasattr(step, "dtype") else step, dim, edge_order)
 
 
-_gradients_op = Op(_gradients, "CatBackward0")
+_gradient_op = Op(_gradient, "CatBackward0")
 
 
 def gradient(input, *, spacing=1, dim=None, edge_order=1):
@@ -139,7 +138,7 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
             raise RuntimeError(
                 f"torch.gradient expected the places of dimension {d} to be a vector of {input.size(d)}, got {list(step.shape)}"
             )
-    return call(_gradients_op, (input, steps, dims, edge_order), {})
+    return tuple(call(_gradient_op, (input, step, d, edge_order), {}) for d, step in zip(dims, steps, strict=True))
 
 
 publish("gradient", gradient, method=False)

@@ -37,7 +37,7 @@ def _group_norm(input, weight: Array | None, bias: Array | None, N, C, HxW, grou
     return F.group_norm.pure(input, group, weight, bias, eps), mean.astype(input.dtype), scale.astype(input.dtype)
 
 
-_layer_norm_op = Op(_layer_norm, "NativeLayerNormBackward0")
+_layer_norm_op = Op(_layer_norm, ("NativeLayerNormBackward0", None, None))
 _batch_statistics = Op(_statistics)
 
 

@@ -222,8 +222,9 @@ class _Border:
             spread[place] = gradient
         return tuple(spread)
 
-    def collect(self, gradients: Any) -> tuple:
-        return tuple(gradients[place] for place in self.places)
+    def collect(self, gradients: Any, before: tuple) -> tuple:
+        """The opposite of ``spread``; None where there was no gradient ``before``."""
+        return tuple(None if old is None else gradients[place] for place, old in zip(self.places, before, strict=True))
 
 
 class _Crossing:
@@ -250,14 +251,14 @@ class _Crossing:
         self.outputs = _Border((output,) if single else output, self._on_outputs)
         return self.outputs.values[0] if single else self.outputs.values
 
-    def _on_outputs(self, _: tuple, gradients: tuple) -> tuple:
+    def _on_outputs(self, passed: tuple, gradients: tuple) -> tuple:
         grad_output = self.outputs.spread(gradients)
         for hook in self.before:
             grad_output = _checked("Backward pre hook", "grad_output", hook(self.module, grad_output), grad_output)
         self.grad_output = grad_output
         if not self.inputs.recorded:
             self._without_inputs()
-        return self.outputs.collect(grad_output)
+        return self.outputs.collect(grad_output, passed)
 
     def _without_inputs(self) -> None:
         warnings.warn(
@@ -283,7 +284,7 @@ class _Crossing:
         for hook in self.hooks:
             grad_input = _checked("Backward hook", "grad_input", hook(self.module, grad_input, self.grad_output), grad_input)
         self.grad_output = None
-        return self.inputs.collect(grad_input)
+        return self.inputs.collect(grad_input, gradients)
 
 
 def _checked(which: str, what: str, result: Any, before: tuple) -> tuple:
