@@ -74,15 +74,21 @@ def forms(op: Any) -> dict[str, tuple[Callable, Callable]]:
     return pairs
 
 
+#: Types of numbers that NumPy does not have, and those by way of which they are brought over.
+NOT_OF_NUMPY = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}
+
+
 def to_shim(x: Any) -> Any:
     """The same values for the shim: tensors with dtype, strides and requires_grad, dtypes, containers."""
     if isinstance(x, torch.Tensor):
+        if x.is_meta:
+            return shim.empty_strided(x.shape, x.stride(), dtype=to_shim(x.dtype), device="meta").requires_grad_(x.requires_grad)
         plain = x.detach().resolve_conj().resolve_neg()
         if plain.storage_offset() or not plain.is_contiguous():
             memory = plain.as_strided((plain.untyped_storage().nbytes() // plain.element_size(),), (1,), 0)
             return to_shim(memory).as_strided(plain.shape, plain.stride(), plain.storage_offset()).requires_grad_(x.requires_grad)
-        if x.dtype == torch.bfloat16:
-            return shim.from_numpy(plain.float().numpy()).to(shim.bfloat16).requires_grad_(x.requires_grad)
+        if x.dtype in NOT_OF_NUMPY:
+            return to_shim(plain.to(NOT_OF_NUMPY[x.dtype])).to(to_shim(x.dtype)).requires_grad_(x.requires_grad)
         make = shim.tensor if plain.untyped_storage().resizable() else shim.from_numpy  # whose memory does not grow
         return make(plain.numpy().copy()).requires_grad_(x.requires_grad)
     if isinstance(x, (torch.dtype, torch.device, torch.layout, torch.memory_format)):

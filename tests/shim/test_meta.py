@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from allowed import listed, no_difference
+from allowed import no_difference
 from opinfo import dtype_of, forms, found, op_db, op_id, samples, tensors, to_shim
 from twin import same, same_error
 
@@ -26,7 +26,6 @@ READS = {
     "linalg.norm": no_difference("of a matrix without rows, which is an error on a CPU in both"),
     "nn.functional.embedding_bag": no_difference("a type of indices that is an error on a CPU in both"),
     "nn.functional.triplet_margin_with_distance_loss": no_difference("the sample's function is PyTorch's own"),
-    "chalf": listed("complex32"),
 }
 #: Without those of the vendors and of other layouts, which take other tensors.
 OPS = [op for op in op_db if op.name not in READS and found(op.name) is not None and not op.name.startswith(("sparse.", "_"))]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from allowed import listed, no_difference
+from allowed import no_difference
 from opinfo import dtype_of, op_db, to_shim
 from twin import compare, run
 
@@ -252,7 +252,6 @@ TOLERANCE = {
 }
 #: Where an overload takes what is not tried here: it is refused, or depends on what PyTorch does not check.
 LEFT_OUT = {
-    "chalf": listed("complex32"),
     "set_": no_difference("PyTorch lets a tensor of booleans take the memory of one of floats"),
     "embedding": no_difference("PyTorch takes a padding_idx out of range"),
     **dict.fromkeys(("rnn_relu_cell", "rnn_tanh_cell", "hinge_embedding_loss"), no_difference("PyTorch computes with integers")),

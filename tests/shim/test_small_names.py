@@ -310,3 +310,14 @@ def test_classes_print_as_torchs():
         print(type(hooked.register_hook(print)).__name__, type(t.nn.Linear(1, 1).register_forward_hook(print)).__name__)
 
     same(classes)
+
+
+def test_flags_of_cudnn_hold_in_a_block():
+    def program(t):
+        cudnn = t.backends.cudnn
+        with pytest.raises(KeyError), cudnn.flags(enabled=False, benchmark=True, deterministic=True, allow_tf32=False):
+            inside = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+            raise KeyError
+        return inside, (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+
+    same(program)

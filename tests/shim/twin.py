@@ -106,5 +106,7 @@ def values(tensor: Any) -> np.ndarray:
     tensor = tensor.detach().to_dense()
     if tensor.dtype in (torch.bfloat16, shim.bfloat16):
         tensor = tensor.float()
+    if tensor.dtype in (torch.complex32, shim.complex32):
+        tensor = tensor.to(torch.complex64 if isinstance(tensor, torch.Tensor) else shim.complex64)
     array = np.asarray(tensor.numpy(force=True))  # by force, because torch has tensors that are zero, conjugate or negated by a flag
     return array.astype(np.int64) if array.dtype.kind in "iu" else array

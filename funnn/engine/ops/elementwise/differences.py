@@ -129,6 +129,11 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
         raise RuntimeError(f"torch.gradient: dim {dims} names a dimension several times")
     if edge_order not in (1, 2):
         raise RuntimeError(f"torch.gradient only supports edge_order=1 and edge_order=2, got {edge_order}")
+    for step in steps:
+        if isinstance(step, Tensor) and step.device != input.device:
+            raise RuntimeError(
+                f"torch.gradient expected each tensor to be on the same device, but got devices {input.device} and {step.device}!"
+            )
     for d, step in zip(dims, steps, strict=True):
         if input.size(d) <= edge_order:
             raise RuntimeError(
