@@ -271,9 +271,10 @@ DIFFERENCES = (
     Difference(
         "dynamic quantisation",
         _NUMBERS,
-        "Of quantisation there is `torch.ao.quantization.quantize_dynamic`, for Linear, LSTM, GRU, the cells, and in 8 bits Embedding and EmbeddingBag, with "
-        "the numbers of PyTorch's engine fbgemm (its sums are exact, the last product may round otherwise). The modules have int8 tensors and scales in "
-        "their state_dict, where PyTorch has packed parameters; results have no gradient. It saves memory and no time.",
+        "Of quantisation there are `fake_quantize_per_tensor_affine` and `fake_quantize_per_channel_affine`, and "
+        "`torch.ao.quantization.quantize_dynamic`, for Linear, LSTM, GRU, the cells, and in 8 bits Embedding and EmbeddingBag, with the numbers of "
+        "PyTorch's engine fbgemm (its sums are exact, the last product may round otherwise). The modules have int8 tensors and scales in their "
+        "state_dict, where PyTorch has packed parameters; results have no gradient. It saves memory and no time.",
         names=("torch.ao.quantization.quantize_dynamic", "torch.quantization.quantize_dynamic"),
     ),
     Difference(

@@ -595,3 +595,18 @@ def test_batch_norm_without_running_statistics():
         return y, net.eval()(x[0]).detach()
 
     same(program)
+
+
+def test_a_tangent_is_the_object_that_was_given():
+    def program(t):
+        forward = t.autograd.forward_ad
+        x, tangent = t.ones(2), t.tensor([1.0, 2.0])
+        with forward.dual_level():
+            dual = forward.make_dual(x, tangent)
+            found = [forward.unpack_dual(dual).tangent is tangent, forward.unpack_dual(dual).primal is x]
+            computed = dual * dual
+            found += [forward.unpack_dual(computed).tangent is forward.unpack_dual(computed).tangent]
+            dual.mul_(3)
+            return found, forward.unpack_dual(dual).tangent, forward.unpack_dual(computed).tangent
+
+    same(program)

@@ -158,7 +158,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     check_tangent(tensor, tangent)
     if tangent.requires_grad and thread.grad:
         raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
-    result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], duals.parts(tangent._operand())[0]))
+    derivative = duals.parts(tangent._operand())[0]
+    result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], derivative))
+    _show(result, derivative, tangent)
     if tensor.requires_grad and thread.grad:
         result._grad_fn = Gate((tensor._edge(),))
     return result
@@ -171,14 +173,25 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(tensor, None)
     value, derivative = duals.parts(tensor._operand())
     primal, tangent = Tensor._wrap(value), None
+    recorded = tensor.requires_grad and thread.grad
     if derivative is not None:
+        shown = tensor.__dict__.get("_shown_tangent")
+        if not recorded and shown is not None and shown[0] is derivative and shown[1]._storage.writes == shown[2]:
+            return UnpackedDualTensor(primal, shown[1])
         tangent = Tensor._wrap(derivative)
-    if tensor.requires_grad and thread.grad:
+        if not recorded:
+            _show(tensor, derivative, tangent)
+    if recorded:
         primal._grad_fn = node_type("Identity", Gate)((tensor._edge(),))
         if tangent is not None:
             tangent._grad_fn = node = node_type("TangentBackward", _TangentNode)(_leaves(duals, tensor))
             node.level, node.root = duals, tensor._edge()
     return UnpackedDualTensor(primal, tangent)
+
+
+def _show(tensor: Tensor, derivative: Value, tangent: Tensor) -> None:
+    """Let the tangent be the object that whoever asks for the tensor's gets, until one of them is written."""
+    tensor.__dict__["_shown_tangent"] = derivative, tangent, tangent._storage.writes
 
 
 def _leaves(duals: _Duals, tensor: Tensor) -> tuple:
