@@ -161,14 +161,6 @@ def on_same_memory(x, memories):
     return type(x)(on_same_memory(value, memories) for value in x) if type(x) in (tuple, list) else to_shim(x)
 
 
-#: Operations whose errors are of torch's classes, and have another name.
-OTHER_NAMES = {
-    **dict.fromkeys(
-        ("nn.functional.hardtanh", "nn.functional.gaussian_nll_loss"),
-        no_difference("a ValueError, where others of the core's class are RuntimeErrors"),
-    ),
-    "nn.functional.triplet_margin_with_distance_loss": no_difference("it calls a function of the user, whose errors are the user's"),
-}
 #: Operations with wrong inputs in the database, that both libraries have.
 REFUSING = [op for op in op_db if op.error_inputs_func is not None and of_torch(op.name) is not None and found(op.name) is not None]
 
@@ -192,7 +184,7 @@ def test_wrong_inputs_of_the_database(op):
         if expected is None or (op_id(op), number) in TAKEN:
             continue
         got = outcome(ours, *own[0], **own[1])
-        named = type(got).__name__ in (type(expected).__name__, "NotImplementedError") or op.name in OTHER_NAMES
+        named = type(got).__name__ in (type(expected).__name__, "NotImplementedError")
         if not isinstance(got, (type(expected), NotImplementedError)) or not named:
             wrong[number] = f"{type(got).__name__}, not {type(expected).__name__}"
     assert wrong == {}

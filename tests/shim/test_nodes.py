@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from allowed import listed, no_difference
-from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+from opinfo import every, forms, in_place, op_db, op_id, samples, tensors, to_shim
 from twin import same
 
 import funnn.torch as shim
@@ -156,7 +156,7 @@ OPS = {
 def test_nodes_of_the_database(op, dtype):
     """The node of each operation has torch's name, and the names of what torch's saved."""
     for form, (theirs, ours) in forms(op).items():
-        in_place = form.endswith("_") and not form.endswith("__")
+        writes = in_place(form)
         if ours is None:
             continue
         for sample in samples(op, dtype, True, most=1):
@@ -166,7 +166,7 @@ def test_nodes_of_the_database(op, dtype):
                 (shim, ours, to_shim((sample.input, *sample.args)), to_shim(dict(sample.kwargs))),
             ):
                 t.manual_seed(0)
-                if in_place:
+                if writes:
                     args = (args[0].clone(), *args[1:])
                 try:
                     results = tensors(function(*args, **kwargs), t.Tensor)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from allowed import listed, no_difference
+from allowed import no_difference
 from opinfo import MATRIX_NAMES, cases, check_one, dtype_of, every, operations
 
 import funnn.torch as shim
 
 #: Operations that are not there: name -> the reason.
 ABSENT = {
-    "to_sparse": no_difference("test_sparse_tensors.py has it"),
     **dict.fromkeys(
         (
             "jiterator_unary",
@@ -21,8 +20,6 @@ ABSENT = {
         ),
         no_difference("kernels given as CUDA source text"),
     ),
-    "_segment_reduce": no_difference("the name of torch.segment_reduce in the database; see test_small_names"),
-    "chalf": listed("complex32"),
     **dict.fromkeys(
         ("slice", "max_pool2d_with_indices_backward", "native_dropout_backward", "_batch_norm_with_update", "_upsample_bilinear2d_aa"),
         no_difference("not in PyTorch's own namespace: reached only as torch.ops.aten.…"),
@@ -41,22 +38,10 @@ UNSPECIFIED_INDEX = ("kthvalue", "mode", "topk")
 #: Samples that are left out, with the reason.
 LEFT_OUT = {
     "addbmm": lambda sample: sample.input.dim() < 2,  # in place, PyTorch resizes what it would broadcast; here that is an error
-    "renorm": lambda sample: sample.input.is_complex() and sample.args[0] == float("inf"),  # PyTorch's gradient is NaN
-}
-
-#: Relative and absolute tolerance where that of the other operations is too narrow, with the reason.
-TOLERANCE = {
-    **dict.fromkeys(("matmul", "__rmatmul__", "kron"), (2e-5, 2e-5)),  # sums of products of 10 to 100 in size that cancel
-    "cov": (2e-5, 2e-5),  # of two observations, whose weights' gradients are differences of equal numbers
-    "native_layer_norm": (2e-5, 5e-6),  # of a single value, which is its own mean: PyTorch leaves a rounding error
-    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d"), (2e-5, 5e-4)),  # the same
 }
 
 OPS = operations(lambda name: "." not in name and name not in MATRIX_NAMES and name not in ABSENT)
-
-
-NO_TYPE = dict.fromkeys(("view_as_complex-float16", "complex-float16"), listed("complex32"))
-CASES = {name: case for name, case in cases(OPS).items() if name not in NO_TYPE}
+CASES = cases(OPS)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -64,10 +49,10 @@ CASES = {name: case for name, case in cases(OPS).items() if name not in NO_TYPE}
 def test_samples(op, dtype):
     """Function, method and in-place form on samples: outputs; gradients of float32 and complex numbers."""
     first = dtype == dtype_of(op)
-    leave_out, tolerance = LEFT_OUT.get(op.name, lambda sample: False), TOLERANCE.get(op.name) if first else None
+    leave_out = LEFT_OUT.get(op.name, lambda sample: False)
     part = (lambda result: result[0]) if op.name in UNSPECIFIED_INDEX and not first else lambda result: result
     gradients = (first or dtype.is_complex) and op.name not in WRONG_GRADIENT
-    assert check_one(op, dtype, leave_out, tolerance, op.name not in UNSPECIFIED, part=part, gradients=gradients)
+    assert check_one(op, dtype, leave_out, values=op.name not in UNSPECIFIED, part=part, gradients=gradients)
 
 
 @pytest.mark.parametrize(

@@ -155,16 +155,31 @@ def test_two_types(name):
 @pytest.mark.parametrize("name", _BOUNDED)
 def test_bounds(name, dtype):
     x, y = made(ft, dtype), made(torch, dtype)
-    for bounds in ((-2, 1), (1, -2), (0, 0), (-2.5, 1.5), (None, 3), (2, None), (-0.0, 2**20), (math.nan, 1.0), (-math.inf, 1), (1e38, 2e38)):
+    for bounds in (
+        (-2, 1),
+        (1, -2),
+        (0, 0),
+        (-2.5, 1.5),
+        (None, 3),
+        (2, None),
+        (-0.0, 2**20),
+        (math.nan, 1.0),
+        (-math.inf, 1),
+        (1e38, 2e38),
+    ):
         args = bounds[:1] if name != "clamp" else bounds
         if args == (None,):
             continue
         theirs = getattr(torch, name)(y, *args)
         for operand in _OPERANDS.values():
             ours = getattr(ft, name)(settled(operand(x)), *args)
-            same(ours, getattr(torch, name)(operand(y), *args), signs=0 not in args)  # of 0 and −0, torch's sign depends on the number of elements
+            same(
+                ours, getattr(torch, name)(operand(y), *args), signs=0 not in args
+            )  # of 0 and −0, torch's sign depends on the number of elements
         whole = all(bound is None or type(bound) is int for bound in args)
-        assert by_numpy(getattr(ft, name)(x, *args)) == (dtype != "int32" and (whole or dtype != "int64") and all(b is None or abs(b) <= 1e38 for b in args))
+        assert by_numpy(getattr(ft, name)(x, *args)) == (
+            dtype != "int32" and (whole or dtype != "int64") and all(b is None or abs(b) <= 1e38 for b in args)
+        )
         assert theirs.shape == (3, 4)
 
 
