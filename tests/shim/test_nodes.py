@@ -125,6 +125,16 @@ def test_the_error_names_the_node_of_what_was_overwritten(name):
     assert text(shim) == text(torch)
 
 
+def test_each_result_prints_its_own_node():
+    def program(t):
+        print(*t.nn.LSTMCell(2, 3)(t.ones(1, 2)))
+        print(*t.nn.LSTM(2, 3, 2, bidirectional=True)(t.ones(2, 1, 2))[1])
+        print(*t.nn.GRU(2, 3, batch_first=True)(t.ones(2, 1, 2)))
+        print(*t.tensor([[3.0, 1.0], [1.0, 2.0]], requires_grad=True).max(0))
+
+    same(program)
+
+
 #: Operations whose nodes have other names, and why.
 OTHER_NODES = {
     "linalg.lstsq": listed("nodes", "residuals that are not there are a slice here"),

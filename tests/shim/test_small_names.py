@@ -310,3 +310,23 @@ def test_classes_print_as_torchs():
         print(type(hooked.register_hook(print)).__name__, type(t.nn.Linear(1, 1).register_forward_hook(print)).__name__)
 
     same(classes)
+
+
+def test_flags_of_cudnn_hold_in_their_context():
+    def program(t):
+        cudnn = t.backends.cudnn
+
+        def current():
+            return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+
+        before = current()
+        with cudnn.flags():
+            print(current())
+            with cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=False):
+                print(current())
+            print(current())
+        print(cudnn.set_flags(_benchmark=True)[:2], current(), cudnn.benchmark_limit)
+        cudnn.set_flags(*before[:2])
+        return before, current()
+
+    same(program)

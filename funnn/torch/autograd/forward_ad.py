@@ -31,6 +31,7 @@ class _Duals(Pushing):
     def __init__(self):
         super().__init__(PUSHED_INTO)
         self.nodes: list[weakref.ref] = []
+        self.tangents: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def __enter__(self) -> _Duals:
         super().__enter__()
@@ -54,6 +55,14 @@ class _Duals(Pushing):
     def recorded(self, node: Node) -> None:
         super().recorded(node)
         self.nodes.append(weakref.ref(node))
+
+    def shown(self, derivative: Any, tensor: Tensor | None = None) -> Tensor:
+        """The tensor of a tangent: the same one as long as somebody has it and has not written to it; ``tensor`` the first time, if it is given."""
+        known = self.tangents.get(id(derivative), tensor)
+        if known is None or known._operand() is not derivative:
+            known = Tensor._wrap(derivative)
+        self.tangents[id(derivative)] = known
+        return known
 
     def _value(self, operand: Any) -> Any:
         return self.parts(operand)[0] if isinstance(operand, Value) else operand
@@ -158,7 +167,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     check_tangent(tensor, tangent)
     if tangent.requires_grad and thread.grad:
         raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
-    result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], duals.parts(tangent._operand())[0]))
+    derivative = duals.parts(tangent._operand())[0]
+    duals.shown(derivative, tangent)
+    result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], derivative))
     if tensor.requires_grad and thread.grad:
         result._grad_fn = Gate((tensor._edge(),))
     return result
@@ -171,9 +182,10 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(tensor, None)
     value, derivative = duals.parts(tensor._operand())
     primal, tangent = Tensor._wrap(value), None
+    recorded = tensor.requires_grad and thread.grad
     if derivative is not None:
-        tangent = Tensor._wrap(derivative)
-    if tensor.requires_grad and thread.grad:
+        tangent = Tensor._wrap(derivative) if recorded else duals.shown(derivative)
+    if recorded:
         primal._grad_fn = node_type("Identity", Gate)((tensor._edge(),))
         if tangent is not None:
             tangent._grad_fn = node = node_type("TangentBackward", _TangentNode)(_leaves(duals, tensor))
