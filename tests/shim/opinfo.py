@@ -53,14 +53,24 @@ def found(path: str) -> Any:
     return value
 
 
+#: Operations that the database has by another name than the documentation.
+PUBLIC_NAMES = {"_segment_reduce": "segment_reduce"}
+
+
+def in_place(form: str) -> bool:
+    """Whether a form of :func:`forms` writes its first operand: ``add_`` does, ``__radd__`` does not."""
+    return form.endswith("_") and not form.endswith("__")
+
+
 def forms(op: Any) -> dict[str, tuple[Callable, Callable]]:
     """How the operation can be called: name -> (PyTorch's callable, the shim's). Only forms that PyTorch has."""
     pairs = {}
+    public_name = PUBLIC_NAMES.get(op.name, op.name)
     theirs: Any = torch
-    for part in op.name.split("."):
+    for part in public_name.split("."):
         theirs = getattr(theirs, part, None)
     if theirs is not None:
-        pairs[op.name] = theirs, found(op.name)
+        pairs[public_name] = theirs, found(public_name)
     method = getattr(op.method_variant, "__name__", None)
     if method is not None and hasattr(torch.Tensor, method):
         pairs[f"Tensor.{method}"] = getattr(torch.Tensor, method), getattr(shim.Tensor, method, None)
@@ -185,7 +195,7 @@ def check(
                     *(_then(part, _defined(op, dtype, call)) for call in (theirs, ours)),
                     sample,
                     tolerance,
-                    name.endswith("_"),
+                    in_place(name),
                     values,
                     gradients,
                     by_norm,
@@ -265,7 +275,10 @@ def _same_form(got: Any, expected: Any) -> None:
     assert forms[0] == forms[1], f"shapes and dtypes {forms[0]}, torch has {forms[1]}"
 
 
-_WIDER = {torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.float32: torch.float64, torch.complex64: torch.complex128}
+_WIDER = {
+    **{torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.float32: torch.float64},
+    **{torch.complex32: torch.complex64, torch.complex64: torch.complex128},
+}
 
 
 def _widened(x: Any) -> Any:

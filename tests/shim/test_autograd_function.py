@@ -381,6 +381,21 @@ def dual(t, function, tangent=None, needs=False):
     return y.detach(), parts.primal.detach(), None if parts.tangent is None else parts.tangent.detach(), x
 
 
+def test_a_tangent_is_one_tensor():
+    def program(t):
+        fw = t.autograd.forward_ad
+        given = t.ones(2)
+        with fw.dual_level():
+            x = fw.make_dual(t.arange(2.0), given)
+            y = x * 3
+            found = fw.unpack_dual(y).tangent
+            print(fw.unpack_dual(x).tangent is given, fw.unpack_dual(y).tangent is found, found)
+        with fw.dual_level():
+            print(fw.unpack_dual(x).tangent)
+
+    same(program)
+
+
 def written(v):
     y = v * 1
     y[1:].mul_(v[:2])

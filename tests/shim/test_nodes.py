@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from allowed import listed, no_difference
-from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+from opinfo import every, forms, in_place, op_db, op_id, samples, tensors, to_shim
 from twin import same
 
 import funnn.torch as shim
@@ -125,6 +125,16 @@ def test_the_error_names_the_node_of_what_was_overwritten(name):
     assert text(shim) == text(torch)
 
 
+def test_each_result_prints_its_own_node():
+    def program(t):
+        print(*t.nn.LSTMCell(2, 3)(t.ones(1, 2)))
+        print(*t.nn.LSTM(2, 3, 2, bidirectional=True)(t.ones(2, 1, 2))[1])
+        print(*t.nn.GRU(2, 3, batch_first=True)(t.ones(2, 1, 2)))
+        print(*t.tensor([[3.0, 1.0], [1.0, 2.0]], requires_grad=True).max(0))
+
+    same(program)
+
+
 #: Operations whose nodes have other names, and why.
 OTHER_NODES = {
     "linalg.lstsq": listed("nodes", "residuals that are not there are a slice here"),
@@ -156,7 +166,7 @@ OPS = {
 def test_nodes_of_the_database(op, dtype):
     """The node of each operation has torch's name, and the names of what torch's saved."""
     for form, (theirs, ours) in forms(op).items():
-        in_place = form.endswith("_") and not form.endswith("__")
+        writes = in_place(form)
         if ours is None:
             continue
         for sample in samples(op, dtype, True, most=1):
@@ -166,7 +176,7 @@ def test_nodes_of_the_database(op, dtype):
                 (shim, ours, to_shim((sample.input, *sample.args)), to_shim(dict(sample.kwargs))),
             ):
                 t.manual_seed(0)
-                if in_place:
+                if writes:
                     args = (args[0].clone(), *args[1:])
                 try:
                     results = tensors(function(*args, **kwargs), t.Tensor)

@@ -10,6 +10,7 @@ OPS = operations(lambda name: name.startswith("linalg.") or name in MATRIX_NAMES
 NAN = ("matrix_exp-bfloat16", "matrix_exp-float16")
 CASES = {name: case for name, case in cases(OPS).items() if name not in NAN}
 
+
 #: Samples that are left out: name -> which. The reason: such a window is a leaf, but PyTorch gives it no gradient, because it is a view.
 LEFT_OUT = {"istft": lambda sample: "window" in sample.kwargs and sample.kwargs["window"]._is_view()}
 

@@ -10,7 +10,6 @@ import funnn.torch as shim
 
 #: Operations that are not there: name -> the reason.
 ABSENT = {
-    "to_sparse": no_difference("test_sparse_tensors.py has it"),
     **dict.fromkeys(
         (
             "jiterator_unary",

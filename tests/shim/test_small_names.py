@@ -321,3 +321,23 @@ def test_flags_of_cudnn_hold_in_a_block():
         return inside, (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
 
     same(program)
+
+
+def test_flags_of_cudnn_hold_in_their_context():
+    def program(t):
+        cudnn = t.backends.cudnn
+
+        def current():
+            return cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+
+        before = current()
+        with cudnn.flags():
+            print(current())
+            with cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=False):
+                print(current())
+            print(current())
+        print(cudnn.set_flags(_benchmark=True)[:2], current(), cudnn.benchmark_limit)
+        cudnn.set_flags(*before[:2])
+        return before, current()
+
+    same(program)

@@ -21,7 +21,7 @@ from funnn.engine.program.graph import flush
 
 # Relative and absolute tolerance of values and gradients.
 TOLERANCE = {
-    **{"float64": (1e-9, 1e-10), "float32": (2e-5, 2e-6), "bfloat16": (2e-2, 2e-2), "float16": (2e-3, 2e-3)},
+    **{"float64": (1e-9, 1e-10), "float32": (2e-5, 2e-6), "bfloat16": (2e-2, 2e-2), "float16": (2e-3, 2e-3), "complex32": (2e-3, 2e-3)},
     **{"complex64": (2e-5, 2e-6), "complex128": (1e-9, 1e-10)},
 }
 Program = Callable[[Any], Any]
@@ -107,6 +107,6 @@ def values(tensor: Any) -> np.ndarray:
     if tensor.dtype in (torch.bfloat16, shim.bfloat16):
         tensor = tensor.float()
     if tensor.dtype in (torch.complex32, shim.complex32):
-        tensor = tensor.to(torch.complex64 if isinstance(tensor, torch.Tensor) else shim.complex64)
+        tensor = tensor.cfloat()
     array = np.asarray(tensor.numpy(force=True))  # by force, because torch has tensors that are zero, conjugate or negated by a flag
     return array.astype(np.int64) if array.dtype.kind in "iu" else array

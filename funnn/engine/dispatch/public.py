@@ -155,7 +155,7 @@ def overridable(
     names = ((public or run).__name__,) if names is None else names
     if op is None:
         run = checking_types(run, names)
-    arrange = like_operands if elementwise else arrange
+    arrange = like_operands if elementwise and arrange is None else arrange
     taken = _Taken(names)  # where it is an operation, that looks at its arguments when its form is made
 
     @functools.wraps(run)

@@ -31,6 +31,27 @@ def like_operands(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) ->
     return result if stride is None else with_stride(result, stride)
 
 
+def like_operands_exchanged(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
+    """As :func:`like_operands`, of an operation that torch computes with its first two operands exchanged."""
+    first, second, *others = (*args, *kwargs.values())
+    return like_operands(result, (second, first, *others), {})
+
+
+def like_selected(result: Any, source: Any, indices: list[Any]) -> Any:
+    """The fresh ``result`` of reading ``source`` at arrays of indices (None: a whole dimension), in the order of memory of the dimensions read whole."""
+    window = source._window
+    if window is None or is_contiguous(window) or result._window is not None:
+        return result
+    shape, places = result._shape(), [dim for dim, index in enumerate(indices) if index is not None]
+    whole = [stride for dim, stride in enumerate(window.stride) if dim not in places]
+    start = places[0] if places[-1] - places[0] == len(places) - 1 else 0
+    rank = len(shape) - len(whole)
+    read = (*whole[:start], *(0,) * rank, *whole[start:])
+    found = contiguous_stride(shape[start : start + rank])
+    stride = _result_stride(shape, ((shape, read), (shape, (*(0,) * start, *found, *(0,) * (len(whole) - start)))))
+    return result if stride is None else with_stride(result, stride)
+
+
 def like_first(result: Any, args: tuple[Any, ...], kwargs: dict[Any, Any]) -> Any:
     """The fresh ``result`` of an operation, or its several results, in the order of memory of the first operand where they have its dimensions."""
     first = args[0] if args else kwargs.get("input", kwargs.get("self"))

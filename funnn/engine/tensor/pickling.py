@@ -16,7 +16,7 @@ from funnn.engine.state import thread
 from funnn.engine.tensor.sparse import SparseTensor
 from funnn.engine.tensor.tensor import Tensor
 
-_OWN = {"_storage", "_shown_tangent", *SparseTensor.__annotations__}
+_OWN = {"_storage", *SparseTensor.__annotations__}
 
 
 def is_own(name: str) -> bool:

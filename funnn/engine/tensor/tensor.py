@@ -443,8 +443,9 @@ class Tensor(History, metaclass=_dtype.TorchType):
 
     def _text(self, prefix: str, more: tuple[str, ...] = ()) -> str:
         suffixes = []
-        if self.grad_fn is not None and type(self._grad_fn) is not Gate:
-            suffixes.append(f"grad_fn=<{type(self._grad_fn).__name__}>")
+        shown = self.grad_fn
+        if shown is not None and type(self._grad_fn) is not Gate:
+            suffixes.append(f"grad_fn=<{type(shown).__name__}>")
         elif self.requires_grad:
             suffixes.append("requires_grad=True")
         suffixes += more

@@ -31,6 +31,7 @@ class _Duals(Pushing):
     def __init__(self):
         super().__init__(PUSHED_INTO)
         self.nodes: list[weakref.ref] = []
+        self.tangents: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
     def __enter__(self) -> _Duals:
         super().__enter__()
@@ -54,6 +55,14 @@ class _Duals(Pushing):
     def recorded(self, node: Node) -> None:
         super().recorded(node)
         self.nodes.append(weakref.ref(node))
+
+    def shown(self, derivative: Any, tensor: Tensor | None = None) -> Tensor:
+        """The tensor of a tangent: the same one as long as somebody has it and has not written to it; ``tensor`` the first time, if it is given."""
+        known = self.tangents.get(id(derivative), tensor)
+        if known is None or known._operand() is not derivative:
+            known = Tensor._wrap(derivative)
+        self.tangents[id(derivative)] = known
+        return known
 
     def _value(self, operand: Any) -> Any:
         return self.parts(operand)[0] if isinstance(operand, Value) else operand
@@ -159,8 +168,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
     if tangent.requires_grad and thread.grad:
         raise NotImplementedError("make_dual with a tangent that requires grad is not supported; use torch.func.jvp, or tangent.detach()")
     derivative = duals.parts(tangent._operand())[0]
+    duals.shown(derivative, tangent)
     result = Tensor._wrap(Dual(duals, duals.parts(tensor._operand())[0], derivative))
-    _show(result, derivative, tangent)
     if tensor.requires_grad and thread.grad:
         result._grad_fn = Gate((tensor._edge(),))
     return result
@@ -175,23 +184,13 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     primal, tangent = Tensor._wrap(value), None
     recorded = tensor.requires_grad and thread.grad
     if derivative is not None:
-        shown = tensor.__dict__.get("_shown_tangent")
-        if not recorded and shown is not None and shown[0] is derivative and shown[1]._storage.writes == shown[2]:
-            return UnpackedDualTensor(primal, shown[1])
-        tangent = Tensor._wrap(derivative)
-        if not recorded:
-            _show(tensor, derivative, tangent)
+        tangent = Tensor._wrap(derivative) if recorded else duals.shown(derivative)
     if recorded:
         primal._grad_fn = node_type("Identity", Gate)((tensor._edge(),))
         if tangent is not None:
             tangent._grad_fn = node = node_type("TangentBackward", _TangentNode)(_leaves(duals, tensor))
             node.level, node.root = duals, tensor._edge()
     return UnpackedDualTensor(primal, tangent)
-
-
-def _show(tensor: Tensor, derivative: Value, tangent: Tensor) -> None:
-    """Let the tangent be the object that whoever asks for the tensor's gets, until one of them is written."""
-    tensor.__dict__["_shown_tangent"] = derivative, tangent, tangent._storage.writes
 
 
 def _leaves(duals: _Duals, tensor: Tensor) -> tuple:

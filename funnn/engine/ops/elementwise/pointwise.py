@@ -15,7 +15,7 @@ from funnn.engine.dispatch.call import call
 from funnn.engine.dispatch.inplace import assign
 from funnn.engine.dispatch.op import Op
 from funnn.engine.memory.shared import SharedStorage
-from funnn.engine.memory.strides import like_operands
+from funnn.engine.memory.strides import like_operands, like_operands_exchanged
 from funnn.engine.ops.kit.elementwise import by_operand, factor, require, widened
 from funnn.engine.ops.kit.index_kernels import known
 from funnn.engine.ops.kit.table import publish, row, write_out
@@ -277,7 +277,7 @@ row(
     elementwise=True,
     small=small.binary(np.subtract, converted="l"),
 )
-row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), elementwise=True)
+row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), elementwise=True, arrange=like_operands_exchanged)
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",), elementwise=True, small=small.binary(np.multiply))
 
 

@@ -16,7 +16,7 @@ from funnn.engine.dispatch.inplace import assign, check_overlap, check_writable
 from funnn.engine.dispatch.op import Op
 from funnn.engine.dispatch.public import overridable
 from funnn.engine.memory.shared import SharedStorage
-from funnn.engine.memory.strides import like_first
+from funnn.engine.memory.strides import like_first, like_selected
 from funnn.engine.memory.view_geometry import alias, select, slice_, unsqueeze
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.index_kernels import add_at, check_bounds, gather_from_memory, put_into_memory, read_at, set_at
@@ -236,7 +236,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
             return view if view is not self else make_view(self, alias, (), "AliasBackward0")
         _check_bounds(view, arrays)
         found = gather_from_memory(view, arrays)
-        return call(_index, (view, tuple(arrays)), {}) if found is None else found
+        return like_selected(call(_index, (view, tuple(arrays)), {}) if found is None else found, view, arrays)
     except NoArrays as error:
         return answer_in_halves(getitem, (self, key), {}, error)
 
