@@ -56,6 +56,9 @@ def check_together(operands: list[Any]) -> None:
         return
     for operand in operands:
         if type(operand) is Value and operand.shape and operand.dtype.kind not in "biu" and not is_outline(operand):
+            first = next(other for other in operands if type(other) is Value)
+            here, there = ("cpu", "meta") if is_outline(first) else ("meta", "cpu")
             raise RuntimeError(
-                f"Tensor on device cpu is not on the expected device meta! It has shape {list(operand.shape)}; move one of them: x.to('meta')"
+                f"Tensor on device {here} is not on the expected device {there}! One without numbers meets one of shape {list(operand.shape)}; move one "
+                "of them: x.to('meta')"
             )
