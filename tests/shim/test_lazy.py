@@ -188,3 +188,18 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors(name):
     same_error(*ERRORS[name])
+
+
+def test_kernels_of_several_sizes_have_their_gradients():
+    """A gradient that is computed for one size of kernel after the other, of which the sizes alone differ: XLA must know them."""
+
+    def program(t):
+        found = []
+        for kernel, size in ((3, 32), (5, 32), (3, 28), (4, 20), (2, 15), (6, 30)):
+            w, x = t.randn(6, 1, kernel, kernel, requires_grad=True), t.randn(1, 1, size, size)
+            t.nn.functional.conv2d(x, w).relu().sum().backward()
+            print(tuple(w.grad.shape))  # so that each step is computed by itself
+            found.append(w.grad)
+        return found
+
+    same(program, tolerance=(1e-4, 1e-4))

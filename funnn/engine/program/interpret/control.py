@@ -90,13 +90,23 @@ def _linear_map(equation: Any) -> Any:
 @functools.lru_cache(maxsize=256)
 def _traced(scope: int | None, wide: bool, count: int, map: Any, dtypes: tuple[Any, ...], shapes: tuple[Any, ...]) -> Any:
     avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    return jax.make_jaxpr(lambda *arrays: map(arrays[:count], arrays[count:]))(*avals)
+    return _trace(lambda *arrays: map(arrays[:count], arrays[count:]), avals)
 
 
 def _otherwise(equation: Any) -> Any:
     """The jaxpr of a convolution that XLA may leave to oneDNN: what is done where it does not."""
     avals = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in equation.invars]
-    return jax.make_jaxpr(functools.partial(equation.params["otherwise"], geometry=equation.params["geometry"]))(*avals)
+    return _trace(functools.partial(equation.params["otherwise"], geometry=equation.params["geometry"]), avals)
+
+
+def _trace(function: Callable[..., Any], avals: list[Any]) -> Any:
+    """The jaxpr of a function for these shapes; Untranslatable where it cannot be traced without their sizes."""
+    try:
+        return jax.make_jaxpr(function)(*avals)
+    except Exception as error:  # of which JAX has many kinds, for what asks a symbol for its size or compares two
+        if not any(hasattr(size, "scope") for aval in avals for size in aval.shape):
+            raise
+        raise Untranslatable(f"sizes must be known: {error}") from error
 
 
 def _platform(platforms: Any) -> int:
