@@ -18,6 +18,7 @@ OTHERWISE = {
     ),
     ("IndexPutBackward0", "indices"): listed("nodes", "a mask is where it is true"),
     ("ConvolutionBackward0", "bias_sym_sizes_opt"): listed("nodes", "of no bias torch says (0,) or ()"),
+    ("SegmentReduceBackward0", "lengths"): no_difference("of offsets, the lengths are saved"),
     ("SoftmaxBackwardDataBackward0", "grad_output"): listed("nodes", "kept where it is needed"),
     ("LinalgEighBackward0", "eigenvectors"): no_difference("they have either sign"),
     ("NanmedianBackward1", "indices"): no_difference("which of equal numbers is named"),
