@@ -248,9 +248,10 @@ DIFFERENCES = (
         "which PyTorch's kernels leave out. In the gradient of `interpolate(antialias=True)`, it may reach other neighbours.",
     ),
     Difference(
-        "factors out of range",
+        "limits out of range",
         _NUMBERS,
-        "A factor (`alpha`, `beta`, `value`) or a threshold that is beyond the range of the tensor's type becomes ∞ or wraps around, where PyTorch raises; "
+        "A limit or a weight beyond the range of the tensor's type (`hardtanh`, `threshold` and `lerp` of float16) becomes ∞, where PyTorch raises or "
+        "computes in float32; "
         "an integer from 2⁶³ on is refused as an operand of arithmetic, where PyTorch rounds it or wraps it around.",
     ),
     Difference(

@@ -185,3 +185,36 @@ def test_wrong_inputs_of_the_database(op):
         if not isinstance(got, type(expected)) or type(got).__name__ != type(expected).__name__:
             wrong[number] = f"{type(got).__name__}, not {type(expected).__name__}"
     assert wrong == {}
+
+
+#: Operations with factors of a result of a vector v, a matrix m or a batch b.
+FACTORS = {
+    "add": lambda t, v, m, b, k: t.add(v, v, alpha=k),
+    "add_": lambda t, v, m, b, k: v.add_(v.clone(), alpha=k),
+    "sub": lambda t, v, m, b, k: t.sub(v, 1, alpha=k),
+    "rsub": lambda t, v, m, b, k: t.rsub(v, v, alpha=k),
+    "addmm": lambda t, v, m, b, k: t.addmm(m, m, m, alpha=k),
+    "addmm into": lambda t, v, m, b, k: t.addmm(m, m, m, beta=k, out=m.clone()),
+    "addmv": lambda t, v, m, b, k: t.addmv(v, m, v, beta=k),
+    "addr": lambda t, v, m, b, k: t.addr(m, v, v, alpha=k),
+    "baddbmm": lambda t, v, m, b, k: t.baddbmm(b, b, b, beta=k),
+    "addbmm": lambda t, v, m, b, k: t.addbmm(m, b, b, alpha=k),
+    "addcmul": lambda t, v, m, b, k: t.addcmul(v, v, v, value=k),
+    "addcdiv": lambda t, v, m, b, k: t.addcdiv(v, v, v, value=k),
+    "index_add": lambda t, v, m, b, k: t.index_add(v, 0, t.tensor([0]), v[:1], alpha=k),
+}
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_factors_out_of_range(name):
+    """What a type cannot hold is refused, what it can is computed: 16 bits' factors are float32 in some operations."""
+    wrong = []
+    for kind in ("uint8", "int8", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64"):
+        for number in (2, -1, 300, -300, 2**40, 1e6, 1e60, float("inf")):
+            errors = []
+            for library in (torch, shim):
+                ones = [library.ones(size, dtype=getattr(library, kind)) for size in ((2,), (2, 2), (1, 2, 2))]
+                errors.append(outcome(FACTORS[name], library, *ones, number))
+            if type(errors[0]) is not type(errors[1]):
+                wrong.append((kind, number, errors))
+    assert not wrong

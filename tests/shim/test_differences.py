@@ -159,9 +159,9 @@ def _(t):
     return t.nn.functional.conv_transpose1d(t.ones(1, 1, 3), t.tensor([[[float("inf"), 1.0]]]), stride=2)
 
 
-@shows("factors out of range")
+@shows("limits out of range")
 def _(t):
-    return t.add(t.ones(2), t.ones(2), alpha=1e300)
+    return t.nn.functional.hardtanh(t.ones(2).half(), -1e6, 1e6)
 
 
 @shows("nan in loops")

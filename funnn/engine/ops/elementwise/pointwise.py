@@ -266,18 +266,19 @@ def _gradient_of_pow(input, exponent):
 
 
 _BINARY = ("input", "other")
-row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), inplace=True, elementwise=True, small=small.binary(np.add))
+row("add", add, "AddBackward0", scalars=(*_BINARY, "alpha"), factors=("alpha",), inplace=True, elementwise=True, small=small.binary(np.add))
 row(
     "sub",
     sub,
     "SubBackward0",
     scalars=(*_BINARY, "alpha"),
+    factors=("alpha",),
     inplace=True,
     aliases=("subtract",),
     elementwise=True,
     small=small.binary(np.subtract, converted="l"),
 )
-row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), elementwise=True, arrange=like_operands_exchanged)
+row("rsub", rsub, by_operand("Rsub"), scalars=(*_BINARY, "alpha"), factors=("alpha",), elementwise=True, arrange=like_operands_exchanged)
 row("mul", mul, "MulBackward0", scalars=_BINARY, inplace=True, aliases=("multiply",), elementwise=True, small=small.binary(np.multiply))
 
 
@@ -439,8 +440,28 @@ row(
     exact_out=True,
     elementwise=True,
 )
-row("addcmul", addcmul, "AddcmulBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
-row("addcdiv", addcdiv, "AddcdivBackward0", scalars=("value",), inplace=True, elementwise=True, autocast={"cuda": WIDEST})
+row(
+    "addcmul",
+    addcmul,
+    "AddcmulBackward0",
+    scalars=("value",),
+    factors=("value",),
+    wide_factors=True,
+    inplace=True,
+    elementwise=True,
+    autocast={"cuda": WIDEST},
+)
+row(
+    "addcdiv",
+    addcdiv,
+    "AddcdivBackward0",
+    scalars=("value",),
+    factors=("value",),
+    wide_factors=True,
+    inplace=True,
+    elementwise=True,
+    autocast={"cuda": WIDEST},
+)
 publish("masked_fill", masked_fill, inplace=True)
 
 

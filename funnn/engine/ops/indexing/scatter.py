@@ -17,7 +17,7 @@ from funnn.engine.memory.view_geometry import wrap_dim
 from funnn.engine.ops.kit.deprecated import deprecated
 from funnn.engine.ops.kit.elementwise import factor, require
 from funnn.engine.ops.kit.index_kernels import add_at, along, check_bounds, check_kind, check_same, grid, known, reduce_at, set_at, vector
-from funnn.engine.ops.kit.table import publish, write_out
+from funnn.engine.ops.kit.table import check_factors, publish, write_out
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
 from funnn.engine.types.dtype import check_broadcast, check_fits, int32, int64, number_for
@@ -186,6 +186,8 @@ def index_add(input, dim, index: Array, source: Array, *, alpha=1):
     check_kind("index_add_", index, int32, int64)
     _check_slices("index_add", input, dim, index, source, RuntimeError)
     check_bounds(index, _length(input, dim), _BOUNDS % wrap_dim(dim, input.dim()))
+    if isinstance(alpha, (int, float, complex)):
+        check_factors((alpha,), input.dtype)
     return call(_index_added, (input, dim, index, source, alpha), {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from funnn.engine.dispatch.autocast import uncast
@@ -19,6 +19,7 @@ from funnn.engine.ops.kit.tensor_arguments import tensors_of, tensors_only
 from funnn.engine.program.graph import count_checks, settle_checks
 from funnn.engine.state import thread
 from funnn.engine.tensor.tensor import Tensor
+from funnn.engine.types import dtype as _dtype
 
 FUNCTIONS: dict[str, Callable] = {}
 _CHECKED: set[str] = set()  # names of functions that look at their operands, or whose pure function does
@@ -30,6 +31,8 @@ def row(
     grad: str | tuple | Callable | None = None,
     *,
     scalars: tuple[str, ...] = (),
+    factors: tuple[str, ...] = (),
+    wide_factors: bool = False,
     autocast: Any = None,
     sizes: int | None = None,
     differentiable: bool = True,
@@ -40,6 +43,8 @@ def row(
 
     Args:
       pure, grad, scalars, autocast: as in :class:`Op`.
+      factors: the keyword arguments that are numbers of the result's type, and are refused beyond its range; ``wide_factors``: of float32, where
+        it is one of 16 bits.
       sizes: the position from which on loose integers are gathered into one tuple (``x.permute(1, 0)``).
       differentiable: if not, the result never requires a gradient, though it is a floating-point one.
       node_in_place: torch's name of the node of the operation in place, where it is another.
@@ -49,6 +54,8 @@ def row(
     scalars = tuple(scalar for scalar in scalars if scalar not in wanted)
     op = Op(tensors_only(name, pure, wanted), grad, scalars=scalars, autocast=autocast)
     run = _runner(op, sizes, policies.get("exact_out", False))
+    if factors:
+        run = _checking_factors(run, factors, wide_factors)
     dispatch = {"op": op, "op_args": sizes} if differentiable else {}
     if node_in_place is not None:
         policies["computes_in_place"] = functools.partial(call, Op(op.pure, node_in_place, scalars=scalars, autocast=autocast))
@@ -171,6 +178,27 @@ def _runner(op: Op, sizes: int | None, exact: bool) -> Callable:
         return call(op, args, kwargs)
 
     return call_with_options
+
+
+def _checking_factors(run: Callable, names: tuple[str, ...], wide: bool) -> Callable:
+    """``run`` with an error for a factor that its result's type cannot hold."""
+
+    def checking(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        numbers = [kwargs[name] for name in names if isinstance(kwargs.get(name), (int, float, complex))]
+        if not numbers:
+            return run(*args, **kwargs) if out is None else run(*args, out=out, **kwargs)
+        result = run(*args, **kwargs)
+        check_factors(numbers, result.dtype, wide)
+        return result if out is None else run(*args, out=out, **kwargs)
+
+    return checking
+
+
+def check_factors(numbers: Iterable[Any], kind: _dtype.dtype, wide: bool = False) -> None:
+    """RuntimeError unless each number is in the range of the type; ``wide``: in that of float32, where it is a float of 16 bits."""
+    kind = _dtype.float32 if wide and kind.is_floating_point and kind.itemsize == 2 else kind
+    for number in numbers:
+        _dtype.check_fits(number, kind)
 
 
 def _public_signature(pure: Callable, sizes: int | None) -> inspect.Signature:

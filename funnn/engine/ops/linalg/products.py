@@ -167,11 +167,23 @@ def addr(input, vec1: Array, vec2: Array, *, beta=1, alpha=1):
 
 
 _BLENDED = ("beta", "alpha")
-row("addmm", addmm, "AddmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
-row("addmv", addmv, "AddmvBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast={"cuda": LOWER})
-row("baddbmm", baddbmm, "BaddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
-row("addbmm", addbmm, "AddbmmBackward0", scalars=_BLENDED, inplace=True, exact_out=True, autocast=LOWER)
-row("addr", addr, "AddrBackward0", scalars=_BLENDED, inplace=True, autocast={"cuda": LOWER}, arrange=like_first)
+row("addmm", addmm, "AddmmBackward0", scalars=_BLENDED, factors=_BLENDED, wide_factors=True, inplace=True, exact_out=True, autocast=LOWER)
+row("addmv", addmv, "AddmvBackward0", scalars=_BLENDED, factors=_BLENDED, inplace=True, exact_out=True, autocast={"cuda": LOWER})
+row(
+    "baddbmm",
+    baddbmm,
+    "BaddbmmBackward0",
+    scalars=_BLENDED,
+    factors=_BLENDED,
+    wide_factors=True,
+    inplace=True,
+    exact_out=True,
+    autocast=LOWER,
+)
+row(
+    "addbmm", addbmm, "AddbmmBackward0", scalars=_BLENDED, factors=_BLENDED, wide_factors=True, inplace=True, exact_out=True, autocast=LOWER
+)
+row("addr", addr, "AddrBackward0", scalars=_BLENDED, factors=_BLENDED, inplace=True, autocast={"cuda": LOWER}, arrange=like_first)
 
 
 # -- over other dimensions
