@@ -272,3 +272,20 @@ def test_once_in_a_program():
     lines = [line for line in run.stderr.splitlines() if "Warning" in line]
     assert [line.partition(": UserWarning: ")[0] for line in lines] == ["<string>:3", "<string>:4", "<string>:4", "<string>:6"], run.stderr
     assert "The PyTorch API of nested tensors is in prototype stage" in lines[-1]
+
+
+@pytest.mark.parametrize("loss", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
+def test_sizes_that_then_fail_are_warned_of_first(loss):
+    """The warning comes before the error, at each call, with and without a gradient."""
+
+    def program(t):
+        texts = []
+        for grad in (False, True, True):
+            with warnings.catch_warnings(record=True) as given:
+                warnings.simplefilter("always")
+                with pytest.raises(RuntimeError, match="The size of tensor a"):
+                    getattr(t.nn.functional, loss)(t.ones(3, 4, requires_grad=grad), t.ones(2))
+            texts.append([str(each.message) for each in given])
+        return texts
+
+    assert program(shim) == program(torch)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,6 +20,8 @@ from funnn.engine.dispatch.saved_names import saved_properties
 from funnn.engine.dispatch.shown_nodes import sending_order
 from funnn.engine.program.form import Form, strong
 from funnn.engine.tape.node import node_type
+from funnn.engine.types.dtype import Size
+from funnn.engine.types.warning import say
 from funnn.functional._warn import collected
 
 
@@ -76,13 +79,13 @@ class Entry:
             raise in_torchs_words(error, self.op.name, arrays) from error
 
     def _alone(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        with collected() as warned:
+        with _collecting(arrays) as warned:
             outputs = self._forward(*arrays)
         note = Note(type(outputs) if isinstance(outputs, tuple) else None, warned=tuple(dict.fromkeys(warned)))
         return (tuple(outputs) if isinstance(outputs, tuple) else (outputs,)), note
 
     def _with_vjp(self, *arrays: Any) -> tuple[tuple[Any, ...], Note]:
-        with collected() as warned:
+        with _collecting(arrays) as warned:
             outputs, vjp, note = self._record(*arrays)
         if warned:
             note = dataclasses.replace(note, warned=tuple(dict.fromkeys(warned)))
@@ -136,6 +139,21 @@ class Entry:
 
             self._second = Op(backward, self.name, saves=tuple([number for number in note.saved if number >= 0]))
         return self._second
+
+
+@contextlib.contextmanager
+def _collecting(arrays: tuple[Any, ...]) -> Iterator[list[Any]]:
+    """Collect what a function warns of; where it fails then, the warnings are given before the error, as in torch."""
+    with collected() as warned:
+        try:
+            yield warned
+        except Exception:
+            known = all(
+                isinstance(size, int) for array in arrays for size in np.shape(array)
+            )  # else it is traced again for the sizes that are there
+            for text, category, once in dict.fromkeys(warned) if known else ():
+                say(text.format(*[Size(array.shape) for array in arrays[:2]]) if "{0}" in text else text, category, once)
+            raise
 
 
 def _torchs_node(op: Op, name: str, layout: Any, tracked: tuple[int, ...]) -> Torchs:
