@@ -35,6 +35,8 @@ _OF_TYPES = re.compile(rf"\b({'|'.join(NAMES)})\b")
 _OF_ANOTHER = re.compile(r"same dtype|!=|unsigned char")  # than the type of all operands alone
 _SAYS_WHY = re.compile(r"not implemented for|not support|complex|floating|boolean|[Ii]nteger|dtype|scalar type|types other than")
 _MOST = 8  # calls that are tried
+#: Operations that the database has by another name than the documentation.
+PUBLIC = {"_segment_reduce": "segment_reduce"}
 _LEFT_OUT = ("_refs", "ops", "sparse", "to_sparse", "masked.")
 
 
@@ -104,7 +106,7 @@ def table() -> str:
         found[op.name] = {kind: said for kind, said in known.items() if kinds.get(kind, [""])[0] == said[0]}
     lines = []
     for name, kinds in sorted(found.items()):
-        own = name.replace("nn.functional.", "nn.") if name.startswith("nn.") else name.replace(".", "_")
+        own = name.replace("nn.functional.", "nn.") if name.startswith("nn.") else PUBLIC.get(name, name.replace(".", "_"))
         for (error, text), group in itertools.groupby(kinds.items(), lambda item: tuple(item[1])):
             lines.append(f"{own}\t{''.join(kind for kind, _ in group)}\t{error}\t{text}\n")
     return "".join(lines)

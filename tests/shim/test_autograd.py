@@ -139,6 +139,7 @@ ELSEWHERE = {
     **dict.fromkeys(("get_device", "is_complex", "is_inference", "is_nonzero", "is_same_size", "is_signed"), "test_small_names.py"),
     **dict.fromkeys(("affine_grid_generator", "embedding_renorm_", "feature_dropout", "frobenius_norm"), "test_small_names.py"),
     **dict.fromkeys(("max_pool1d_with_indices", "native_dropout", "nuclear_norm", "segment_reduce"), "test_small_names.py"),
+    **dict.fromkeys(("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"), "test_fake_quantize.py"),
     **{f"{name}_window": "test_small_names.py" for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")},
     **dict.fromkeys(("from_dlpack", "frombuffer"), "test_numpy_protocol.py"),
     **{f"{name}{cell}": "test_module_names.py" for name in ("gru", "lstm", "rnn_relu", "rnn_tanh") for cell in ("", "_cell")},

@@ -75,6 +75,8 @@ FURTHER = {
     "gaussian_nll_loss": lambda f, t, x, y: f(x, y, x, reduction="none"),
     "local_response_norm": lambda f, t, x, y: (f(x, 2), f(x[None], 2)),
     "kron": lambda f, t, x, y: f(x, y),
+    "fake_quantize_per_tensor_affine": lambda f, t, x, y: f(x, 0.1, 0, -8, 7),
+    "fake_quantize_per_channel_affine": lambda f, t, x, y: f(x, t.full(x.shape[:1], 0.1), t.zeros(x.shape[0]), 0, -8, 7),
     "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu mish normalize relu relu6 selu silu softplus": lambda f, t, x, y: f(
         x
     ),

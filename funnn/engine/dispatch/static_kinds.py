@@ -21,14 +21,14 @@ _FLAGS_TEXT = (
     "enable_gqa enabled equal_nan force full full_matrices has_biases hermitian implicit include_last_offset include_self increasing "
     "invert is_causal is_coalesced keepdim largest left log_input log_target masked_grad non_blocking normalized onesided out_int32 "
     "periodic pin_memory pivot replacement require_grad requires_grad return_complex return_counts return_inverse right "
-    "scale_grad_by_freq some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data "
+    "scale_grad_by_freq shared some sorted sparse sparse_grad stable swap train training transpose unbiased unitriangular unpack_data "
     "unpack_pivots unsafe use_input_stats with_replacement wrap zero_infinity "
 )
 _INTEGERS_TEXT = (
     "C HxW M N axis axis0 axis1 blank blocksize chunks col decimals dense_dim destination diagonal dilation dim dim0 dim1 dim2 dimension "
     "dims divisor_override downscale_factor edge_order end_dim group groups hop_length ignore_index ind interpolation_mode k "
     "kernel_size length low m minlength n_fft normalized_shape num_chunks num_classes num_groups num_layers num_samples offset "
-    "output_padding output_size pad padding_idx padding_mode physical_layout pow r row sections shape shifts size sizes "
+    "output_padding output_size pad padding_idx padding_mode physical_layout pow quant_max quant_min r row sections shape shifts size sizes "
     "sparse_dim split_size split_size_or_sections split_sizes start_dim steps storage_offset stride upscale_factor win_length "
     "window_length "
 )
