@@ -37,6 +37,8 @@ _SAYS_WHY = re.compile(r"not implemented for|not support|complex|floating|boolea
 _MOST = 8  # calls that are tried
 #: Operations that the database has by another name than the documentation.
 PUBLIC = {"_segment_reduce": "segment_reduce"}
+#: Kinds that an operation refuses in the calls of the database, and takes in others: with a number for the probability.
+TAKEN_OTHERWISE = {("bernoulli", "b"), ("bernoulli", "i")}
 _LEFT_OUT = ("_refs", "ops", "sparse", "to_sparse", "masked.")
 
 
@@ -83,7 +85,7 @@ def refused(op: Any) -> Iterator[tuple[str, str, str]]:
     dtype = next((each for each in (torch.float32, torch.int64, torch.complex64, torch.bool) if each in op.dtypes), None)
     calls = [] if dtype is None else samples(op, dtype)
     for kind, types in KINDS.items():
-        if not calls or dtype in types or any(each in op.dtypes for each in types):
+        if not calls or dtype in types or any(each in op.dtypes for each in types) or (op.name, kind) in TAKEN_OTHERWISE:
             continue
         errors = [refusal(op.op, *converted(call, dtype, each)) for call in calls for each in types]
         first = errors[0]
