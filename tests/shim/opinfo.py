@@ -126,6 +126,18 @@ def samples(op: Any, dtype: torch.dtype, grad: bool, leave_out: Callable = lambd
     return every if len(every) <= most else random.Random(0).sample(every, most)
 
 
+def differentiable(left_out: Any = ()) -> dict[str, tuple]:
+    """The operations with gradients in float32 that both libraries have, but for those names; for :func:`every`."""
+    return {
+        op_id(op): (op, torch.float32)
+        for op in op_db
+        if torch.float32 in op.dtypes
+        and op.supports_autograd
+        and op.name not in left_out
+        and None not in next(iter(forms(op).values()), (None,))
+    }
+
+
 def dtype_of(op: Any) -> torch.dtype:
     """float32, or what the operation has instead."""
     return next(dtype for dtype in (torch.float32, torch.int64, torch.complex64, torch.bool) if dtype in op.dtypes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from allowed import listed, no_difference
-from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+from opinfo import differentiable, every, forms, samples, tensors, to_shim
 from twin import same
 
 import funnn.torch as shim
@@ -28,14 +28,7 @@ OTHERWISE = {
     "nn.functional.feature_alpha_dropout": no_difference("p = 1 is a product with zero in torch"),
     "nn.functional.triplet_margin_with_distance_loss": no_difference("the database's sample has PyTorch's own function in it"),
 }
-OPS = {
-    op_id(op): (op, torch.float32)
-    for op in op_db
-    if torch.float32 in op.dtypes
-    and op.supports_autograd
-    and op.name not in OTHERWISE
-    and None not in next(iter(forms(op).values()), (None,))
-}
+OPS = differentiable(OTHERWISE)
 
 
 def hooked(t, function, args, kwargs):

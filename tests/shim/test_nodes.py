@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from allowed import listed, no_difference
-from opinfo import every, forms, in_place, op_db, op_id, samples, tensors, to_shim
+from opinfo import differentiable, every, forms, in_place, samples, tensors, to_shim
 from twin import same
 
 import funnn.torch as shim
@@ -152,14 +152,7 @@ ELSEWHERE = {
     "nn.functional.prelu": no_difference("of a weight that needs no gradient, torch leads to it all the same"),
     "nn.functional.embedding_bag": no_difference("the database gives the table for the indices"),
 }
-OPS = {
-    op_id(op): (op, torch.float32)
-    for op in op_db
-    if torch.float32 in op.dtypes
-    and op.supports_autograd
-    and op.name not in OTHER_NODES
-    and None not in next(iter(forms(op).values()), (None,))
-}
+OPS = differentiable(OTHER_NODES)
 
 
 @every(OPS)

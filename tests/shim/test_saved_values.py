@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from allowed import listed, no_difference
-from opinfo import every, forms, op_db, op_id, samples, tensors, to_shim
+from opinfo import differentiable, every, forms, samples, tensors, to_shim
 
 import funnn.torch as shim
 
@@ -23,14 +23,7 @@ OTHERWISE = {
     ("LinalgEighBackward0", "eigenvectors"): no_difference("they have either sign"),
     ("NanmedianBackward1", "indices"): no_difference("which of equal numbers is named"),
 }
-OPS = {
-    op_id(op): (op, torch.float32)
-    for op in op_db
-    if torch.float32 in op.dtypes
-    and op.supports_autograd
-    and op.name not in ("svd", "to_sparse")  # nodes that only show, and of other layouts
-    and None not in next(iter(forms(op).values()), (None,))
-}
+OPS = differentiable(("svd", "to_sparse"))  # nodes that only show, and of other layouts
 
 
 def equal(got, expected):

@@ -440,28 +440,18 @@ row(
     exact_out=True,
     elementwise=True,
 )
-row(
-    "addcmul",
-    addcmul,
-    "AddcmulBackward0",
-    scalars=("value",),
-    factors=("value",),
-    wide_factors=True,
-    inplace=True,
-    elementwise=True,
-    autocast={"cuda": WIDEST},
-)
-row(
-    "addcdiv",
-    addcdiv,
-    "AddcdivBackward0",
-    scalars=("value",),
-    factors=("value",),
-    wide_factors=True,
-    inplace=True,
-    elementwise=True,
-    autocast={"cuda": WIDEST},
-)
+for _name, _function, _node in (("addcmul", addcmul, "AddcmulBackward0"), ("addcdiv", addcdiv, "AddcdivBackward0")):
+    row(
+        _name,
+        _function,
+        _node,
+        scalars=("value",),
+        factors=("value",),
+        wide_factors=True,
+        inplace=True,
+        elementwise=True,
+        autocast={"cuda": WIDEST},
+    )
 publish("masked_fill", masked_fill, inplace=True)
 
 
